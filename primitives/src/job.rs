@@ -1,0 +1,124 @@
+//! One paid request and its answer.
+
+use crate::{digest::fmt_hex, digest::Hash32, limits::*, ModelId};
+use bounded_collections::{BoundedVec, ConstU32};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::fmt;
+use scale_info::TypeInfo;
+
+/// Name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same request keeps
+/// its name on every fork and no two requests share one.
+#[derive(
+	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct JobId(#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
+
+impl JobId {
+	/// The name of the `count`-th job of `requester`.
+	pub fn derive<AccountId: Encode>(
+		genesis: &Hash32,
+		requester: &AccountId,
+		count: u64,
+		model: &ModelId,
+		input_hash: &Hash32,
+	) -> Self {
+		Self(sp_crypto_hashing::blake2_256(&(b"assay/v1/job", genesis, requester, count, model, input_hash).encode()))
+	}
+}
+
+impl fmt::Debug for JobId {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		fmt_hex(&self.0, f)
+	}
+}
+
+impl fmt::Display for JobId {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		fmt_hex(&self.0, f)
+	}
+}
+
+/// The prompt: UTF-8 text of one user message.
+pub type Input = BoundedVec<u8, ConstU32<MAX_INPUT_BYTES>>;
+/// A string that ends the answer.
+pub type Stop = BoundedVec<u8, ConstU32<MAX_STOP_BYTES>>;
+
+/// How tokens are chosen: sampler `s1`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct SamplingParams {
+	/// Most tokens to generate; 1 up to the chain's limit.
+	pub max_tokens: u32,
+	/// Temperature as Q16.16 (65 536 = 1.0). Zero takes the largest logit.
+	pub temperature: u32,
+	/// Keep only this many largest logits; 0 keeps all.
+	pub top_k: u32,
+	/// Keep only tokens at least this probable relative to the best, as Q16.16 (65 536 = 1.0); 0 keeps all.
+	pub min_p: u32,
+	/// Strings that end the answer.
+	pub stop: BoundedVec<Stop, ConstU32<MAX_STOPS>>,
+}
+
+impl SamplingParams {
+	/// Temperature 0, no filter, no stop string.
+	pub fn greedy(max_tokens: u32) -> Self {
+		Self { max_tokens, temperature: 0, top_k: 0, min_p: 0, stop: BoundedVec::new() }
+	}
+
+	/// Whether every number is in its range: 1 ≤ `max_tokens` ≤ [`MAX_OUTPUT_TOKENS`], temperature ≤ 16, `min_p` ≤ 1,
+	/// and every stop string non-empty UTF-8.
+	pub fn is_valid(&self) -> bool {
+		const ONE: u32 = 1 << 16;
+		(1..=MAX_OUTPUT_TOKENS).contains(&self.max_tokens) &&
+			self.temperature <= 16 * ONE &&
+			self.min_p <= ONE &&
+			self.stop.iter().all(|s| !s.is_empty() && core::str::from_utf8(s).is_ok())
+	}
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+pub enum FinishReason {
+	/// The model chose an end-of-sequence token.
+	#[codec(index = 0)]
+	Eos,
+	/// A stop string appeared.
+	#[codec(index = 1)]
+	Stop,
+	/// `max_tokens` tokens were generated, or the context is full.
+	#[codec(index = 2)]
+	Length,
+	/// Nothing can be generated, and every honest computer finds the same reason.
+	#[codec(index = 3)]
+	Failed(Failure),
+}
+
+/// A deterministic reason to generate nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+pub enum Failure {
+	/// The prompt fills the context and leaves no room for an answer.
+	#[codec(index = 0)]
+	PromptTooLong,
+	/// A NaN or an infinity appeared in a row.
+	#[codec(index = 1)]
+	NonFinite,
+}
+
+/// The answer: what the executor publishes and the verifiers check.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct Output {
+	/// Prompt length in tokens, chat template included.
+	pub input_tokens: u32,
+	/// The generated token ids, the end-of-sequence token included if one was chosen.
+	pub tokens: BoundedVec<u32, ConstU32<MAX_OUTPUT_TOKENS>>,
+	/// The text of `tokens` without special tokens, cut before a stop string. Always UTF-8.
+	pub text: BoundedVec<u8, ConstU32<MAX_OUTPUT_BYTES>>,
+	/// Why it ended.
+	pub finish: FinishReason,
+}

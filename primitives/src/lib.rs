@@ -1,0 +1,62 @@
+//! Nouns and contracts of Assay.
+//!
+//! What every other room agrees on, and nothing else: the types that travel between user, chain, worker and
+//! engine; the rules that are pure functions (who is drawn, who has won, who is paid); the small traits through which
+//! pallets meet; the host function through which a worker reaches the engine; the runtime API.
+//!
+//! The crate is `no_std` and knows neither FRAME's macros nor candle. Clients and the engine need only the plain
+//! types; what a chain needs besides ([`traits`], [`host`], [`api`], [`crypto`]) stands behind the feature `substrate`.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+extern crate alloc;
+
+#[cfg(feature = "substrate")]
+pub mod api;
+#[cfg(feature = "substrate")]
+pub mod crypto;
+pub mod digest;
+pub mod draw;
+pub mod economics;
+#[cfg(feature = "substrate")]
+pub mod host;
+pub mod job;
+pub mod model;
+pub mod quorum;
+pub mod receipt;
+pub mod task;
+#[cfg(feature = "substrate")]
+pub mod traits;
+pub mod vote;
+
+pub use digest::Hash32;
+pub use job::{Failure, FinishReason, JobId, Output, SamplingParams};
+pub use model::ModelId;
+pub use receipt::{Receipt, Verdict};
+pub use vote::{Commitment, Vote};
+
+/// Amounts in the smallest unit of the chain's token (10⁻¹² ASY).
+pub type Balance = u128;
+
+/// Hard limits in types: what no chain parameter can exceed.
+pub mod limits {
+	/// Longest prompt, in bytes.
+	pub const MAX_INPUT_BYTES: u32 = 8 * 1024;
+	/// Most tokens one job may generate.
+	pub const MAX_OUTPUT_TOKENS: u32 = 1024;
+	/// Longest text of an output, in bytes.
+	pub const MAX_OUTPUT_BYTES: u32 = 16 * 1024;
+	/// Most stop strings of one job.
+	pub const MAX_STOPS: u32 = 4;
+	/// Longest stop string, in bytes.
+	pub const MAX_STOP_BYTES: u32 = 32;
+	/// Largest committee (n = 3f + 1).
+	pub const MAX_COMMITTEE: u32 = 13;
+	/// Committees one job may get before it is refunded.
+	pub const MAX_ATTEMPTS: u32 = 3;
+	/// Most votes of one kind that one extrinsic carries.
+	pub const MAX_BATCH: u32 = 16;
+	/// Most providers that may serve one model at a time.
+	pub const MAX_PROVIDERS_PER_MODEL: u32 = 128;
+}

@@ -1,0 +1,65 @@
+//! What may be asked: the name of a model and the terms it is offered on.
+
+use crate::Balance;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::fmt;
+use scale_info::TypeInfo;
+use sp_arithmetic::Permill;
+
+/// The 32-byte BLAKE3 root of a model's manifest: weights, tokenizer, chat template and numeric profile in one name.
+#[derive(
+	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct ModelId(#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
+
+impl fmt::Debug for ModelId {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		crate::digest::fmt_hex(&self.0, f)
+	}
+}
+
+impl fmt::Display for ModelId {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		crate::digest::fmt_hex(&self.0, f)
+	}
+}
+
+/// A named numeric definition. Any change of a single bit of a result is a new profile.
+#[derive(
+	Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub enum Profile {
+	/// `c1-w8`: int8 weights and activations in blocks of 32, canonical f32 elsewhere (`docs/spec/c1-w8.md`).
+	#[codec(index = 1)]
+	#[cfg_attr(feature = "std", serde(rename = "c1-w8"))]
+	C1W8,
+}
+
+/// What a job needs to know of a model: who is paid, how much, and how long a prompt may be.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct ModelTerms<AccountId> {
+	/// Who registered the model and receives its royalty.
+	pub owner: AccountId,
+	/// Price of one prompt token for a job that nobody checks.
+	pub price_in: Balance,
+	/// Price of one generated token for a job that nobody checks.
+	pub price_out: Balance,
+	/// The owner's part of a fee; at most the chain's royalty share.
+	pub royalty: Permill,
+	/// Most tokens, prompt and answer together.
+	pub context_length: u32,
+	/// Most tokens that the chat template adds to a prompt of one message.
+	pub prompt_overhead: u32,
+	/// A retired model takes no new jobs.
+	pub retired: bool,
+}
+
+impl<AccountId> ModelTerms<AccountId> {
+	/// Most prompt tokens that an input of `bytes` bytes can become. Tokenizers of this chain never make more tokens than bytes.
+	pub fn input_ceiling(&self, bytes: u32) -> u32 {
+		bytes.saturating_add(self.prompt_overhead).min(self.context_length)
+	}
+}

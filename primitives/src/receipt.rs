@@ -1,0 +1,119 @@
+//! The stored outcome of a job.
+
+use crate::{digest::Hash32, economics::Fault, limits::*, Balance, FinishReason, JobId, ModelId, SamplingParams, Vote};
+use bounded_collections::{BoundedVec, ConstU32};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+pub enum Verdict {
+	/// A supermajority computed the same answer.
+	#[codec(index = 0)]
+	Confirmed,
+	/// A committee of one answered: nobody checked it.
+	#[codec(index = 1)]
+	Unchecked,
+	/// No answer was agreed on; the requester was refunded.
+	#[codec(index = 2)]
+	Refunded(RefundReason),
+}
+
+/// Why a job was refunded. The reason of the last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+pub enum RefundReason {
+	/// Too few providers were free until the deadline of the draw.
+	#[codec(index = 0)]
+	NoCommittee,
+	/// The executor published nothing in time.
+	#[codec(index = 1)]
+	NoOutput,
+	/// A supermajority rejected the output.
+	#[codec(index = 2)]
+	Rejected,
+	/// No vote had a supermajority.
+	#[codec(index = 3)]
+	NoSupermajority,
+}
+
+/// One place in a committee, as the receipt keeps it. The first seat is the executor's.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct SeatRecord<AccountId> {
+	/// Who sat here.
+	pub provider: AccountId,
+	/// The revealed vote, if any.
+	pub vote: Option<Vote>,
+	/// What the seat was found guilty of, if anything.
+	pub fault: Option<Fault>,
+}
+
+/// The outcome of a job, with everything it takes to recompute its hashes from input and output.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct Receipt<AccountId, BlockNumber> {
+	/// The job.
+	pub job: JobId,
+	/// The model asked.
+	pub model: ModelId,
+	/// Who asked and paid.
+	pub requester: AccountId,
+	/// How tokens were chosen.
+	pub params: SamplingParams,
+	/// [`crate::digest::input_hash`] of the prompt.
+	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	pub input_hash: Hash32,
+	/// How it ended.
+	pub verdict: Verdict,
+	/// The answer's facts; none if refunded.
+	pub answer: Option<AnswerRecord>,
+	/// The last attempt's committee, the executor first. Empty if none was ever drawn.
+	pub committee: BoundedVec<SeatRecord<AccountId>, ConstU32<MAX_COMMITTEE>>,
+	/// Attempts used, counted from 1.
+	pub attempts: u8,
+	/// The block whose VRF output gave the seed; none if no committee was ever drawn.
+	pub seed_block: Option<BlockNumber>,
+	/// The sampling seed.
+	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	pub seed: Hash32,
+	/// What the requester paid.
+	pub fee: Balance,
+	/// Block of the request.
+	pub requested_at: BlockNumber,
+	/// Block of the verdict.
+	pub concluded_at: BlockNumber,
+}
+
+/// What the committee agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct AnswerRecord {
+	/// [`crate::digest::output_hash`] of the output.
+	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	pub output_hash: Hash32,
+	/// Root over every row of the residual stream.
+	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	pub trace_root: Hash32,
+	/// [`crate::digest::Subject::digest`]: the 32 bytes that were agreed on.
+	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	pub digest: Hash32,
+	/// Prompt tokens paid for.
+	pub input_tokens: u32,
+	/// Generated tokens paid for.
+	pub output_tokens: u32,
+	/// Why the answer ended.
+	pub finish: FinishReason,
+}
+
+impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {
+	/// How many of the last committee gave the vote that won.
+	pub fn agreeing(&self) -> usize {
+		let Some(answer) = &self.answer else { return 0 };
+		let won = Vote::Confirm { trace_root: answer.trace_root };
+		self.committee.iter().filter(|seat| seat.vote == Some(won)).count()
+	}
+}
