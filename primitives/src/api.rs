@@ -6,7 +6,7 @@ use crate::{
 };
 use alloc::{string::String, vec::Vec};
 use bounded_collections::{BoundedVec, ConstU32};
-use codec::{Codec, Decode, Encode};
+use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 
 /// A catalogue entry as clients see it.
@@ -138,9 +138,10 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub genesis: Hash32,
 }
 
+#[cfg(feature = "substrate")]
 sp_api::decl_runtime_apis! {
 	/// Everything a dApp reads.
-	pub trait AssayApi<AccountId, BlockNumber> where AccountId: Codec, BlockNumber: Codec {
+	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
 		/// Registered models in the order of their ids, after `start`, at most `limit` (and at most 100).
 		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>>;
 		/// One model.

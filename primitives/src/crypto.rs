@@ -21,7 +21,4 @@ sp_application_crypto::with_pair! {
 	pub type InferencePair = app::Pair;
 }
 
-/// What a proof of possession signs: the key's owner on this chain, so that nobody can register another's key.
-pub fn possession_message<AccountId: codec::Encode>(genesis: &crate::Hash32, owner: &AccountId) -> alloc::vec::Vec<u8> {
-	codec::Encode::encode(&(b"assay/v1/possession", genesis, owner))
-}
+pub use crate::possession::possession_message;

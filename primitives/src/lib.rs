@@ -5,14 +5,14 @@
 //! pallets meet; the host function through which a worker reaches the engine; the runtime API.
 //!
 //! The crate is `no_std` and knows neither FRAME's macros nor candle. Clients and the engine need only the plain
-//! types; what a chain needs besides ([`traits`], [`host`], [`api`], [`crypto`]) stands behind the feature `substrate`.
+//! types; what a chain needs besides ([`traits`], [`host`], [`crypto`], the trait in [`api`]) stands behind the feature
+//! `substrate`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 extern crate alloc;
 
-#[cfg(feature = "substrate")]
 pub mod api;
 #[cfg(feature = "substrate")]
 pub mod crypto;
@@ -23,6 +23,7 @@ pub mod economics;
 pub mod host;
 pub mod job;
 pub mod model;
+pub mod possession;
 pub mod quorum;
 pub mod receipt;
 pub mod task;
