@@ -62,8 +62,9 @@ pub(crate) fn fmt_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Serde of 32 bytes as `0x…`.
-#[cfg(feature = "std")]
+#[cfg(feature = "serde")]
 pub mod hex32 {
+	use alloc::string::String;
 	use serde::{de::Error, Deserialize, Deserializer, Serializer};
 
 	/// Writes 32 bytes as a hex string.

@@ -7,7 +7,7 @@ use sp_arithmetic::Permill;
 
 /// The published rates. One struct, a chain parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rates {
 	/// What one verifier adds to the price of a job that nobody checks.
 	pub verifier_surcharge: Permill,
@@ -49,8 +49,8 @@ impl Rates {
 
 /// A fault that costs bond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Fault {
 	/// The output was rejected by a supermajority.
 	#[codec(index = 0)]

@@ -11,8 +11,8 @@ use scale_info::TypeInfo;
 #[derive(
 	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-pub struct JobId(#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct JobId(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
 
 impl JobId {
 	/// The name of the `count`-th job of `requester`.
@@ -46,7 +46,7 @@ pub type Stop = BoundedVec<u8, ConstU32<MAX_STOP_BYTES>>;
 
 /// How tokens are chosen: sampler `s1`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SamplingParams {
 	/// Most tokens to generate; 1 up to the chain's limit.
 	pub max_tokens: u32,
@@ -79,8 +79,8 @@ impl SamplingParams {
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FinishReason {
 	/// The model chose an end-of-sequence token.
 	#[codec(index = 0)]
@@ -98,8 +98,8 @@ pub enum FinishReason {
 
 /// A deterministic reason to generate nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Failure {
 	/// The prompt fills the context and leaves no room for an answer.
 	#[codec(index = 0)]
@@ -111,7 +111,7 @@ pub enum Failure {
 
 /// The answer: what the executor publishes and the verifiers check.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Output {
 	/// Prompt length in tokens, chat template included.
 	pub input_tokens: u32,

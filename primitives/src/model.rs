@@ -10,8 +10,8 @@ use sp_arithmetic::Permill;
 #[derive(
 	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-pub struct ModelId(#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ModelId(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
 
 impl fmt::Debug for ModelId {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,17 +29,17 @@ impl fmt::Display for ModelId {
 #[derive(
 	Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Profile {
 	/// `c1-w8`: int8 weights and activations in blocks of 32, canonical f32 elsewhere (`docs/spec/c1-w8.md`).
 	#[codec(index = 1)]
-	#[cfg_attr(feature = "std", serde(rename = "c1-w8"))]
+	#[cfg_attr(feature = "serde", serde(rename = "c1-w8"))]
 	C1W8,
 }
 
 /// What a job needs to know of a model: who is paid, how much, and how long a prompt may be.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ModelTerms<AccountId> {
 	/// Who registered the model and receives its royalty.
 	pub owner: AccountId,

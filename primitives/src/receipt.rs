@@ -7,8 +7,8 @@ use scale_info::TypeInfo;
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Verdict {
 	/// A supermajority computed the same answer.
 	#[codec(index = 0)]
@@ -23,8 +23,8 @@ pub enum Verdict {
 
 /// Why a job was refunded. The reason of the last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum RefundReason {
 	/// Too few providers were free until the deadline of the draw.
 	#[codec(index = 0)]
@@ -42,7 +42,7 @@ pub enum RefundReason {
 
 /// One place in a committee, as the receipt keeps it. The first seat is the executor's.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SeatRecord<AccountId> {
 	/// Who sat here.
 	pub provider: AccountId,
@@ -54,7 +54,7 @@ pub struct SeatRecord<AccountId> {
 
 /// The outcome of a job, with everything it takes to recompute its hashes from input and output.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Receipt<AccountId, BlockNumber> {
 	/// The job.
 	pub job: JobId,
@@ -65,7 +65,7 @@ pub struct Receipt<AccountId, BlockNumber> {
 	/// How tokens were chosen.
 	pub params: SamplingParams,
 	/// [`crate::digest::input_hash`] of the prompt.
-	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub input_hash: Hash32,
 	/// How it ended.
 	pub verdict: Verdict,
@@ -78,7 +78,7 @@ pub struct Receipt<AccountId, BlockNumber> {
 	/// The block whose VRF output gave the seed; none if no committee was ever drawn.
 	pub seed_block: Option<BlockNumber>,
 	/// The sampling seed.
-	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub seed: Hash32,
 	/// What the requester paid.
 	pub fee: Balance,
@@ -90,16 +90,16 @@ pub struct Receipt<AccountId, BlockNumber> {
 
 /// What the committee agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AnswerRecord {
 	/// [`crate::digest::output_hash`] of the output.
-	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub output_hash: Hash32,
 	/// Root over every row of the residual stream.
-	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub trace_root: Hash32,
 	/// [`crate::digest::Subject::digest`]: the 32 bytes that were agreed on.
-	#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub digest: Hash32,
 	/// Prompt tokens paid for.
 	pub input_tokens: u32,

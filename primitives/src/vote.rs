@@ -9,14 +9,14 @@ use scale_info::TypeInfo;
 /// The chain derives the job's digest from a confirmed trace root ([`crate::digest::Subject::digest`]); votes on one
 /// answer are equal exactly if their digests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "std", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Vote {
 	/// The model chooses exactly these tokens.
 	#[codec(index = 0)]
 	Confirm {
 		/// Root over every row of the residual stream, prompt and answer.
-		#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+		#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 		trace_root: Hash32,
 	},
 	/// The model chooses otherwise.
@@ -25,7 +25,7 @@ pub enum Vote {
 		/// First bad position, counted in generated tokens; the number of tokens if only ending, length or text is wrong.
 		position: u32,
 		/// Root of the trace over the prompt and the tokens before `position`.
-		#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))]
+		#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 		prefix_root: Hash32,
 	},
 }
@@ -35,8 +35,8 @@ pub type Salt = [u8; 32];
 
 /// A blinded vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-pub struct Commitment(#[cfg_attr(feature = "std", serde(with = "crate::digest::hex32"))] pub Hash32);
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub Hash32);
 
 impl Commitment {
 	/// `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`: opens only for this chain, job, attempt and voter.
