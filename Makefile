@@ -1,0 +1,41 @@
+# What one does with this house. Each word calls a script that can be read on its own.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.PHONY: help setup build demo dev test fmt lint bench model zombienet clean
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing on this machine (root, or it says what to install)
+	@scripts/setup.sh
+
+build: setup ## build every program and test; links bin/assay, bin/assay-node, bin/assay-engine
+	@scripts/build.sh
+
+demo: ## a chain, a question, an answer, a checked receipt
+	@scripts/demo.sh
+
+dev: ## a development chain in the foreground, on ws://127.0.0.1:9944
+	@scripts/dev.sh
+
+test: ## every test; ends with a line that counts them
+	@scripts/test.sh
+
+fmt: ## format all Rust files
+	@scripts/fmt.sh
+
+lint: ## format, clippy, licences, one version of each SDK crate
+	@scripts/lint.sh
+
+bench: ## how fast the engine is on this machine
+	@scripts/bench.sh
+
+model: ## train the bundled demo model again from its recipe (minutes)
+	@scripts/model.sh
+
+zombienet: ## four validators under zombienet: finality, and a job that settles
+	@scripts/zombienet.sh
+
+clean: ## forget this clone's build; dependencies go with it
+	@scripts/clean.sh

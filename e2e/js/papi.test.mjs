@@ -1,0 +1,101 @@
+// The same path with `polkadot-api`, whose unsafe API takes every type from the live node's metadata.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Keyring } from '@polkadot/api';
+import { cryptoWaitReady } from '@polkadot/util-crypto';
+import { Binary } from 'polkadot-api';
+import { getPolkadotSigner } from 'polkadot-api/signer';
+import { createWsClient } from 'polkadot-api/ws';
+import WebSocket from 'ws';
+import { eventually, startNode } from './support/node.mjs';
+
+const UNIT = 1_000_000_000_000n;
+const LIMIT = { timeout: 180_000 };
+const params = { max_tokens: 64, temperature: 0, top_k: 0, min_p: 0, stop: [] };
+
+let node, client, api, alice, demo;
+
+before(async () => {
+	await cryptoWaitReady();
+	node = await startNode();
+	client = createWsClient(node.url, { websocketClass: WebSocket });
+	api = client.getUnsafeApi();
+	const pair = new Keyring({ type: 'sr25519' }).addFromUri('//Alice');
+	alice = getPolkadotSigner(pair.publicKey, 'Sr25519', (bytes) => pair.sign(bytes));
+	[demo] = await api.apis.AssayApi.models(undefined, 1, { at: 'best' });
+	assert.ok(demo, 'a development chain has a model');
+}, LIMIT);
+
+after(async () => {
+	client?.destroy();
+	await node?.stop();
+});
+
+/// Signs and submits; resolves to the events once a best block holds the transaction.
+async function submit(call) {
+	const { events, ok, dispatchError } = await new Promise((resolve, reject) => {
+		const watch = call.signSubmitAndWatch(alice, { at: 'best' }).subscribe({
+			next(step) {
+				if (step.type === 'txBestBlocksState' && step.found) {
+					watch.unsubscribe();
+					resolve(step);
+				}
+			},
+			error: reject,
+		});
+	});
+	if (!ok) throw new Error(`${dispatchError.value.type}.${dispatchError.value.value.type}`);
+	return events;
+}
+
+test('a question becomes a receipt that storage and runtime API agree on', LIMIT, async () => {
+	const prompt = 'What is a committee?';
+	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 4, { at: 'best' });
+	assert.ok(quote.success, JSON.stringify(quote.value));
+	const call = api.tx.Jobs.request({
+		model: demo.id,
+		input: Binary.fromText(prompt),
+		params,
+		committee_size: 4,
+		max_fee: quote.value.max_fee,
+	});
+	const events = await submit(call);
+	const requested = events.find((event) => event.type === 'Jobs' && event.value.type === 'Requested');
+	const job = requested.value.value.job;
+
+	const receipt = await eventually('the job has a receipt', 90, () =>
+		api.apis.AssayApi.receipt(job, { at: 'best' }),
+	);
+	assert.equal(receipt.verdict.type, 'Confirmed');
+	assert.equal(receipt.committee.length, 4);
+	assert.ok(receipt.committee.every((seat) => seat.vote.type === 'Confirm' && seat.fault === undefined));
+	assert.deepEqual(await api.query.Jobs.Receipts.getValue(job, { at: 'best' }), receipt);
+	const view = await api.apis.AssayApi.job(job, { at: 'best' });
+	assert.equal(view.phase.type, 'Concluded');
+	assert.ok(view.output.tokens.length > 0);
+
+	// The verdict becomes final with its block.
+	await eventually('the verdict is finalized', 60, () => api.apis.AssayApi.receipt(job, { at: 'finalized' }));
+});
+
+test('a wrong request is refused by name', LIMIT, async () => {
+	const call = (change) =>
+		api.tx.Jobs.request({
+			model: demo.id,
+			input: Binary.fromText('Hello'),
+			params,
+			committee_size: 4,
+			max_fee: UNIT,
+			...change,
+		});
+	await assert.rejects(submit(call({ max_fee: 1n })), /Jobs\.FeeTooLow/);
+	await assert.rejects(submit(call({ input: Binary.fromText('') })), /Jobs\.EmptyInput/);
+	await assert.rejects(submit(call({ committee_size: 6 })), /Jobs\.BadCommitteeSize/);
+});
+
+test('the limits of a chain are constants that a dApp can read', async () => {
+	const limits = await api.constants.Jobs.Params();
+	assert.ok(limits.max_committee >= 4 && limits.max_open_jobs >= 1_000);
+	assert.ok((await api.constants.Jobs.TMax()) > 0);
+});

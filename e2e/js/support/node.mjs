@@ -1,0 +1,69 @@
+// The real node, started on a free port with a chain of its own, and stopped again.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const cache = process.env.ASSAY_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'assay');
+const programs = process.env.ASSAY_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(cache, 'target'), 'release');
+
+/// Path of one of this repository's programs.
+export function program(name) {
+	const path = join(programs, name);
+	assert.ok(existsSync(path), `${path} does not exist: run \`make build\``);
+	return path;
+}
+
+/// Asks again until there is an answer, for at most so many seconds.
+export async function eventually(what, seconds, ask) {
+	const until = Date.now() + seconds * 1000;
+	for (;;) {
+		const answer = await ask();
+		if (answer !== undefined && answer !== null && answer !== false) return answer;
+		assert.ok(Date.now() < until, `${what}: not within ${seconds} s`);
+		await new Promise((wake) => setTimeout(wake, 300));
+	}
+}
+
+/// Starts a development chain. Returns its address and what stops it.
+export async function startNode() {
+	const folder = await mkdtemp(join(tmpdir(), 'assay-js-'));
+	const log = join(folder, 'node.log');
+	const args = ['--dev', '--base-path', join(folder, 'data'), '--rpc-port', '0'];
+	args.push('--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-prometheus', '--no-telemetry', '--no-mdns');
+	const child = spawn(program('assay-node'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+	const kill = () => child.kill('SIGKILL');
+	process.once('exit', kill);
+	const file = createWriteStream(log);
+	child.stdout.pipe(file, { end: false });
+	child.stderr.pipe(file, { end: false });
+	const gone = new Promise((resolve) => child.once('exit', resolve));
+
+	const tail = async () => (await readFile(log, 'utf8')).split('\n').slice(-40).join('\n');
+	try {
+		const port = await eventually('the node answers', 60, async () => {
+			assert.equal(child.exitCode, null, `the node ended:\n${await tail()}`);
+			const text = existsSync(log) ? await readFile(log, 'utf8') : '';
+			return text.match(/Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)/)?.[1];
+		});
+		return {
+			url: `ws://127.0.0.1:${port}`,
+			tail,
+			async stop() {
+				child.kill('SIGTERM');
+				const late = setTimeout(kill, 10_000);
+				await gone;
+				clearTimeout(late);
+				process.removeListener('exit', kill);
+				file.end();
+				await rm(folder, { recursive: true, force: true });
+			},
+		};
+	} catch (error) {
+		kill();
+		throw error;
+	}
+}

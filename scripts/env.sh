@@ -1,0 +1,36 @@
+# The build's environment: one toolchain, one target directory, for every script. Sourced, never run.
+#
+#   . scripts/env.sh
+#
+# What may be set before: ASSAY_CACHE (where toolchain notes, builds and helper programs are kept), CARGO_TARGET_DIR.
+
+ASSAY_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+ASSAY_CACHE=${ASSAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/assay}
+ASSAY_STAMP=$ASSAY_CACHE/toolchain
+export ASSAY_ROOT ASSAY_CACHE
+
+# Whatever a shell profile says of these, a build here means one thing.
+unset MAKEFLAGS MFLAGS # a `make -j` above is no jobserver for cargo
+unset WASM_BUILD_STD WASM_BUILD_TOOLCHAIN RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC
+
+# scripts/setup.sh wrote down which toolchain it chose: `WAY BIN`. Its programs come first on PATH, because
+# substrate-wasm-builder takes cargo and rustc from there and must not mix two releases.
+ASSAY_WAY=
+ASSAY_BIN_DIR=
+if [ -r "$ASSAY_STAMP" ]; then
+	read -r ASSAY_WAY ASSAY_BIN_DIR <"$ASSAY_STAMP" || true
+fi
+if [ -n "$ASSAY_BIN_DIR" ]; then
+	export PATH="$ASSAY_BIN_DIR:$PATH"
+fi
+if [ "$ASSAY_WAY" = debian ]; then
+	# Debian's rustc has no rust-lld of its own.
+	export CARGO_TARGET_WASM32V1_NONE_LINKER=wasm-ld-22
+else
+	unset CARGO_TARGET_WASM32V1_NONE_LINKER
+fi
+
+# Kept outside the clone, so that a second clone starts from built dependencies.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ASSAY_CACHE/target}
+export WASM_BUILD_WORKSPACE_HINT=$ASSAY_ROOT
+export OPENSSL_NO_VENDOR=1 CARGO_INCREMENTAL=0
