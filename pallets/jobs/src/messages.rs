@@ -1,0 +1,250 @@
+//! What providers send: authorised in the pool, checked again in the block.
+//!
+//! One set of checks serves both, so that a message is refused by the same name wherever it is refused.
+
+use crate::*;
+use alloc::vec::Vec;
+use assay_primitives::{
+	crypto::InferenceSignature, digest::output_hash, traits::ProviderSet, Commitment, JobId,
+};
+use codec::Encode;
+use frame_support::{dispatch::PostDispatchInfo, ensure, pallet_prelude::*};
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_runtime::{
+	traits::{Saturating, UniqueSaturatedInto},
+	RuntimeAppPublic,
+};
+
+/// Blocks for which a message stays good.
+pub(crate) const LONGEVITY: u32 = 16;
+
+/// Votes go before paid transactions: there are few, and a verdict waits for each.
+const PRIORITY: TransactionPriority = TransactionPriority::MAX / 2;
+
+/// What a message is about: two with one tag exclude each other in the pool.
+#[derive(Clone, Copy, PartialEq, Eq, Encode)]
+pub(crate) enum Topic {
+	/// A publication.
+	Publish,
+	/// A blinded vote.
+	Commit,
+	/// An opening.
+	Reveal,
+	/// A sign of life.
+	Heartbeat,
+}
+
+impl<T: Config> Pallet<T> {
+	pub(crate) fn authorize_publish(
+		_source: TransactionSource,
+		publication: &PublicationOf<T>,
+		signature: &InferenceSignature,
+	) -> TransactionValidityWithRefund {
+		Self::check_publication(publication)
+			.and_then(|_| Self::check_signature(&publication.voter, &publication.message(&Self::genesis()), signature))
+			.map_err(refuse)?;
+		let tag = (Topic::Publish, publication.job, publication.attempt, &publication.voter).encode();
+		Ok((Self::valid(publication.at, [tag].into()), Weight::zero()))
+	}
+
+	pub(crate) fn authorize_vote(
+		_source: TransactionSource,
+		batch: &BatchOf<T>,
+		signature: &InferenceSignature,
+	) -> TransactionValidityWithRefund {
+		let tags = Self::check_batch(batch).map_err(refuse)?;
+		Self::check_signature(&batch.voter, &batch.message(&Self::genesis()), signature).map_err(refuse)?;
+		Ok((Self::valid(batch.at, tags), Weight::zero()))
+	}
+
+	fn valid(at: BlockNumberFor<T>, provides: Vec<Vec<u8>>) -> ValidTransaction {
+		let left = LONGEVITY.saturating_sub(Self::age(at));
+		let mut builder = ValidTransaction::with_tag_prefix("Assay")
+			.priority(PRIORITY)
+			.longevity(left.max(1).into())
+			.propagate(true);
+		for tag in provides {
+			builder = builder.and_provides(tag);
+		}
+		builder.into()
+	}
+
+	fn age(at: BlockNumberFor<T>) -> u32 {
+		frame_system::Pallet::<T>::block_number().saturating_sub(at).unique_saturated_into()
+	}
+
+	fn check_recent(at: BlockNumberFor<T>) -> Result<(), Error<T>> {
+		ensure!(at <= frame_system::Pallet::<T>::block_number() && Self::age(at) <= LONGEVITY, Error::<T>::StaleBatch);
+		Ok(())
+	}
+
+	fn check_signature(
+		voter: &T::AccountId,
+		message: &[u8],
+		signature: &InferenceSignature,
+	) -> Result<(), Error<T>> {
+		let key = T::Providers::key_of(voter).ok_or(Error::<T>::NoInferenceKey)?;
+		ensure!(key.verify(&message, signature), Error::<T>::BadSignature);
+		Ok(())
+	}
+
+	fn at_work(id: &JobId, attempt: u8, voter: &T::AccountId) -> Result<(JobOf<T>, Seat<T::AccountId>), Error<T>> {
+		let job = Jobs::<T>::get(id).ok_or(Error::<T>::UnknownJob)?;
+		ensure!(job.attempt == attempt, Error::<T>::WrongAttempt);
+		ensure!(job.is_at_work(), Error::<T>::WrongPhase);
+		let seat = job.seat(voter).cloned().ok_or(Error::<T>::NotInCommittee)?;
+		Ok((job, seat))
+	}
+
+	fn check_publication(publication: &PublicationOf<T>) -> Result<JobOf<T>, Error<T>> {
+		Self::check_recent(publication.at)?;
+		let (job, seat) = Self::at_work(&publication.job, publication.attempt, &publication.voter)?;
+		ensure!(job.executor() == Some(&publication.voter), Error::<T>::NotInCommittee);
+		ensure!(seat.commitment.is_none(), Error::<T>::AlreadyCommitted);
+		ensure!(job.phase == Phase::Executing, Error::<T>::WrongPhase);
+		ensure!(publication.output.tokens.len() <= job.params.max_tokens as usize, Error::<T>::OutputTooLong);
+		ensure!(core::str::from_utf8(&publication.output.text).is_ok(), Error::<T>::OutputNotUtf8);
+		Ok(job)
+	}
+
+	fn check_commit(voter: &T::AccountId, item: &CommitItem) -> Result<JobOf<T>, Error<T>> {
+		let (job, seat) = Self::at_work(&item.job, item.attempt, voter)?;
+		ensure!(seat.commitment.is_none(), Error::<T>::AlreadyCommitted);
+		ensure!(job.phase == Phase::Committing, Error::<T>::WrongPhase);
+		Ok(job)
+	}
+
+	fn check_reveal(voter: &T::AccountId, item: &RevealItem) -> Result<JobOf<T>, Error<T>> {
+		let (job, seat) = Self::at_work(&item.job, item.attempt, voter)?;
+		ensure!(job.phase == Phase::Revealing, Error::<T>::WrongPhase);
+		let commitment = seat.commitment.ok_or(Error::<T>::NotCommitted)?;
+		ensure!(seat.vote.is_none(), Error::<T>::AlreadyRevealed);
+		let opened = Commitment::new(&Self::genesis(), &item.job, item.attempt, voter, &item.vote, &item.salt);
+		ensure!(opened == commitment, Error::<T>::BadOpening);
+		Ok(job)
+	}
+
+	/// The tags of what still applies in a batch; the first error if nothing does.
+	fn check_batch(batch: &BatchOf<T>) -> Result<Vec<Vec<u8>>, Error<T>> {
+		Self::check_recent(batch.at)?;
+		let voter = &batch.voter;
+		if batch.is_heartbeat() {
+			ensure!(T::Providers::key_of(voter).is_some(), Error::<T>::NoInferenceKey);
+			ensure!(T::Providers::heartbeat_due(voter), Error::<T>::NoHeartbeatDue);
+			return Ok([(Topic::Heartbeat, voter).encode()].into());
+		}
+		let mut first = None;
+		let mut tags: Vec<Vec<u8>> = Vec::new();
+		let commits = batch
+			.commitments
+			.iter()
+			.map(|item| (Self::check_commit(voter, item), (Topic::Commit, item.job, item.attempt, voter).encode()));
+		let reveals = batch
+			.reveals
+			.iter()
+			.map(|item| (Self::check_reveal(voter, item), (Topic::Reveal, item.job, item.attempt, voter).encode()));
+		for (checked, tag) in commits.chain(reveals) {
+			match checked {
+				Ok(_) if tags.contains(&tag) => (),
+				Ok(_) => tags.push(tag),
+				Err(error) => first = first.or(Some(error)),
+			}
+		}
+		match first {
+			Some(error) if tags.is_empty() => Err(error),
+			_ => Ok(tags),
+		}
+	}
+
+	pub(crate) fn do_publish(publication: PublicationOf<T>) -> DispatchResult {
+		let mut job = Self::check_publication(&publication)?;
+		let now = frame_system::Pallet::<T>::block_number();
+		let Publication { voter, job: id, attempt, output, commitment, at: _ } = publication;
+		let seat = job.seat_mut(&voter).ok_or(Error::<T>::NotInCommittee)?;
+		seat.commitment = Some(commitment);
+		let output_hash = output_hash(&output);
+		Outputs::<T>::insert(id, output);
+		T::Providers::alive(&voter);
+		Self::deposit_event(Event::Published { job: id, attempt, executor: voter, output_hash });
+		// A committee of one has committed with the publication.
+		let next = if job.size == 1 { Phase::Revealing } else { Phase::Committing };
+		Self::enter_phase(&id, &mut job, next, now);
+		Jobs::<T>::insert(id, job);
+		Ok(())
+	}
+
+	pub(crate) fn do_vote(batch: BatchOf<T>) -> DispatchResultWithPostInfo {
+		Self::check_recent(batch.at)?;
+		let now = frame_system::Pallet::<T>::block_number();
+		let voter = &batch.voter;
+		if batch.is_heartbeat() {
+			ensure!(T::Providers::heartbeat_due(voter), Error::<T>::NoHeartbeatDue);
+		}
+		let mut weight = T::WeightInfo::vote(batch.commitments.len() as u32, batch.reveals.len() as u32);
+		let mut applied = batch.is_heartbeat();
+		let mut first = None;
+		for item in &batch.commitments {
+			match Self::check_commit(voter, item) {
+				Ok(job) => {
+					Self::commit(voter, item, job, now);
+					applied = true;
+				},
+				Err(error) => first = first.or(Some(error)),
+			}
+		}
+		for item in &batch.reveals {
+			match Self::check_reveal(voter, item) {
+				Ok(job) => {
+					weight = weight.saturating_add(Self::reveal(voter, item, job, now));
+					applied = true;
+				},
+				Err(error) => first = first.or(Some(error)),
+			}
+		}
+		match first {
+			Some(error) if !applied => return Err(error.into()),
+			_ => T::Providers::alive(voter),
+		}
+		Ok(PostDispatchInfo { actual_weight: Some(weight), pays_fee: Pays::No })
+	}
+
+	/// What a batch costs if every reveal in it concludes a job.
+	pub(crate) fn weight_of_vote(batch: &BatchOf<T>) -> Weight {
+		T::WeightInfo::vote(batch.commitments.len() as u32, batch.reveals.len() as u32).saturating_add(
+			weights::heaviest_conclusion::<T::WeightInfo>().saturating_mul(batch.reveals.len() as u64),
+		)
+	}
+
+	fn commit(voter: &T::AccountId, item: &CommitItem, mut job: JobOf<T>, now: BlockNumberFor<T>) {
+		if let Some(seat) = job.seat_mut(voter) {
+			seat.commitment = Some(item.commitment);
+		}
+		Self::deposit_event(Event::Committed { job: item.job, attempt: item.attempt, voter: voter.clone() });
+		if job.committee.iter().all(|seat| seat.commitment.is_some()) {
+			Self::enter_phase(&item.job, &mut job, Phase::Revealing, now);
+		}
+		Jobs::<T>::insert(item.job, job);
+	}
+
+	/// Opens a vote; returns the weight of the conclusion it brings.
+	fn reveal(voter: &T::AccountId, item: &RevealItem, mut job: JobOf<T>, now: BlockNumberFor<T>) -> Weight {
+		if let Some(seat) = job.seat_mut(voter) {
+			seat.vote = Some(item.vote);
+		}
+		let (id, attempt) = (item.job, item.attempt);
+		Self::deposit_event(Event::Revealed { job: id, attempt, voter: voter.clone(), vote: item.vote });
+		if job.committee.iter().all(|seat| seat.commitment.is_none() || seat.vote.is_some()) {
+			let weight = T::WeightInfo::conclude(job.committee.len() as u32);
+			Self::conclude(&id, job, now);
+			weight
+		} else {
+			Jobs::<T>::insert(id, job);
+			Weight::zero()
+		}
+	}
+}
+
+/// The pool's refusal that carries an error's index.
+fn refuse<T: Config>(error: Error<T>) -> TransactionValidityError {
+	InvalidTransaction::Custom(error.encode().first().copied().unwrap_or(u8::MAX)).into()
+}

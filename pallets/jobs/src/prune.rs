@@ -1,0 +1,71 @@
+//! Receipts leave the chain again: by their requester's wish, or when their time is over.
+
+use crate::*;
+use alloc::vec::Vec;
+use assay_primitives::{traits::Escrow, JobId};
+use frame_support::{
+	ensure,
+	pallet_prelude::*,
+	traits::Get,
+	weights::{Weight, WeightMeter},
+};
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_runtime::traits::Saturating;
+
+/// Most receipts that one block's idle time prunes.
+const MAX_PRUNED_PER_BLOCK: usize = 64;
+
+impl<T: Config> Pallet<T> {
+	pub(crate) fn do_prune(who: T::AccountId, id: JobId) -> DispatchResult {
+		let receipt = Receipts::<T>::get(id).ok_or(Error::<T>::UnknownReceipt)?;
+		let now = frame_system::Pallet::<T>::block_number();
+		ensure!(
+			receipt.requester == who || Self::is_expired(receipt.concluded_at, now),
+			Error::<T>::StillRetained
+		);
+		T::Escrow::close(&id)?;
+		Self::forget(&id, receipt.concluded_at);
+		Ok(())
+	}
+
+	fn is_expired(concluded_at: BlockNumberFor<T>, now: BlockNumberFor<T>) -> bool {
+		concluded_at.saturating_add(T::Params::get().retention) < now
+	}
+
+	fn forget(id: &JobId, concluded_at: BlockNumberFor<T>) {
+		Receipts::<T>::remove(id);
+		Inputs::<T>::remove(id);
+		Outputs::<T>::remove(id);
+		Concluded::<T>::remove(concluded_at, id);
+		Self::deposit_event(Event::Pruned { job: *id });
+	}
+
+	/// Prunes receipts whose time is over, oldest first, with the weight that a block has left.
+	pub(crate) fn prune_expired(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
+		let mut meter = WeightMeter::with_limit(remaining);
+		if meter.try_consume(T::WeightInfo::idle_block()).is_err() {
+			return meter.consumed();
+		}
+		let mut cursor = PruneFrom::<T>::get();
+		let mut left = MAX_PRUNED_PER_BLOCK;
+		while left > 0 && Self::is_expired(cursor, now) && meter.try_consume(T::WeightInfo::look()).is_ok() {
+			let expired: Vec<JobId> = Concluded::<T>::iter_key_prefix(cursor).take(left).collect();
+			for id in &expired {
+				if meter.try_consume(T::WeightInfo::prune()).is_err() {
+					PruneFrom::<T>::put(cursor);
+					return meter.consumed();
+				}
+				if let Err(error) = T::Escrow::close(id) {
+					log::error!(target: "assay::jobs", "job {id}: the escrow could not give the deposit back: {error:?}");
+				}
+				Self::forget(id, cursor);
+			}
+			left = left.saturating_sub(expired.len());
+			if left > 0 {
+				cursor.saturating_inc();
+			}
+		}
+		PruneFrom::<T>::put(cursor);
+		meter.consumed()
+	}
+}

@@ -1,0 +1,222 @@
+//! What the pallet stores of a job and what providers send it.
+
+use assay_primitives::{
+	economics::{Fault, Rates},
+	limits::{MAX_ATTEMPTS, MAX_BATCH, MAX_COMMITTEE},
+	model::ModelTerms,
+	vote::Salt,
+	Balance, Commitment, Hash32, JobId, ModelId, Output, SamplingParams, Vote,
+};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{traits::ConstU32, BoundedVec};
+use scale_info::TypeInfo;
+
+/// The chain's parameters of a job, in one struct.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct JobParams<BlockNumber> {
+	/// Blocks in which a committee must be found.
+	pub draw_blocks: BlockNumber,
+	/// Blocks in which the executor must publish.
+	pub execute_blocks: BlockNumber,
+	/// Blocks in which the verifiers must commit.
+	pub commit_blocks: BlockNumber,
+	/// Blocks in which the committed votes must be opened.
+	pub reveal_blocks: BlockNumber,
+	/// Largest committee, n = 3f + 1.
+	pub max_committee: u32,
+	/// Jobs that may be open at once.
+	pub max_open_jobs: u32,
+	/// Jobs whose deadline is handled in one block; the others wait for the next.
+	pub max_due_per_block: u32,
+	/// Committees drawn in one block.
+	pub max_draws_per_block: u32,
+	/// Blocks after the verdict from which anyone may prune a receipt.
+	pub retention: BlockNumber,
+	/// Held for every job until its receipt is pruned.
+	pub deposit_base: Balance,
+	/// Held besides for each byte of prompt and answer.
+	pub deposit_per_byte: Balance,
+	/// Who pays whom, and what faults cost.
+	pub rates: Rates,
+}
+
+/// Where an open job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub enum Phase {
+	/// Waits in the queue for its committee.
+	Drawing {
+		/// Its place in the queue.
+		ticket: u64,
+	},
+	/// The executor computes.
+	Executing,
+	/// The verifiers compute and commit.
+	Committing,
+	/// Votes are being opened.
+	Revealing,
+}
+
+/// One place in a committee. The first is the executor's.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Seat<AccountId> {
+	/// Who sits here.
+	pub provider: AccountId,
+	/// Its blinded vote.
+	pub commitment: Option<Commitment>,
+	/// Its vote, once opened.
+	pub vote: Option<Vote>,
+	/// What it was found guilty of.
+	pub fault: Option<Fault>,
+}
+
+/// The randomness of a job, fixed at its first draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Seed<BlockNumber> {
+	/// The block whose VRF output it comes from.
+	pub block: BlockNumber,
+	/// The sampling seed.
+	pub value: Hash32,
+}
+
+/// An open job. Its prompt and its answer are stored besides, so that votes do not read them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Job<AccountId, BlockNumber> {
+	/// Who asked and pays.
+	pub requester: AccountId,
+	/// The model asked.
+	pub model: ModelId,
+	/// The model's terms at the time of the request: a later price is for later jobs.
+	pub terms: ModelTerms<AccountId>,
+	/// How tokens are chosen.
+	pub params: SamplingParams,
+	/// Hash of the prompt.
+	pub input_hash: Hash32,
+	/// Most prompt tokens that are paid.
+	pub input_ceiling: u32,
+	/// The fee ceiling, held from the requester.
+	pub ceiling: Balance,
+	/// Committee size that was asked, and is paid.
+	pub asked: u32,
+	/// Committee size of this attempt.
+	pub size: u32,
+	/// Whether the next committee shall be larger than the last.
+	pub enlarge: bool,
+	/// Attempt, from 0.
+	pub attempt: u8,
+	/// Where the job stands.
+	pub phase: Phase,
+	/// Last block of the phase.
+	pub deadline: BlockNumber,
+	/// Block of the request.
+	pub requested_at: BlockNumber,
+	/// The sampling seed, from the first draw on.
+	pub seed: Option<Seed<BlockNumber>>,
+	/// The committee of this attempt; while drawing, that of the attempt before.
+	pub committee: BoundedVec<Seat<AccountId>, ConstU32<MAX_COMMITTEE>>,
+	/// Executors of failed attempts.
+	pub failed: BoundedVec<AccountId, ConstU32<MAX_ATTEMPTS>>,
+}
+
+impl<AccountId: PartialEq, BlockNumber> Job<AccountId, BlockNumber> {
+	/// The executor's account, if a committee was drawn.
+	pub fn executor(&self) -> Option<&AccountId> {
+		self.committee.first().map(|seat| &seat.provider)
+	}
+
+	/// A provider's seat.
+	pub fn seat(&self, who: &AccountId) -> Option<&Seat<AccountId>> {
+		self.committee.iter().find(|seat| seat.provider == *who)
+	}
+
+	/// A provider's seat, to write on.
+	pub fn seat_mut(&mut self, who: &AccountId) -> Option<&mut Seat<AccountId>> {
+		self.committee.iter_mut().find(|seat| seat.provider == *who)
+	}
+
+	/// Whether a committee is at work.
+	pub fn is_at_work(&self) -> bool {
+		!matches!(self.phase, Phase::Drawing { .. })
+	}
+}
+
+/// A waiting job's place in the queue of draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Waiting<BlockNumber> {
+	/// The job.
+	pub job: JobId,
+	/// Block in which it took this place; it is drawn in a later one.
+	pub since: BlockNumber,
+}
+
+/// The executor's message: the answer and its own blinded vote.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct Publication<AccountId, BlockNumber> {
+	/// Who sends it.
+	pub voter: AccountId,
+	/// The job.
+	pub job: JobId,
+	/// Which attempt, from 0.
+	pub attempt: u8,
+	/// The answer.
+	pub output: Output,
+	/// The executor's blinded vote.
+	pub commitment: Commitment,
+	/// The block the worker saw.
+	pub at: BlockNumber,
+}
+
+/// A blinded vote on one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct CommitItem {
+	/// The job.
+	pub job: JobId,
+	/// Which attempt, from 0.
+	pub attempt: u8,
+	/// The blinded vote.
+	pub commitment: Commitment,
+}
+
+/// The opening of a blinded vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct RevealItem {
+	/// The job.
+	pub job: JobId,
+	/// Which attempt, from 0.
+	pub attempt: u8,
+	/// The vote.
+	pub vote: Vote,
+	/// What blinded it.
+	pub salt: Salt,
+}
+
+/// All that a provider has to say in one block. An empty batch is a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct Batch<AccountId, BlockNumber> {
+	/// Who sends it.
+	pub voter: AccountId,
+	/// The block the worker saw.
+	pub at: BlockNumber,
+	/// Blinded votes.
+	pub commitments: BoundedVec<CommitItem, ConstU32<MAX_BATCH>>,
+	/// Openings.
+	pub reveals: BoundedVec<RevealItem, ConstU32<MAX_BATCH>>,
+}
+
+impl<AccountId: Encode, BlockNumber: Encode> Publication<AccountId, BlockNumber> {
+	/// The bytes that the inference key signs.
+	pub fn message(&self, genesis: &Hash32) -> alloc::vec::Vec<u8> {
+		(b"assay/v1/publish", genesis, self).encode()
+	}
+}
+
+impl<AccountId: Encode, BlockNumber: Encode> Batch<AccountId, BlockNumber> {
+	/// The bytes that the inference key signs.
+	pub fn message(&self, genesis: &Hash32) -> alloc::vec::Vec<u8> {
+		(b"assay/v1/vote", genesis, self).encode()
+	}
+
+	/// Whether it says nothing but "I am alive".
+	pub fn is_heartbeat(&self) -> bool {
+		self.commitments.is_empty() && self.reveals.is_empty()
+	}
+}
