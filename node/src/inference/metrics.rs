@@ -1,0 +1,133 @@
+//! What Prometheus sees of inference on this node.
+
+use prometheus_endpoint::{
+	register, Counter, CounterVec, Gauge, HistogramOpts, HistogramVec, Opts, PrometheusError, Registry, U64,
+};
+use std::time::Duration;
+
+/// Which side of a job a task is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+	/// Makes the answer.
+	Executor,
+	/// Checks it.
+	Verifier,
+}
+
+impl Role {
+	fn label(self) -> &'static str {
+		match self {
+			Self::Executor => "executor",
+			Self::Verifier => "verifier",
+		}
+	}
+}
+
+struct Registered {
+	up: Gauge<U64>,
+	restarts: Counter<U64>,
+	queue: Gauge<U64>,
+	jobs: Counter<U64>,
+	done: CounterVec<U64>,
+	abstained: Counter<U64>,
+	journaled: Counter<U64>,
+	seconds: HistogramVec,
+}
+
+impl Registered {
+	fn new(registry: &Registry) -> Result<Self, PrometheusError> {
+		let seconds = HistogramOpts::new(
+			"assay_task_seconds",
+			"Seconds from handing a task to the engine to its result",
+		)
+		.buckets(vec![
+			0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+		]);
+		Ok(Self {
+			up: register(Gauge::new("assay_engine_up", "1 while the engine answers")?, registry)?,
+			restarts: register(
+				Counter::new("assay_engine_restarts_total", "Times the engine was started again")?,
+				registry,
+			)?,
+			queue: register(
+				Gauge::new("assay_tasks_open", "Tasks queued or being computed")?,
+				registry,
+			)?,
+			jobs: register(
+				Counter::new("assay_jobs_seen_total", "Jobs that this node was given a task of")?,
+				registry,
+			)?,
+			done: register(
+				CounterVec::new(Opts::new("assay_tasks_done_total", "Tasks answered"), &["role"])?,
+				registry,
+			)?,
+			abstained: register(
+				Counter::new("assay_tasks_abstained_total", "Tasks given up without a vote")?,
+				registry,
+			)?,
+			journaled: register(
+				Counter::new("assay_votes_journaled_total", "Votes put on disk")?,
+				registry,
+			)?,
+			seconds: register(HistogramVec::new(seconds, &["role"])?, registry)?,
+		})
+	}
+}
+
+/// The metrics, or nothing on a node without Prometheus.
+pub struct Metrics(Option<Registered>);
+
+impl Metrics {
+	/// Registers everything. A name that is taken costs the metrics, not the node.
+	pub fn new(registry: Option<&Registry>) -> Self {
+		Self(registry.and_then(|registry| {
+			Registered::new(registry)
+				.inspect_err(|e| log::warn!(target: super::LOG_TARGET, "No inference metrics: {e}"))
+				.ok()
+		}))
+	}
+
+	fn with(&self, f: impl FnOnce(&Registered)) {
+		if let Some(registered) = &self.0 {
+			f(registered);
+		}
+	}
+
+	/// The engine came or went.
+	pub fn engine_up(&self, up: bool) {
+		self.with(|m| m.up.set(u64::from(up)));
+	}
+
+	/// The engine is started again.
+	pub fn restarted(&self) {
+		self.with(|m| m.restarts.inc());
+	}
+
+	/// So many tasks are open now.
+	pub fn open(&self, tasks: usize) {
+		self.with(|m| m.queue.set(tasks as u64));
+	}
+
+	/// A job's first task has come.
+	pub fn job_seen(&self) {
+		self.with(|m| m.jobs.inc());
+	}
+
+	/// A computation answered so many tasks.
+	pub fn done(&self, role: Role, tasks: usize, took: Duration) {
+		self.with(|m| {
+			m.done.with_label_values(&[role.label()]).inc_by(tasks as u64);
+			m.seconds.with_label_values(&[role.label()]).observe(took.as_secs_f64());
+		});
+	}
+
+	/// So many tasks were given up.
+	pub fn abstained(&self, tasks: usize) {
+		self.with(|m| m.abstained.inc_by(tasks as u64));
+	}
+
+	/// So many votes went to disk.
+	pub fn journaled(&self, votes: usize) {
+		self.with(|m| m.journaled.inc_by(votes as u64));
+	}
+}

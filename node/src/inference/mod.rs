@@ -1,0 +1,188 @@
+//! Inference on this node: from the runtime's host function to the engine's process.
+//!
+//! ```text
+//! worker (Wasm) ──host function──▶ Backend ──▶ Queue ──▶ link ──socket──▶ assay-engine
+//!       ▲                            │  ▲                  │                   ▲
+//!       └────── WorkerTriggers ◀─────┘  └──── Journal ◀────┘    Supervisor ────┘
+//! ```
+//!
+//! [`Backend`] answers at once from memory and disk. The supervisor keeps the engine's process alive. The journal has a
+//! vote on disk before anyone hears of it. [`WorkerTriggers`] runs the worker again when an answer has come.
+
+mod backend;
+mod bundled;
+mod journal;
+mod link;
+mod metrics;
+mod queue;
+mod supervisor;
+mod triggers;
+
+pub use backend::{Backend, EngineState, EngineStatus};
+pub use triggers::WorkerTriggers;
+
+use assay_primitives::crypto::INFERENCE_KEY_TYPE;
+use journal::Journal;
+use metrics::Metrics;
+use prometheus_endpoint::Registry;
+use sc_service::{ChainType, SpawnTaskHandle};
+use sp_keystore::{Keystore, KeystorePtr};
+use std::{
+	fs,
+	path::{Path, PathBuf},
+	sync::Arc,
+};
+use supervisor::{supervise, Supervised};
+
+pub(crate) const LOG_TARGET: &str = "assay";
+const ENGINE_LOG_TARGET: &str = "assay::engine";
+
+/// What inference on a node needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+	/// The engine's program; none switches the engine off.
+	pub engine: Option<PathBuf>,
+	/// The folder that holds a folder per model.
+	pub models: PathBuf,
+	/// The folder of the vote journal.
+	pub journal: PathBuf,
+	/// Whether the demo model is written into `models` if it is not there.
+	pub demo_model: bool,
+}
+
+impl Options {
+	/// The engine beside the node's own program.
+	pub fn default_engine() -> PathBuf {
+		let name = Path::new("assay-engine");
+		std::env::current_exe().map_or_else(|_| name.to_path_buf(), |node| node.with_file_name(name))
+	}
+}
+
+/// Opens the journal, lays out the demo model and starts the engine. Never fails: a node that cannot infer still makes
+/// blocks, and its log says what to do.
+pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskHandle) -> Arc<Backend> {
+	let journal = Journal::open(&options.journal)
+		.inspect(|journal| log::debug!(target: LOG_TARGET, "Vote journal: {} answers", journal.len()))
+		.inspect_err(|e| log::error!(target: LOG_TARGET, "{e}"))
+		.ok();
+	let backend = Arc::new(Backend::new(journal, Metrics::new(registry)));
+	prepare_models(&options);
+	match options.engine {
+		Some(program) => {
+			log::info!(
+				target: LOG_TARGET,
+				"Engine: {}, models: {}", program.display(), options.models.display(),
+			);
+			let supervised = Supervised::new(program, options.models);
+			spawner.spawn(
+				"engine-supervisor",
+				Some("inference"),
+				supervise(backend.clone(), supervised),
+			);
+		}
+		None => log::info!(target: LOG_TARGET, "Engine: off. This node answers no jobs."),
+	}
+	backend
+}
+
+fn prepare_models(options: &Options) {
+	let models = options.models.display();
+	if let Err(e) = fs::create_dir_all(&options.models) {
+		log::warn!(target: LOG_TARGET, "Cannot make the models folder {models}: {e}; name another with --models");
+		return;
+	}
+	if !options.demo_model {
+		return;
+	}
+	match bundled::unpack(&options.models) {
+		Ok(bundled::Unpacked::Written) => {
+			log::info!(target: LOG_TARGET, "Wrote the demo model to {models}/{}", bundled::NAME)
+		}
+		Ok(bundled::Unpacked::Present) => {}
+		Ok(bundled::Unpacked::Other) => log::warn!(
+			target: LOG_TARGET,
+			"{models}/{0} is not the demo model of this node; to get that, move the folder away and restart", bundled::NAME,
+		),
+		Err(e) => log::warn!(target: LOG_TARGET, "Cannot write the demo model to {models}: {e}"),
+	}
+}
+
+/// The well-known inference keys that a development or local node holds.
+///
+/// The first node of a development chain plays all four providers, so that a committee of four really votes. Any other
+/// node plays only its own account: two nodes with one key would vote against each other.
+fn dev_seeds(chain: &ChainType, seed: Option<&str>) -> Vec<String> {
+	match (chain, seed) {
+		(ChainType::Development, Some("//Alice")) => {
+			["//Alice", "//Bob", "//Charlie", "//Dave"].map(str::to_owned).to_vec()
+		}
+		(ChainType::Development | ChainType::Local, Some(seed)) => vec![seed.to_owned()],
+		_ => Vec::new(),
+	}
+}
+
+/// Puts the well-known inference keys of a development or local node into its keystore, in memory only.
+pub fn insert_dev_keys(keystore: &KeystorePtr, chain: &ChainType, seed: Option<&str>) {
+	for seed in dev_seeds(chain, seed) {
+		if let Err(e) = keystore.sr25519_generate_new(INFERENCE_KEY_TYPE, Some(&seed)) {
+			log::warn!(target: LOG_TARGET, "Cannot insert the inference key {seed}: {e}");
+		}
+	}
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+	use super::*;
+	use assay_primitives::{task::Task, FinishReason, JobId, ModelId, Output, SamplingParams};
+
+	/// A task of its own per job and voter; tasks of one job are one work.
+	pub(super) fn task(job: u8, voter: u8, claim: bool) -> Task {
+		Task {
+			genesis: [0; 32],
+			job: JobId([job; 32]),
+			attempt: 0,
+			voter: [voter; 32],
+			model: ModelId([7; 32]),
+			input: b"What is a receipt?".to_vec().try_into().unwrap(),
+			params: SamplingParams::greedy(4),
+			seed: [job; 32],
+			claim: claim.then(output),
+		}
+	}
+
+	/// A backend as a node without an engine has it.
+	pub(crate) fn idle_backend() -> Backend {
+		Backend::new(None, Metrics::new(None))
+	}
+
+	/// Some output.
+	pub(super) fn output() -> Output {
+		Output {
+			input_tokens: 9,
+			tokens: vec![1, 2, 3].try_into().unwrap(),
+			text: b"A receipt".to_vec().try_into().unwrap(),
+			finish: FinishReason::Length,
+		}
+	}
+
+	#[test]
+	fn only_the_first_development_node_plays_all_four_providers() {
+		assert_eq!(dev_seeds(&ChainType::Development, Some("//Alice")).len(), 4);
+		assert_eq!(dev_seeds(&ChainType::Development, Some("//Bob")), ["//Bob"]);
+		assert_eq!(dev_seeds(&ChainType::Local, Some("//Alice")), ["//Alice"]);
+		assert!(dev_seeds(&ChainType::Local, None).is_empty());
+		assert!(dev_seeds(&ChainType::Live, Some("//Alice")).is_empty());
+	}
+
+	#[test]
+	fn dev_keys_can_sign_votes() {
+		let keystore: KeystorePtr = Arc::new(sc_keystore::LocalKeystore::in_memory());
+		insert_dev_keys(&keystore, &ChainType::Development, Some("//Alice"));
+		let keys = keystore.sr25519_public_keys(INFERENCE_KEY_TYPE);
+		assert_eq!(keys.len(), 4);
+		assert!(keystore
+			.sr25519_sign(INFERENCE_KEY_TYPE, &keys[0], b"vote")
+			.unwrap()
+			.is_some());
+	}
+}

@@ -1,0 +1,144 @@
+//! When the worker runs: at every new best block, and once more for the best block whenever the engine has news.
+//!
+//! The second half saves a block per phase: a vote need not wait for the next block to be imported before it is sent.
+
+use futures::StreamExt;
+use sc_client_api::{
+	BlockImportNotification, BlockchainEvents, FinalityNotifications, ImportNotifications, StorageEventStream,
+	StorageKey,
+};
+use sc_service::SpawnTaskHandle;
+use sc_utils::mpsc::{tracing_unbounded, TracingUnboundedSender};
+use sp_runtime::traits::Block as BlockT;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::sleep};
+
+/// Answers that come within this time are told to the worker together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// The client's block events with the engine's mixed in.
+pub struct WorkerTriggers<C> {
+	client: Arc<C>,
+	engine: watch::Receiver<u64>,
+	spawner: SpawnTaskHandle,
+}
+
+impl<C> WorkerTriggers<C> {
+	/// Mixes `engine`'s ticks into `client`'s import notifications, in a task of `spawner`.
+	pub fn new(client: Arc<C>, engine: watch::Receiver<u64>, spawner: SpawnTaskHandle) -> Self {
+		Self {
+			client,
+			engine,
+			spawner,
+		}
+	}
+}
+
+impl<Block: BlockT, C: BlockchainEvents<Block>> BlockchainEvents<Block> for WorkerTriggers<C> {
+	fn import_notification_stream(&self) -> ImportNotifications<Block> {
+		let (sender, receiver) = tracing_unbounded("mpsc_worker_triggers", 1_000);
+		let mix = mix(self.client.import_notification_stream(), self.engine.clone(), sender);
+		self.spawner.spawn("worker-triggers", Some("offchain-worker"), mix);
+		receiver
+	}
+
+	fn every_import_notification_stream(&self) -> ImportNotifications<Block> {
+		self.client.every_import_notification_stream()
+	}
+
+	fn finality_notification_stream(&self) -> FinalityNotifications<Block> {
+		self.client.finality_notification_stream()
+	}
+
+	fn storage_changes_notification_stream(
+		&self,
+		filter_keys: Option<&[StorageKey]>,
+		child_filter_keys: Option<&[(StorageKey, Option<Vec<StorageKey>>)]>,
+	) -> sp_blockchain::Result<StorageEventStream<Block::Hash>> {
+		self.client
+			.storage_changes_notification_stream(filter_keys, child_filter_keys)
+	}
+}
+
+async fn mix<Block: BlockT>(
+	mut blocks: ImportNotifications<Block>,
+	mut engine: watch::Receiver<u64>,
+	sender: TracingUnboundedSender<BlockImportNotification<Block>>,
+) {
+	let mut best: Option<BlockImportNotification<Block>> = None;
+	engine.mark_unchanged();
+	loop {
+		let next = tokio::select! {
+			block = blocks.next() => {
+				let Some(block) = block else { return };
+				if block.is_new_best {
+					best = Some(block.clone());
+				}
+				Some(block)
+			},
+			news = engine.changed() => {
+				if news.is_err() {
+					// The backend is gone: the node is shutting down.
+					return;
+				}
+				sleep(GATHER).await;
+				engine.mark_unchanged();
+				best.clone()
+			},
+		};
+		if next.is_some_and(|block| sender.unbounded_send(block).is_err()) {
+			return;
+		}
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use assay_runtime::opaque::Block;
+	use sp_consensus::BlockOrigin;
+	use sp_runtime::{generic::Digest, traits::Header as _};
+
+	fn block(number: u32, is_new_best: bool) -> BlockImportNotification<Block> {
+		let header = <Block as BlockT>::Header::new(
+			number,
+			Default::default(),
+			Default::default(),
+			Default::default(),
+			Digest::default(),
+		);
+		let (unpin, _) = tracing_unbounded("unpin", 10);
+		BlockImportNotification::new(header.hash(), BlockOrigin::Own, header, is_new_best, None, unpin)
+	}
+
+	#[tokio::test]
+	async fn the_best_block_comes_again_when_the_engine_has_news() {
+		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
+		let (out, mut mixed) = tracing_unbounded("mixed", 10);
+		let engine = watch::Sender::new(0);
+		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), out));
+		blocks_in.unbounded_send(block(1, true)).unwrap();
+		blocks_in.unbounded_send(block(2, false)).unwrap();
+		assert_eq!(mixed.next().await.unwrap().header.number, 1);
+		assert_eq!(mixed.next().await.unwrap().header.number, 2);
+		engine.send_modify(|n| *n += 1);
+		let again = mixed.next().await.unwrap();
+		assert!(again.is_new_best);
+		assert_eq!(again.header.number, 1, "a fork's block is not the best one");
+	}
+
+	#[tokio::test]
+	async fn news_before_the_first_block_is_dropped() {
+		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
+		let (out, mut mixed) = tracing_unbounded("mixed", 10);
+		let engine = watch::Sender::new(0);
+		let running = tokio::spawn(mix::<Block>(blocks, engine.subscribe(), out));
+		engine.send_modify(|n| *n += 1);
+		sleep(GATHER * 3).await;
+		blocks_in.unbounded_send(block(1, true)).unwrap();
+		assert_eq!(mixed.next().await.unwrap().header.number, 1);
+		drop(blocks_in);
+		running.await.unwrap();
+		assert!(mixed.next().await.is_none());
+	}
+}

@@ -1,0 +1,351 @@
+//! `assay_jobStatus` and `assay_subscribeJob`: a job's life, from its request to a final verdict.
+
+use super::error::Error;
+use assay_primitives::{
+	api::{AssayApi, JobPhase, JobView},
+	FinishReason, JobId, ModelId, Output, Receipt, Verdict,
+};
+use assay_runtime::{opaque::Block, AccountId, BlockNumber};
+use futures::{stream, Stream, StreamExt};
+use jsonrpsee::{
+	core::{async_trait, server::PendingSubscriptionSink},
+	proc_macros::rpc,
+};
+use sc_client_api::{BlockchainEvents, HeaderBackend};
+use sc_rpc::{
+	utils::{PendingSubscription, RingBuffer},
+	SubscriptionTaskExecutor,
+};
+use serde::{Deserialize, Serialize};
+use sp_api::ProvideRuntimeApi;
+use sp_runtime::traits::Block as BlockT;
+use std::{future, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+type Hash = <Block as BlockT>::Hash;
+
+/// A job's phase by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+	/// Waits for its committee.
+	Drawing,
+	/// The executor computes.
+	Executing,
+	/// The verifiers compute and commit.
+	Committing,
+	/// Votes are being opened.
+	Revealing,
+	/// There is a receipt.
+	Concluded,
+}
+
+impl From<JobPhase> for Phase {
+	fn from(phase: JobPhase) -> Self {
+		match phase {
+			JobPhase::Drawing => Self::Drawing,
+			JobPhase::Executing => Self::Executing,
+			JobPhase::Committing => Self::Committing,
+			JobPhase::Revealing => Self::Revealing,
+			JobPhase::Concluded => Self::Concluded,
+		}
+	}
+}
+
+/// A committee place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seat {
+	/// Who sits here; the first is the executor.
+	pub provider: AccountId,
+	/// Whether its blinded vote is in.
+	pub committed: bool,
+	/// Whether its vote is open.
+	pub revealed: bool,
+}
+
+/// A published answer. Trust it only once the verdict is `confirmed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+	/// Prompt length in tokens.
+	pub input_tokens: u32,
+	/// Generated tokens.
+	pub output_tokens: u32,
+	/// The text.
+	pub text: String,
+	/// Why it ended.
+	pub finish: FinishReason,
+}
+
+impl From<Output> for Answer {
+	fn from(output: Output) -> Self {
+		Self {
+			input_tokens: output.input_tokens,
+			output_tokens: output.tokens.len() as u32,
+			text: String::from_utf8_lossy(&output.text).into_owned(),
+			finish: output.finish,
+		}
+	}
+}
+
+/// A job as `assay_jobStatus` answers it and `assay_job` notifies it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+	/// The job.
+	pub job: JobId,
+	/// Who asked.
+	pub requester: AccountId,
+	/// The model asked.
+	pub model: ModelId,
+	/// Where it stands in the best block.
+	pub phase: Phase,
+	/// Attempt, counted from 1.
+	pub attempt: u8,
+	/// Last block of the phase; null once concluded.
+	pub deadline: Option<BlockNumber>,
+	/// The committee, the executor first; empty before the draw.
+	pub committee: Vec<Seat>,
+	/// The published answer, if any.
+	pub output: Option<Answer>,
+	/// How it ended, once it has.
+	pub verdict: Option<Verdict>,
+	/// Block of the request.
+	pub requested_at: BlockNumber,
+	/// Block of the verdict.
+	pub concluded_at: Option<BlockNumber>,
+	/// Whether the block of the verdict is finalized.
+	pub finalized: bool,
+}
+
+impl Status {
+	fn new(view: JobView<AccountId, BlockNumber>, receipt: Option<Receipt<AccountId, BlockNumber>>) -> Self {
+		let seats = view.committee.into_iter();
+		Self {
+			job: view.id,
+			requester: view.requester,
+			model: view.model,
+			phase: view.phase.into(),
+			attempt: view.attempt,
+			deadline: view.deadline,
+			committee: seats
+				.map(|s| Seat {
+					provider: s.provider,
+					committed: s.committed,
+					revealed: s.revealed,
+				})
+				.collect(),
+			output: view.output.map(Into::into),
+			verdict: receipt.as_ref().map(|r| r.verdict),
+			requested_at: view.requested_at,
+			concluded_at: receipt.map(|r| r.concluded_at),
+			finalized: false,
+		}
+	}
+}
+
+/// Where jobs stand, as this node sees it.
+#[rpc(server)]
+pub trait JobApi {
+	/// Where a job stands in the best block.
+	#[method(name = "assay_jobStatus")]
+	async fn job_status(&self, job: JobId) -> Result<Status, Error>;
+
+	/// Where a job stands, now and whenever that changes. The last notification has `finalized: true`.
+	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = Status)]
+	fn subscribe_job(&self, job: JobId);
+}
+
+/// The methods' home.
+pub struct Jobs<C> {
+	client: Arc<C>,
+	executor: SubscriptionTaskExecutor,
+	places: Arc<Semaphore>,
+}
+
+impl<C> Jobs<C> {
+	/// Over a client; `places` bounds the subscriptions of all connections.
+	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, places: Arc<Semaphore>) -> Self {
+		Self {
+			client,
+			executor,
+			places,
+		}
+	}
+}
+
+/// What the chain knows of a job now; none if the best block has no such job.
+fn look<C>(client: &C, job: JobId) -> Result<Option<Status>, Error>
+where
+	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
+	C::Api: AssayApi<Block, AccountId, BlockNumber>,
+{
+	let failed = |e: sp_api::ApiError| Error::Runtime(e.to_string());
+	let best = client.info().best_hash;
+	let api = client.runtime_api();
+	let Some(view) = api.job(best, job).map_err(failed)? else {
+		return Ok(None);
+	};
+	let receipt = api.receipt(best, job).map_err(failed)?;
+	let mut status = Status::new(view, receipt);
+	// The receipt is in the best chain's state, and the finalized block is in the best chain.
+	status.finalized = status
+		.concluded_at
+		.is_some_and(|number| number <= client.info().finalized_number);
+	Ok(Some(status))
+}
+
+/// Follows one job for one subscriber.
+struct Follower<C> {
+	client: Arc<C>,
+	job: JobId,
+	told: Option<Status>,
+	/// Block of the verdict as last told, on the chain that was the best then.
+	concluded_in: Option<(BlockNumber, Hash)>,
+	_place: OwnedSemaphorePermit,
+}
+
+impl<C> Follower<C>
+where
+	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
+	C::Api: AssayApi<Block, AccountId, BlockNumber>,
+{
+	/// The status, if it is news.
+	fn news(&mut self) -> Option<Status> {
+		let status = match look(&*self.client, self.job) {
+			Ok(Some(status)) => {
+				self.concluded_in = status
+					.concluded_at
+					.and_then(|number| Some((number, self.client.hash(number).ok().flatten()?)));
+				status
+			}
+			// Pruned since its verdict, which may become final all the same; or on another fork, where it may come back.
+			Ok(None) => {
+				let (number, hash) = self.concluded_in?;
+				let info = self.client.info();
+				let same_chain = self.client.hash(number).ok().flatten() == Some(hash);
+				Status {
+					finalized: same_chain && number <= info.finalized_number,
+					..self.told.clone()?
+				}
+			}
+			Err(e) => {
+				log::debug!(target: crate::inference::LOG_TARGET, "Job subscription: {e}");
+				return None;
+			}
+		};
+		if self.told.as_ref() == Some(&status) {
+			return None;
+		}
+		self.told = Some(status.clone());
+		Some(status)
+	}
+}
+
+/// Ends after the first item for which `last` holds, that item included.
+fn through<S: Stream>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
+	items.scan(false, move |over, item| {
+		let next = (!*over).then(|| {
+			*over = last(&item);
+			item
+		});
+		future::ready(next)
+	})
+}
+
+#[async_trait]
+impl<C> JobApiServer for Jobs<C>
+where
+	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + BlockchainEvents<Block> + Send + Sync + 'static,
+	C::Api: AssayApi<Block, AccountId, BlockNumber>,
+{
+	async fn job_status(&self, job: JobId) -> Result<Status, Error> {
+		look(&*self.client, job)?.ok_or(Error::UnknownJob(job))
+	}
+
+	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId) {
+		let client = self.client.clone();
+		let place = self.places.clone().try_acquire_owned();
+		// Subscribed before the first look, so that nothing falls between.
+		let best = client
+			.import_notification_stream()
+			.filter(|n| future::ready(n.is_new_best))
+			.map(drop);
+		let finalized = client.finality_notification_stream().map(drop);
+		let follow = async move {
+			let place = match place {
+				Ok(place) => place,
+				Err(_) => return pending.reject(Error::TooManySubscriptions).await,
+			};
+			match look(&*client, job) {
+				Ok(Some(_)) => {}
+				Ok(None) => return pending.reject(Error::UnknownJob(job)).await,
+				Err(e) => return pending.reject(e).await,
+			}
+			let mut follower = Follower {
+				client,
+				job,
+				told: None,
+				concluded_in: None,
+				_place: place,
+			};
+			let blocks = stream::select(best.boxed(), finalized.boxed());
+			let news = stream::once(future::ready(()))
+				.chain(blocks)
+				.filter_map(move |()| future::ready(follower.news()));
+			let life = through(news, |status| status.finalized).boxed();
+			// A slow reader misses steps in between, never the last one.
+			PendingSubscription::from(pending)
+				.pipe_from_stream(life, RingBuffer::new(16))
+				.await
+		};
+		sc_rpc::utils::spawn_subscription_task(&self.executor, follow);
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_subscription_ends_with_the_final_verdict() {
+		let seen: Vec<_> = futures::executor::block_on(through(stream::iter([1, 2, 3, 4]), |n| *n == 3).collect());
+		assert_eq!(seen, [1, 2, 3]);
+	}
+
+	#[test]
+	fn a_status_reads_like_its_description() {
+		let status = Status {
+			job: JobId([1; 32]),
+			requester: [2; 32].into(),
+			model: ModelId([3; 32]),
+			phase: Phase::Concluded,
+			attempt: 1,
+			deadline: None,
+			committee: vec![Seat {
+				provider: [4; 32].into(),
+				committed: true,
+				revealed: true,
+			}],
+			output: Some(Answer {
+				input_tokens: 1,
+				output_tokens: 2,
+				text: "Hi.".into(),
+				finish: FinishReason::Eos,
+			}),
+			verdict: Some(Verdict::Confirmed),
+			requested_at: 5,
+			concluded_at: Some(9),
+			finalized: true,
+		};
+		let json = serde_json::to_value(&status).unwrap();
+		assert_eq!(json["job"], format!("0x{}", "01".repeat(32)));
+		assert_eq!(json["phase"], "concluded");
+		assert_eq!(json["verdict"], "confirmed");
+		assert_eq!(json["concludedAt"], 9);
+		assert_eq!(json["output"]["finish"], "eos");
+		assert_eq!(json["committee"][0]["committed"], true);
+		assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+	}
+}

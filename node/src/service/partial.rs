@@ -1,0 +1,145 @@
+//! The parts that a running node and the offline commands share: client, pool, import queue.
+
+use super::HostFunctions;
+use assay_runtime::{opaque::Block, RuntimeApi};
+use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle};
+use sc_consensus_grandpa::{GrandpaBlockImport, LinkHalf};
+use sc_executor::WasmExecutor;
+use sc_service::{error::Error as ServiceError, Configuration, PartialComponents};
+use sc_telemetry::{Telemetry, TelemetryWorker};
+use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_consensus_babe::{
+	inherents::{BabeCreateInherentDataProviders, InherentDataProvider},
+	SlotDuration,
+};
+use std::sync::Arc;
+
+/// Blocks after which a justification is kept at the latest.
+pub(super) const JUSTIFICATION_PERIOD: u32 = 512;
+
+/// The node's view of the chain.
+pub type FullClient = sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<HostFunctions>>;
+/// Its database.
+pub type FullBackend = sc_service::TFullBackend<Block>;
+/// Its choice of the best chain: the longest.
+pub type FullSelectChain = sc_consensus::LongestChain<FullBackend, Block>;
+/// Its transaction pool.
+pub type FullPool = sc_transaction_pool::TransactionPoolHandle<Block, FullClient>;
+
+type FullGrandpaImport = GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
+type FullBabeImport =
+	BabeBlockImport<Block, FullClient, FullGrandpaImport, BabeCreateInherentDataProviders<Block>, FullSelectChain>;
+
+/// What consensus needs besides the common parts.
+pub struct Consensus {
+	pub(super) block_import: FullBabeImport,
+	pub(super) grandpa_link: LinkHalf<Block, FullClient, FullSelectChain>,
+	pub(super) babe_link: BabeLink<Block>,
+	pub(super) babe_worker: BabeWorkerHandle<Block>,
+	pub(super) telemetry: Option<Telemetry>,
+}
+
+/// The common parts and [`Consensus`].
+pub type Parts = PartialComponents<
+	FullClient,
+	FullBackend,
+	FullSelectChain,
+	sc_consensus::DefaultImportQueue<Block>,
+	FullPool,
+	Consensus,
+>;
+
+/// What a block's author states of the time: slot and timestamp, from the system's clock.
+pub(super) fn inherents(slot_duration: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
+	Arc::new(move |_, ()| async move {
+		let timestamp = sp_timestamp::InherentDataProvider::from_system_time();
+		let slot = InherentDataProvider::from_timestamp_and_slot_duration(*timestamp, slot_duration);
+		Ok((slot, timestamp))
+	})
+}
+
+/// Builds the common parts.
+pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
+	let telemetry = config
+		.telemetry_endpoints
+		.clone()
+		.filter(|endpoints| !endpoints.is_empty())
+		.map(|endpoints| -> Result<_, sc_telemetry::Error> {
+			let worker = TelemetryWorker::new(16)?;
+			let telemetry = worker.handle().new_telemetry(endpoints);
+			Ok((worker, telemetry))
+		})
+		.transpose()?;
+	let executor = sc_service::new_wasm_executor::<HostFunctions>(&config.executor);
+	let (client, backend, keystore_container, task_manager) = sc_service::new_full_parts::<Block, RuntimeApi, _>(
+		config,
+		telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()),
+		executor,
+		vec![],
+	)?;
+	let client = Arc::new(client);
+	let telemetry = telemetry.map(|(worker, telemetry)| {
+		task_manager.spawn_handle().spawn("telemetry", None, worker.run());
+		telemetry
+	});
+	let telemetry_handle = telemetry.as_ref().map(Telemetry::handle);
+
+	let select_chain = sc_consensus::LongestChain::new(backend.clone());
+	let transaction_pool = Arc::new(
+		sc_transaction_pool::Builder::new(
+			task_manager.spawn_essential_handle(),
+			client.clone(),
+			config.role.is_authority().into(),
+		)
+		.with_options(config.transaction_pool.clone())
+		.with_prometheus(config.prometheus_registry())
+		.build(),
+	);
+
+	let (grandpa_import, grandpa_link) = sc_consensus_grandpa::block_import(
+		client.clone(),
+		JUSTIFICATION_PERIOD,
+		&client,
+		select_chain.clone(),
+		telemetry_handle.clone(),
+	)?;
+	let justification_import = Box::new(grandpa_import.clone());
+
+	let babe_config = sc_consensus_babe::configuration(&*client)?;
+	let slot_duration = babe_config.slot_duration();
+	let (block_import, babe_link) = sc_consensus_babe::block_import(
+		babe_config,
+		grandpa_import,
+		client.clone(),
+		inherents(slot_duration),
+		select_chain.clone(),
+		OffchainTransactionPoolFactory::new(transaction_pool.clone()),
+	)?;
+	let (import_queue, babe_worker) = sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
+		link: babe_link.clone(),
+		block_import: block_import.clone(),
+		justification_import: Some(justification_import),
+		client: client.clone(),
+		slot_duration,
+		spawner: &task_manager.spawn_essential_handle(),
+		registry: config.prometheus_registry(),
+		telemetry: telemetry_handle,
+	})?;
+
+	Ok(PartialComponents {
+		client,
+		backend,
+		task_manager,
+		keystore_container,
+		select_chain,
+		import_queue,
+		transaction_pool,
+		other: Consensus {
+			block_import,
+			grandpa_link,
+			babe_link,
+			babe_worker,
+			telemetry,
+		},
+	})
+}
