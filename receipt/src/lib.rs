@@ -1,1 +1,23 @@
+//! Checks an Assay receipt with no chain and no network.
+//!
+//! A [`ReceiptFile`] carries a receipt together with the prompt and the answer that its hashes name. [`check`] recomputes
+//! everything in it that follows from something else: the hashes, the digest, the job's name, the token counts, the
+//! faults, and that the votes reach the supermajority which the verdict claims. What remains ([`ONLY_A_CHAIN_KNOWS`]) is
+//! compared with a chain's storage by [`differences`].
+//!
+//! The crate is `no_std`; the JSON form needs the feature `std`.
+
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+extern crate alloc;
+
+mod account;
+mod check;
+mod file;
+
+pub use account::Account;
+pub use check::{check, differences, Checked, Mismatch, ONLY_A_CHAIN_KNOWS};
+#[cfg(feature = "std")]
+pub use file::ReadError;
+pub use file::{ChainReceipt, ReadAt, ReceiptFile, FORMAT, MAX_FILE_BYTES};

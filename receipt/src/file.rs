@@ -1,0 +1,172 @@
+//! The portable document: a receipt with the prompt and the answer that its hashes name, and where it was read.
+
+use crate::Account;
+use alloc::string::String;
+use assay_primitives::{job::Input, Hash32, Output, Receipt};
+
+/// A receipt of an Assay chain.
+pub type ChainReceipt = Receipt<Account, u32>;
+
+/// Version of the document that this crate writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// Longest JSON form that is read, in bytes. A receipt with the longest prompt and answer stays well below.
+pub const MAX_FILE_BYTES: usize = 512 * 1024;
+
+/// The block at which a receipt was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+pub struct ReadAt {
+	/// Number of the block.
+	pub number: u32,
+	/// Hash of the block.
+	#[cfg_attr(feature = "std", serde(with = "assay_primitives::digest::hex32"))]
+	pub hash: Hash32,
+	/// Whether GRANDPA had finalized the block.
+	pub finalized: bool,
+}
+
+/// A receipt outside its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(deny_unknown_fields))]
+pub struct ReceiptFile {
+	/// [`FORMAT`].
+	pub format: u32,
+	/// Hash of the chain's block 0.
+	#[cfg_attr(feature = "std", serde(with = "assay_primitives::digest::hex32"))]
+	pub genesis: Hash32,
+	/// The requester's job counter when it asked: with it the job's name can be derived.
+	pub job_count: Option<u64>,
+	/// Where it was read.
+	pub read_at: ReadAt,
+	/// The prompt.
+	#[cfg_attr(feature = "std", serde(with = "json::text"))]
+	pub input: Input,
+	/// The answer; none if the job was refunded.
+	#[cfg_attr(feature = "std", serde(with = "json::output"))]
+	pub output: Option<Output>,
+	/// The receipt as the chain stores it.
+	pub receipt: ChainReceipt,
+}
+
+impl ReceiptFile {
+	/// The answer's text.
+	pub fn answer(&self) -> Option<&str> {
+		self.output.as_ref().and_then(|o| core::str::from_utf8(&o.text).ok())
+	}
+}
+
+/// Why a document could not be read.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub enum ReadError {
+	/// Longer than [`MAX_FILE_BYTES`].
+	TooLong(usize),
+	/// Not the JSON form of a receipt.
+	Json(serde_json::Error),
+}
+
+#[cfg(feature = "std")]
+impl core::fmt::Display for ReadError {
+	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+		match self {
+			Self::TooLong(n) => write!(f, "{n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"),
+			Self::Json(e) => write!(f, "this is not an Assay receipt: {e}"),
+		}
+	}
+}
+
+#[cfg(feature = "std")]
+impl std::error::Error for ReadError {}
+
+#[cfg(feature = "std")]
+impl ReceiptFile {
+	/// Reads the JSON form.
+	pub fn from_json(text: &str) -> Result<Self, ReadError> {
+		if text.len() > MAX_FILE_BYTES {
+			return Err(ReadError::TooLong(text.len()));
+		}
+		serde_json::from_str(text).map_err(ReadError::Json)
+	}
+
+	/// Writes the JSON form, for people: indented, with a newline at the end.
+	pub fn to_json(&self) -> Result<String, ReadError> {
+		let mut text = serde_json::to_string_pretty(self).map_err(ReadError::Json)?;
+		text.push('\n');
+		Ok(text)
+	}
+}
+
+/// Prompt and answer as text, not as lists of bytes.
+#[cfg(feature = "std")]
+mod json {
+	pub(super) mod text {
+		use assay_primitives::job::Input;
+		use serde::{de::Error, Deserialize, Deserializer, Serialize, Serializer};
+		use std::string::String;
+
+		pub(in super::super) fn serialize<S: Serializer>(input: &Input, s: S) -> Result<S::Ok, S::Error> {
+			core::str::from_utf8(input)
+				.map_err(serde::ser::Error::custom)?
+				.serialize(s)
+		}
+
+		pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Input, D::Error> {
+			let text = String::deserialize(d)?;
+			Input::try_from(text.into_bytes()).map_err(|_| D::Error::custom("the prompt is longer than a chain takes"))
+		}
+	}
+
+	pub(super) mod output {
+		use assay_primitives::{FinishReason, Output};
+		use serde::{de::Error, Deserialize, Deserializer, Serialize, Serializer};
+		use std::{string::String, vec::Vec};
+
+		#[derive(Serialize, Deserialize)]
+		#[serde(deny_unknown_fields)]
+		struct Plain {
+			input_tokens: u32,
+			tokens: Vec<u32>,
+			text: String,
+			finish: FinishReason,
+		}
+
+		pub(in super::super) fn serialize<S: Serializer>(output: &Option<Output>, s: S) -> Result<S::Ok, S::Error> {
+			let plain = output.as_ref().map(|o| {
+				Ok::<_, S::Error>(Plain {
+					input_tokens: o.input_tokens,
+					tokens: o.tokens.to_vec(),
+					text: core::str::from_utf8(&o.text).map_err(serde::ser::Error::custom)?.into(),
+					finish: o.finish,
+				})
+			});
+			plain.transpose()?.serialize(s)
+		}
+
+		pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Output>, D::Error> {
+			let Some(Plain {
+				input_tokens,
+				tokens,
+				text,
+				finish,
+			}) = Option::deserialize(d)?
+			else {
+				return Ok(None);
+			};
+			let tokens = tokens
+				.try_into()
+				.map_err(|_| D::Error::custom("more tokens than a job may generate"))?;
+			let text = text
+				.into_bytes()
+				.try_into()
+				.map_err(|_| D::Error::custom("the answer is longer than a chain takes"))?;
+			Ok(Some(Output {
+				input_tokens,
+				tokens,
+				text,
+				finish,
+			}))
+		}
+	}
+}
