@@ -1,8 +1,7 @@
 //! The runtime API: everything a dApp reads, typed in metadata, so that clients need no hand-made types.
 
 use crate::{
-	digest::Hash32, limits::MAX_COMMITTEE, model::ModelTerms, model::Profile, Balance, JobId, ModelId, Output, Receipt,
-	SamplingParams,
+	digest::Hash32, limits::MAX_COMMITTEE, model::ModelTerms, model::Profile, Balance, JobId, ModelId, Output, SamplingParams,
 };
 use alloc::{string::String, vec::Vec};
 use bounded_collections::{BoundedVec, ConstU32};
@@ -153,6 +152,6 @@ sp_api::decl_runtime_apis! {
 		/// One job, open or concluded and not yet pruned.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
 		/// The receipt of a concluded job.
-		fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>>;
+		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
 	}
 }
