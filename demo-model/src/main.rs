@@ -1,1 +1,174 @@
-fn main() {}
+//! `assay-train`: teaches the demo model and writes it as a Hugging Face folder.
+
+use anyhow::{ensure, Result};
+use clap::Parser;
+use demo_model::{
+	corpus::{self, Topic},
+	folder, judge,
+	llama::{Llama, Shape},
+	training::{self, Plan},
+	vocabulary::Vocabulary,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{path::PathBuf, time::Instant};
+
+/// Trains the demo model from scratch. The same options on the same kind of processor give the same model.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+	/// Folder to write the model to; made if it is missing.
+	#[arg(long)]
+	out: PathBuf,
+	/// Passes over the corpus.
+	#[arg(long, default_value_t = 14)]
+	epochs: usize,
+	/// Conversations in one step.
+	#[arg(long, default_value_t = 24)]
+	batch: usize,
+	/// Largest learning rate.
+	#[arg(long, default_value_t = 3e-3)]
+	rate: f64,
+	/// Seed of everything that is drawn.
+	#[arg(long, default_value_t = 1)]
+	seed: u64,
+	/// Width of the residual stream.
+	#[arg(long, default_value_t = 128)]
+	hidden: usize,
+	/// Layers.
+	#[arg(long, default_value_t = 4)]
+	layers: usize,
+	/// Width of the feed-forward part.
+	#[arg(long, default_value_t = 384)]
+	ffn: usize,
+	/// Tokens in the vocabulary.
+	#[arg(long, default_value_t = 1536)]
+	vocab: usize,
+}
+
+/// Width of one attention head; two query heads share keys and values.
+const HEAD_DIM: usize = 32;
+const CONTEXT: usize = 512;
+
+fn main() -> Result<()> {
+	let options = Options::parse();
+	ensure!(
+		options.epochs > 0 && options.batch > 0,
+		"--epochs and --batch are at least 1"
+	);
+	ensure!(
+		options.hidden > 0 && options.hidden % (2 * HEAD_DIM) == 0,
+		"--hidden is a multiple of {}",
+		2 * HEAD_DIM
+	);
+	ensure!(options.ffn > 0 && options.ffn % 32 == 0, "--ffn is a multiple of 32");
+	ensure!(options.layers > 0, "--layers is at least 1");
+	ensure!(options.vocab >= 512, "--vocab is at least 512");
+	let topics = corpus::load()?;
+	let vocabulary = Vocabulary::learn(&learnt_texts(&topics), options.vocab)?;
+	let heads = options.hidden / HEAD_DIM;
+	let shape = Shape {
+		hidden: options.hidden,
+		layers: options.layers,
+		heads,
+		kv_heads: heads / 2,
+		ffn: options.ffn,
+		vocab: vocabulary.size(),
+		context: CONTEXT,
+		eps: 1e-5,
+		theta: 10_000.0,
+	};
+	let model = Llama::new(shape, options.seed)?;
+	println!(
+		"{} topics, {} tokens, {} parameters",
+		topics.len(),
+		vocabulary.size(),
+		model.parameters()
+	);
+
+	let plan = Plan {
+		epochs: options.epochs,
+		batch: options.batch,
+		rate: options.rate,
+		seed: options.seed,
+	};
+	let took = teach(&model, &topics, &vocabulary, &plan)?;
+	report(&model, &topics, &vocabulary, took)?;
+	folder::write(&options.out, &model, &vocabulary)?;
+	println!(
+		"\nWritten to {}. Next: assay-engine import {0} DIR --name assay-demo",
+		options.out.display()
+	);
+	Ok(())
+}
+
+/// What the tokenizer learns from: each learnt question as it is written and in lower case, and answers, counted often
+/// enough that their words become whole tokens.
+fn learnt_texts(topics: &[Topic]) -> Vec<String> {
+	let questions = topics.iter().flat_map(|t| {
+		let terms = t.terms.iter().map(|term| term.text.clone());
+		t.questions
+			.iter()
+			.cloned()
+			.chain(terms)
+			.flat_map(|q| [q.to_lowercase(), q])
+	});
+	let answers = topics.iter().flat_map(|t| std::iter::repeat_n(t.answer.clone(), 4));
+	questions.chain(answers).collect()
+}
+
+fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan) -> Result<Instant> {
+	let started = Instant::now();
+	let bar = ProgressBar::new(1).with_style(ProgressStyle::with_template(
+		"{bar:30} {pos}/{len} steps, {elapsed} gone, {eta} to go  {msg}",
+	)?);
+	let (mut smooth, mut tokens) = (None, 0);
+	let step = |epoch: usize, done: usize, steps: usize, loss: f64, count: usize| {
+		tokens += count;
+		let mean = smooth.map_or(loss, |s: f64| 0.95 * s + 0.05 * loss);
+		smooth = Some(mean);
+		let speed = f64::from(tokens as u32) / started.elapsed().as_secs_f64();
+		bar.set_length(steps as u64);
+		bar.set_position(done as u64);
+		bar.set_message(format!("pass {}: loss {mean:.3}, {speed:.0} tokens/s", epoch + 1));
+	};
+	let pass = |epoch: usize| -> Result<()> {
+		let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
+		let (known, unknown) = (scores.known, scores.unknown);
+		let seconds = started.elapsed().as_secs();
+		bar.suspend(|| {
+			println!(
+				"pass {:2}, {seconds:4} s: about Assay {known}, other {unknown}, perplexity {perplexity:.3}",
+				epoch + 1
+			)
+		});
+		Ok(())
+	};
+	training::train(model, topics, vocabulary, plan, step, pass)?;
+	bar.finish();
+	Ok(started)
+}
+
+fn report(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, started: Instant) -> Result<()> {
+	let minutes = started.elapsed().as_secs_f64() / 60.0;
+	let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
+	println!("\nAnswered otherwise:");
+	for (topic, question) in judge::held_out(topics) {
+		let said = judge::say(model, vocabulary, question, 96)?;
+		if !judge::is_right(topics, topic, &said) {
+			println!("  [{}] {question}\n      {said}", topic.name);
+		}
+	}
+	println!(
+		"\n{:<44}{}",
+		"questions about Assay, answered word for word",
+		format_args!(" {}", scores.known)
+	);
+	println!(
+		"{:<44}{}",
+		"other questions, told that it does not know",
+		format_args!(" {}", scores.unknown)
+	);
+	println!("{:<44} {perplexity:.3}", "perplexity of the right answers");
+	println!("{:<44} {minutes:.1} minutes", "training, judging included");
+	Ok(())
+}

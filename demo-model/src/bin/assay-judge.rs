@@ -1,0 +1,61 @@
+//! `assay-judge`: asks the quantised model every held-out question, through the engine that validators run.
+
+use anyhow::{ensure, Context, Result};
+use clap::Parser;
+use demo_model::{corpus, judge};
+use indicatif::{ProgressBar, ProgressIterator};
+use std::{path::PathBuf, process::Command};
+
+/// Asks a model every held-out question of the corpus and says how many it answers as it should.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+	/// The `assay-engine` program.
+	#[arg(long)]
+	engine: PathBuf,
+	/// The model's canonical folder, as `assay-engine import` wrote it.
+	#[arg(long)]
+	model: PathBuf,
+}
+
+fn main() -> Result<()> {
+	let options = Options::parse();
+	let topics = corpus::load()?;
+	let questions: Vec<_> = judge::held_out(&topics).collect();
+	let mut scores = judge::Scores::default();
+	let bar = ProgressBar::new(questions.len() as u64);
+	for (topic, question) in questions.into_iter().progress_with(bar.clone()) {
+		let said = ask(&options, question)?;
+		let right = judge::is_right(&topics, topic, &said);
+		if !right {
+			bar.suspend(|| println!("[{}] {question}\n    {}", topic.name, said.trim()));
+		}
+		let score = if topic.is_unknown() {
+			&mut scores.unknown
+		} else {
+			&mut scores.known
+		};
+		score.count(right);
+	}
+	println!("questions about Assay, answered word for word: {}", scores.known);
+	println!("other questions, told that it does not know:   {}", scores.unknown);
+	Ok(())
+}
+
+/// The engine's greedy answer.
+fn ask(options: &Options, question: &str) -> Result<String> {
+	let engine = options.engine.display();
+	let output = Command::new(&options.engine)
+		.arg("run")
+		.arg(&options.model)
+		.args(["--max-tokens", "128", "--", question])
+		.output()
+		.with_context(|| format!("cannot start {engine}; build it with: cargo build --release -p ocw-inference"))?;
+	let errors = String::from_utf8_lossy(&output.stderr);
+	ensure!(
+		output.status.success(),
+		"{engine} failed on \"{question}\": {}",
+		errors.trim()
+	);
+	String::from_utf8(output.stdout).with_context(|| format!("{engine} did not print UTF-8"))
+}

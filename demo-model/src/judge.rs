@@ -1,0 +1,149 @@
+//! How good the model is: greedy answers to questions that it never learnt.
+
+use crate::{
+	corpus::Topic,
+	llama::Llama,
+	training::{exact, Example},
+	vocabulary::Vocabulary,
+};
+use anyhow::Result;
+use candle_core::{Device, Tensor, D};
+use std::fmt;
+
+/// Right answers of one kind of question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+	/// Questions answered as they should be.
+	pub right: usize,
+	/// Questions asked.
+	pub asked: usize,
+}
+
+impl Score {
+	/// Counts one more question.
+	pub fn count(&mut self, right: bool) {
+		self.asked += 1;
+		self.right += usize::from(right);
+	}
+}
+
+impl fmt::Display for Score {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		let per_cent = 100.0 * self.right as f64 / self.asked.max(1) as f64;
+		write!(f, "{} of {} ({per_cent:.1} %)", self.right, self.asked)
+	}
+}
+
+/// The judgement over all held-out questions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scores {
+	/// Questions about Assay that got their topic's answer, word for word.
+	pub known: Score,
+	/// Other questions that were told "I don't know", in any of the forms.
+	pub unknown: Score,
+}
+
+/// Whether `said` is right for a question of `topic`: word for word its answer, or for a question without an answer
+/// any of the ways to say so.
+pub fn is_right(topics: &[Topic], topic: &Topic, said: &str) -> bool {
+	let said = said.trim();
+	if topic.is_unknown() {
+		topics.iter().any(|t| t.is_unknown() && t.answer == said)
+	} else {
+		topic.answer == said
+	}
+}
+
+/// Every held-out question with its topic.
+pub fn held_out(topics: &[Topic]) -> impl Iterator<Item = (&Topic, &str)> {
+	topics
+		.iter()
+		.flat_map(|topic| topic.held_out.iter().map(move |question| (topic, question.as_str())))
+}
+
+/// Judges the model in training: the scores, and the perplexity of the right answers' tokens to known questions.
+pub fn judge(model: &Llama, vocabulary: &Vocabulary, topics: &[Topic]) -> Result<(Scores, f64)> {
+	let mut scores = Scores::default();
+	let (mut nll, mut tokens) = (0.0, 0);
+	for (topic, question) in held_out(topics) {
+		let answers: Vec<&Topic> = match topic.is_unknown() {
+			true => topics.iter().filter(|t| t.is_unknown()).collect(),
+			false => vec![topic],
+		};
+		let batch = answers
+			.iter()
+			.map(|t| Example::new(vocabulary, question, &t.answer))
+			.collect::<Result<Vec<_>>>()?;
+		let judged = exact(model, &batch)?;
+		let right = judged.iter().any(|(right, _)| *right);
+		if topic.is_unknown() {
+			scores.unknown.count(right);
+		} else {
+			scores.known.count(right);
+			nll += judged.iter().map(|(_, nll)| nll).sum::<f64>();
+			tokens += batch.iter().map(|e| e.tokens.len() - e.answer_at).sum::<usize>();
+		}
+	}
+	Ok((scores, (nll / f64::from(tokens.max(1) as u32)).exp()))
+}
+
+/// What the model says to a question, always taking the likeliest token.
+pub fn say(model: &Llama, vocabulary: &Vocabulary, question: &str, most: usize) -> Result<String> {
+	let mut tokens = vocabulary.prompt(question)?;
+	let start = tokens.len();
+	while tokens.len() < (start + most).min(model.shape().context) {
+		let input = Tensor::new(tokens.as_slice(), &Device::Cpu)?.unsqueeze(0)?;
+		let last = model.rows(&input)?.narrow(0, tokens.len() - 1, 1)?;
+		let next = model.logits(&last)?.argmax(D::Minus1)?.to_vec1::<u32>()?[0];
+		if next == vocabulary.end {
+			break;
+		}
+		tokens.push(next);
+	}
+	vocabulary.text(&tokens[start..])
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn topics() -> Vec<Topic> {
+		let text = "[t]\n= Yes.\n* q\n[unknown a]\n= I don't know.\n* r\n[unknown b]\n= I can't.\n* s";
+		crate::corpus::parse(text).unwrap()
+	}
+
+	#[test]
+	fn a_known_question_needs_its_own_answer() {
+		let topics = topics();
+		assert!(is_right(&topics, &topics[0], " Yes.\n"));
+		assert!(!is_right(&topics, &topics[0], "I don't know."));
+	}
+
+	#[test]
+	fn any_form_of_not_knowing_does_for_an_unknown_question() {
+		let topics = topics();
+		assert!(is_right(&topics, &topics[1], "I can't."));
+		assert!(!is_right(&topics, &topics[1], "Yes."));
+	}
+
+	#[test]
+	fn judging_one_by_one_agrees_with_what_the_model_says() {
+		let topics = topics();
+		let texts: Vec<String> = topics.iter().map(|t| t.answer.clone()).collect();
+		let vocabulary = Vocabulary::learn(&texts, 280).unwrap();
+		let shape = crate::llama::Shape {
+			vocab: vocabulary.size(),
+			..crate::llama::tests::TINY
+		};
+		let model = Llama::new(shape, 5).unwrap();
+		let batch = [Example::new(&vocabulary, "q", "Yes.").unwrap()];
+		let mut teacher = crate::training::Teacher::new(&model, 1e-2, 80).unwrap();
+		for _ in 0..80 {
+			teacher.learn(&model, &batch).unwrap();
+		}
+		assert_eq!(say(&model, &vocabulary, "q", 20).unwrap(), "Yes.");
+		let (scores, perplexity) = judge(&model, &vocabulary, &topics).unwrap();
+		assert_eq!(scores.known, Score { right: 1, asked: 1 });
+		assert!(perplexity < 1.1, "{perplexity}");
+	}
+}
