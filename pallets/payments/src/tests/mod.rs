@@ -1,0 +1,34 @@
+//! Tests of the escrow, one file per topic.
+
+mod conservation;
+mod holding;
+mod restitution;
+mod settling;
+
+use crate::{mock::*, CreditOf, EscrowRecord, Escrows, HoldReason};
+use assay_primitives::{economics::Shares, traits::Escrow, Balance, JobId};
+use frame_support::traits::{
+	fungible::{Balanced, InspectHold},
+	tokens::{Fortitude, Precision, Preservation},
+};
+
+const JOB: JobId = JobId([7; 32]);
+
+fn held(who: u64) -> (Balance, Balance) {
+	let held = |reason: HoldReason| Balances::balance_on_hold(&reason.into(), &who);
+	(held(HoldReason::Fee), held(HoldReason::Deposit))
+}
+
+fn free(who: u64) -> Balance {
+	Balances::free_balance(who)
+}
+
+fn record(job: JobId) -> Option<EscrowRecord<u64>> {
+	Escrows::<Test>::get(job)
+}
+
+/// Money taken from account 6, as from a bond.
+fn slashed(amount: Balance) -> CreditOf<Test> {
+	<Balances as Balanced<u64>>::withdraw(&6, amount, Precision::Exact, Preservation::Preserve, Fortitude::Polite)
+		.expect("account 6 is rich")
+}

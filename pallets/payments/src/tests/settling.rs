@@ -1,0 +1,132 @@
+//! Settling: everyone gets the published share, and nobody can stop it.
+
+use super::*;
+use crate::{Error, Event, Purpose};
+use assay_primitives::economics::{split, Rates};
+use frame_support::{assert_noop, assert_ok, traits::fungible::Mutate};
+use sp_runtime::Permill;
+
+#[test]
+fn the_published_split_reaches_everyone_and_the_rest_returns() {
+	story(|| {
+		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
+		assert_ok!(Payments::hold(JOB, &1, 5_000, 20));
+		let shares = split(&Rates::DEFAULT, 1_000, 4, 2, Permill::from_percent(5));
+		assert_ok!(Payments::settle(&JOB, &shares, &2, &[3, 4], &5));
+		assert_eq!([2, 3, 4, 5].map(|who| free(who) - MONEY), [600, 100, 100, 50]);
+		assert_eq!(free(TREASURY), 10 + 50);
+		// The third verifier did not confirm: its part stays with the payer.
+		assert_eq!((free(1), held(1)), (MONEY - 900 - 20, (0, 20)));
+		let paid = |to, amount, purpose| {
+			Event::Paid {
+				job: JOB,
+				to,
+				amount,
+				purpose,
+			}
+			.into()
+		};
+		System::assert_has_event(paid(3, 100, Purpose::Verification));
+		System::assert_has_event(paid(4, 100, Purpose::Verification));
+		System::assert_has_event(paid(2, 600, Purpose::Execution));
+		System::assert_has_event(paid(5, 50, Purpose::Royalty));
+		System::assert_has_event(paid(TREASURY, 50, Purpose::Treasury));
+		System::assert_last_event(
+			Event::Refunded {
+				job: JOB,
+				to: 1,
+				amount: 4_100,
+			}
+			.into(),
+		);
+	});
+}
+
+#[test]
+fn shares_over_the_ceiling_are_refused_whole() {
+	story(|| {
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = Shares {
+			executor: 50,
+			verifier: 26,
+			..Default::default()
+		};
+		assert_noop!(
+			Payments::settle(&JOB, &shares, &2, &[3, 4], &5),
+			Error::<Test>::Overdrawn
+		);
+		let endless = Shares {
+			executor: u128::MAX,
+			royalty: 1,
+			..Default::default()
+		};
+		assert_noop!(Payments::settle(&JOB, &endless, &2, &[], &5), Error::<Test>::Overdrawn);
+	});
+}
+
+#[test]
+fn a_job_is_settled_once() {
+	story(|| {
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = Shares {
+			executor: 50,
+			..Default::default()
+		};
+		assert_ok!(Payments::settle(&JOB, &shares, &2, &[], &5));
+		assert_noop!(Payments::settle(&JOB, &shares, &2, &[], &5), Error::<Test>::Overdrawn);
+		assert_ok!(Payments::refund(&JOB));
+		assert_eq!(free(2), MONEY + 50);
+	});
+}
+
+#[test]
+fn the_part_of_an_account_that_cannot_receive_goes_to_the_treasury() {
+	story(|| {
+		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = Shares {
+			executor: 50,
+			royalty: 9,
+			..Default::default()
+		};
+		assert_ok!(Payments::settle(&JOB, &shares, &2, &[], &77));
+		assert_eq!((free(77), free(TREASURY)), (0, 19));
+		let paid = Event::Paid {
+			job: JOB,
+			to: TREASURY,
+			amount: 9,
+			purpose: Purpose::Royalty,
+		};
+		System::assert_has_event(paid.into());
+	});
+}
+
+#[test]
+fn the_payer_keeps_what_not_even_the_treasury_can_receive() {
+	story(|| {
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = Shares {
+			executor: 50,
+			royalty: 9,
+			treasury: 9,
+			..Default::default()
+		};
+		assert_ok!(Payments::settle(&JOB, &shares, &2, &[], &77));
+		assert_eq!((free(77), free(TREASURY)), (0, 0));
+		assert_eq!((free(1), held(1)), (MONEY - 50 - 20, (0, 20)));
+	});
+}
+
+#[test]
+fn a_payer_may_be_its_own_executor() {
+	story(|| {
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = Shares {
+			executor: 50,
+			verifier: 10,
+			..Default::default()
+		};
+		assert_ok!(Payments::settle(&JOB, &shares, &1, &[1, 2], &1));
+		assert_eq!((free(1), free(2)), (MONEY - 10 - 20, MONEY + 10));
+	});
+}
