@@ -7,6 +7,7 @@ use futures::{SinkExt, StreamExt};
 use ocw_inference::protocol::{Request, Response};
 use std::{path::Path, sync::Arc};
 use tokio::{io::DuplexStream, task::JoinHandle};
+use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 type Wire = Framed<DuplexStream, LengthDelimitedCodec>;
@@ -42,7 +43,7 @@ fn connect(backend: &Arc<Backend>, limits: link::Limits) -> (Wire, JoinHandle<li
 }
 
 async fn say(wire: &mut Wire, response: Response) {
-	wire.send(response.encode().into()).await.unwrap();
+	wire.send(Bytes::from(response.encode())).await.unwrap();
 }
 
 async fn ready(wire: &mut Wire) {
@@ -191,7 +192,7 @@ async fn silence_garbage_and_a_result_of_the_wrong_kind_end_the_conversation() {
 	);
 
 	let (mut wire, talk) = connect(&backend, limits());
-	wire.send(b"\xff\xff\xff".to_vec().into()).await.unwrap();
+	wire.send(Bytes::from_static(b"\xff\xff\xff")).await.unwrap();
 	assert!(matches!(talk.await.unwrap(), link::Ended::Garbage(_)));
 
 	let (mut wire, talk) = connect(&backend, limits());

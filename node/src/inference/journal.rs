@@ -238,7 +238,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn checksum(payload: &[u8]) -> [u8; 8] {
-	sp_core::hashing::blake2_64(payload)
+	sp_crypto_hashing::blake2_64(payload)
 }
 
 fn frame(record: &Record) -> Vec<u8> {

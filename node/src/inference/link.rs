@@ -9,7 +9,10 @@ use tokio::{
 	io::{AsyncRead, AsyncWrite},
 	time::{interval, timeout, Instant, MissedTickBehavior},
 };
-use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use tokio_util::{
+	bytes::Bytes,
+	codec::{Framed, LengthDelimitedCodec},
+};
 
 /// Longest frame either side sends.
 const MAX_FRAME: usize = 1024 * 1024;
@@ -158,6 +161,6 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
 	request: &Request,
 	limits: Limits,
 ) -> Result<(), Ended> {
-	let sent = timeout(limits.silence, wire.send(request.encode().into())).await;
+	let sent = timeout(limits.silence, wire.send(Bytes::from(request.encode()))).await;
 	Ok(sent.map_err(|_| Ended::Silent(limits.silence))??)
 }

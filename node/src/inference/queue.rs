@@ -141,15 +141,17 @@ impl Queue {
 
 	/// Forgets tasks whose answers are on disk.
 	pub fn close(&mut self, seats: &[Seat]) {
-		seats.iter().for_each(|seat| drop(self.open.remove(&seat.task)));
+		for seat in seats {
+			self.open.remove(&seat.task);
+		}
 	}
 
 	/// Gives tasks up for good.
 	pub fn abstain(&mut self, seats: &[Seat]) {
 		self.close(seats);
-		seats
-			.iter()
-			.for_each(|seat| drop(self.abstained.insert(seat.task, MAX_ABSTAINED)));
+		for seat in seats {
+			self.abstained.insert(seat.task, MAX_ABSTAINED);
+		}
 	}
 
 	/// The engine died: what was with it waits again, first of all. Returns what is given up instead.
@@ -269,7 +271,9 @@ mod tests {
 	#[test]
 	fn the_engine_is_never_handed_more_than_the_window() {
 		let mut queue = Queue::default();
-		(0..20).for_each(|n| drop(push(&mut queue, n, 0)));
+		for n in 0..20 {
+			push(&mut queue, n, 0);
+		}
 		assert_eq!(std::iter::from_fn(|| queue.next()).count(), WINDOW);
 	}
 

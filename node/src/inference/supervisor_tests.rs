@@ -16,7 +16,7 @@ fn script(folder: &Path, body: &str) -> PathBuf {
 fn hasty(program: PathBuf, models: &Path) -> Supervised {
 	Supervised {
 		limits: Limits {
-			connect: Duration::from_millis(200),
+			connect: Duration::from_secs(2),
 			..Limits::DEFAULT
 		},
 		pause: Duration::from_millis(10),

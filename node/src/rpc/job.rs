@@ -11,13 +11,14 @@ use jsonrpsee::{
 	core::{async_trait, server::PendingSubscriptionSink},
 	proc_macros::rpc,
 };
-use sc_client_api::{BlockchainEvents, HeaderBackend};
+use sc_client_api::BlockchainEvents;
 use sc_rpc::{
 	utils::{PendingSubscription, RingBuffer},
 	SubscriptionTaskExecutor,
 };
 use serde::{Deserialize, Serialize};
 use sp_api::ProvideRuntimeApi;
+use sp_blockchain::HeaderBackend;
 use sp_runtime::traits::Block as BlockT;
 use std::{future, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

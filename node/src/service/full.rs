@@ -8,13 +8,13 @@ use futures::{FutureExt, StreamExt};
 use sc_client_api::Backend as _;
 use sc_consensus_babe::SlotProportion;
 use sc_consensus_grandpa::SharedVoterState;
-use sc_network::{event::Event, service::traits::NetworkService, NetworkBackend, NetworkEventStream};
-use sc_offchain::{OffchainWorkerOptions, OffchainWorkers};
-use sc_service::{
-	config::NetworkConfiguration, error::Error as ServiceError, BuildNetworkParams, Configuration, TaskManager,
-	WarpSyncConfig,
+use sc_network::{
+	config::NetworkConfiguration, event::Event, service::traits::NetworkService, NetworkBackend, NetworkEventStream,
 };
+use sc_offchain::{OffchainWorkerOptions, OffchainWorkers};
+use sc_service::{error::Error as ServiceError, BuildNetworkParams, Configuration, TaskManager, WarpSyncConfig};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_blockchain::HeaderBackend;
 use sp_externalities::Extension;
 use sp_keystore::KeystorePtr;
 use sp_runtime::traits::Block as BlockT;
