@@ -1,1 +1,36 @@
+//! The engine: the only room that knows candle.
+//!
+//! It defines what a model's answer *is*, bit for bit (profile `c1-w8`, sampler `s1`, trace and digest: `docs/spec/c1-w8.md`),
+//! makes answers by decoding and checks them by one prefill. The rooms, from the inside out:
+//!
+//! * [`canonical`]: the operations, each a candle `CustomOp` with one defined result;
+//! * [`model`]: the Llama family made of them; a row depends on that row and its prefix alone;
+//! * [`manifest`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
+//! * [`tokenizer`], [`template`], [`sampler`], [`trace`]: text to tokens, tokens to text, rows to a root;
+//! * [`generate`]: execute and verify;
+//! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own.
 
+#![deny(missing_docs)]
+
+pub mod canonical;
+pub mod engine;
+pub mod error;
+pub mod files;
+pub mod generate;
+pub mod header;
+pub mod import;
+pub mod manifest;
+pub mod model;
+pub mod protocol;
+pub mod sampler;
+pub mod server;
+pub mod template;
+pub mod tokenizer;
+pub mod trace;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use generate::{execute, verify, Executed};
+pub use import::{import, ImportOptions};
+pub use manifest::Manifest;
+pub use model::Model;

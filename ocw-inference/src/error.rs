@@ -1,0 +1,99 @@
+//! What can go wrong in the engine, named so that a person knows the next step.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong in the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+	/// A file could not be read or written.
+	#[error("{path}: {source}")]
+	Io {
+		/// The file.
+		path: PathBuf,
+		/// Why.
+		source: std::io::Error,
+	},
+	/// A file is larger than this kind of file may be.
+	#[error("{path} has {bytes} bytes; at most {limit} are read")]
+	TooLarge {
+		/// The file.
+		path: PathBuf,
+		/// Its size.
+		bytes: u64,
+		/// The limit.
+		limit: u64,
+	},
+	/// A safetensors header lies or is outside the limits.
+	#[error("safetensors header refused: {0}")]
+	Header(String),
+	/// `config.json` is malformed or describes a model this profile doesn't know.
+	#[error("config.json refused: {0}")]
+	Config(String),
+	/// `manifest.json` is malformed.
+	#[error("manifest.json refused: {0}")]
+	Manifest(String),
+	/// A part of the folder isn't what the manifest names.
+	#[error("{part} is not the one the manifest names (its BLAKE3 root is {found}, the manifest says {expected}); fetch the folder again")]
+	Root {
+		/// Which part.
+		part: String,
+		/// The root that was computed.
+		found: String,
+		/// The root in the manifest.
+		expected: String,
+	},
+	/// Two parts of a model folder disagree.
+	#[error("the model folder disagrees with itself: {0}")]
+	Disagree(String),
+	/// `tokenizer.json` is malformed or of a kind this profile doesn't know.
+	#[error("tokenizer.json refused: {0}")]
+	Tokenizer(String),
+	/// The chat template is malformed, or rendering it hit a limit.
+	#[error("chat template: {0}")]
+	Template(String),
+	/// A tensor of the source model can't be imported.
+	#[error("tensor {name}: {reason}")]
+	Tensor {
+		/// Which tensor.
+		name: String,
+		/// Why.
+		reason: String,
+	},
+	/// The import can't be done as asked.
+	#[error("import: {0}")]
+	Import(String),
+	/// This computer doesn't compute the answer recorded when the model was imported.
+	#[error("known-answer test failed for {model}: {reason}; this computer must not vote on this model")]
+	KnownAnswer {
+		/// The model's name.
+		model: String,
+		/// What differs.
+		reason: String,
+	},
+	/// The work's numbers are out of range.
+	#[error("the work is invalid: {0}")]
+	Work(String),
+	/// The tensor library refused an operation: a defect of the engine.
+	#[error("tensor operation failed: {0}")]
+	Compute(String),
+	/// The peer on the socket broke the protocol or went away.
+	#[error("socket: {0}")]
+	Socket(String),
+}
+
+impl Error {
+	/// An I/O error at a path.
+	pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+		move |source| Self::Io { path: path.to_owned(), source }
+	}
+}
+
+impl From<candle_core::Error> for Error {
+	fn from(error: candle_core::Error) -> Self {
+		Self::Compute(error.to_string())
+	}
+}

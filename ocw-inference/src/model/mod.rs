@@ -1,0 +1,154 @@
+//! A model: what a checked folder becomes in memory.
+
+pub mod cache;
+pub mod config;
+pub mod llama;
+pub mod weights;
+
+use crate::{
+	canonical::{rope::Tables, Tier},
+	files,
+	manifest::{KnownAnswer, Manifest, ManifestFile},
+	template::Template,
+	tokenizer::Tokenizer,
+	Error, Result,
+};
+use assay_primitives::ModelId;
+use config::LlamaConfig;
+use llama::Llama;
+use std::{
+	path::Path,
+	time::{Duration, Instant},
+};
+
+/// A model ready to run.
+pub struct Model {
+	id: ModelId,
+	manifest: Manifest,
+	known_answer: Option<KnownAnswer>,
+	pub(crate) tokenizer: Tokenizer,
+	pub(crate) template: Template,
+	pub(crate) llama: Llama,
+	load_time: Duration,
+}
+
+impl Model {
+	/// Loads a canonical folder. Every byte is checked against the manifest's roots while it's read.
+	pub fn load(dir: &Path) -> Result<Self> {
+		Self::load_with(dir, true)
+	}
+
+	/// Loads a folder without comparing roots, so that changed weights run under the manifest's name. Only for tests that play a liar.
+	pub fn load_unchecked(dir: &Path) -> Result<Self> {
+		Self::load_with(dir, false)
+	}
+
+	fn load_with(dir: &Path, checked: bool) -> Result<Self> {
+		let begun = Instant::now();
+		let ManifestFile { model_id, manifest, known_answer } = ManifestFile::read(dir)?;
+		let check = |part: &str, found, expected| match checked {
+			true => files::check_root(part, &found, expected),
+			false => Ok(()),
+		};
+
+		let config = files::read(&dir.join(files::CONFIG), files::MAX_JSON_BYTES)?;
+		let numbers = LlamaConfig::parse(&config)?;
+		if numbers != manifest.numbers {
+			let manifest = &manifest.numbers;
+			return Err(Error::Disagree(format!("config.json says {numbers:?}, the manifest {manifest:?}")));
+		}
+		check(files::CONFIG, files::root(&config), &manifest.config_root)?;
+
+		let tokenizer = files::read(&dir.join(files::TOKENIZER), files::MAX_TOKENIZER_BYTES)?;
+		check(files::TOKENIZER, files::root(&tokenizer), &manifest.tokenizer_root)?;
+		let tokenizer = Tokenizer::parse(&tokenizer)?;
+		if tokenizer.size() > numbers.vocab_size as usize {
+			return Err(Error::Disagree(format!(
+				"tokenizer.json has token ids up to {}, the weights have {} rows",
+				tokenizer.size().saturating_sub(1),
+				numbers.vocab_size
+			)));
+		}
+
+		let template = files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?;
+		check(files::TEMPLATE, files::root(&template), &manifest.template_root)?;
+		let template = template_for(&template, &tokenizer, &numbers)?;
+		let overhead = prompt_overhead(&template, &tokenizer)?;
+		if overhead != manifest.prompt_overhead {
+			let said = manifest.prompt_overhead;
+			return Err(Error::Disagree(format!("the manifest says prompt_overhead {said}, the template has {overhead}")));
+		}
+
+		let size = |n: u32| n as usize;
+		let rope = Tables::new(numbers.rope_theta.0, size(numbers.head_dim), size(numbers.max_position_embeddings));
+		// Not skipped for a liar: a wrong table is a defect of this computer, not a changed model.
+		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
+		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, checked)?;
+		let llama = Llama::new(numbers, weights, rope)?;
+		Ok(Self { id: model_id, manifest, known_answer, tokenizer, template, llama, load_time: begun.elapsed() })
+	}
+
+	/// The root of its manifest.
+	pub fn id(&self) -> ModelId {
+		self.id
+	}
+
+	/// What it was loaded by.
+	pub fn manifest(&self) -> &Manifest {
+		&self.manifest
+	}
+
+	/// The answer recorded at its import.
+	pub fn known_answer(&self) -> Option<&KnownAnswer> {
+		self.known_answer.as_ref()
+	}
+
+	/// How long reading and checking it took.
+	pub fn load_time(&self) -> Duration {
+		self.load_time
+	}
+
+	/// Runs on another compilation of the canonical operations.
+	pub fn with_tier(mut self, tier: Tier) -> Self {
+		self.llama.tier = tier;
+		self
+	}
+
+	/// The decoder: for tests of the arithmetic.
+	pub fn llama(&self) -> &Llama {
+		&self.llama
+	}
+
+	/// Token ids of a prompt of one user message, chat template included.
+	pub fn prompt(&self, input: &str) -> Result<Vec<u32>> {
+		self.tokenizer.encode(&self.template.render(input)?)
+	}
+}
+
+/// Compiles a template with the special tokens it may name.
+pub(crate) fn template_for(source: &[u8], tokenizer: &Tokenizer, numbers: &LlamaConfig) -> Result<Template> {
+	let eos = numbers.eos_token_ids.iter().find_map(|id| tokenizer.special(*id)).unwrap_or_default();
+	// The beginning-of-text token is by all conventions one of these; templates that need another write it out.
+	let bos = ["<|begin_of_text|>", "<|bos|>", "<s>", "<bos>", "<|startoftext|>"];
+	let bos = bos.into_iter().find(|name| tokenizer.has_special(name)).unwrap_or_default();
+	Template::parse(source, bos, eos)
+}
+
+/// Most tokens that the template adds to one message: a special token counts one, other text one a byte, because that's the
+/// only bound that holds whatever the message's end and the template's text merge to.
+pub(crate) fn prompt_overhead(template: &Template, tokenizer: &Tokenizer) -> Result<u32> {
+	const PROBE: &str = "Xq7Zk9Wv";
+	let rendered = template.render(PROBE)?;
+	let Some((before, after)) = rendered.split_once(PROBE) else {
+		return Err(Error::Template("it does not write the message, or changes it".into()));
+	};
+	if after.contains(PROBE) {
+		return Err(Error::Template("it writes the message twice; a prompt could have more tokens than bytes".into()));
+	}
+	let mut overhead = 0usize;
+	for part in [before, after] {
+		let ids = tokenizer.encode(part)?;
+		overhead += ids.iter().map(|id| if tokenizer.is_special(*id) { 1 } else { tokenizer.bytes(*id).len() }).sum::<usize>();
+	}
+	u32::try_from(overhead).map_err(|_| Error::Template("it adds too much".into()))
+}

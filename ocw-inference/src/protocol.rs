@@ -1,0 +1,111 @@
+//! What node and engine say to each other: SCALE messages in frames with a length, over a Unix socket.
+
+use assay_primitives::{job::Input, Hash32, ModelId, Output, SamplingParams, Vote};
+use codec::{Decode, DecodeAll, Encode};
+use tokio_util::codec::LengthDelimitedCodec;
+
+/// Largest frame.
+pub const MAX_FRAME_BYTES: usize = 1 << 20;
+/// Most pieces of work that wait in an engine.
+pub const MAX_QUEUE: usize = 64;
+
+/// One piece of work: an answer to make, or to check.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Work {
+	/// The model to run.
+	pub model: ModelId,
+	/// The prompt.
+	pub input: Input,
+	/// How tokens are chosen.
+	pub params: SamplingParams,
+	/// The sampling seed.
+	pub seed: Hash32,
+	/// The answer to check; none to make one.
+	pub claim: Option<Output>,
+}
+
+/// From the node.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+	/// Do this work and answer under this name.
+	#[codec(index = 0)]
+	Run {
+		/// Comes back with the result.
+		id: Hash32,
+		/// What to do.
+		work: Work,
+	},
+	/// Are you there? Answered at once, also during work.
+	#[codec(index = 1)]
+	Ping(u64),
+}
+
+/// From the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Response {
+	/// The first message: all models are loaded and tested.
+	#[codec(index = 0)]
+	Ready {
+		/// The models that passed.
+		models: Vec<ServedModel>,
+	},
+	/// A piece of work is done.
+	#[codec(index = 1)]
+	Done {
+		/// Its name.
+		id: Hash32,
+		/// Its result.
+		result: WorkResult,
+	},
+	/// Answer to [`Request::Ping`], with its number.
+	#[codec(index = 2)]
+	Pong(u64),
+}
+
+/// A model that an engine serves.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ServedModel {
+	/// Its id.
+	pub id: ModelId,
+	/// What people call it.
+	pub name: String,
+	/// Its weights, counted.
+	pub parameters: u64,
+	/// Milliseconds that reading, checking and testing it took.
+	pub load_ms: u64,
+}
+
+/// Result of a piece of work.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum WorkResult {
+	/// An answer was made.
+	#[codec(index = 0)]
+	Executed {
+		/// The answer.
+		output: Output,
+		/// Root over every row that made it.
+		trace_root: Hash32,
+	},
+	/// An answer was checked.
+	#[codec(index = 1)]
+	Verified {
+		/// The vote on it.
+		vote: Vote,
+	},
+	/// The engine has no word on it.
+	#[codec(index = 2)]
+	Abstained {
+		/// Why, for the log.
+		reason: String,
+	},
+}
+
+/// The framing of both directions: a big-endian u32 length, then so many bytes.
+pub fn framing() -> LengthDelimitedCodec {
+	LengthDelimitedCodec::builder().length_field_type::<u32>().max_frame_length(MAX_FRAME_BYTES).new_codec()
+}
+
+/// Reads a whole frame as one message; bytes left over are an error.
+pub fn decode<T: Decode>(frame: &[u8]) -> Result<T, crate::Error> {
+	T::decode_all(&mut &frame[..]).map_err(|e| crate::Error::Socket(format!("a frame is no message: {e}")))
+}
