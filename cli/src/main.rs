@@ -1,1 +1,22 @@
-fn main() {}
+//! The `assay` program: asks models, reads and verifies receipts, runs a provider.
+//!
+//! `args` is the command line, `commands` does what it says, `chain` is the only room that talks to a node, `output` and
+//! `render` are the only ones that print. Exit codes: 0 done, 1 the chain said no or a receipt does not hold, 2 the
+//! command line makes no sense.
+
+mod amount;
+mod args;
+mod chain;
+mod commands;
+mod error;
+mod keys;
+mod output;
+mod render;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+	ExitCode::from(commands::run(args::Cli::parse()).await)
+}

@@ -1,0 +1,116 @@
+//! Decimal numbers read and written exactly: amounts of ASY, Q16.16 and parts per million. No float ever sees them.
+
+use std::{fmt, str::FromStr};
+
+const DECIMALS: u32 = 12;
+
+/// An amount of the chain's token; one ASY is 10¹² units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Asy(pub(crate) u128);
+
+/// A decimal as whole digits and digits after the point.
+fn split(text: &str) -> Result<(&str, &str), String> {
+	let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+	let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+	if !digits(whole) || !digits(part) || (whole.is_empty() && part.is_empty()) {
+		return Err(format!("`{text}` is not a decimal number like 12 or 0.05"));
+	}
+	Ok((whole, part))
+}
+
+/// `text` × 10^`decimals`, which must be whole.
+fn scaled(text: &str, decimals: u32) -> Result<u128, String> {
+	let (whole, part) = split(text)?;
+	let part = part.trim_end_matches('0');
+	let places = part.len();
+	if places > decimals as usize {
+		return Err(format!("`{text}` has more than {decimals} decimals"));
+	}
+	let zeros = "0".repeat((decimals as usize).saturating_sub(places));
+	format!("0{whole}{part}{zeros}").parse().map_err(|_| format!("`{text}` is too large"))
+}
+
+impl FromStr for Asy {
+	type Err = String;
+
+	fn from_str(text: &str) -> Result<Self, String> {
+		scaled(text, DECIMALS).map(Self)
+	}
+}
+
+impl fmt::Display for Asy {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		let one = 10u128.pow(DECIMALS);
+		let part = format!("{:012}", self.0 % one);
+		match part.trim_end_matches('0') {
+			"" => write!(f, "{} ASY", self.0 / one),
+			part => write!(f, "{}.{part} ASY", self.0 / one),
+		}
+	}
+}
+
+impl serde::Serialize for Asy {
+	/// A decimal string without the unit: JSON numbers lose digits.
+	fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+		s.serialize_str(self.to_string().trim_end_matches(" ASY"))
+	}
+}
+
+/// A decimal as Q16.16, rounded to the nearest, ties up.
+pub(crate) fn q16(text: &str) -> Result<u32, String> {
+	let value = scaled(text, 9)?.checked_mul(1 << 17).map(|v| v / 1_000_000_000);
+	let rounded = value.map(|v| (v + 1) >> 1).and_then(|v| u32::try_from(v).ok());
+	rounded.ok_or_else(|| format!("`{text}` is too large"))
+}
+
+/// A percentage, with or without `%`, in parts per million.
+pub(crate) fn percent(text: &str) -> Result<u32, String> {
+	let parts = scaled(text.trim_end_matches('%'), 4)?;
+	u32::try_from(parts).ok().filter(|p| *p <= 1_000_000).ok_or_else(|| format!("`{text}` is more than 100 %"))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn amounts_are_exact_to_the_last_unit() {
+		for (text, units, shown) in [
+			("0", 0, "0 ASY"),
+			("1", 1_000_000_000_000, "1 ASY"),
+			("0.000000000001", 1, "0.000000000001 ASY"),
+			(".5", 500_000_000_000, "0.5 ASY"),
+			("1.10", 1_100_000_000_000, "1.1 ASY"),
+			("10000.", 10_000_000_000_000_000, "10000 ASY"),
+			("9007199254740993.000000000001", 9_007_199_254_740_993_000_000_000_001, "9007199254740993.000000000001 ASY"),
+		] {
+			let amount: Asy = text.parse().unwrap();
+			assert_eq!((amount.0, amount.to_string().as_str()), (units, shown));
+		}
+	}
+
+	#[test]
+	fn what_is_not_exactly_an_amount_is_refused() {
+		let huge = "9".repeat(40);
+		for text in ["", ".", "-1", "1e3", "1,5", "0.0000000000001", "0x10", " 1", "1 ASY", "1.2.3", "١", &huge] {
+			assert!(text.parse::<Asy>().is_err(), "{text}");
+		}
+	}
+
+	#[test]
+	fn temperature_rounds_to_the_nearest_step() {
+		assert_eq!(q16("0"), Ok(0));
+		assert_eq!(q16("1"), Ok(65_536));
+		assert_eq!(q16("0.7"), Ok(45_875));
+		assert_eq!(q16("16.0"), Ok(16 << 16));
+		assert!(q16("65536").is_err() && q16("hot").is_err());
+	}
+
+	#[test]
+	fn percentages_go_up_to_a_hundred() {
+		assert_eq!(percent("5"), Ok(50_000));
+		assert_eq!(percent("2.5%"), Ok(25_000));
+		assert_eq!(percent("100"), Ok(1_000_000));
+		assert!(percent("100.0001").is_err() && percent("0.00001").is_err());
+	}
+}

@@ -1,0 +1,310 @@
+//! The command line.
+
+use crate::{
+	amount::{percent, q16, Asy},
+	keys::{account, KeyArgs},
+};
+use assay_primitives::{digest::hex32, JobId};
+use assay_receipt::Account;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Ask a model on an Assay chain, read and verify receipts, run a provider.
+#[derive(Parser)]
+#[command(name = "assay", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+	/// Where everything goes and how it is said.
+	#[command(flatten)]
+	pub(crate) global: Global,
+	/// What to do.
+	#[command(subcommand)]
+	pub(crate) command: Command,
+}
+
+#[derive(Args)]
+pub(crate) struct Global {
+	/// The node to talk to
+	#[arg(long, global = true, env = "ASSAY_URL", default_value = "ws://127.0.0.1:9944", value_name = "URL")]
+	pub(crate) url: String,
+	/// Print one JSON object on stdout, progress as JSON lines on stderr
+	#[arg(long, global = true)]
+	pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+	/// Ask a model, follow the job to its final verdict, print the answer and its receipt
+	Ask(AskArgs),
+	/// Print the receipt of a job
+	Receipt {
+		/// The job
+		#[arg(value_parser = job)]
+		job: JobId,
+		/// Write the receipt, with prompt and answer, to a file that `assay verify` reads
+		#[arg(long, value_name = "FILE")]
+		save: Option<PathBuf>,
+	},
+	/// Recompute everything in a receipt file and compare it with a chain
+	Verify {
+		/// File from `--save`
+		file: PathBuf,
+		/// Ask no node: check only what the file can prove of itself
+		#[arg(long)]
+		offline: bool,
+	},
+	/// Show where a job stands
+	Job {
+		/// The job
+		#[arg(value_parser = job)]
+		job: JobId,
+	},
+	/// Remove the receipt of a job you asked and get its deposit back
+	Prune {
+		/// The job
+		#[arg(value_parser = job)]
+		job: JobId,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// List the models that can be asked
+	Models,
+	/// Register and manage models
+	#[command(subcommand)]
+	Model(ModelCommand),
+	/// Run a provider: stake, keys, models served
+	#[command(subcommand)]
+	Provider(ProviderCommand),
+	/// Show the chain's head, its last finalized block and the node's engine
+	Status,
+}
+
+#[derive(Args)]
+pub(crate) struct AskArgs {
+	/// The question
+	pub(crate) prompt: String,
+	/// Name or id of the model; without it the chain's only one
+	#[arg(long, value_name = "MODEL")]
+	pub(crate) model: Option<String>,
+	/// Providers that compute the answer: 1 (nobody checks), 4, 7, 10 or 13
+	#[arg(long, default_value_t = 4, value_name = "N", value_parser = committee)]
+	pub(crate) committee: u32,
+	/// Most tokens to generate
+	#[arg(long, default_value_t = 128, value_name = "N",
+		value_parser = clap::value_parser!(u32).range(1..=i64::from(assay_primitives::limits::MAX_OUTPUT_TOKENS)))]
+	pub(crate) max_tokens: u32,
+	/// How freely tokens are chosen, 0 to 16; 0 always takes the likeliest
+	#[arg(long, default_value = "0", value_name = "X", value_parser = temperature)]
+	pub(crate) temperature: u32,
+	/// Choose among this many likeliest tokens only; 0 among all
+	#[arg(long, default_value_t = 0, value_name = "K")]
+	pub(crate) top_k: u32,
+	/// Drop tokens less likely than this part of the likeliest, 0 to 1
+	#[arg(long, default_value = "0", value_name = "P", value_parser = min_p)]
+	pub(crate) min_p: u32,
+	/// End the answer before this text; up to four times
+	#[arg(long, value_name = "TEXT")]
+	pub(crate) stop: Vec<String>,
+	/// Most to pay, in ASY; without it the chain's quote
+	#[arg(long, value_name = "ASY")]
+	pub(crate) max_fee: Option<Asy>,
+	/// Return at the verdict; do not wait until its block is finalized
+	#[arg(long)]
+	pub(crate) no_wait: bool,
+	/// Write the receipt to a file that `assay verify` reads
+	#[arg(long, value_name = "FILE")]
+	pub(crate) save: Option<PathBuf>,
+	#[command(flatten)]
+	pub(crate) key: KeyArgs,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ModelCommand {
+	/// Show a model and who serves it
+	Show {
+		/// Name or id
+		model: String,
+	},
+	/// Register the model of a canonical folder (see `assay-engine import`)
+	Register {
+		/// Folder with manifest.json
+		folder: PathBuf,
+		/// Price of a prompt token, in ASY
+		#[arg(long, value_name = "ASY")]
+		price_in: Asy,
+		/// Price of a generated token, in ASY
+		#[arg(long, value_name = "ASY")]
+		price_out: Asy,
+		/// Your part of each fee, in per cent
+		#[arg(long, default_value = "0", value_name = "PERCENT", value_parser = percent)]
+		royalty: u32,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Set new prices for jobs asked from now on
+	UpdatePrice {
+		/// Name or id
+		model: String,
+		/// Price of a prompt token, in ASY
+		#[arg(long, value_name = "ASY")]
+		price_in: Asy,
+		/// Price of a generated token, in ASY
+		#[arg(long, value_name = "ASY")]
+		price_out: Asy,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Take no new jobs for a model, for ever
+	Retire {
+		/// Name or id
+		model: String,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Remove a retired model's entry and get its deposit back
+	Remove {
+		/// Name or id
+		model: String,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ProviderCommand {
+	/// Become a provider with a bond
+	Bond {
+		/// Amount in ASY
+		amount: Asy,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Add to the bond
+	BondExtra {
+		/// Amount in ASY
+		amount: Asy,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Take from the bond; the money stays slashable until the unbonding period is over
+	Unbond {
+		/// Amount in ASY
+		amount: Asy,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Get back what has been unbonded long enough
+	Withdraw {
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Set the inference key, with which your node signs votes
+	SetKey {
+		/// Secret of the inference key, in the forms of --suri
+		#[arg(long, env = "ASSAY_INFERENCE_SURI", hide_env_values = true, value_name = "SECRET")]
+		inference_suri: String,
+		/// Give the key to the node too (the node must allow unsafe RPC)
+		#[arg(long)]
+		insert: bool,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Serve a model; your node must hold its folder
+	Serve {
+		/// Name or id
+		model: String,
+		/// Jobs that you take at once, all models together
+		#[arg(long, value_name = "N")]
+		capacity: Option<u32>,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Serve a model no longer
+	Stop {
+		/// Name or id
+		model: String,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Leave jail, once its time is over
+	Unjail {
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Show a provider's bond, key, models and faults
+	Show {
+		/// SS58, hex or a development name
+		#[arg(value_parser = account)]
+		account: Account,
+	},
+}
+
+fn job(text: &str) -> Result<JobId, String> {
+	hex32::parse(text).map(JobId).ok_or_else(|| "a job's name is 64 hex digits, with or without 0x".into())
+}
+
+fn committee(text: &str) -> Result<u32, String> {
+	let n = text.parse().ok().filter(|n| assay_primitives::quorum::is_committee_size(*n));
+	n.ok_or_else(|| "a committee has 1, 4, 7, 10 or 13 seats".into())
+}
+
+fn temperature(text: &str) -> Result<u32, String> {
+	q16(text).and_then(|t| if t <= 16 << 16 { Ok(t) } else { Err("the temperature is at most 16".into()) })
+}
+
+fn min_p(text: &str) -> Result<u32, String> {
+	q16(text).and_then(|p| if p <= 1 << 16 { Ok(p) } else { Err("min-p is at most 1".into()) })
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	fn ask(args: &[&str]) -> Result<AskArgs, String> {
+		let cli = Cli::try_parse_from(["assay", "ask"].iter().chain(args)).map_err(|e| e.to_string())?;
+		match cli.command {
+			Command::Ask(ask) => Ok(ask),
+			_ => unreachable!(),
+		}
+	}
+
+	#[test]
+	fn the_command_line_is_sound() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn a_plain_question_asks_a_committee_of_four() {
+		let args = ask(&["What is a receipt?"]).unwrap();
+		assert_eq!((args.committee, args.temperature, args.max_fee), (4, 0, None));
+	}
+
+	#[test]
+	fn numbers_out_of_range_are_refused_before_any_node_is_asked() {
+		for wrong in [
+			["--committee", "3"],
+			["--committee", "16"],
+			["--max-tokens", "0"],
+			["--max-tokens", "1025"],
+			["--temperature", "17"],
+			["--temperature", "-1"],
+			["--min-p", "1.5"],
+			["--max-fee", "1e3"],
+		] {
+			assert!(ask(&["hello", wrong[0], wrong[1]]).is_err(), "{wrong:?}");
+		}
+	}
+
+	#[test]
+	fn json_and_url_may_stand_anywhere() {
+		let cli = Cli::try_parse_from(["assay", "models", "--json", "--url", "ws://x"]).unwrap();
+		assert!(cli.global.json);
+		assert_eq!(cli.global.url, "ws://x");
+	}
+
+	#[test]
+	fn a_job_is_named_by_64_hex_digits() {
+		assert!(job(&"ab".repeat(32)).is_ok() && job(&format!("0x{}", "ab".repeat(32))).is_ok());
+		assert!(job("0xab").is_err() && job(&"zz".repeat(32)).is_err());
+	}
+}

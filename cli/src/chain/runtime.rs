@@ -1,0 +1,39 @@
+//! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file true.
+
+use subxt::Metadata;
+
+/// Name of the runtime that this program talks to.
+pub(crate) const SPEC_NAME: &str = "assay";
+
+/// Calls, events and storage as `metadata.scale` has them.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+#[subxt::subxt(
+	runtime_metadata_path = "metadata.scale",
+	substitute_type(path = "assay_primitives::job::JobId", with = "::subxt::utils::Static<::assay_primitives::JobId>"),
+	substitute_type(path = "assay_primitives::model::ModelId", with = "::subxt::utils::Static<::assay_primitives::ModelId>"),
+	substitute_type(path = "assay_primitives::model::Profile", with = "::subxt::utils::Static<::assay_primitives::model::Profile>"),
+	substitute_type(
+		path = "assay_primitives::job::SamplingParams",
+		with = "::subxt::utils::Static<::assay_primitives::SamplingParams>"
+	)
+)]
+mod generated {}
+
+pub(crate) use generated::{jobs, runtime_types, storage, tx};
+
+use runtime_types::{bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill};
+
+/// Bytes as calls take them; the chain checks their length.
+pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {
+	BoundedVec(bytes)
+}
+
+/// Parts per million as calls take them.
+pub(crate) fn permill(parts: u32) -> Permill {
+	Permill(parts)
+}
+
+/// Whether a node's runtime offers the whole interface unchanged.
+pub(crate) fn fits(metadata: &Metadata) -> bool {
+	generated::is_codegen_valid_for(metadata)
+}

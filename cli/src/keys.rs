@@ -1,0 +1,155 @@
+//! The secret that signs: from the command line, the environment or a file; and the names of well-known accounts.
+
+use crate::error::CliError;
+use assay_receipt::Account;
+use std::{path::PathBuf, str::FromStr};
+use subxt_signer::{
+	sr25519::{dev, Keypair},
+	SecretUri,
+};
+
+const MAX_SECRET_FILE_BYTES: u64 = 4096;
+
+/// Which account signs.
+#[derive(clap::Args, Clone)]
+pub(crate) struct KeyArgs {
+	/// Secret of the signing account: `//Alice`, a seed phrase or a 0x… seed, each with a /derivation//path.
+	/// Others on this machine can see a command line: prefer the environment or --suri-file.
+	/// On a development chain the default is //Alice
+	#[arg(long, env = "ASSAY_SURI", hide_env_values = true, value_name = "SECRET")]
+	suri: Option<String>,
+	/// File whose first line is the secret
+	#[arg(long, value_name = "FILE", conflicts_with = "suri")]
+	suri_file: Option<PathBuf>,
+}
+
+/// A key pair and whether its secret is one that everybody knows.
+pub(crate) struct Signer {
+	/// Signs.
+	pub(crate) pair: Keypair,
+	/// Made from the public development phrase.
+	pub(crate) well_known: bool,
+}
+
+impl Signer {
+	/// The account that signs.
+	pub(crate) fn account(&self) -> Account {
+		Account(self.pair.public_key().0)
+	}
+}
+
+impl KeyArgs {
+	/// The key pair, or `//Alice` if `development` and nothing is given.
+	pub(crate) fn signer(&self, development: bool) -> Result<Signer, CliError> {
+		let from_file = self.suri_file.as_ref().map(|path| read_secret(path)).transpose()?;
+		let suri = from_file.or_else(|| self.suri.clone());
+		match suri {
+			Some(suri) => signer(&suri),
+			None if development => signer("//Alice"),
+			None => Err(CliError::Usage(
+				"which account signs? Give its secret in ASSAY_SURI, with --suri-file FILE or with --suri".into(),
+			)),
+		}
+	}
+}
+
+fn read_secret(path: &std::path::Path) -> Result<String, CliError> {
+	let length = std::fs::metadata(path).map_err(|e| CliError::file(path, e))?.len();
+	if length > MAX_SECRET_FILE_BYTES {
+		return Err(CliError::file(path, "too long for a secret"));
+	}
+	let text = std::fs::read_to_string(path).map_err(|e| CliError::file(path, e))?;
+	Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+/// A key pair from its secret. The secret never appears in an error.
+pub(crate) fn signer(suri: &str) -> Result<Signer, CliError> {
+	let wrong = || {
+		CliError::Usage("the secret is no seed phrase, no 0x… seed of 64 hex digits and no path like //Alice".into())
+	};
+	if suri.is_empty() {
+		return Err(wrong());
+	}
+	let uri = SecretUri::from_str(suri).map_err(|_| wrong())?;
+	let pair = Keypair::from_uri(&uri).map_err(|_| wrong())?;
+	Ok(Signer { pair, well_known: suri.starts_with('/') })
+}
+
+/// A well-known account's name, or the account itself.
+pub(crate) fn name_of(account: &Account) -> String {
+	well_known().iter().find(|(_, known)| known == account).map_or_else(|| account.ss58(), |(name, _)| (*name).into())
+}
+
+/// An account from its name, SS58 or hex form.
+pub(crate) fn account(text: &str) -> Result<Account, String> {
+	let name = text.trim_start_matches('/');
+	let known = well_known().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+	known
+		.map(|(_, account)| account)
+		.or_else(|| Account::parse(text))
+		.ok_or_else(|| format!("`{text}` is no account: give SS58, 64 hex digits or a development name like Alice"))
+}
+
+fn well_known() -> [(&'static str, Account); 6] {
+	let account = |pair: Keypair| Account(pair.public_key().0);
+	[
+		("Alice", account(dev::alice())),
+		("Bob", account(dev::bob())),
+		("Charlie", account(dev::charlie())),
+		("Dave", account(dev::dave())),
+		("Eve", account(dev::eve())),
+		("Ferdie", account(dev::ferdie())),
+	]
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	fn args(suri: Option<&str>, file: Option<PathBuf>) -> KeyArgs {
+		KeyArgs { suri: suri.map(Into::into), suri_file: file }
+	}
+
+	#[test]
+	fn alice_is_alice_in_every_form() {
+		let alice = signer("//Alice").unwrap();
+		assert!(alice.well_known);
+		assert_eq!(name_of(&alice.account()), "Alice");
+		for text in ["Alice", "alice", "//Alice", &alice.account().ss58()] {
+			assert_eq!(account(text), Ok(alice.account()));
+		}
+		assert!(account("Mallory").is_err());
+	}
+
+	#[test]
+	fn a_phrase_is_no_well_known_secret() {
+		let phrase = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+		assert!(!signer(phrase).unwrap().well_known);
+	}
+
+	#[test]
+	fn a_wrong_secret_is_refused_without_being_shown() {
+		for secret in ["hunter2 hunter2", "0x1234", ""] {
+			let error = signer(secret).err().unwrap();
+			assert_eq!(error.exit_code(), 2);
+			assert!(secret.is_empty() || !error.to_string().contains(secret));
+		}
+	}
+
+	#[test]
+	fn without_a_secret_only_a_development_chain_has_a_default() {
+		assert_eq!(name_of(&args(None, None).signer(true).unwrap().account()), "Alice");
+		assert_eq!(args(None, None).signer(false).err().unwrap().exit_code(), 2);
+	}
+
+	#[test]
+	fn the_first_line_of_a_file_is_the_secret() {
+		let dir = tempfile::tempdir().unwrap();
+		let path = dir.path().join("secret");
+		std::fs::write(&path, "//Bob\n# not this\n").unwrap();
+		let bob = args(None, Some(path)).signer(false).unwrap();
+		assert_eq!(name_of(&bob.account()), "Bob");
+		let missing = args(None, Some(dir.path().join("none"))).signer(true).err().unwrap();
+		assert!(missing.to_string().contains("none"));
+	}
+}

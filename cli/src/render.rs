@@ -1,0 +1,299 @@
+//! How jobs, receipts and models look to people, and as JSON.
+
+use crate::{
+	amount::Asy,
+	chain::{hex, Job, Model, Provider},
+	keys::name_of,
+};
+use assay_primitives::{
+	api::JobPhase,
+	economics::Fault,
+	receipt::SeatRecord,
+	vote::Vote,
+	FinishReason, Verdict,
+};
+use assay_receipt::{Account, Checked, ReceiptFile};
+use serde_json::{json, Value};
+
+const WIDTH: usize = 76;
+
+/// Lines in a box with a title.
+fn boxed(title: &str, lines: &[(&str, String)]) -> String {
+	let rule = "─".repeat(WIDTH.saturating_sub(title.chars().count() + 4));
+	let mut out = format!("┌─ {title} {rule}\n");
+	for (label, text) in lines {
+		out.push_str(&format!("│ {label:<9} {text}\n"));
+	}
+	out.push_str(&format!("└{}\n", "─".repeat(WIDTH.saturating_sub(1))));
+	out
+}
+
+/// The first and last digits of a hash: enough to recognise it.
+fn short(bytes: &[u8; 32]) -> String {
+	let all = hex(bytes);
+	match (all.get(..10), all.get(58..)) {
+		(Some(head), Some(tail)) => format!("{head}…{tail}"),
+		_ => all,
+	}
+}
+
+/// What people call a verdict.
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+	match verdict {
+		Verdict::Confirmed => "confirmed",
+		Verdict::Unchecked => "unchecked",
+		Verdict::Refunded(_) => "refunded",
+	}
+}
+
+fn finish(reason: FinishReason) -> &'static str {
+	match reason {
+		FinishReason::Eos => "the model ended it",
+		FinishReason::Stop => "a stop text came up",
+		FinishReason::Length => "the token limit or the context was reached",
+		FinishReason::Failed(_) => "the model could not answer",
+	}
+}
+
+fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>) -> String {
+	let word = match (&seat.vote, winner) {
+		(Some(vote), Some(won)) if *vote == won => "agrees",
+		(Some(Vote::Confirm { .. }), None) => "confirmed",
+		(Some(Vote::Reject { .. }), None) => "rejected",
+		(Some(_), Some(_)) => "dissents",
+		(None, _) => "no vote",
+	};
+	let fault = match &seat.fault {
+		None => "",
+		Some(Fault::Rejected) => ", slashed: output rejected",
+		Some(Fault::Dissent) => ", slashed: dissent",
+		Some(Fault::NoReveal) => ", slashed: vote not opened",
+		Some(Fault::NoOutput) => ", slashed: no output",
+	};
+	format!("{} {word}{fault}", name_of(&seat.provider))
+}
+
+/// A receipt in a box.
+pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>) -> String {
+	let r = &file.receipt;
+	let winner = r.answer.map(|a| Vote::Confirm { trace_root: a.trace_root });
+	let mut lines = vec![
+		("job", r.job.to_string()),
+		("model", model.map_or_else(|| short(&r.model.0), |name| format!("{name} ({})", short(&r.model.0)))),
+		("verdict", format!("{}, attempt {}", verdict(r.verdict), r.attempts)),
+		("", checked.to_string()),
+	];
+	for (i, s) in r.committee.iter().enumerate() {
+		lines.push((if i == 0 { "executor" } else { "verifier" }, seat(s, winner)));
+	}
+	if let Some(answer) = &r.answer {
+		lines.push(("digest", short(&answer.digest)));
+		let tokens = format!("{} in, {} out; {}", answer.input_tokens, answer.output_tokens, finish(answer.finish));
+		lines.push(("tokens", tokens));
+	}
+	lines.push(("fee", Asy(r.fee).to_string()));
+	lines.push(("blocks", format!("asked in {}, verdict in {}", r.requested_at, r.concluded_at)));
+	let at = &file.read_at;
+	let state = if at.finalized { "final" } else { "not final yet" };
+	lines.push(("read", format!("at block {} ({}), {state}", at.number, short(&at.hash))));
+	boxed("receipt", &lines)
+}
+
+/// A receipt as JSON: the document itself, its meaning in words, and who is who.
+pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked) -> Value {
+	json!({
+		"job": file.receipt.job,
+		"verdict": verdict(file.receipt.verdict),
+		"meaning": checked.to_string(),
+		"answer": file.answer(),
+		"agreeing": checked.agreeing,
+		"committee": checked.committee,
+		"fee": Asy(file.receipt.fee),
+		"finalized": file.read_at.finalized,
+		"file": file,
+	})
+}
+
+/// What people call a phase.
+pub(crate) fn phase(phase: JobPhase) -> &'static str {
+	match phase {
+		JobPhase::Drawing => "drawing",
+		JobPhase::Executing => "executing",
+		JobPhase::Committing => "committing",
+		JobPhase::Revealing => "revealing",
+		JobPhase::Concluded => "concluded",
+	}
+}
+
+/// A job in a box.
+pub(crate) fn job(job: &Job) -> String {
+	let mut lines = vec![
+		("job", job.id.to_string()),
+		("phase", format!("{}, attempt {}", phase(job.phase), job.attempt)),
+		("model", short(&job.model.0)),
+		("asked by", format!("{} in block {}", name_of(&job.requester), job.requested_at)),
+		("prompt", String::from_utf8_lossy(&job.input).into_owned()),
+	];
+	for (i, s) in job.committee.iter().enumerate() {
+		let state = if s.revealed {
+			"vote open"
+		} else if s.committed {
+			"vote blinded"
+		} else {
+			"at work"
+		};
+		lines.push((if i == 0 { "executor" } else { "verifier" }, format!("{} {state}", name_of(&s.provider))));
+	}
+	if let Some(output) = &job.output {
+		lines.push(("published", format!("{} tokens", output.tokens.len())));
+	}
+	if let Some(deadline) = job.deadline {
+		lines.push(("deadline", format!("block {deadline}")));
+	}
+	boxed("job", &lines)
+}
+
+/// A job as JSON.
+pub(crate) fn job_json(job: &Job) -> Value {
+	let seats: Vec<Value> = job
+		.committee
+		.iter()
+		.map(|s| json!({ "provider": s.provider, "committed": s.committed, "revealed": s.revealed }))
+		.collect();
+	json!({
+		"job": job.id,
+		"phase": phase(job.phase),
+		"attempt": job.attempt,
+		"model": job.model,
+		"requester": job.requester,
+		"prompt": String::from_utf8_lossy(&job.input),
+		"committee": seats,
+		"deadline": job.deadline,
+		"requested_at": job.requested_at,
+		"published": job.output.as_ref().map(|o| json!({
+			"text": String::from_utf8_lossy(&o.text),
+			"tokens": o.tokens.len(),
+			"finish": o.finish,
+		})),
+	})
+}
+
+/// Models in a table.
+pub(crate) fn models(models: &[Model]) -> String {
+	if models.is_empty() {
+		return "No model is registered. Register one: `assay model register FOLDER --price-in … --price-out …`".into();
+	}
+	let mut out = format!("{:<20} {:>9} {:>9}  {:<16} {:<16} {}\n", "name", "providers", "context", "ASY in", "ASY out", "id");
+	for m in models {
+		let name = if m.terms.retired { format!("{} (retired)", m.name) } else { m.name.clone() };
+		let (price_in, price_out) = (Asy(m.terms.price_in).to_string(), Asy(m.terms.price_out).to_string());
+		out.push_str(&format!(
+			"{name:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
+			m.providers,
+			m.terms.context_length,
+			price_in.trim_end_matches(" ASY"),
+			price_out.trim_end_matches(" ASY"),
+			short(&m.id.0)
+		));
+	}
+	out
+}
+
+/// A model as JSON.
+pub(crate) fn model_json(m: &Model) -> Value {
+	json!({
+		"id": m.id,
+		"name": m.name,
+		"architecture": m.architecture,
+		"profile": m.profile,
+		"parameters": m.parameters,
+		"weight_bytes": m.weight_bytes,
+		"parent": m.parent,
+		"owner": m.terms.owner,
+		"price_in": Asy(m.terms.price_in),
+		"price_out": Asy(m.terms.price_out),
+		"royalty": m.terms.royalty,
+		"context_length": m.terms.context_length,
+		"prompt_overhead": m.terms.prompt_overhead,
+		"retired": m.terms.retired,
+		"providers": m.providers,
+	})
+}
+
+/// A model and its providers in a box.
+pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
+	let percent = f64::from(m.terms.royalty.deconstruct()) / 10_000.0;
+	let mut lines = vec![
+		("model", m.name.clone()),
+		("id", m.id.to_string()),
+		("kind", format!("{}, {} parameters, {} bytes", m.architecture, m.parameters, m.weight_bytes)),
+		("owner", name_of(&m.terms.owner)),
+		("prices", format!("{} per prompt token, {} per answer token", Asy(m.terms.price_in), Asy(m.terms.price_out))),
+		("royalty", format!("{percent} %")),
+		("context", format!("{} tokens, up to {} of them the chat template's", m.terms.context_length, m.terms.prompt_overhead)),
+	];
+	if m.terms.retired {
+		lines.push(("state", "retired: takes no new jobs".into()));
+	}
+	for p in providers {
+		let state = if p.available { "free" } else { "not available" };
+		let load = format!("{}: {} of {} jobs, bond {}, {state}", name_of(&p.provider), p.load, p.capacity, Asy(p.bond));
+		lines.push(("provider", load));
+	}
+	boxed("model", &lines)
+}
+
+/// A provider of a model as JSON.
+pub(crate) fn provider_json(p: &Provider) -> Value {
+	json!({
+		"provider": p.provider,
+		"bond": Asy(p.bond),
+		"capacity": p.capacity,
+		"load": p.load,
+		"available": p.available,
+	})
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use assay_receipt::check;
+
+	const GOLDEN: &str = include_str!("../../receipt/tests/golden.json");
+
+	#[test]
+	fn a_receipt_says_who_agreed_who_was_slashed_and_what_it_cost() {
+		let file = ReceiptFile::from_json(GOLDEN).unwrap();
+		let text = receipt(&file, &check(&file).unwrap(), Some("assay-demo"));
+		for part in [
+			"confirmed, attempt 1",
+			"3 of 4 providers computed this answer",
+			"executor",
+			"agrees",
+			"dissents, slashed: dissent",
+			"assay-demo (0x02020202…",
+			"9 in, 4 out",
+			"0.00637 ASY",
+			"asked in 20, verdict in 24",
+			", final",
+		] {
+			assert!(text.contains(part), "{part} is missing in\n{text}");
+		}
+		assert!(text.lines().all(|l| l.starts_with(['┌', '│', '└'])), "{text}");
+	}
+
+	#[test]
+	fn an_unchecked_receipt_says_so_in_words() {
+		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
+		file.receipt.committee.truncate(1);
+		file.receipt.verdict = Verdict::Unchecked;
+		let checked = check(&file).unwrap();
+		assert!(receipt(&file, &checked, None).contains("Nobody checked it."));
+		assert_eq!(receipt_json(&file, &checked)["meaning"], "One provider computed this answer. Nobody checked it.");
+	}
+
+	#[test]
+	fn no_models_say_how_to_register_one() {
+		assert!(models(&[]).contains("assay model register"));
+	}
+}
