@@ -1,1 +1,548 @@
+//! # Providers
+//!
+//! Stake: who may answer, who makes blocks, what they lose.
+//!
+//! ## Pallet API
+//!
+//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes providers
+//! through [`assay_primitives::traits::ProviderSet`]; the session pallet asks for validators through its `SessionManager`; the
+//! offences pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the
+//! runtime API.
+//!
+//! ## Overview
+//!
+//! A provider is an account with a bond. To be drawn for jobs it registers an inference key, which its node signs votes
+//! with, says which models it serves and how many jobs it holds at once, and gives signs of life. The providers with the
+//! largest bonds and session keys are the chain's validators.
+//!
+//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor chosen
+//! as a validator until it asks to be let out. Leaving takes an unbonding period, during which the money stays slashable.
+//!
+//! ### Terminology
+//!
+//! * **Active bond**: the weight in draws and elections. **Slashable**: the active bond and what is on its way out.
+//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with a free place.
+//!
+//! ## Low Level / Implementation Details
+//!
+//! A slash takes the active bond first, then what would leave last. All of a provider's jobs count against one capacity.
+//! Everything that is walked is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]), providers of a
+//! model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a bond is never burnt here: for a job's
+//! fault it is handed to the caller, for an offence to `OnSlash`.
+
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
+extern crate alloc;
+
+mod calls;
+mod offences;
+mod session;
+mod set;
+mod state;
+mod types;
+pub mod weights;
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
+pub use pallet::*;
+pub use session::UnitIdentification;
+pub use set::CreditOf;
+pub use types::*;
+pub use weights::WeightInfo;
+
+/// The pallet: configuration, storage, calls, events and errors.
+#[frame_support::pallet]
+pub mod pallet {
+	use super::*;
+	use alloc::vec::Vec;
+	use assay_primitives::{
+		crypto::{InferenceId, InferenceSignature},
+		economics::Fault,
+		limits::MAX_PROVIDERS_PER_MODEL,
+		traits::ModelCatalog,
+		Balance, ModelId,
+	};
+	use frame_support::{
+		pallet_prelude::*,
+		traits::{
+			fungible::{self, hold},
+			Contains, OnUnbalanced,
+		},
+	};
+	use frame_system::pallet_prelude::*;
+	use sp_runtime::Perbill;
+
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+	/// The pallet.
+	#[pallet::pallet]
+	#[pallet::storage_version(STORAGE_VERSION)]
+	pub struct Pallet<T>(_);
+
+	/// What providers need of their chain.
+	#[pallet::config]
+	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+		/// Holds bonds.
+		type Currency: fungible::Inspect<Self::AccountId, Balance = Balance>
+			+ hold::Mutate<Self::AccountId, Reason = Self::RuntimeHoldReason>
+			+ hold::Balanced<Self::AccountId>;
+		/// The runtime's hold reasons.
+		type RuntimeHoldReason: From<HoldReason>;
+		/// Knows which models can be served.
+		type Catalog: ModelCatalog<Self::AccountId>;
+		/// Accounts with session keys: only they can be validators.
+		type SessionKeys: Contains<Self::AccountId>;
+		/// Receives what an equivocation costs.
+		type OnSlash: OnUnbalanced<CreditOf<Self>>;
+		/// The chain's parameters.
+		type Params: Get<ProviderParams<BlockNumberFor<Self>>>;
+		/// Weights of the calls.
+		type WeightInfo: WeightInfo;
+		/// What benchmarks need of the catalogue.
+		#[cfg(feature = "runtime-benchmarks")]
+		type BenchmarkHelper: BenchmarkHelper;
+	}
+
+	/// Why this pallet holds money.
+	#[pallet::composite_enum]
+	pub enum HoldReason {
+		/// Bonds, active or on their way out.
+		Bond,
+	}
+
+	/// Everyone with a bond.
+	// Twox64Concat: an entry costs its account a bond, and account ids are hashes or keys.
+	#[pallet::storage]
+	pub type Providers<T: Config> =
+		CountedStorageMap<_, Twox64Concat, T::AccountId, ProviderRecord<BlockNumberFor<T>>>;
+
+	/// Who registered an inference key.
+	// Blake2_128Concat: keys are chosen by users.
+	#[pallet::storage]
+	pub type KeyOwners<T: Config> = StorageMap<_, Blake2_128Concat, InferenceId, T::AccountId>;
+
+	/// Who serves a model.
+	// Blake2_128Concat: model ids are chosen by users.
+	#[pallet::storage]
+	pub type Serving<T: Config> = StorageMap<
+		_,
+		Blake2_128Concat,
+		ModelId,
+		BoundedVec<T::AccountId, ConstU32<MAX_PROVIDERS_PER_MODEL>>,
+		ValueQuery,
+	>;
+
+	/// Providers that exist from the start.
+	#[pallet::genesis_config]
+	#[derive(frame_support::DefaultNoBound)]
+	pub struct GenesisConfig<T: Config> {
+		/// They count as alive at block 0. Their models must be in the catalogue already.
+		pub providers: Vec<GenesisProvider<T::AccountId>>,
+	}
+
+	#[pallet::genesis_build]
+	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+		fn build(&self) {
+			for provider in &self.providers {
+				let built = Pallet::<T>::build_provider(provider);
+				assert!(built.is_ok(), "genesis provider {:?} is refused: {built:?}", provider.account);
+			}
+		}
+	}
+
+	/// What happened to providers.
+	#[pallet::event]
+	#[pallet::generate_deposit(pub(super) fn deposit_event)]
+	pub enum Event<T: Config> {
+		/// Money was bonded.
+		Bonded {
+			/// Who.
+			provider: T::AccountId,
+			/// How much.
+			amount: Balance,
+			/// The active bond now.
+			bond: Balance,
+		},
+		/// A part of a bond is on its way out.
+		Unbonded {
+			/// Who.
+			provider: T::AccountId,
+			/// How much.
+			amount: Balance,
+			/// First block in which it can be withdrawn.
+			withdrawable_at: BlockNumberFor<T>,
+		},
+		/// Unbonded money is free.
+		Withdrawn {
+			/// Who.
+			provider: T::AccountId,
+			/// How much.
+			amount: Balance,
+		},
+		/// An account is no provider any more: nothing of its bond is left.
+		Left {
+			/// Who.
+			provider: T::AccountId,
+		},
+		/// A provider's votes are signed by this key from now on.
+		InferenceKeySet {
+			/// Who.
+			provider: T::AccountId,
+			/// The key.
+			key: InferenceId,
+		},
+		/// A provider serves a model.
+		ServingStarted {
+			/// Who.
+			provider: T::AccountId,
+			/// Which.
+			model: ModelId,
+		},
+		/// A provider serves a model no more.
+		ServingStopped {
+			/// Who.
+			provider: T::AccountId,
+			/// Which.
+			model: ModelId,
+		},
+		/// A provider holds at most this many jobs at once from now on.
+		CapacitySet {
+			/// Who.
+			provider: T::AccountId,
+			/// How many; zero: it is not drawn.
+			capacity: u32,
+		},
+		/// A provider lost bond for a fault in a job.
+		Punished {
+			/// Who.
+			provider: T::AccountId,
+			/// What it did.
+			fault: Fault,
+			/// What it lost.
+			amount: Balance,
+		},
+		/// A validator lost bond for an offence against the consensus.
+		OffenceSlashed {
+			/// Who.
+			provider: T::AccountId,
+			/// The part of the bond that the offence costs.
+			fraction: Perbill,
+			/// What it lost.
+			amount: Balance,
+		},
+		/// A provider is in jail: neither drawn nor chosen as a validator.
+		Jailed {
+			/// Who.
+			provider: T::AccountId,
+			/// First block in which it may leave.
+			until: BlockNumberFor<T>,
+		},
+		/// A provider has left jail.
+		Unjailed {
+			/// Who.
+			provider: T::AccountId,
+		},
+	}
+
+	/// Why a call is refused. Nothing has changed then.
+	#[pallet::error]
+	pub enum Error<T> {
+		/// This account is a provider already: use `bond_extra`.
+		AlreadyBonded,
+		/// This account is no provider: use `bond` first.
+		NotBonded,
+		/// The active bond would be above zero and below the chain's minimum.
+		BondTooSmall,
+		/// The chain has as many providers as it can have.
+		TooManyProviders,
+		/// The amount must be above zero.
+		ZeroAmount,
+		/// The active bond is smaller than that.
+		NotEnoughBond,
+		/// Too many withdrawals are waiting: withdraw, or wait until you can.
+		TooManyChunks,
+		/// Nothing has waited through its unbonding period yet.
+		NothingToWithdraw,
+		/// The last of a bond stays while jobs are running: try again when they are concluded.
+		JobsRunning,
+		/// Another provider has registered this inference key.
+		KeyTaken,
+		/// The proof doesn't show that this account holds the key on this chain.
+		BadProof,
+		/// No such model is in the catalogue.
+		UnknownModel,
+		/// The model is retired.
+		RetiredModel,
+		/// The provider serves this model already.
+		AlreadyServing,
+		/// The provider doesn't serve this model.
+		NotServing,
+		/// The provider serves as many models as it may: stop serving one first.
+		TooManyModels,
+		/// The model has as many providers as it can have.
+		TooManyForModel,
+		/// The capacity is above the limit.
+		CapacityTooHigh,
+		/// The provider is not in jail.
+		NotJailed,
+		/// The provider must stay in jail until its time is over.
+		StillJailed,
+	}
+
+	#[pallet::hooks]
+	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		#[cfg(feature = "std")]
+		fn integrity_test() {
+			let params = T::Params::get();
+			assert!(params.min_bond > 0, "a bond must be worth something");
+			assert!((1..=MAX_FAULTS).contains(&params.faults_to_jail), "faults_to_jail is outside 1..=MAX_FAULTS");
+			assert!(params.heartbeat_interval < params.offline_after, "a heartbeat is due before it is missed");
+			assert!(params.max_validators > 0, "somebody must make blocks");
+		}
+
+		#[cfg(feature = "try-runtime")]
+		fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+			Self::do_try_state()
+		}
+	}
+
+	#[pallet::call]
+	impl<T: Config> Pallet<T> {
+		/// Makes the signer a provider.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed.
+		///
+		/// ## Details
+		///
+		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has no key.
+		///
+		/// ## Errors
+		///
+		/// [`Error::AlreadyBonded`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's errors if the amount
+		/// can't be held.
+		///
+		/// ## Events
+		///
+		/// [`Event::Bonded`].
+		#[pallet::call_index(0)]
+		#[pallet::weight(T::WeightInfo::bond())]
+		pub fn bond(origin: OriginFor<T>, amount: Balance) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_bond(who, amount)
+		}
+
+		/// Adds to the active bond.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// Also for a provider that was slashed below the minimum or has unbonded everything and not withdrawn it yet.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount can't be
+		/// held.
+		///
+		/// ## Events
+		///
+		/// [`Event::Bonded`].
+		#[pallet::call_index(1)]
+		#[pallet::weight(T::WeightInfo::bond_extra())]
+		pub fn bond_extra(origin: OriginFor<T>, amount: Balance) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_bond_extra(who, amount)
+		}
+
+		/// Takes a part of the active bond, or all of it, out of service.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// The money can be withdrawn after the unbonding period and stays slashable until then. Who unbonds everything stops
+		/// serving.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::NotEnoughBond`], [`Error::BondTooSmall`],
+		/// [`Error::TooManyChunks`].
+		///
+		/// ## Events
+		///
+		/// [`Event::Unbonded`]; [`Event::ServingStopped`] for each model if nothing stays bonded.
+		#[pallet::call_index(2)]
+		#[pallet::weight(T::WeightInfo::unbond())]
+		pub fn unbond(origin: OriginFor<T>, amount: Balance) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_unbond(who, amount)
+		}
+
+		/// Frees what was unbonded long enough ago.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// Who withdraws the last of its bond is no provider any more and its key is free.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::NothingToWithdraw`]; if nothing would be left: [`Error::JobsRunning`],
+		/// [`Error::StillJailed`].
+		///
+		/// ## Events
+		///
+		/// [`Event::Withdrawn`], [`Event::Left`].
+		#[pallet::call_index(3)]
+		#[pallet::weight(T::WeightInfo::withdraw())]
+		pub fn withdraw(origin: OriginFor<T>) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_withdraw(who)
+		}
+
+		/// Registers the key that the provider's node signs votes with.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// `proof` is the key's signature over [`assay_primitives::crypto::possession_message`] of this chain's genesis hash and
+		/// the signer: nobody can register a key that another holds. Replaces the key before; votes signed by that one
+		/// count no more.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::KeyTaken`], [`Error::BadProof`].
+		///
+		/// ## Events
+		///
+		/// [`Event::InferenceKeySet`].
+		#[pallet::call_index(4)]
+		#[pallet::weight(T::WeightInfo::set_inference_key())]
+		pub fn set_inference_key(
+			origin: OriginFor<T>,
+			key: InferenceId,
+			proof: InferenceSignature,
+		) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_set_inference_key(who, key, proof)
+		}
+
+		/// Serves a model from now on.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// The provider is drawn for the model's jobs while it is available. Its node must have the model's files.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::BondTooSmall`], [`Error::UnknownModel`], [`Error::RetiredModel`],
+		/// [`Error::AlreadyServing`], [`Error::TooManyModels`], [`Error::TooManyForModel`].
+		///
+		/// ## Events
+		///
+		/// [`Event::ServingStarted`].
+		#[pallet::call_index(5)]
+		#[pallet::weight(T::WeightInfo::serve())]
+		pub fn serve(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_serve(who, model)
+		}
+
+		/// Serves a model no more.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// Jobs it was drawn for before must still be done.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::NotServing`].
+		///
+		/// ## Events
+		///
+		/// [`Event::ServingStopped`].
+		#[pallet::call_index(6)]
+		#[pallet::weight(T::WeightInfo::stop_serving())]
+		pub fn stop_serving(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_stop_serving(who, model)
+		}
+
+		/// Sets how many jobs the provider holds at once, over all its models.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// Zero pauses: it is not drawn. Jobs it was drawn for before must still be done.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::CapacityTooHigh`].
+		///
+		/// ## Events
+		///
+		/// [`Event::CapacitySet`].
+		#[pallet::call_index(7)]
+		#[pallet::weight(T::WeightInfo::set_capacity())]
+		pub fn set_capacity(origin: OriginFor<T>, capacity: u32) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_set_capacity(who, capacity)
+		}
+
+		/// Leaves jail.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// Possible once its time is over. The provider still needs enough bond to be drawn.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::NotJailed`], [`Error::StillJailed`].
+		///
+		/// ## Events
+		///
+		/// [`Event::Unjailed`].
+		#[pallet::call_index(8)]
+		#[pallet::weight(T::WeightInfo::unjail())]
+		pub fn unjail(origin: OriginFor<T>) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_unjail(who)
+		}
+	}
+}

@@ -1,0 +1,184 @@
+//! What each call costs at its worst.
+
+use crate::*;
+use alloc::vec::Vec;
+use assay_primitives::{
+	crypto::{possession_message, InferenceId},
+	limits::MAX_PROVIDERS_PER_MODEL,
+	Balance, ModelId,
+};
+use frame_benchmarking::v2::*;
+use frame_support::traits::{fungible::Mutate, Get};
+use frame_system::RawOrigin;
+use sp_application_crypto::RuntimeAppPublic;
+use sp_runtime::{traits::Saturating, Perbill};
+use sp_staking::offence::{OffenceDetails, OnOffenceHandler};
+
+/// What benchmarks need of the catalogue.
+pub trait BenchmarkHelper {
+	/// Registers a model that can be served.
+	fn model() -> ModelId;
+}
+
+#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+mod benches {
+	use super::*;
+
+	fn min<T: Config>() -> Balance {
+		T::Params::get().min_bond
+	}
+
+	fn rich<T: Config>(index: u32) -> T::AccountId
+	where
+		T::Currency: Mutate<T::AccountId>,
+	{
+		let who = account("provider", index, 0);
+		T::Currency::set_balance(&who, min::<T>().saturating_mul(1_000));
+		who
+	}
+
+	fn bonded<T: Config>(index: u32) -> T::AccountId
+	where
+		T::Currency: Mutate<T::AccountId>,
+	{
+		let who = rich::<T>(index);
+		Pallet::<T>::do_bond(who.clone(), min::<T>().saturating_mul(100)).expect("it is rich; qed");
+		who
+	}
+
+	/// Makes `who` the last of a full list of a model.
+	fn crowd<T: Config>(who: &T::AccountId, model: ModelId) {
+		let mut list: Vec<T::AccountId> = (1..MAX_PROVIDERS_PER_MODEL).map(|i| account("other", i, 0)).collect();
+		list.push(who.clone());
+		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(list));
+		Providers::<T>::mutate(who, |record| {
+			let record = record.as_mut().expect("it is bonded; qed");
+			record.models.try_push(model).expect("there is room; qed");
+		});
+	}
+
+	#[benchmark]
+	fn bond() {
+		let who = rich::<T>(0);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), min::<T>());
+		assert!(Providers::<T>::contains_key(who));
+	}
+
+	#[benchmark]
+	fn bond_extra() {
+		let who = bonded::<T>(0);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), min::<T>());
+		assert_eq!(
+			Providers::<T>::get(who).map(|r| r.bond),
+			Some(min::<T>().saturating_mul(101))
+		);
+	}
+
+	#[benchmark]
+	fn unbond() {
+		let who = bonded::<T>(0);
+		(0..MAX_MODELS).for_each(|i| crowd::<T>(&who, ModelId([i as u8; 32])));
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), min::<T>().saturating_mul(100));
+		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(0));
+	}
+
+	#[benchmark]
+	fn withdraw() {
+		let who = bonded::<T>(0);
+		Pallet::<T>::do_unbond(who.clone(), min::<T>().saturating_mul(100)).expect("it is bonded; qed");
+		let later = Pallet::<T>::now().saturating_add(T::Params::get().unbonding_period);
+		frame_system::Pallet::<T>::set_block_number(later);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()));
+		assert!(!Providers::<T>::contains_key(who));
+	}
+
+	#[benchmark]
+	fn set_inference_key() {
+		let who = bonded::<T>(0);
+		let before = InferenceId::generate_pair(None);
+		KeyOwners::<T>::insert(&before, &who);
+		Providers::<T>::mutate(&who, |record| {
+			record.as_mut().expect("it is bonded; qed").key = Some(before);
+		});
+		let key = InferenceId::generate_pair(None);
+		let message = possession_message(&Pallet::<T>::genesis(), &who);
+		let proof = key.sign(&message).expect("the key is in the keystore; qed");
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), key.clone(), proof);
+		assert_eq!(KeyOwners::<T>::get(key), Some(who));
+	}
+
+	#[benchmark]
+	fn serve() {
+		let who = bonded::<T>(0);
+		let model = T::BenchmarkHelper::model();
+		let others: Vec<T::AccountId> = (1..MAX_PROVIDERS_PER_MODEL).map(|i| account("other", i, 0)).collect();
+		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(others));
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), model);
+		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(1));
+	}
+
+	#[benchmark]
+	fn stop_serving() {
+		let who = bonded::<T>(0);
+		let model = ModelId([7; 32]);
+		crowd::<T>(&who, model);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), model);
+		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(0));
+	}
+
+	#[benchmark]
+	fn set_capacity() {
+		let who = bonded::<T>(0);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), MAX_CAPACITY);
+		assert_eq!(Providers::<T>::get(who).map(|r| r.capacity), Some(MAX_CAPACITY));
+	}
+
+	#[benchmark]
+	fn unjail() {
+		let who = bonded::<T>(0);
+		Providers::<T>::mutate(&who, |record| {
+			record.as_mut().expect("it is bonded; qed").jailed_until = Some(Pallet::<T>::now());
+		});
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()));
+		assert_eq!(Providers::<T>::get(who).and_then(|r| r.jailed_until), None);
+	}
+
+	#[benchmark]
+	fn validators(n: Linear<0, { MAX_PROVIDERS }>) {
+		for i in 0..n {
+			let who: T::AccountId = account("provider", i, 0);
+			Providers::<T>::insert(who, ProviderRecord::new(min::<T>().saturating_add(i.into())));
+		}
+		let chosen;
+		#[block]
+		{
+			chosen = Pallet::<T>::validators();
+		}
+		assert!(chosen.len() <= T::Params::get().max_validators as usize);
+	}
+
+	#[benchmark]
+	fn offence() {
+		let who = bonded::<T>(0);
+		let details = OffenceDetails::<(), _> {
+			offender: (who.clone(), ()),
+			reporters: Vec::new(),
+		};
+		#[block]
+		{
+			Pallet::<T>::on_offence(&[details], &[Perbill::from_percent(50)], 0);
+		}
+		assert!(Providers::<T>::get(who).is_some_and(|r| r.jailed_until.is_some()));
+	}
+
+	impl_benchmark_test_suite!(Pallet, crate::mock::new_test_ext(), crate::mock::Test);
+}

@@ -1,0 +1,234 @@
+//! What the calls do.
+
+use crate::*;
+use assay_primitives::{
+	crypto::{possession_message, InferenceId, InferenceSignature},
+	traits::ModelCatalog,
+	Balance, Hash32, ModelId,
+};
+use frame_support::{
+	ensure,
+	traits::{fungible::hold::Mutate as _, tokens::Precision, Get},
+};
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_application_crypto::RuntimeAppPublic;
+use sp_runtime::{
+	traits::{Saturating, Zero},
+	DispatchResult,
+};
+
+type RecordOf<T> = ProviderRecord<BlockNumberFor<T>>;
+
+impl<T: Config> Pallet<T> {
+	pub(crate) fn do_bond(who: T::AccountId, amount: Balance) -> DispatchResult {
+		ensure!(!Providers::<T>::contains_key(&who), Error::<T>::AlreadyBonded);
+		ensure!(amount >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
+		ensure!(Providers::<T>::count() < MAX_PROVIDERS, Error::<T>::TooManyProviders);
+		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
+		Providers::<T>::insert(&who, RecordOf::<T>::new(amount));
+		Self::deposit_event(Event::Bonded {
+			provider: who,
+			amount,
+			bond: amount,
+		});
+		Ok(())
+	}
+
+	pub(crate) fn do_bond_extra(who: T::AccountId, amount: Balance) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		ensure!(amount > 0, Error::<T>::ZeroAmount);
+		record.bond = record.bond.saturating_add(amount);
+		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
+		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
+		Self::deposit_event(Event::Bonded {
+			provider: who.clone(),
+			amount,
+			bond: record.bond,
+		});
+		Providers::<T>::insert(&who, record);
+		Ok(())
+	}
+
+	pub(crate) fn do_unbond(who: T::AccountId, amount: Balance) -> DispatchResult {
+		let params = T::Params::get();
+		let mut record = Self::record(&who)?;
+		ensure!(amount > 0, Error::<T>::ZeroAmount);
+		let left = record.bond.checked_sub(amount).ok_or(Error::<T>::NotEnoughBond)?;
+		ensure!(left == 0 || left >= params.min_bond, Error::<T>::BondTooSmall);
+		let withdrawable_at = Self::now().saturating_add(params.unbonding_period);
+		ensure!(record.unlock(amount, withdrawable_at), Error::<T>::TooManyChunks);
+		if left == 0 {
+			for model in core::mem::take(&mut record.models) {
+				Self::leave_model(&who, model);
+			}
+		}
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::Unbonded {
+			provider: who,
+			amount,
+			withdrawable_at,
+		});
+		Ok(())
+	}
+
+	pub(crate) fn do_withdraw(who: T::AccountId) -> DispatchResult {
+		let now = Self::now();
+		let mut record = Self::record(&who)?;
+		let amount = record.withdraw(now);
+		// After a total slash nothing is left to withdraw, but the empty record can go.
+		let empty = record.slashable().is_zero();
+		ensure!(amount > 0 || empty, Error::<T>::NothingToWithdraw);
+		if empty {
+			ensure!(record.load == 0, Error::<T>::JobsRunning);
+			ensure!(
+				record.jailed_until.is_none_or(|until| until <= now),
+				Error::<T>::StillJailed
+			);
+		}
+		T::Currency::release(&HoldReason::Bond.into(), &who, amount, Precision::Exact)?;
+		if amount > 0 {
+			Self::deposit_event(Event::Withdrawn {
+				provider: who.clone(),
+				amount,
+			});
+		}
+		if empty {
+			for model in record.models {
+				Self::leave_model(&who, model);
+			}
+			if let Some(key) = record.key {
+				KeyOwners::<T>::remove(key);
+			}
+			Providers::<T>::remove(&who);
+			Self::deposit_event(Event::Left { provider: who });
+		} else {
+			Providers::<T>::insert(&who, record);
+		}
+		Ok(())
+	}
+
+	pub(crate) fn do_set_inference_key(
+		who: T::AccountId,
+		key: InferenceId,
+		proof: InferenceSignature,
+	) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		ensure!(
+			KeyOwners::<T>::get(&key).is_none_or(|owner| owner == who),
+			Error::<T>::KeyTaken
+		);
+		let message = possession_message(&Self::genesis(), &who);
+		ensure!(key.verify(&message, &proof), Error::<T>::BadProof);
+		Self::set_key(&who, &mut record, key.clone());
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::InferenceKeySet { provider: who, key });
+		Ok(())
+	}
+
+	pub(crate) fn do_serve(who: T::AccountId, model: ModelId) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		// Places are few: only who can be drawn may take one.
+		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
+		let terms = T::Catalog::terms(&model).ok_or(Error::<T>::UnknownModel)?;
+		ensure!(!terms.retired, Error::<T>::RetiredModel);
+		ensure!(!record.models.contains(&model), Error::<T>::AlreadyServing);
+		record.models.try_push(model).map_err(|_| Error::<T>::TooManyModels)?;
+		Serving::<T>::try_mutate(model, |serving| serving.try_push(who.clone()))
+			.map_err(|_| Error::<T>::TooManyForModel)?;
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::ServingStarted { provider: who, model });
+		Ok(())
+	}
+
+	pub(crate) fn do_stop_serving(who: T::AccountId, model: ModelId) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		ensure!(record.models.contains(&model), Error::<T>::NotServing);
+		record.models.retain(|served| *served != model);
+		Providers::<T>::insert(&who, record);
+		Self::leave_model(&who, model);
+		Ok(())
+	}
+
+	pub(crate) fn do_set_capacity(who: T::AccountId, capacity: u32) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		ensure!(capacity <= MAX_CAPACITY, Error::<T>::CapacityTooHigh);
+		record.capacity = capacity;
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::CapacitySet {
+			provider: who,
+			capacity,
+		});
+		Ok(())
+	}
+
+	pub(crate) fn do_unjail(who: T::AccountId) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		let until = record.jailed_until.ok_or(Error::<T>::NotJailed)?;
+		ensure!(until <= Self::now(), Error::<T>::StillJailed);
+		record.jailed_until = None;
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::Unjailed { provider: who });
+		Ok(())
+	}
+
+	/// A provider of the genesis block: bonded, keyed, serving, alive. No proof of possession: whoever writes the genesis
+	/// is trusted with more than that.
+	pub(crate) fn build_provider(provider: &GenesisProvider<T::AccountId>) -> DispatchResult {
+		let GenesisProvider {
+			account,
+			bond,
+			inference_key,
+			models,
+			capacity,
+		} = provider;
+		Self::do_bond(account.clone(), *bond)?;
+		Self::do_set_capacity(account.clone(), *capacity)?;
+		for model in models {
+			Self::do_serve(account.clone(), *model)?;
+		}
+		ensure!(!KeyOwners::<T>::contains_key(inference_key), Error::<T>::KeyTaken);
+		let mut record = Self::record(account)?;
+		Self::set_key(account, &mut record, inference_key.clone());
+		record.last_seen = Some(Self::now());
+		Providers::<T>::insert(account, record);
+		Ok(())
+	}
+
+	fn set_key(who: &T::AccountId, record: &mut RecordOf<T>, key: InferenceId) {
+		if let Some(before) = record.key.replace(key.clone()) {
+			KeyOwners::<T>::remove(before);
+		}
+		KeyOwners::<T>::insert(key, who);
+	}
+
+	fn leave_model(who: &T::AccountId, model: ModelId) {
+		Serving::<T>::mutate_exists(model, |serving| {
+			if let Some(list) = serving {
+				list.retain(|other| other != who);
+				if list.is_empty() {
+					*serving = None;
+				}
+			}
+		});
+		Self::deposit_event(Event::ServingStopped {
+			provider: who.clone(),
+			model,
+		});
+	}
+
+	fn record(who: &T::AccountId) -> Result<RecordOf<T>, Error<T>> {
+		Providers::<T>::get(who).ok_or(Error::<T>::NotBonded)
+	}
+
+	pub(crate) fn now() -> BlockNumberFor<T> {
+		frame_system::Pallet::<T>::block_number()
+	}
+
+	/// Hash of block 0.
+	pub(crate) fn genesis() -> Hash32 {
+		let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
+		let mut bytes = Hash32::default();
+		bytes.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+		bytes
+	}
+}

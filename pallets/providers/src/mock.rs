@@ -1,0 +1,140 @@
+//! A small chain with providers: accounts 1 to 9 have money, and session keys unless they are 9; models 1 to 40 are in the
+//! catalogue, model 200 is retired.
+
+use crate::{self as pallet_providers, ProviderParams};
+use assay_primitives::{economics::Rates, model::ModelTerms, traits::ModelCatalog, ModelId};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{tokens::imbalance::ResolveTo, ConstU128, Contains},
+};
+use sp_core::H256;
+use sp_runtime::{BuildStorage, Permill};
+
+#[frame_support::runtime]
+mod runtime {
+	#[runtime::runtime]
+	#[runtime::derive(
+		RuntimeCall,
+		RuntimeEvent,
+		RuntimeError,
+		RuntimeOrigin,
+		RuntimeHoldReason,
+		RuntimeFreezeReason,
+		RuntimeTask
+	)]
+	pub struct Test;
+
+	#[runtime::pallet_index(0)]
+	pub type System = frame_system;
+	#[runtime::pallet_index(1)]
+	pub type Balances = pallet_balances;
+	#[runtime::pallet_index(2)]
+	pub type Providers = pallet_providers;
+}
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+	type Block = frame_system::mocking::MockBlock<Test>;
+	type AccountData = pallet_balances::AccountData<u128>;
+}
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+	type Balance = u128;
+	type ExistentialDeposit = ConstU128<1>;
+	type AccountStore = System;
+}
+
+pub struct Catalog;
+
+impl ModelCatalog<u64> for Catalog {
+	fn terms(model: &ModelId) -> Option<ModelTerms<u64>> {
+		let [id, ..] = model.0;
+		matches!(id, 1..=40 | 200).then(|| ModelTerms {
+			owner: 1,
+			price_in: 1,
+			price_out: 1,
+			royalty: Permill::zero(),
+			context_length: 64,
+			prompt_overhead: 1,
+			retired: id == 200,
+		})
+	}
+}
+
+pub struct SessionKeys;
+
+impl Contains<u64> for SessionKeys {
+	fn contains(who: &u64) -> bool {
+		*who != 9
+	}
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::BenchmarkHelper for Catalog {
+	fn model() -> ModelId {
+		ModelId([1; 32])
+	}
+}
+
+pub(crate) const MONEY: u128 = 1_000_000;
+pub(crate) const TREASURY: u64 = 99;
+pub(crate) const PARAMS: ProviderParams<u64> = ProviderParams {
+	min_bond: 1_000,
+	unbonding_period: 50,
+	max_validators: 3,
+	jail_period: 30,
+	fault_window: 100,
+	faults_to_jail: 3,
+	heartbeat_interval: 5,
+	offline_after: 10,
+	rates: Rates::DEFAULT,
+};
+
+parameter_types! {
+	pub Params: ProviderParams<u64> = PARAMS;
+	pub const Treasury: u64 = TREASURY;
+}
+
+impl pallet_providers::Config for Test {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Catalog = Catalog;
+	type SessionKeys = SessionKeys;
+	type OnSlash = ResolveTo<Treasury, Balances>;
+	type Params = Params;
+	type WeightInfo = ();
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = Catalog;
+}
+
+/// Hash of block 0.
+pub(crate) const GENESIS: [u8; 32] = [0xab; 32];
+
+/// The chain at block 1.
+pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
+	let genesis = RuntimeGenesisConfig {
+		balances: pallet_balances::GenesisConfig {
+			balances: (1..=9).map(|who| (who, MONEY)).collect(),
+			..Default::default()
+		},
+		..Default::default()
+	};
+	let mut ext: sp_io::TestExternalities = genesis.build_storage().expect("a good genesis").into();
+	ext.register_extension(sp_keystore::KeystoreExt::new(sp_keystore::testing::MemoryKeystore::new()));
+	ext.execute_with(|| {
+		System::set_block_number(1);
+		frame_system::BlockHash::<Test>::insert(0, H256(GENESIS));
+	});
+	ext
+}
+
+/// Runs a story on the chain; afterwards no money has appeared or gone, and the books are right.
+pub(crate) fn story(tell: impl FnOnce()) {
+	new_test_ext().execute_with(|| {
+		let before = Balances::total_issuance();
+		tell();
+		assert_eq!(Balances::total_issuance(), before, "money is conserved");
+		Providers::do_try_state().expect("the books are right");
+	});
+}

@@ -1,0 +1,46 @@
+//! What an offence against the consensus costs: a BABE or GRANDPA equivocation, reported through the offences pallet.
+
+use crate::*;
+use frame_support::{
+	traits::{Get, Imbalance, OnUnbalanced},
+	weights::Weight,
+};
+use sp_runtime::Perbill;
+use sp_staking::{
+	offence::{OffenceDetails, OnOffenceHandler},
+	SessionIndex,
+};
+
+/// An offender loses the given fraction of everything slashable and goes to jail, so it is no validator in the session after
+/// the next. What it loses goes to `OnSlash`; reporters are paid nothing, as reports come from the validators themselves.
+impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, FullId), Weight> for Pallet<T> {
+	fn on_offence(
+		offenders: &[OffenceDetails<Reporter, (T::AccountId, FullId)>],
+		slash_fraction: &[Perbill],
+		_: SessionIndex,
+	) -> Weight {
+		let params = T::Params::get();
+		let now = Self::now();
+		let mut weight = Weight::zero();
+		for (details, fraction) in offenders.iter().zip(slash_fraction) {
+			weight = weight.saturating_add(T::WeightInfo::offence());
+			let (who, _) = &details.offender;
+			let Some(mut record) = Providers::<T>::get(who) else {
+				continue;
+			};
+			let amount = fraction.mul_floor(record.slashable());
+			let credit = Self::slash(who, &mut record, amount);
+			let until = record.jail(&params, now);
+			Providers::<T>::insert(who, record);
+			let (provider, amount) = (who.clone(), credit.peek());
+			Self::deposit_event(Event::OffenceSlashed {
+				provider: provider.clone(),
+				fraction: *fraction,
+				amount,
+			});
+			Self::deposit_event(Event::Jailed { provider, until });
+			T::OnSlash::on_unbalanced(credit);
+		}
+		weight
+	}
+}

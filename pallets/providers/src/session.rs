@@ -1,0 +1,63 @@
+//! Who makes blocks: the providers with the largest bonds. Fills the session pallet's `SessionManager`.
+
+use crate::*;
+use alloc::vec::Vec;
+use core::{cmp::Reverse, marker::PhantomData};
+use frame_support::{
+	dispatch::DispatchClass,
+	traits::{Contains, Get},
+};
+use sp_runtime::traits::Convert;
+use sp_staking::SessionIndex;
+
+impl<T: Config> Pallet<T> {
+	/// The validators of the next session, the largest bond first, equal bonds by account: bonded, with session keys, not
+	/// jailed, at most `max_validators`. Empty if there is nobody.
+	pub fn validators() -> Vec<T::AccountId> {
+		let params = T::Params::get();
+		let mut able: Vec<_> = Providers::<T>::iter()
+			.filter(|(_, record)| record.bond >= params.min_bond && record.jailed_until.is_none())
+			.filter(|(who, _)| T::SessionKeys::contains(who))
+			.map(|(who, record)| (Reverse(record.bond), who))
+			.collect();
+		able.sort_unstable();
+		able.truncate(params.max_validators as usize);
+		able.into_iter().map(|(_, who)| who).collect()
+	}
+
+	/// None keeps the validators of the session before: a chain without validators stands still for ever.
+	fn next_validators() -> Option<Vec<T::AccountId>> {
+		let weight = T::WeightInfo::validators(Providers::<T>::count());
+		frame_system::Pallet::<T>::register_extra_weight_unchecked(weight, DispatchClass::Mandatory);
+		Some(Self::validators()).filter(|validators| !validators.is_empty())
+	}
+}
+
+impl<T: Config> pallet_session::SessionManager<T::AccountId> for Pallet<T> {
+	fn new_session(_: SessionIndex) -> Option<Vec<T::AccountId>> {
+		Self::next_validators()
+	}
+
+	fn start_session(_: SessionIndex) {}
+
+	fn end_session(_: SessionIndex) {}
+}
+
+impl<T: Config> pallet_session::historical::SessionManager<T::AccountId, ()> for Pallet<T> {
+	fn new_session(_: SessionIndex) -> Option<Vec<(T::AccountId, ())>> {
+		Self::next_validators().map(|all| all.into_iter().map(|who| (who, ())).collect())
+	}
+
+	fn start_session(_: SessionIndex) {}
+
+	fn end_session(_: SessionIndex) {}
+}
+
+/// The full identification of a validator: nothing but its account. For `historical::Config::FullIdentificationOf`.
+pub struct UnitIdentification<T>(PhantomData<T>);
+
+impl<T: Config> Convert<T::AccountId, Option<()>> for UnitIdentification<T> {
+	fn convert(_: T::AccountId) -> Option<()> {
+		Some(())
+	}
+}

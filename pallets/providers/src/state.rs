@@ -1,0 +1,42 @@
+//! What must hold after every block.
+
+use crate::*;
+use frame_support::{ensure, traits::fungible::hold::Inspect as _};
+use sp_runtime::TryRuntimeError;
+
+impl<T: Config> Pallet<T> {
+	/// Holds equal the books, and the lists by key and by model say the same as the records.
+	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
+	pub(crate) fn do_try_state() -> Result<(), TryRuntimeError> {
+		let (mut keys, mut places) = (0usize, 0usize);
+		for (who, record) in Providers::<T>::iter() {
+			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
+			ensure!(held == record.slashable(), "a bond on hold is what the record says");
+			ensure!(record.capacity <= MAX_CAPACITY, "capacities keep to the limit");
+			ensure!(
+				record.unlocking.iter().all(|chunk| chunk.amount > 0),
+				"nothing empty is on its way out"
+			);
+			if let Some(key) = &record.key {
+				ensure!(
+					KeyOwners::<T>::get(key).as_ref() == Some(&who),
+					"a provider's key is listed as its own"
+				);
+				keys = keys.saturating_add(1);
+			}
+			for model in &record.models {
+				let listed = Serving::<T>::get(model).iter().filter(|other| **other == who).count();
+				ensure!(listed == 1, "who serves a model is listed once for it");
+				places = places.saturating_add(1);
+			}
+		}
+		ensure!(Providers::<T>::count() <= MAX_PROVIDERS, "providers are bounded");
+		ensure!(
+			KeyOwners::<T>::iter_keys().count() == keys,
+			"every listed key is a provider's"
+		);
+		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
+		ensure!(listed == places, "every listed place is a provider's");
+		Ok(())
+	}
+}

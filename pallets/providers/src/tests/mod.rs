@@ -1,0 +1,1 @@
+//! Tests of stake, one file per topic.

@@ -1,0 +1,103 @@
+//! What calls cost: conservative constants on top of the database's reference weights.
+//!
+//! The time beside the database is several times what the benchmarks of this pallet take on the reference machine of
+//! FRAME. A solo chain ships no storage proofs, so proof size stays zero.
+
+use core::marker::PhantomData;
+use frame_support::{
+	traits::Get,
+	weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
+};
+
+/// Weights of the calls, of choosing validators and of an offence.
+pub trait WeightInfo {
+	/// [`crate::Pallet::bond`].
+	fn bond() -> Weight;
+	/// [`crate::Pallet::bond_extra`].
+	fn bond_extra() -> Weight;
+	/// [`crate::Pallet::unbond`].
+	fn unbond() -> Weight;
+	/// [`crate::Pallet::withdraw`].
+	fn withdraw() -> Weight;
+	/// [`crate::Pallet::set_inference_key`].
+	fn set_inference_key() -> Weight;
+	/// [`crate::Pallet::serve`].
+	fn serve() -> Weight;
+	/// [`crate::Pallet::stop_serving`].
+	fn stop_serving() -> Weight;
+	/// [`crate::Pallet::set_capacity`].
+	fn set_capacity() -> Weight;
+	/// [`crate::Pallet::unjail`].
+	fn unjail() -> Weight;
+	/// Choosing validators among `n` providers.
+	fn validators(n: u32) -> Weight;
+	/// Slashing and jailing one offender.
+	fn offence() -> Weight;
+}
+
+/// The constants, over the runtime's database.
+pub struct SubstrateWeight<T>(PhantomData<T>);
+
+fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
+	Weight::from_parts(micros.saturating_mul(1_000_000), 0).saturating_add(db.reads_writes(reads, writes))
+}
+
+macro_rules! constants {
+	($db:expr) => {
+		fn bond() -> Weight {
+			cost($db, 90, 5, 5)
+		}
+
+		fn bond_extra() -> Weight {
+			cost($db, 80, 4, 4)
+		}
+
+		// All models may be left: a list each.
+		fn unbond() -> Weight {
+			cost($db, 300, 17, 17)
+		}
+
+		fn withdraw() -> Weight {
+			cost($db, 110, 6, 6)
+		}
+
+		// One signature.
+		fn set_inference_key() -> Weight {
+			cost($db, 200, 4, 3)
+		}
+
+		fn serve() -> Weight {
+			cost($db, 80, 3, 2)
+		}
+
+		fn stop_serving() -> Weight {
+			cost($db, 70, 2, 2)
+		}
+
+		fn set_capacity() -> Weight {
+			cost($db, 40, 1, 1)
+		}
+
+		fn unjail() -> Weight {
+			cost($db, 40, 1, 1)
+		}
+
+		// A record and session keys each.
+		fn validators(n: u32) -> Weight {
+			cost($db, 20, 1, 0).saturating_add(cost($db, 10, 2, 0).saturating_mul(n.into()))
+		}
+
+		fn offence() -> Weight {
+			cost($db, 120, 5, 5)
+		}
+	};
+}
+
+impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
+	constants!(T::DbWeight::get());
+}
+
+/// For mock runtimes.
+impl WeightInfo for () {
+	constants!(RocksDbWeight::get());
+}
