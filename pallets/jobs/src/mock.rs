@@ -13,8 +13,10 @@ use assay_primitives::{
 	traits::{Escrow, ModelCatalog, ProviderSet},
 	Balance, Commitment, FinishReason, Hash32, JobId, ModelId, Output, SamplingParams, Vote,
 };
+use codec::Encode;
 use frame_support::{
-	derive_impl, parameter_types, storage_alias,
+	derive_impl,
+	dispatch::{DispatchInfo, GetDispatchInfo}, parameter_types, storage_alias,
 	traits::{
 		fungible::{Balanced, Credit, Inspect, Mutate},
 		tokens::{Fortitude, Precision, Preservation},
@@ -27,7 +29,8 @@ use frame_system::{offchain, RawOrigin};
 use sp_core::Pair;
 use sp_runtime::{
 	generic,
-	traits::{BlakeTwo256, Hash},
+	traits::{Applyable, BlakeTwo256, Checkable, Hash},
+	transaction_validity::{TransactionSource, TransactionValidity, TransactionValidityError},
 	AccountId32, BuildStorage, DispatchError, DispatchResult, MultiSignature, Permill,
 };
 
@@ -551,4 +554,44 @@ pub(crate) fn play(id: JobId, votes: &[Vote]) -> Vec<AccountId> {
 
 pub(crate) fn balance(who: &AccountId) -> Balance {
 	Balances::balance(who)
+}
+
+// ── the way a transaction really takes ───────────────────────────────────────
+
+/// Signs with the inference key that `who` was given at genesis.
+pub(crate) fn signed_by(who: &AccountId, message: &[u8]) -> InferenceSignature {
+	pair(who).sign(message)
+}
+
+pub(crate) fn signed_publication(publication: PublicationOf<Test>) -> Call<Test> {
+	let signature = signed_by(&publication.voter, &publication.message(&Jobs::genesis()));
+	Call::publish { publication, signature }
+}
+
+pub(crate) fn signed_batch(batch: BatchOf<Test>) -> Call<Test> {
+	let signature = signed_by(&batch.voter, &batch.message(&Jobs::genesis()));
+	Call::vote { batch, signature }
+}
+
+fn checked(
+	transaction: Extrinsic,
+) -> (<Extrinsic as Checkable<frame_system::ChainContext<Test>>>::Checked, DispatchInfo, usize) {
+	let (info, len) = (transaction.get_dispatch_info(), transaction.encoded_size());
+	(transaction.check(&frame_system::ChainContext::<Test>::default()).expect("a general transaction"), info, len)
+}
+
+/// What the pool would say.
+pub(crate) fn validate(transaction: Extrinsic) -> TransactionValidity {
+	let (checked, info, len) = checked(transaction);
+	checked.validate::<Test>(TransactionSource::External, &info, len)
+}
+
+/// Takes a transaction into the block.
+pub(crate) fn apply(transaction: Extrinsic) -> Result<DispatchResult, TransactionValidityError> {
+	let (checked, info, len) = checked(transaction);
+	checked.apply::<Test>(&info, len).map(|result| result.map(|_| ()).map_err(|error| error.error))
+}
+
+pub(crate) fn transaction(call: Call<Test>) -> Extrinsic {
+	<Test as offchain::CreateAuthorizedTransaction<Call<Test>>>::create_authorized_transaction(call.into())
 }

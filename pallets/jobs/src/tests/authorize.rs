@@ -1,0 +1,144 @@
+//! Messages on the way a transaction takes: pool first, then block.
+
+use crate::{
+	mock::{Jobs, *},
+	*,
+};
+use assay_primitives::JobId;
+use codec::Encode;
+use frame_support::assert_ok;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+
+/// The pool's refusal for an error.
+fn refused(error: Error<Test>) -> TransactionValidityError {
+	InvalidTransaction::Custom(error.encode()[0]).into()
+}
+
+#[test]
+fn a_signed_publication_passes_the_pool_and_counts_in_the_block() {
+	TestExt::providers(4).execute_with(|| {
+		let id = drawn(4);
+		let executor = committee(id)[0].clone();
+		let good = transaction(signed_publication(publication(id, 0, &executor, CONFIRM)));
+		let valid = validate(good.clone()).expect("a valid transaction");
+		assert_eq!(valid.provides.len(), 1);
+		assert!(valid.propagate && valid.longevity <= 16 && valid.requires.is_empty());
+		assert_eq!(apply(good.clone()), Ok(Ok(())));
+		assert_eq!(job(id).phase, Phase::Committing);
+		assert_eq!(apply(good), Err(refused(Error::AlreadyCommitted)), "a replay is refused");
+	});
+}
+
+#[test]
+fn signed_votes_carry_a_job_to_its_verdict() {
+	TestExt::providers(4).execute_with(|| {
+		let id = drawn(4);
+		let seats = committee(id);
+		apply(transaction(signed_publication(publication(id, 0, &seats[0], CONFIRM)))).expect("valid").expect("applied");
+		for who in &seats[1..] {
+			apply(transaction(signed_batch(commits(who, vec![(id, 0, CONFIRM)])))).expect("valid").expect("applied");
+		}
+		for who in &seats {
+			apply(transaction(signed_batch(reveals(who, vec![(id, 0, CONFIRM)])))).expect("valid").expect("applied");
+		}
+		assert_eq!(receipt(id).agreeing(), 4);
+	});
+}
+
+#[test]
+fn a_message_signed_by_another_key_or_for_another_chain_is_refused() {
+	TestExt::providers(4).execute_with(|| {
+		let id = drawn(4);
+		let seats = committee(id);
+		let publication = publication(id, 0, &seats[0], CONFIRM);
+		let signature = signed_by(&seats[1], &publication.message(&Jobs::genesis()));
+		let call = Call::publish { publication: publication.clone(), signature };
+		assert_eq!(validate(transaction(call)), Err(refused(Error::BadSignature)));
+		let signature = signed_by(&seats[0], &publication.message(&[0; 32]));
+		let call = Call::publish { publication: publication.clone(), signature };
+		assert_eq!(validate(transaction(call)), Err(refused(Error::BadSignature)));
+		assert_ok!(validate(transaction(signed_publication(publication))));
+	});
+}
+
+#[test]
+fn a_changed_message_is_refused() {
+	TestExt::providers(4).execute_with(|| {
+		let id = drawn(4);
+		let seats = publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
+		let batch = commits(&seats[1], vec![(id, 0, CONFIRM)]);
+		let signature = signed_by(&seats[1], &batch.message(&Jobs::genesis()));
+		let mut changed = batch;
+		changed.commitments[0].commitment = commitment(id, 0, &seats[1], LIE);
+		assert_eq!(
+			validate(transaction(Call::vote { batch: changed, signature })),
+			Err(refused(Error::BadSignature))
+		);
+	});
+}
+
+#[test]
+fn a_signature_for_one_purpose_serves_no_other() {
+	TestExt::providers(4).execute_with(|| {
+		Quiet::insert(account(1), ());
+		let batch = commits(&account(1), vec![]);
+		let signature = signed_by(&account(1), &(b"assay/v1/publish", Jobs::genesis(), &batch).encode());
+		assert_eq!(validate(transaction(Call::vote { batch, signature })), Err(refused(Error::BadSignature)));
+	});
+}
+
+#[test]
+fn the_pool_names_what_is_wrong() {
+	TestExt::providers(5).execute_with(|| {
+		let id = drawn(4);
+		let seats = committee(id);
+		let stranger = (1..=5).map(account).find(|who| !seats.contains(who)).expect("one of five");
+		let says = |call| validate(transaction(call)).expect_err("a refusal");
+		let batch = |who, job, attempt| signed_batch(commits(who, vec![(job, attempt, CONFIRM)]));
+		assert_eq!(says(batch(&seats[1], JobId([0; 32]), 0)), refused(Error::UnknownJob));
+		assert_eq!(says(batch(&seats[1], id, 1)), refused(Error::WrongAttempt));
+		assert_eq!(says(batch(&stranger, id, 0)), refused(Error::NotInCommittee));
+		assert_eq!(says(batch(&seats[1], id, 0)), refused(Error::WrongPhase));
+		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
+		assert_eq!(says(batch(&seats[1], id, 0)), refused(Error::AlreadyCommitted));
+		let mut late = commits(&seats[2], vec![(id, 0, CONFIRM)]);
+		late.at = System::block_number() + 1;
+		assert_eq!(says(signed_batch(late)), refused(Error::StaleBatch));
+		assert_eq!(says(signed_batch(commits(&account(99), vec![]))), refused(Error::NoInferenceKey));
+		assert_eq!(says(signed_batch(commits(&account(1), vec![]))), refused(Error::NoHeartbeatDue));
+	});
+}
+
+#[test]
+fn a_batch_is_tagged_by_what_applies_in_it() {
+	TestExt::providers(4).execute_with(|| {
+		let id = drawn(4);
+		let seats = publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
+		let tags = |items| {
+			validate(transaction(signed_batch(commits(&seats[1], items)))).map(|valid| valid.provides)
+		};
+		let alone = tags(vec![(id, 0, CONFIRM)]).expect("valid");
+		assert_eq!(alone.len(), 1);
+		assert_eq!(tags(vec![(id, 1, CONFIRM), (id, 0, CONFIRM), (id, 0, LIE)]), Ok(alone.clone()));
+		assert_eq!(tags(vec![(id, 1, CONFIRM)]), Err(refused(Error::WrongAttempt)));
+		let mut later = commits(&seats[1], vec![(id, 0, CONFIRM)]);
+		later.at -= 1;
+		let again = validate(transaction(signed_batch(later))).expect("valid");
+		assert_eq!(again.provides, alone, "a resend competes with the first, it does not join it");
+	});
+}
+
+#[test]
+fn a_code_of_the_pool_is_the_index_of_the_error() {
+	let all = [
+		(0, Error::<Test>::UnknownModel),
+		(9, Error::TooManyJobs),
+		(13, Error::NotInCommittee),
+		(18, Error::BadSignature),
+		(22, Error::StaleBatch),
+		(25, Error::StillRetained),
+	];
+	for (index, error) in all {
+		assert_eq!(error.encode(), vec![index]);
+	}
+}

@@ -72,12 +72,10 @@ fn a_full_block_prunes_nothing_and_loses_nothing() {
 		assert_eq!(Jobs::on_idle(late, Weight::zero()), Weight::zero());
 		let left = || ids.iter().filter(|id| Receipts::<Test>::contains_key(id)).count();
 		assert_eq!(left(), 3);
-		// Room for the search and one receipt at a time.
-		let limit = <() as WeightInfo>::idle_block() + <() as WeightInfo>::look().saturating_mul(100) + <() as WeightInfo>::prune();
-		for pruned in 1..=3 {
-			assert!(Jobs::on_idle(late, limit).all_lte(limit));
-			assert!(left() <= 3 - pruned + 1);
-		}
+		let search = <() as WeightInfo>::idle_block() + <() as WeightInfo>::look().saturating_mul(100);
+		let limit = search + <() as WeightInfo>::prune().saturating_mul(2);
+		assert!(Jobs::on_idle(late, limit).all_lte(limit));
+		assert!((1..3).contains(&left()), "as many as the weight allows");
 		Jobs::on_idle(late, Weight::MAX);
 		assert_eq!(left(), 0);
 		assert_sound();
