@@ -4,7 +4,7 @@ use super::{super::link, super::tests::*, *};
 use assay_primitives::FinishReason;
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use ocw_inference::protocol::{Request, Response};
+use ocw_inference::protocol::{framing, Request, Response};
 use std::{path::Path, sync::Arc};
 use tokio::{io::DuplexStream, task::JoinHandle};
 use tokio_util::bytes::Bytes;
@@ -39,7 +39,7 @@ fn connect(backend: &Arc<Backend>, limits: link::Limits) -> (Wire, JoinHandle<li
 	let (here, there) = tokio::io::duplex(1 << 20);
 	let backend = backend.clone();
 	let talk = tokio::spawn(async move { link::converse(here, &backend, limits, |_| ()).await });
-	(Framed::new(there, LengthDelimitedCodec::new()), talk)
+	(Framed::new(there, framing()), talk)
 }
 
 async fn say(wire: &mut Wire, response: Response) {

@@ -3,7 +3,7 @@
 use super::backend::Backend;
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use ocw_inference::protocol::{Request, Response, ServedModel};
+use ocw_inference::protocol::{framing, Request, Response, ServedModel};
 use std::{sync::Arc, time::Duration};
 use tokio::{
 	io::{AsyncRead, AsyncWrite},
@@ -14,8 +14,6 @@ use tokio_util::{
 	codec::{Framed, LengthDelimitedCodec},
 };
 
-/// Longest frame either side sends.
-const MAX_FRAME: usize = 1024 * 1024;
 /// Most models that one engine may serve.
 const MAX_MODELS: usize = 1_024;
 
@@ -71,13 +69,6 @@ pub enum Ended {
 
 type Wire<S> = Framed<S, LengthDelimitedCodec>;
 
-fn wire<S: AsyncRead + AsyncWrite>(stream: S) -> Wire<S> {
-	Framed::new(
-		stream,
-		LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec(),
-	)
-}
-
 /// Talks to the engine at the other end of `stream` until it ends. `ready` hears what it serves.
 pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 	stream: S,
@@ -85,7 +76,7 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 	limits: Limits,
 	ready: impl FnOnce(&[ServedModel]),
 ) -> Ended {
-	match talk(wire(stream), backend, limits, ready).await {
+	match talk(Framed::new(stream, framing()), backend, limits, ready).await {
 		Err(ended) => ended,
 		Ok(never) => match never {},
 	}

@@ -129,7 +129,7 @@ mod tests {
 			)
 			.await
 			.unwrap();
-		let answer: serde_json::Value = serde_json::from_str(answer.get()).unwrap();
+		let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
 		let status = serde_json::json!({
 			"state": "absent", "models": [], "queue": 0, "done": 0, "abstained": 0, "restarts": 0, "lastError": null,
 		});
