@@ -1,0 +1,136 @@
+//! A tiny Llama made on the spot: two layers, grouped heads, a byte-level tokenizer with a few merges.
+
+#![allow(dead_code)] // Each test file uses its own part of this room.
+
+use ocw_inference::{
+	header::{Dtype, Header},
+	import,
+	manifest::source_layout,
+	model::config::LlamaConfig,
+	ImportOptions, Model,
+};
+use serde_json::{json, Value};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+pub const VOCABULARY: u32 = 272;
+pub const EOS: u32 = 263;
+pub const CONTEXT: u32 = 640;
+
+/// What varies between the tiny models.
+#[derive(Clone, Copy)]
+pub struct Tiny {
+	pub seed: u64,
+	pub tied: bool,
+	/// Added to every weight of the last norm: a large one makes logits overflow.
+	pub norm: f32,
+	pub context: u32,
+	pub dtype: Dtype,
+}
+
+impl Default for Tiny {
+	fn default() -> Self {
+		Self { seed: 1, tied: true, norm: 1.0, context: CONTEXT, dtype: Dtype::F32 }
+	}
+}
+
+/// Numbers in [−1, 1) that depend on the seed and the name.
+pub fn noise(seed: u64, name: &str, count: usize) -> Vec<f32> {
+	let mut bytes = vec![0u8; count * 4];
+	blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+	let unit = |b: &[u8]| (u32::from_le_bytes(b.try_into().unwrap()) >> 8) as f32 / (1u32 << 23) as f32 - 1.0;
+	bytes.chunks_exact(4).map(unit).collect()
+}
+
+pub fn config(tiny: Tiny) -> Value {
+	json!({
+		"model_type": "llama", "hidden_act": "silu", "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96,
+		"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": tiny.context,
+		"rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": tiny.tied, "eos_token_id": EOS,
+	})
+}
+
+/// Byte-level BPE: 256 bytes, six merges, two special tokens.
+pub fn tokenizer() -> Value {
+	let mut next = 0x100;
+	let mut symbol = |byte: u8| match byte {
+		b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
+		_ => {
+			next += 1;
+			char::from_u32(next - 1).unwrap()
+		},
+	};
+	let mut vocabulary = serde_json::Map::new();
+	for byte in 0..=255u8 {
+		vocabulary.insert(symbol(byte).to_string(), json!(byte));
+	}
+	let merges = ["h e", "l l", "he ll", "hell o", "Ġ w", "o r"];
+	for (i, merge) in merges.iter().enumerate() {
+		vocabulary.insert(merge.replace(' ', ""), json!(256 + i));
+	}
+	let special = |id: u32, content: &str| {
+		json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+			"special": true })
+	};
+	json!({
+		"version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+		"added_tokens": [special(262, "<|user|>"), special(EOS, "<|end|>"), special(264, "<|assistant|>")],
+		"pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+		"decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+		"model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+			"end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+			"vocab": vocabulary, "merges": merges },
+	})
+}
+
+pub const TEMPLATE: &str =
+	"{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+
+/// Writes the Hugging Face folder of a tiny model.
+pub fn write_source(dir: &Path, tiny: Tiny) {
+	fs::create_dir_all(dir).unwrap();
+	let config = config(tiny).to_string();
+	let numbers = LlamaConfig::parse(config.as_bytes()).unwrap();
+	let layout = source_layout(&numbers);
+	let shape = |rows: Option<u64>, width: u64| rows.into_iter().chain([width]).collect::<Vec<_>>();
+	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), tiny.dtype, shape(t.rows, t.width))).collect();
+	let mut bytes = Header::canonical(shapes.iter().map(|(name, dtype, shape)| (*name, *dtype, shape.as_slice())));
+	for tensor in &layout {
+		let count = (tensor.rows.unwrap_or(1) * tensor.width) as usize;
+		let values = noise(tiny.seed, &tensor.name, count).into_iter().map(|v| match (tensor.rows, tensor.name.as_str()) {
+			(None, "model.norm.weight") => tiny.norm + 0.1 * v,
+			(None, _) => 1.0 + 0.1 * v,
+			(Some(_), "model.embed_tokens.weight" | "lm_head.weight") => 0.5 * v,
+			(Some(_), _) => 0.25 * v,
+		});
+		for v in values {
+			match tiny.dtype {
+				Dtype::F32 => bytes.extend(v.to_le_bytes()),
+				Dtype::F16 => bytes.extend(half::f16::from_f32(v).to_le_bytes()),
+				Dtype::BF16 => bytes.extend(half::bf16::from_f32(v).to_le_bytes()),
+				Dtype::I8 => bytes.push(v as i8 as u8),
+			}
+		}
+	}
+	fs::write(dir.join("model.safetensors"), bytes).unwrap();
+	fs::write(dir.join("config.json"), config).unwrap();
+	fs::write(dir.join("tokenizer.json"), tokenizer().to_string()).unwrap();
+	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
+}
+
+/// A canonical folder of a tiny model; it goes away with the returned guard.
+pub fn folder(tiny: Tiny) -> TempDir {
+	let source = tempfile::tempdir().unwrap();
+	write_source(source.path(), tiny);
+	let out = tempfile::tempdir().unwrap();
+	import(source.path(), out.path(), &options()).unwrap();
+	out
+}
+
+pub fn options() -> ImportOptions {
+	ImportOptions { name: "tiny".into(), source: "made in a test".into(), licence: "Apache-2.0".into(), ..Default::default() }
+}
+
+pub fn model(tiny: Tiny) -> Model {
+	Model::load(folder(tiny).path()).unwrap()
+}
