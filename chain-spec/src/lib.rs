@@ -1,1 +1,172 @@
+//! Names the chains one can start: the runtime's presets, or a spec in a JSON file.
+//!
+//! Nothing of a genesis stands here. A spec names a preset, and the runtime itself builds the state from it.
 
+#![deny(missing_docs)]
+
+use assay_runtime::{
+	constants::currency::{DECIMALS, SYMBOL},
+	genesis_config_presets::STAGING_RUNTIME_PRESET,
+	WASM_BINARY,
+};
+use sc_chain_spec::{ChainType, GenericChainSpec, Properties};
+use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use std::path::Path;
+
+/// A chain to start.
+pub type ChainSpec = GenericChainSpec;
+
+/// Prefix of this chain's addresses.
+const SS58_FORMAT: u16 = 42;
+/// Largest spec file that is read. A raw spec with its runtime has a few megabytes.
+const MAX_SPEC_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One node that makes blocks alone and votes for four providers. Everybody knows its keys.
+pub fn development() -> Result<ChainSpec, String> {
+	named(
+		"Assay Development",
+		"assay_dev",
+		ChainType::Development,
+		DEV_RUNTIME_PRESET,
+	)
+}
+
+/// Four validators on one machine. Everybody knows their keys.
+pub fn local_testnet() -> Result<ChainSpec, String> {
+	named(
+		"Assay Local Testnet",
+		"assay_local",
+		ChainType::Local,
+		LOCAL_TESTNET_RUNTIME_PRESET,
+	)
+}
+
+/// The template of a public chain. Nobody has its keys: export it and put real ones in before you start it.
+pub fn staging() -> Result<ChainSpec, String> {
+	named(
+		"Assay Staging",
+		"assay_staging",
+		ChainType::Live,
+		STAGING_RUNTIME_PRESET,
+	)
+}
+
+/// The chain that `--chain` names: `dev` (also the empty name), `local`, `staging`, or the path of a JSON spec.
+pub fn load(id: &str) -> Result<ChainSpec, String> {
+	match id {
+		"" | "dev" | "development" | "assay_dev" => development(),
+		"local" | "local_testnet" | "assay_local" => local_testnet(),
+		"staging" | "assay_staging" => staging(),
+		path => read(Path::new(path)),
+	}
+}
+
+fn named(name: &str, id: &str, chain_type: ChainType, preset: &str) -> Result<ChainSpec, String> {
+	let wasm = WASM_BINARY.ok_or(
+		"this program was built without the Wasm runtime (SKIP_WASM_BUILD): build it again without that variable, or \
+		 start it with --chain FILE, a spec that brings its own runtime",
+	)?;
+	let mut properties = Properties::new();
+	properties.insert("tokenSymbol".into(), SYMBOL.into());
+	properties.insert("tokenDecimals".into(), DECIMALS.into());
+	properties.insert("ss58Format".into(), SS58_FORMAT.into());
+	Ok(ChainSpec::builder(wasm, None)
+		.with_name(name)
+		.with_id(id)
+		.with_chain_type(chain_type)
+		.with_properties(properties)
+		.with_genesis_config_preset_name(preset)
+		.build())
+}
+
+fn read(path: &Path) -> Result<ChainSpec, String> {
+	let shown = path.display();
+	let facts = std::fs::metadata(path).map_err(|e| {
+		format!("`{shown}` is neither a chain of this program (dev, local, staging) nor a readable file: {e}")
+	})?;
+	if !facts.is_file() {
+		return Err(format!(
+			"`{shown}` is not a file: --chain takes dev, local, staging or the path of a JSON spec"
+		));
+	}
+	if facts.len() > MAX_SPEC_BYTES {
+		return Err(format!(
+			"`{shown}` has {} bytes; a chain spec may have {MAX_SPEC_BYTES}",
+			facts.len()
+		));
+	}
+	ChainSpec::from_json_file(path.into()).map_err(|e| format!("`{shown}` is no chain spec: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use std::fs;
+
+	fn refusal(result: Result<ChainSpec, String>) -> String {
+		result.err().expect("must be refused")
+	}
+
+	fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+		let path = std::env::temp_dir().join(format!("assay-chain-spec-{}-{name}", std::process::id()));
+		fs::write(&path, bytes).expect("the temporary folder is writable");
+		path
+	}
+
+	#[test]
+	fn an_unknown_chain_is_refused_with_the_known_ones() {
+		let error = refusal(load("mainnet"));
+		assert!(
+			error.contains("`mainnet`") && error.contains("dev, local, staging"),
+			"{error}"
+		);
+	}
+
+	#[test]
+	fn a_folder_is_refused() {
+		assert!(refusal(load("/")).contains("not a file"));
+	}
+
+	#[test]
+	fn broken_json_is_refused_with_its_place() {
+		let path = file("broken.json", b"{\"name\": ");
+		let error = refusal(read(&path));
+		fs::remove_file(&path).expect("was written");
+		assert!(error.contains("no chain spec") && error.contains("line 1"), "{error}");
+	}
+
+	#[test]
+	fn a_file_over_the_limit_is_refused_unread() {
+		let path = file("large.json", b"");
+		fs::OpenOptions::new()
+			.write(true)
+			.open(&path)
+			.and_then(|f| f.set_len(MAX_SPEC_BYTES + 1))
+			.expect("a sparse file");
+		let error = refusal(read(&path));
+		fs::remove_file(&path).expect("was written");
+		assert!(error.contains("may have"), "{error}");
+	}
+
+	#[test]
+	fn every_named_chain_builds_its_genesis_or_says_how_to_get_a_runtime() {
+		for (id, name) in [
+			("dev", "assay_dev"),
+			("local", "assay_local"),
+			("staging", "assay_staging"),
+		] {
+			match load(id) {
+				Ok(spec) => {
+					assert_eq!(spec.id(), name);
+					let raw = spec.as_json(true).expect("the preset builds");
+					let copy = ChainSpec::from_json_bytes(raw.into_bytes()).expect("an exported spec is read back");
+					assert_eq!(copy.id(), name);
+				}
+				Err(error) => {
+					assert!(WASM_BINARY.is_none());
+					assert!(error.contains("SKIP_WASM_BUILD"), "{error}");
+				}
+			}
+		}
+	}
+}

@@ -132,7 +132,7 @@ impl<T: Config> Pallet<T> {
 
 	/// What must hold after every block: entries keep to the rules, and every owner's hold is the sum of its deposits.
 	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
-	pub(crate) fn do_try_state() -> Result<(), TryRuntimeError> {
+	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let mut deposits = BTreeMap::<T::AccountId, Balance>::new();
 		for (_, record) in Models::<T>::iter() {
 			ensure!(

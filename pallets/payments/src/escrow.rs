@@ -219,7 +219,7 @@ impl<T: Config> Pallet<T> {
 
 	/// What must hold after every block: each payer's holds are the sums of its records.
 	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
-	pub(crate) fn do_try_state() -> Result<(), TryRuntimeError> {
+	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let mut sums = BTreeMap::<T::AccountId, (Balance, Balance)>::new();
 		for record in Escrows::<T>::iter_values() {
 			let (fees, deposits) = sums.entry(record.payer).or_default();

@@ -7,7 +7,7 @@ use sp_runtime::TryRuntimeError;
 impl<T: Config> Pallet<T> {
 	/// Holds equal the books, and the lists by key and by model say the same as the records.
 	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
-	pub(crate) fn do_try_state() -> Result<(), TryRuntimeError> {
+	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let (mut keys, mut places) = (0usize, 0usize);
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);

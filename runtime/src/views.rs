@@ -1,0 +1,53 @@
+//! What dApps read, put together from the pallets' own views.
+
+use crate::{AccountId, BlockNumber, Jobs, Models, Providers};
+use alloc::vec::Vec;
+use assay_primitives::{
+	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
+	traits::ProviderSet,
+	JobId, ModelId, Receipt,
+};
+
+/// A page of the catalogue.
+pub(crate) fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>> {
+	Models::page(start, limit).into_iter().map(with_providers).collect()
+}
+
+/// One model.
+pub(crate) fn model(id: ModelId) -> Option<ModelView<AccountId>> {
+	Models::view(&id).map(with_providers)
+}
+
+// The catalogue doesn't know who serves its models.
+fn with_providers(view: ModelView<AccountId>) -> ModelView<AccountId> {
+	let candidates = <Providers as ProviderSet<AccountId>>::candidates(&view.id);
+	ModelView {
+		providers: u32::try_from(candidates.len()).unwrap_or(u32::MAX),
+		..view
+	}
+}
+
+/// Who serves a model.
+pub(crate) fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>> {
+	Providers::providers_of(model)
+}
+
+/// What a job would cost at most.
+pub(crate) fn quote(
+	model: ModelId,
+	input_bytes: u32,
+	max_tokens: u32,
+	committee_size: u32,
+) -> Result<Quote, QuoteError> {
+	Jobs::quote(model, input_bytes, max_tokens, committee_size)
+}
+
+/// One job.
+pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
+	Jobs::view(id)
+}
+
+/// One receipt.
+pub(crate) fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {
+	pallet_jobs::Receipts::<crate::Runtime>::get(id)
+}

@@ -1,0 +1,212 @@
+//! A chain in memory: a preset's genesis, then real blocks through [`Executive`], with real VRF outputs and signatures.
+
+// Each test file is a program of its own and uses a part of this.
+#![allow(dead_code)]
+
+pub mod committee;
+
+use assay_runtime::{
+	constants::time::{EPOCH_DURATION, SLOT_DURATION},
+	AccountId, Babe, Balance, Balances, Block, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent,
+	SignedPayload, System, TxExtension, UncheckedExtrinsic,
+};
+use codec::Encode;
+use frame_support::traits::fungible::{Inspect, InspectHold};
+use frame_system::offchain::CreateAuthorizedTransaction;
+use sp_consensus_babe::{
+	digests::{CompatibleDigestItem, PreDigest, SecondaryVRFPreDigest},
+	make_vrf_transcript, Slot,
+};
+use sp_core::crypto::VrfSecret;
+use sp_genesis_builder::{runtime_decl_for_genesis_builder::GenesisBuilder, PresetId};
+use sp_io::TestExternalities;
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::{
+	generic::{Digest, DigestItem, Era},
+	traits::Header as _,
+	ApplyExtrinsicResult, MultiAddress,
+};
+
+/// Slot of block 1; blocks come in every slot.
+const FIRST_SLOT: u64 = 1_000_000;
+
+/// The state of a preset's block 0.
+pub fn genesis(preset: &str) -> TestExternalities {
+	let json = |id: Option<&str>| {
+		let bytes = <Runtime as GenesisBuilder<Block>>::get_preset(&id.map(PresetId::from)).expect("the preset exists");
+		serde_json::from_slice::<serde_json::Value>(&bytes).expect("a preset is JSON")
+	};
+	let mut ext = TestExternalities::default();
+	ext.execute_with(|| {
+		let mut config = json(None);
+		merge(&mut config, json(Some(preset)));
+		<Runtime as GenesisBuilder<Block>>::build_state(config.to_string().into_bytes()).expect("the preset builds");
+	});
+	ext
+}
+
+// What the chain-spec builder does with a preset: RFC 7396.
+fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
+	match (into, patch) {
+		(serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
+			for (key, value) in patch {
+				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+			}
+		}
+		(into, patch) => *into = patch,
+	}
+}
+
+/// Every pallet of ours finds its state in order.
+pub fn check_state() {
+	pallet_models::Pallet::<Runtime>::do_try_state().expect("models");
+	pallet_providers::Pallet::<Runtime>::do_try_state().expect("providers");
+	pallet_payments::Pallet::<Runtime>::do_try_state().expect("payments");
+	pallet_jobs::Pallet::<Runtime>::do_try_state().expect("jobs");
+}
+
+/// A chain whose blocks Alice makes.
+pub struct Chain {
+	ext: TestExternalities,
+	parent: Hash,
+	number: u32,
+}
+
+impl Chain {
+	/// At block 1 of a preset. `name` fills its genesis hash.
+	pub fn new(preset: &str, name: u8) -> Self {
+		let mut chain = Self {
+			ext: genesis(preset),
+			parent: Hash::repeat_byte(name),
+			number: 0,
+		};
+		chain.idle(1);
+		chain
+	}
+
+	/// All money there is.
+	pub fn issuance(&mut self) -> Balance {
+		self.read(Balances::total_issuance)
+	}
+
+	/// What an account has, held or free.
+	pub fn wealth(&mut self, who: &AccountId) -> Balance {
+		self.read(|| Balances::total_balance(who))
+	}
+
+	/// What an account has on hold.
+	pub fn held(&mut self, who: &AccountId) -> Balance {
+		self.read(|| Balances::total_balance_on_hold(who))
+	}
+
+	/// Runs `f` on the state of the last block.
+	pub fn read<R>(&mut self, f: impl FnOnce() -> R) -> R {
+		self.ext.execute_with(f)
+	}
+
+	/// Makes one block of these extrinsics and says what became of each. Fails if a pallet's state is out of order.
+	pub fn block(&mut self, extrinsics: Vec<UncheckedExtrinsic>) -> Vec<ApplyExtrinsicResult> {
+		self.number += 1;
+		let (parent, number) = (self.parent, self.number);
+		let (results, hash) = self.ext.execute_with(|| {
+			let slot = Slot::from(FIRST_SLOT + u64::from(number));
+			let header = Header::new(number, Hash::default(), Hash::default(), parent, pre_digest(slot));
+			Executive::initialize_block(&header);
+			let now = pallet_timestamp::Call::set {
+				now: *slot * SLOT_DURATION,
+			};
+			let inherent = UncheckedExtrinsic::new_bare(RuntimeCall::Timestamp(now));
+			Executive::apply_extrinsic(inherent)
+				.expect("valid")
+				.expect("the time is right");
+			let results = extrinsics.into_iter().map(Executive::apply_extrinsic).collect();
+			let header = Executive::finalize_block();
+			check_state();
+			(results, header.hash())
+		});
+		self.parent = hash;
+		results
+	}
+
+	/// Makes a block in which every extrinsic must succeed.
+	pub fn good_block(&mut self, extrinsics: Vec<UncheckedExtrinsic>) {
+		for result in self.block(extrinsics) {
+			result.expect("valid").expect("succeeds");
+		}
+	}
+
+	/// Makes empty blocks.
+	pub fn idle(&mut self, blocks: u32) {
+		for _ in 0..blocks {
+			self.block(vec![]);
+		}
+	}
+
+	/// The number of the last block.
+	pub fn number(&self) -> u32 {
+		self.number
+	}
+
+	/// The events of the last block.
+	pub fn events(&mut self) -> Vec<RuntimeEvent> {
+		self.read(|| System::events().into_iter().map(|record| record.event).collect())
+	}
+}
+
+// Alice's claim of a slot: a secondary one with a VRF output, as every validator may make.
+fn pre_digest(slot: Slot) -> Digest {
+	let new_epoch =
+		*Babe::current_epoch_start() != 0 && slot >= Babe::current_epoch_start() + u64::from(EPOCH_DURATION);
+	let epoch = if new_epoch {
+		Babe::next_epoch()
+	} else {
+		Babe::current_epoch()
+	};
+	let transcript = make_vrf_transcript(&epoch.randomness, slot, epoch.epoch_index);
+	let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&transcript.into_sign_data());
+	let alice = epoch
+		.authorities
+		.iter()
+		.position(|(id, _)| id.as_ref() == Sr25519Keyring::Alice.public().as_ref());
+	let authority_index = alice.expect("Alice is a validator") as u32;
+	let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest {
+		authority_index,
+		slot,
+		vrf_signature,
+	});
+	Digest {
+		logs: vec![<DigestItem as CompatibleDigestItem>::babe_pre_digest(claim)],
+	}
+}
+
+/// A wallet's transaction.
+pub fn signed(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
+	let call = call.into();
+	let account = who.to_account_id();
+	let extension: TxExtension = (
+		frame_system::AuthorizeCall::new(),
+		frame_system::CheckNonZeroSender::new(),
+		frame_system::CheckSpecVersion::new(),
+		frame_system::CheckTxVersion::new(),
+		frame_system::CheckGenesis::new(),
+		frame_system::CheckMortality::from(Era::Immortal),
+		frame_system::CheckNonce::from(System::account_nonce(&account)),
+		frame_system::CheckWeight::new(),
+		pallet_transaction_payment::ChargeTransactionPayment::from(0),
+		frame_metadata_hash_extension::CheckMetadataHash::new(false),
+		frame_system::WeightReclaim::new(),
+	);
+	let payload = SignedPayload::new(call.clone(), extension.clone()).expect("the implicit data is there");
+	let signature = payload.using_encoded(|bytes| who.sign(bytes));
+	UncheckedExtrinsic::new_signed(call, MultiAddress::Id(account), signature.into(), extension)
+}
+
+/// A provider's message.
+pub fn authorized(call: pallet_jobs::Call<Runtime>) -> UncheckedExtrinsic {
+	<Runtime as CreateAuthorizedTransaction<pallet_jobs::Call<Runtime>>>::create_authorized_transaction(call.into())
+}
+
+/// The well-known key of an account.
+pub fn keyring(account: &AccountId) -> Sr25519Keyring {
+	Sr25519Keyring::from_account_id(account).expect("a well-known account")
+}

@@ -1,0 +1,79 @@
+//! The metadata that the CLI is compiled against is this runtime's.
+
+use assay_runtime::Runtime;
+use codec::Decode;
+use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use std::{fs, path::PathBuf};
+
+/// Newest version, and the one that describes runtime APIs and view functions.
+const VERSION: u32 = 16;
+
+fn metadata() -> Vec<u8> {
+	(*Runtime::metadata_at_version(VERSION).expect("the runtime serves this version")).clone()
+}
+
+#[test]
+fn the_checked_in_metadata_is_this_runtimes() {
+	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/metadata.scale");
+	if std::env::var_os("ASSAY_BLESS").is_some() {
+		fs::write(&path, metadata()).expect("the file is writable");
+	}
+	let checked_in = fs::read(&path).unwrap_or_default();
+	assert!(
+		checked_in == metadata(),
+		"cli/metadata.scale is not this runtime's metadata: if the change is meant, run \
+		 `ASSAY_BLESS=1 cargo test -p assay-runtime --test metadata` and commit the file"
+	);
+}
+
+#[test]
+fn metadata_describes_the_four_pallets_and_the_runtime_api() {
+	let RuntimeMetadata::V16(v16) = RuntimeMetadataPrefixed::decode(&mut &metadata()[..])
+		.expect("decodes")
+		.1
+	else {
+		panic!("asked for version 16");
+	};
+	for name in ["Models", "Providers", "Payments", "Jobs"] {
+		assert!(v16.pallets.iter().any(|pallet| pallet.name == name), "{name}");
+	}
+	let api = v16
+		.apis
+		.iter()
+		.find(|api| api.name == "AssayApi")
+		.expect("dApps need no hand-made types");
+	let methods: Vec<_> = api.methods.iter().map(|method| method.name.as_str()).collect();
+	assert_eq!(methods, ["models", "model", "providers_of", "quote", "job", "receipt"]);
+}
+
+#[test]
+fn authorize_call_comes_first_and_the_fee_before_the_metadata_hash() {
+	let RuntimeMetadata::V16(v16) = RuntimeMetadataPrefixed::decode(&mut &metadata()[..])
+		.expect("decodes")
+		.1
+	else {
+		panic!("asked for version 16");
+	};
+	let names: Vec<_> = v16
+		.extrinsic
+		.transaction_extensions
+		.iter()
+		.map(|e| e.identifier.as_str())
+		.collect();
+	assert_eq!(
+		names,
+		[
+			"AuthorizeCall",
+			"CheckNonZeroSender",
+			"CheckSpecVersion",
+			"CheckTxVersion",
+			"CheckGenesis",
+			"CheckMortality",
+			"CheckNonce",
+			"CheckWeight",
+			"ChargeTransactionPayment",
+			"CheckMetadataHash",
+			"WeightReclaim"
+		]
+	);
+}

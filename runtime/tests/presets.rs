@@ -1,0 +1,111 @@
+//! Every preset is a chain: its JSON is complete, its genesis builds, and every pallet finds its state in order.
+
+mod common;
+
+use assay_primitives::traits::{ModelCatalog, ProviderSet};
+use assay_runtime::{
+	configs::tokens::TreasuryAccount,
+	genesis_config_presets::{get_preset, preset_names, DemoModel, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
+	AccountId, Balances, Models, Providers, Runtime, Session, Sudo,
+};
+use common::{check_state, genesis};
+use frame_support::traits::{fungible::Inspect, fungible::InspectHold, TypedGet};
+use sp_genesis_builder::PresetId;
+use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave};
+
+fn accounts(keys: &[sp_keyring::Sr25519Keyring]) -> Vec<AccountId> {
+	let mut accounts: Vec<_> = keys.iter().map(|key| key.to_account_id()).collect();
+	accounts.sort_unstable();
+	accounts
+}
+
+fn sorted(mut accounts: Vec<AccountId>) -> Vec<AccountId> {
+	accounts.sort_unstable();
+	accounts
+}
+
+#[test]
+fn every_preset_builds_a_state_that_every_pallet_finds_in_order() {
+	for name in preset_names() {
+		genesis(name.as_ref()).execute_with(|| {
+			check_state();
+			let model = DemoModel::bundled().expect("the demo model's manifest is one");
+			assert!(Models::terms(&model.id).is_some(), "{name:?} registers the demo model");
+			assert_eq!(
+				Providers::candidates(&model.id).len(),
+				4,
+				"{name:?} can draw a committee of four"
+			);
+		});
+	}
+}
+
+#[test]
+fn an_unknown_preset_is_none() {
+	assert_eq!(get_preset(&PresetId::from("mainnet")), None);
+}
+
+#[test]
+fn development_has_one_validator_and_four_providers() {
+	genesis("development").execute_with(|| {
+		assert_eq!(Session::validators(), accounts(&[Alice]));
+		assert_eq!(sorted(Providers::validators()), accounts(&[Alice]));
+		assert_eq!(Sudo::key(), Some(Alice.to_account_id()));
+		for provider in accounts(&[Alice, Bob, Charlie, Dave]) {
+			assert_eq!(Balances::total_balance(&provider), ENDOWMENT);
+			assert_eq!(Balances::total_balance_on_hold(&provider), BOND);
+		}
+	});
+}
+
+#[test]
+fn a_local_testnet_starts_with_its_four_validators_in_both_first_sessions() {
+	genesis("local_testnet").execute_with(|| {
+		let four = accounts(&[Alice, Bob, Charlie, Dave]);
+		assert_eq!(sorted(Session::validators()), four);
+		assert_eq!(
+			sorted(Session::queued_keys().into_iter().map(|(who, _)| who).collect()),
+			four
+		);
+		assert_eq!(pallet_babe::Authorities::<Runtime>::get().len(), 4);
+		assert_eq!(assay_runtime::Grandpa::grandpa_authorities().len(), 4);
+		assert_eq!(assay_runtime::AuthorityDiscovery::authorities().len(), 4);
+	});
+}
+
+#[test]
+fn staging_has_no_root_and_no_well_known_key() {
+	genesis("staging").execute_with(|| {
+		assert_eq!(Sudo::key(), None);
+		assert_eq!(Session::validators().len(), 4);
+		for key in sp_keyring::Sr25519Keyring::iter() {
+			assert!(
+				!frame_system::Account::<Runtime>::contains_key(key.to_account_id()),
+				"{key:?}"
+			);
+		}
+	});
+}
+
+#[test]
+fn the_treasury_can_receive_from_the_first_block_on() {
+	for name in preset_names() {
+		genesis(name.as_ref()).execute_with(|| {
+			assert_eq!(
+				Balances::total_balance(&<TreasuryAccount as TypedGet>::get()),
+				TREASURY_ENDOWMENT
+			);
+		});
+	}
+}
+
+#[test]
+fn every_block_has_a_vrf_output_to_draw_from() {
+	genesis("development").execute_with(|| {
+		let config = assay_runtime::Babe::epoch_config().expect("set at genesis");
+		assert_eq!(
+			config.allowed_slots,
+			sp_consensus_babe::AllowedSlots::PrimaryAndSecondaryVRFSlots
+		);
+	});
+}
