@@ -179,6 +179,10 @@ fi
 
 if ! cargo fetch --locked --quiet 2>"$ASSAY_CACHE/fetch.log"; then
 	cat "$ASSAY_CACHE/fetch.log" >&2
+	if grep -q -- --locked "$ASSAY_CACHE/fetch.log"; then
+		die "Cargo.lock does not belong to the manifests of this tree." \
+			"After a change of a Cargo.toml: cargo metadata --format-version 1 >/dev/null, and commit Cargo.lock with it."
+	fi
 	die "cargo could not fetch the dependencies." "Check the network (a registry mirror goes into ~/.cargo/config.toml), then run make setup again."
 fi
 
