@@ -13,7 +13,7 @@ use jsonrpsee::{
 };
 use sc_client_api::BlockchainEvents;
 use sc_rpc::{
-	utils::{PendingSubscription, RingBuffer},
+	utils::{RingBuffer, Subscription},
 	SubscriptionTaskExecutor,
 };
 use serde::{Deserialize, Serialize};
@@ -244,14 +244,15 @@ where
 	}
 }
 
-/// Ends after the first item for which `last` holds, that item included.
-fn through<S: Stream>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
-	items.scan(false, move |over, item| {
-		let next = (!*over).then(|| {
-			*over = last(&item);
-			item
-		});
-		future::ready(next)
+/// Ends with the first item for which `last` holds, without waiting for another.
+fn through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
+	stream::unfold((items, last, false), |(mut items, last, over)| async move {
+		if over {
+			return None;
+		}
+		let item = items.next().await?;
+		let over = last(&item);
+		Some((item, (items, last, over)))
 	})
 }
 
@@ -296,8 +297,10 @@ where
 				.chain(blocks)
 				.filter_map(move |()| future::ready(follower.news()));
 			let life = through(news, |status| status.finalized).boxed();
+			// Accepted before the stream begins: a life that is over at once would otherwise end untold.
+			let Ok(sink) = pending.accept().await else { return };
 			// A slow reader misses steps in between, never the last one.
-			PendingSubscription::from(pending)
+			Subscription::from(sink)
 				.pipe_from_stream(life, RingBuffer::new(16))
 				.await
 		};
@@ -306,47 +309,5 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-	use super::*;
-
-	#[test]
-	fn a_subscription_ends_with_the_final_verdict() {
-		let seen: Vec<_> = futures::executor::block_on(through(stream::iter([1, 2, 3, 4]), |n| *n == 3).collect());
-		assert_eq!(seen, [1, 2, 3]);
-	}
-
-	#[test]
-	fn a_status_reads_like_its_description() {
-		let status = Status {
-			job: JobId([1; 32]),
-			requester: [2; 32].into(),
-			model: ModelId([3; 32]),
-			phase: Phase::Concluded,
-			attempt: 1,
-			deadline: None,
-			committee: vec![Seat {
-				provider: [4; 32].into(),
-				committed: true,
-				revealed: true,
-			}],
-			output: Some(Answer {
-				input_tokens: 1,
-				output_tokens: 2,
-				text: "Hi.".into(),
-				finish: FinishReason::Eos,
-			}),
-			verdict: Some(Verdict::Confirmed),
-			requested_at: 5,
-			concluded_at: Some(9),
-			finalized: true,
-		};
-		let json = serde_json::to_value(&status).unwrap();
-		assert_eq!(json["job"], format!("0x{}", "01".repeat(32)));
-		assert_eq!(json["phase"], "concluded");
-		assert_eq!(json["verdict"], "confirmed");
-		assert_eq!(json["concludedAt"], 9);
-		assert_eq!(json["output"]["finish"], "eos");
-		assert_eq!(json["committee"][0]["committed"], true);
-		assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
-	}
-}
+#[path = "job_tests.rs"]
+mod tests;
