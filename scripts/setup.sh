@@ -108,7 +108,10 @@ rustup_find() {
 		if [ "${1:-}" = add ]; then
 			name=${dir##*/}
 			note "rustup target add $TARGET --toolchain $name" >&2
-			timeout 120 rustup target add "$TARGET" --toolchain "$name" </dev/null >&2 2>&1 || continue
+			local status=0
+			RUST_BACKTRACE=0 timeout 60 rustup target add "$TARGET" --toolchain "$name" </dev/null >&2 || status=$?
+			[ $status != 124 ] || return 124 # a server that does not answer will not answer the next question either
+			[ $status = 0 ] || continue
 		fi
 		if can_wasm "$dir/bin"; then
 			printf '%s\n' "$dir/bin"
@@ -121,9 +124,11 @@ rustup_find() {
 rustup_install() {
 	have rustup || return 1
 	rustup_find && return 0
-	rustup_find add && return 0
+	local status=0
+	rustup_find add || status=$?
+	case $status in 0) return 0 ;; 124) return 1 ;; esac
 	note "rustup has no toolchain ≥ 1.$RUST_MIN: trying to install $RUSTUP_PIN (at most ten minutes)" >&2
-	timeout 600 rustup toolchain install "$RUSTUP_PIN" --profile minimal --component clippy --component rustfmt \
+	RUST_BACKTRACE=0 timeout 600 rustup toolchain install "$RUSTUP_PIN" --profile minimal --component clippy --component rustfmt \
 		--target "$TARGET" </dev/null >&2 || return 1
 	rustup_find
 }
