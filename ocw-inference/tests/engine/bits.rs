@@ -1,10 +1,10 @@
 //! The promise: a row's bits depend on the row and its prefix, never on what was computed with it.
 
-mod common;
+
 
 use assay_primitives::SamplingParams;
 use candle_core::Tensor;
-use common::{model, Tiny};
+use crate::common::{model, Tiny};
 use ocw_inference::{
 	canonical::Tier,
 	generate::{execute, verify_with},

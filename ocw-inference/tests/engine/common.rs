@@ -1,11 +1,11 @@
 //! A tiny Llama made on the spot: two layers, grouped heads, a byte-level tokenizer with a few merges.
 
-#![allow(dead_code)] // Each test file uses its own part of this room.
+
 
 use ocw_inference::{
 	header::{Dtype, Header},
 	import,
-	manifest::source_layout,
+	manifest::{source_layout, SourceSpec},
 	model::config::LlamaConfig,
 	ImportOptions, Model,
 };
@@ -13,36 +13,38 @@ use serde_json::{json, Value};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
-pub const VOCABULARY: u32 = 272;
-pub const EOS: u32 = 263;
-pub const CONTEXT: u32 = 640;
+pub(crate) const VOCABULARY: u32 = 272;
+pub(crate) const EOS: u32 = 263;
+pub(crate) const CONTEXT: u32 = 640;
 
 /// What varies between the tiny models.
 #[derive(Clone, Copy)]
-pub struct Tiny {
-	pub seed: u64,
-	pub tied: bool,
-	/// Added to every weight of the last norm: a large one makes logits overflow.
-	pub norm: f32,
-	pub context: u32,
-	pub dtype: Dtype,
+pub(crate) struct Tiny {
+	pub(crate) seed: u64,
+	pub(crate) tied: bool,
+	/// A token whose row isn't finite.
+	pub(crate) poison: Option<u32>,
+	/// Weights are rounded to so many levels on either side of zero; 0 leaves them.
+	pub(crate) levels: u32,
+	pub(crate) context: u32,
+	pub(crate) dtype: Dtype,
 }
 
 impl Default for Tiny {
 	fn default() -> Self {
-		Self { seed: 1, tied: true, norm: 1.0, context: CONTEXT, dtype: Dtype::F32 }
+		Self { seed: 1, tied: true, poison: None, levels: 0, context: CONTEXT, dtype: Dtype::F32 }
 	}
 }
 
 /// Numbers in [−1, 1) that depend on the seed and the name.
-pub fn noise(seed: u64, name: &str, count: usize) -> Vec<f32> {
+pub(crate) fn noise(seed: u64, name: &str, count: usize) -> Vec<f32> {
 	let mut bytes = vec![0u8; count * 4];
 	blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()).finalize_xof().fill(&mut bytes);
 	let unit = |b: &[u8]| (u32::from_le_bytes(b.try_into().unwrap()) >> 8) as f32 / (1u32 << 23) as f32 - 1.0;
 	bytes.chunks_exact(4).map(unit).collect()
 }
 
-pub fn config(tiny: Tiny) -> Value {
+pub(crate) fn config(tiny: Tiny) -> Value {
 	json!({
 		"model_type": "llama", "hidden_act": "silu", "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96,
 		"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": tiny.context,
@@ -51,7 +53,7 @@ pub fn config(tiny: Tiny) -> Value {
 }
 
 /// Byte-level BPE: 256 bytes, six merges, two special tokens.
-pub fn tokenizer() -> Value {
+pub(crate) fn tokenizer() -> Value {
 	let mut next = 0x100;
 	let mut symbol = |byte: u8| match byte {
 		b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
@@ -83,11 +85,11 @@ pub fn tokenizer() -> Value {
 	})
 }
 
-pub const TEMPLATE: &str =
+pub(crate) const TEMPLATE: &str =
 	"{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 /// Writes the Hugging Face folder of a tiny model.
-pub fn write_source(dir: &Path, tiny: Tiny) {
+pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
 	fs::create_dir_all(dir).unwrap();
 	let config = config(tiny).to_string();
 	let numbers = LlamaConfig::parse(config.as_bytes()).unwrap();
@@ -96,14 +98,7 @@ pub fn write_source(dir: &Path, tiny: Tiny) {
 	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), tiny.dtype, shape(t.rows, t.width))).collect();
 	let mut bytes = Header::canonical(shapes.iter().map(|(name, dtype, shape)| (*name, *dtype, shape.as_slice())));
 	for tensor in &layout {
-		let count = (tensor.rows.unwrap_or(1) * tensor.width) as usize;
-		let values = noise(tiny.seed, &tensor.name, count).into_iter().map(|v| match (tensor.rows, tensor.name.as_str()) {
-			(None, "model.norm.weight") => tiny.norm + 0.1 * v,
-			(None, _) => 1.0 + 0.1 * v,
-			(Some(_), "model.embed_tokens.weight" | "lm_head.weight") => 0.5 * v,
-			(Some(_), _) => 0.25 * v,
-		});
-		for v in values {
+		for v in values(tiny, tensor) {
 			match tiny.dtype {
 				Dtype::F32 => bytes.extend(v.to_le_bytes()),
 				Dtype::F16 => bytes.extend(half::f16::from_f32(v).to_le_bytes()),
@@ -118,8 +113,38 @@ pub fn write_source(dir: &Path, tiny: Tiny) {
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
 }
 
+/// The float weights of one tensor.
+pub(crate) fn values(tiny: Tiny, tensor: &SourceSpec) -> Vec<f32> {
+	let width = tensor.width as usize;
+	let mut values = noise(tiny.seed, &tensor.name, tensor.rows.unwrap_or(1) as usize * width);
+	let embedding = matches!(tensor.name.as_str(), "model.embed_tokens.weight" | "lm_head.weight");
+	for v in &mut values {
+		*v = match tensor.rows {
+			None => 1.0 + 0.1 * *v,
+			Some(_) if embedding => 0.5 * *v,
+			Some(_) => 0.25 * *v,
+		};
+		if tiny.levels > 0 && tensor.rows.is_some() {
+			let step = 0.5 / tiny.levels as f32;
+			*v = (*v / step).round() * step;
+		}
+	}
+	if let Some(token) = tiny.poison {
+		// Dimension 0 of the residual stream is zero but for one token, and the last norm blows it up.
+		if tensor.name == "model.norm.weight" {
+			values[0] = 3e38;
+		} else if embedding {
+			values.iter_mut().step_by(width).for_each(|v| *v = 0.0);
+			values[token as usize * width] = 8.0;
+		} else if tensor.name.contains("o_proj") || tensor.name.contains("down_proj") {
+			values[..width].fill(0.0);
+		}
+	}
+	values
+}
+
 /// A canonical folder of a tiny model; it goes away with the returned guard.
-pub fn folder(tiny: Tiny) -> TempDir {
+pub(crate) fn folder(tiny: Tiny) -> TempDir {
 	let source = tempfile::tempdir().unwrap();
 	write_source(source.path(), tiny);
 	let out = tempfile::tempdir().unwrap();
@@ -127,10 +152,10 @@ pub fn folder(tiny: Tiny) -> TempDir {
 	out
 }
 
-pub fn options() -> ImportOptions {
+pub(crate) fn options() -> ImportOptions {
 	ImportOptions { name: "tiny".into(), source: "made in a test".into(), licence: "Apache-2.0".into(), ..Default::default() }
 }
 
-pub fn model(tiny: Tiny) -> Model {
+pub(crate) fn model(tiny: Tiny) -> Model {
 	Model::load(folder(tiny).path()).unwrap()
 }
