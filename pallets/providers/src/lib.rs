@@ -122,8 +122,7 @@ pub mod pallet {
 	/// Everyone with a bond.
 	// Twox64Concat: an entry costs its account a bond, and account ids are hashes or keys.
 	#[pallet::storage]
-	pub type Providers<T: Config> =
-		CountedStorageMap<_, Twox64Concat, T::AccountId, ProviderRecord<BlockNumberFor<T>>>;
+	pub type Providers<T: Config> = CountedStorageMap<_, Twox64Concat, T::AccountId, ProviderRecord<BlockNumberFor<T>>>;
 
 	/// Who registered an inference key.
 	// Blake2_128Concat: keys are chosen by users.
@@ -154,7 +153,11 @@ pub mod pallet {
 		fn build(&self) {
 			for provider in &self.providers {
 				let built = Pallet::<T>::build_provider(provider);
-				assert!(built.is_ok(), "genesis provider {:?} is refused: {built:?}", provider.account);
+				assert!(
+					built.is_ok(),
+					"genesis provider {:?} is refused: {built:?}",
+					provider.account
+				);
 			}
 		}
 	}
@@ -304,8 +307,14 @@ pub mod pallet {
 		fn integrity_test() {
 			let params = T::Params::get();
 			assert!(params.min_bond > 0, "a bond must be worth something");
-			assert!((1..=MAX_FAULTS).contains(&params.faults_to_jail), "faults_to_jail is outside 1..=MAX_FAULTS");
-			assert!(params.heartbeat_interval < params.offline_after, "a heartbeat is due before it is missed");
+			assert!(
+				(1..=MAX_FAULTS).contains(&params.faults_to_jail),
+				"faults_to_jail is outside 1..=MAX_FAULTS"
+			);
+			assert!(
+				params.heartbeat_interval < params.offline_after,
+				"a heartbeat is due before it is missed"
+			);
 			assert!(params.max_validators > 0, "somebody must make blocks");
 		}
 
@@ -439,11 +448,7 @@ pub mod pallet {
 		/// [`Event::InferenceKeySet`].
 		#[pallet::call_index(4)]
 		#[pallet::weight(T::WeightInfo::set_inference_key())]
-		pub fn set_inference_key(
-			origin: OriginFor<T>,
-			key: InferenceId,
-			proof: InferenceSignature,
-		) -> DispatchResult {
+		pub fn set_inference_key(origin: OriginFor<T>, key: InferenceId, proof: InferenceSignature) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_set_inference_key(who, key, proof)
 		}

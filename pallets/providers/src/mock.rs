@@ -121,7 +121,9 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 		..Default::default()
 	};
 	let mut ext: sp_io::TestExternalities = genesis.build_storage().expect("a good genesis").into();
-	ext.register_extension(sp_keystore::KeystoreExt::new(sp_keystore::testing::MemoryKeystore::new()));
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
 	ext.execute_with(|| {
 		System::set_block_number(1);
 		frame_system::BlockHash::<Test>::insert(0, H256(GENESIS));

@@ -1,0 +1,141 @@
+//! Money is conserved: random stories of bonding, unbonding, withdrawing and slashing, checked after every step.
+
+use super::*;
+use assay_primitives::{economics::Fault, traits::ProviderSet};
+use frame_support::traits::{fungible::Balanced, Imbalance};
+use proptest::prelude::*;
+use sp_runtime::Perbill;
+use sp_staking::offence::{OffenceDetails, OnOffenceHandler};
+
+#[derive(Clone, Debug)]
+enum Step {
+	Bond(u64, u128),
+	BondExtra(u64, u128),
+	Unbond(u64, u128),
+	UnbondAll(u64),
+	Withdraw(u64),
+	Serve(u64, u8),
+	StopServing(u64, u8),
+	Key(u64, u8),
+	Engage(u64),
+	Release(u64),
+	Punish(u64, Fault),
+	Offence(u64, u32),
+	Unjail(u64),
+	Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+	let who = || 1u64..5;
+	let amount = || prop_oneof![0u128..1_200, 0u128..20_000];
+	let fault = prop_oneof![
+		Just(Fault::Rejected),
+		Just(Fault::Dissent),
+		Just(Fault::NoReveal),
+		Just(Fault::NoOutput)
+	];
+	prop_oneof![
+		4 => (who(), amount()).prop_map(|(w, a)| Step::Bond(w, a)),
+		2 => (who(), amount()).prop_map(|(w, a)| Step::BondExtra(w, a)),
+		4 => (who(), amount()).prop_map(|(w, a)| Step::Unbond(w, a)),
+		2 => who().prop_map(Step::UnbondAll),
+		3 => who().prop_map(Step::Withdraw),
+		2 => (who(), 1u8..5).prop_map(|(w, m)| Step::Serve(w, m)),
+		1 => (who(), 1u8..5).prop_map(|(w, m)| Step::StopServing(w, m)),
+		1 => (who(), 1u8..4).prop_map(|(w, k)| Step::Key(w, k)),
+		1 => who().prop_map(Step::Engage),
+		2 => who().prop_map(Step::Release),
+		3 => (who(), fault).prop_map(|(w, f)| Step::Punish(w, f)),
+		1 => (who(), 0u32..=100).prop_map(|(w, p)| Step::Offence(w, p)),
+		1 => who().prop_map(Step::Unjail),
+		3 => (0u64..60).prop_map(Step::Wait),
+	]
+}
+
+/// Plays one step. Refusals are part of the story: they must change nothing, which `check` sees.
+fn play(step: Step) {
+	let _ = match step {
+		Step::Bond(who, amount) => Providers::bond(signed(who), amount),
+		Step::BondExtra(who, amount) => Providers::bond_extra(signed(who), amount),
+		Step::Unbond(who, amount) => Providers::unbond(signed(who), amount),
+		Step::UnbondAll(who) => {
+			let bond = crate::Providers::<Test>::get(who).map_or(0, |record| record.bond);
+			Providers::unbond(signed(who), bond)
+		}
+		Step::Withdraw(who) => Providers::withdraw(signed(who)),
+		Step::Serve(who, id) => Providers::serve(signed(who), model(id)),
+		Step::StopServing(who, id) => Providers::stop_serving(signed(who), model(id)),
+		Step::Key(who, seed) => set_key(who, seed),
+		Step::Unjail(who) => Providers::unjail(signed(who)),
+		Step::Engage(who) => Ok(Providers::engage(&who)),
+		Step::Release(who) => Ok(Providers::release(&who)),
+		Step::Punish(who, fault) => {
+			let (before, held_before) = (Balances::total_issuance(), held(who));
+			let credit = Providers::punish(&who, fault);
+			assert_eq!(Balances::total_issuance(), before, "a slash alone burns nothing");
+			assert_eq!(held_before - held(who), credit.peek(), "what is taken is handed over");
+			let left = Balances::resolve(&TREASURY, credit)
+				.err()
+				.map_or(0, |credit| credit.peek());
+			assert_eq!(left, 0, "the treasury can receive");
+			Ok(())
+		}
+		Step::Offence(who, percent) => {
+			let details = OffenceDetails::<u64, _> {
+				offender: (who, ()),
+				reporters: vec![],
+			};
+			Providers::on_offence(&[details], &[Perbill::from_percent(percent)], 0);
+			Ok(())
+		}
+		Step::Wait(blocks) => Ok(System::set_block_number(System::block_number() + blocks)),
+	};
+}
+
+fn check(issuance: u128) {
+	assert_eq!(Balances::total_issuance(), issuance);
+	let accounts: u128 = frame_system::Account::<Test>::iter()
+		.map(|(_, account)| account.data.free + account.data.reserved)
+		.sum();
+	assert_eq!(accounts, issuance, "every unit is in an account");
+	for who in 1..5 {
+		let books = crate::Providers::<Test>::get(who).map_or(0, |record| record.slashable());
+		assert_eq!(held(who), books, "the hold of {who} is what the books say");
+	}
+	Providers::do_try_state().expect("the books are right");
+}
+
+proptest! {
+	#![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+
+	#[test]
+	fn no_story_makes_or_loses_money(steps in prop::collection::vec(step(), 1..60)) {
+		new_test_ext().execute_with(|| {
+			let issuance = Balances::total_issuance();
+			for step in steps {
+				// As in a block: a refused call leaves no trace.
+				play(step);
+				check(issuance);
+			}
+			// Everyone can leave with what is left.
+			for who in 1..5 {
+				while crate::Providers::<Test>::get(who).is_some_and(|record| record.load > 0) {
+					Providers::release(&who);
+				}
+				play(Step::UnbondAll(who));
+			}
+			System::set_block_number(System::block_number() + PARAMS.unbonding_period + PARAMS.jail_period);
+			for who in 1..5 {
+				play(Step::Withdraw(who));
+				play(Step::UnbondAll(who));
+			}
+			System::set_block_number(System::block_number() + PARAMS.unbonding_period);
+			for who in 1..5 {
+				play(Step::Withdraw(who));
+				check(issuance);
+				assert_eq!(held(who), 0, "{who} is free");
+				assert!(!crate::Providers::<Test>::contains_key(who), "{who} has left");
+			}
+		});
+	}
+}
