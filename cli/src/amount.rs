@@ -27,7 +27,9 @@ fn scaled(text: &str, decimals: u32) -> Result<u128, String> {
 		return Err(format!("`{text}` has more than {decimals} decimals"));
 	}
 	let zeros = "0".repeat((decimals as usize).saturating_sub(places));
-	format!("0{whole}{part}{zeros}").parse().map_err(|_| format!("`{text}` is too large"))
+	format!("0{whole}{part}{zeros}")
+		.parse()
+		.map_err(|_| format!("`{text}` is too large"))
 }
 
 impl FromStr for Asy {
@@ -66,7 +68,10 @@ pub(crate) fn q16(text: &str) -> Result<u32, String> {
 /// A percentage, with or without `%`, in parts per million.
 pub(crate) fn percent(text: &str) -> Result<u32, String> {
 	let parts = scaled(text.trim_end_matches('%'), 4)?;
-	u32::try_from(parts).ok().filter(|p| *p <= 1_000_000).ok_or_else(|| format!("`{text}` is more than 100 %"))
+	u32::try_from(parts)
+		.ok()
+		.filter(|p| *p <= 1_000_000)
+		.ok_or_else(|| format!("`{text}` is more than 100 %"))
 }
 
 #[cfg(test)]
@@ -82,7 +87,11 @@ mod tests {
 			(".5", 500_000_000_000, "0.5 ASY"),
 			("1.10", 1_100_000_000_000, "1.1 ASY"),
 			("10000.", 10_000_000_000_000_000, "10000 ASY"),
-			("9007199254740993.000000000001", 9_007_199_254_740_993_000_000_000_001, "9007199254740993.000000000001 ASY"),
+			(
+				"9007199254740993.000000000001",
+				9_007_199_254_740_993_000_000_000_001,
+				"9007199254740993.000000000001 ASY",
+			),
 		] {
 			let amount: Asy = text.parse().unwrap();
 			assert_eq!((amount.0, amount.to_string().as_str()), (units, shown));
@@ -92,7 +101,20 @@ mod tests {
 	#[test]
 	fn what_is_not_exactly_an_amount_is_refused() {
 		let huge = "9".repeat(40);
-		for text in ["", ".", "-1", "1e3", "1,5", "0.0000000000001", "0x10", " 1", "1 ASY", "1.2.3", "١", &huge] {
+		for text in [
+			"",
+			".",
+			"-1",
+			"1e3",
+			"1,5",
+			"0.0000000000001",
+			"0x10",
+			" 1",
+			"1 ASY",
+			"1.2.3",
+			"١",
+			&huge,
+		] {
 			assert!(text.parse::<Asy>().is_err(), "{text}");
 		}
 	}

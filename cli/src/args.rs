@@ -24,7 +24,13 @@ pub(crate) struct Cli {
 #[derive(Args)]
 pub(crate) struct Global {
 	/// The node to talk to
-	#[arg(long, global = true, env = "ASSAY_URL", default_value = "ws://127.0.0.1:9944", value_name = "URL")]
+	#[arg(
+		long,
+		global = true,
+		env = "ASSAY_URL",
+		default_value = "ws://127.0.0.1:9944",
+		value_name = "URL"
+	)]
 	pub(crate) url: String,
 	/// Print one JSON object on stdout, progress as JSON lines on stderr
 	#[arg(long, global = true)]
@@ -239,20 +245,37 @@ pub(crate) enum ProviderCommand {
 }
 
 fn job(text: &str) -> Result<JobId, String> {
-	hex32::parse(text).map(JobId).ok_or_else(|| "a job's name is 64 hex digits, with or without 0x".into())
+	hex32::parse(text)
+		.map(JobId)
+		.ok_or_else(|| "a job's name is 64 hex digits, with or without 0x".into())
 }
 
 fn committee(text: &str) -> Result<u32, String> {
-	let n = text.parse().ok().filter(|n| assay_primitives::quorum::is_committee_size(*n));
+	let n = text
+		.parse()
+		.ok()
+		.filter(|n| assay_primitives::quorum::is_committee_size(*n));
 	n.ok_or_else(|| "a committee has 1, 4, 7, 10 or 13 seats".into())
 }
 
 fn temperature(text: &str) -> Result<u32, String> {
-	q16(text).and_then(|t| if t <= 16 << 16 { Ok(t) } else { Err("the temperature is at most 16".into()) })
+	q16(text).and_then(|t| {
+		if t <= 16 << 16 {
+			Ok(t)
+		} else {
+			Err("the temperature is at most 16".into())
+		}
+	})
 }
 
 fn min_p(text: &str) -> Result<u32, String> {
-	q16(text).and_then(|p| if p <= 1 << 16 { Ok(p) } else { Err("min-p is at most 1".into()) })
+	q16(text).and_then(|p| {
+		if p <= 1 << 16 {
+			Ok(p)
+		} else {
+			Err("min-p is at most 1".into())
+		}
+	})
 }
 
 #[cfg(test)]

@@ -45,9 +45,7 @@ pub(crate) enum Until {
 
 /// Where a transaction got to.
 pub(crate) struct Included {
-	/// The block.
-	pub(crate) block: Hash32,
-	/// Its number.
+	/// Number of the block.
 	pub(crate) number: u32,
 	/// The transaction's events.
 	pub(crate) events: ExtrinsicEvents<SubstrateConfig>,
@@ -69,25 +67,43 @@ impl Chain {
 	/// Connects, and warns if the node's runtime is not the one this program was built for.
 	pub(crate) async fn connect(url: &str, report: &Reporter) -> Result<Self, CliError> {
 		if !url.starts_with("ws://") && !url.starts_with("wss://") {
-			return Err(CliError::Usage(format!("--url {url}: a node's address starts with ws:// or wss://")));
+			return Err(CliError::Usage(format!(
+				"--url {url}: a node's address starts with ws:// or wss://"
+			)));
 		}
 		report.waiting(&format!("connecting to {url}"));
-		let no_node = |reason: String| CliError::NoNode { url: url.into(), reason };
+		let no_node = |reason: String| CliError::NoNode {
+			url: url.into(),
+			reason,
+		};
 		let connecting = async {
-			let rpc = RpcClient::from_insecure_url(url).await.map_err(|e| no_node(e.to_string()))?;
-			let api = OnlineClient::from_rpc_client(rpc.clone()).await.map_err(|e| no_node(e.to_string()))?;
+			let rpc = RpcClient::from_insecure_url(url)
+				.await
+				.map_err(|e| no_node(e.to_string()))?;
+			let api = OnlineClient::from_rpc_client(rpc.clone())
+				.await
+				.map_err(|e| no_node(e.to_string()))?;
 			Ok((rpc, api))
 		};
 		let timed = tokio::time::timeout(Duration::from_secs(CONNECT_SECONDS), connecting).await;
 		let (rpc, api): (RpcClient, OnlineClient<SubstrateConfig>) =
 			timed.map_err(|_| no_node(format!("no answer within {CONNECT_SECONDS} s")))??;
 
-		let mut chain = Self { api, rpc, development: false, name: String::new(), runtime: String::new() };
+		let mut chain = Self {
+			api,
+			rpc,
+			development: false,
+			name: String::new(),
+			runtime: String::new(),
+		};
 		chain.name = chain.request("system_chain", RpcParams::new()).await?;
 		let kind: serde_json::Value = chain.request("system_chainType", RpcParams::new()).await?;
 		chain.development = matches!(kind.as_str(), Some("Development" | "Local"));
 		let version: serde_json::Value = chain.request("state_getRuntimeVersion", RpcParams::new()).await?;
-		let spec = version.get("specName").and_then(|v| v.as_str()).unwrap_or("an unnamed chain");
+		let spec = version
+			.get("specName")
+			.and_then(|v| v.as_str())
+			.unwrap_or("an unnamed chain");
 		let number = version.get("specVersion").and_then(|v| v.as_u64()).unwrap_or_default();
 		chain.runtime = format!("{spec} {number}");
 		if spec != runtime::SPEC_NAME {
@@ -123,7 +139,11 @@ impl Chain {
 	pub(crate) async fn best(&self) -> Result<At, CliError> {
 		let mut blocks = self.best_blocks().await?;
 		match blocks.next().await {
-			Some(block) => block.map_err(|e| self.failed(e))?.at().await.map_err(|e| self.failed(e)),
+			Some(block) => block
+				.map_err(|e| self.failed(e))?
+				.at()
+				.await
+				.map_err(|e| self.failed(e)),
 			None => Err(CliError::Node("it ended the stream of blocks".into())),
 		}
 	}
@@ -141,7 +161,11 @@ impl Chain {
 	/// The next block of a stream.
 	pub(crate) async fn next(&self, blocks: &mut Blocks<SubstrateConfig>) -> Result<At, CliError> {
 		match blocks.next().await {
-			Some(block) => block.map_err(|e| self.failed(e))?.at().await.map_err(|e| self.failed(e)),
+			Some(block) => block
+				.map_err(|e| self.failed(e))?
+				.at()
+				.await
+				.map_err(|e| self.failed(e)),
 			None => Err(CliError::Node("it ended the stream of blocks".into())),
 		}
 	}
@@ -162,8 +186,14 @@ impl Chain {
 	/// Calls a method of the runtime API.
 	async fn view<R: DecodeAll>(&self, at: &At, method: &str, args: impl Encode) -> Result<R, CliError> {
 		let name = format!("AssayApi_{method}");
-		let bytes = at.runtime_apis().call_raw(&name, Some(&args.encode())).await.map_err(|e| self.failed(e))?;
-		R::decode_all(&mut &bytes[..]).map_err(|_| CliError::OtherRuntime { runtime: self.runtime.clone() })
+		let bytes = at
+			.runtime_apis()
+			.call_raw(&name, Some(&args.encode()))
+			.await
+			.map_err(|e| self.failed(e))?;
+		R::decode_all(&mut &bytes[..]).map_err(|_| CliError::OtherRuntime {
+			runtime: self.runtime.clone(),
+		})
 	}
 
 	/// All registered models.
@@ -187,10 +217,16 @@ impl Chain {
 		if let Some(id) = assay_primitives::digest::hex32::parse(named) {
 			let model: Option<Model> = self.view(at, "model", ModelId(id)).await?;
 			return model.ok_or_else(|| {
-				CliError::NotFound(format!("no model {named} is registered: `assay models` lists what there is"))
+				CliError::NotFound(format!(
+					"no model {named} is registered: `assay models` lists what there is"
+				))
 			});
 		}
-		let mut found: Vec<Model> = self.models(at).await?.into_iter().filter(|m| m.name == named).collect();
+		let mut found = self.models(at).await?;
+		found.retain(|m| m.name == named);
+		if found.len() > 1 {
+			found.retain(|m| !m.terms.retired);
+		}
 		match (found.pop(), found.len()) {
 			(Some(model), 0) => Ok(model),
 			(Some(_), _) => Err(CliError::Usage(format!(
@@ -208,7 +244,14 @@ impl Chain {
 	}
 
 	/// What a job may cost.
-	pub(crate) async fn quote(&self, at: &At, model: ModelId, input: u32, tokens: u32, n: u32) -> Result<Quote, CliError> {
+	pub(crate) async fn quote(
+		&self,
+		at: &At,
+		model: ModelId,
+		input: u32,
+		tokens: u32,
+		n: u32,
+	) -> Result<Quote, CliError> {
 		let quote: Result<Quote, QuoteError> = self.view(at, "quote", (model, input, tokens, n)).await?;
 		quote.map_err(|e| CliError::refused(format!("Jobs::{e:?}")))
 	}
@@ -239,7 +282,10 @@ impl Chain {
 		let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
 		let at = self.finalized().await?;
 		let mut transactions = at.transactions();
-		let signed = transactions.create_signed(call, &signer.pair, params).await.map_err(|e| self.failed(e))?;
+		let signed = transactions
+			.create_signed(call, &signer.pair, params)
+			.await
+			.map_err(|e| self.failed(e))?;
 		report.waiting("sending the transaction");
 		let mut progress = signed.submit_and_watch().await.map_err(|e| self.failed(e))?;
 		let mut told = false;
@@ -250,27 +296,28 @@ impl Chain {
 				TransactionStatus::NoLongerInBestBlock => {
 					told = false;
 					continue;
-				},
+				}
 				TransactionStatus::Validated | TransactionStatus::Broadcasted => continue,
-				TransactionStatus::Error { message } |
-				TransactionStatus::Invalid { message } |
-				TransactionStatus::Dropped { message } => return Err(pool_refusal(&message)),
+				TransactionStatus::Error { message }
+				| TransactionStatus::Invalid { message }
+				| TransactionStatus::Dropped { message } => return Err(pool_refusal(&message)),
 			};
 			let number = block.at().await.map_err(|e| self.failed(e))?.block_number();
 			let number = u32::try_from(number).unwrap_or(u32::MAX);
 			let events = block.wait_for_success().await.map_err(|e| self.failed(e))?;
-			let block = block.block_hash().0;
 			if !told {
 				told = true;
-				let facts = json!({ "block": number, "hash": hex(&block) });
+				let facts = json!({ "block": number, "hash": hex(&block.block_hash().0) });
 				report.step("included", &format!("included in block {number}"), facts);
 			}
 			if is_final || until == Until::InBlock {
-				return Ok(Included { block, number, events });
+				return Ok(Included { number, events });
 			}
 			report.waiting("waiting until the block is finalized");
 		}
-		Err(CliError::Node("it stopped telling about the transaction before it was done".into()))
+		Err(CliError::Node(
+			"it stopped telling about the transaction before it was done".into(),
+		))
 	}
 
 	/// Decides between an error of the node and one of the call.
@@ -281,7 +328,11 @@ impl Chain {
 
 /// Where something was read.
 pub(crate) fn read_at(at: &At, finalized: bool) -> ReadAt {
-	ReadAt { number: u32::try_from(at.block_number()).unwrap_or(u32::MAX), hash: at.block_hash().0, finalized }
+	ReadAt {
+		number: u32::try_from(at.block_number()).unwrap_or(u32::MAX),
+		hash: at.block_hash().0,
+		finalized,
+	}
 }
 
 /// `0x…`.

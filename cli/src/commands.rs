@@ -30,12 +30,18 @@ impl Context {
 	/// A context that has not connected yet.
 	pub(crate) fn new(global: Global) -> Self {
 		let report = Reporter::new(global.json);
-		Self { global, report, chain: OnceCell::new() }
+		Self {
+			global,
+			report,
+			chain: OnceCell::new(),
+		}
 	}
 
 	/// The node, connected at the first call.
 	pub(crate) async fn chain(&self) -> Result<&Chain, CliError> {
-		self.chain.get_or_try_init(|| Chain::connect(&self.global.url, &self.report)).await
+		self.chain
+			.get_or_try_init(|| Chain::connect(&self.global.url, &self.report))
+			.await
 	}
 }
 
@@ -43,8 +49,7 @@ impl Context {
 pub(crate) async fn run(cli: Cli) -> u8 {
 	let cx = Context::new(cli.global);
 	let result = dispatch(&cx, cli.command).await;
-	cx.report.finish(&result);
-	result.err().map_or(0, |e| e.exit_code())
+	cx.report.finish(&result)
 }
 
 async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
@@ -67,11 +72,22 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 	let gone = || CliError::NotFound(format!("job {id} has no receipt in block {}", at.block_number()));
 	let receipt = chain.receipt(at, id).await?.ok_or_else(gone)?;
 	let job = chain.job(at, id).await?.ok_or_else(gone)?;
-	let input = job.input.try_into().map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
+	let input = job
+		.input
+		.try_into()
+		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
 	let output = receipt.answer.and(job.output);
 	let job_count = find_count(cx, at, &receipt).await?;
 	let genesis = chain.genesis();
-	Ok(ReceiptFile { format: FORMAT, genesis, job_count, read_at: read_at(at, finalized), input, output, receipt })
+	Ok(ReceiptFile {
+		format: FORMAT,
+		genesis,
+		job_count,
+		read_at: read_at(at, finalized),
+		input,
+		output,
+		receipt,
+	})
 }
 
 /// The requester's job counter from which the job has its name: the chain stores only how many there are by now.
@@ -80,11 +96,19 @@ async fn find_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Opt
 	let chain = cx.chain().await?;
 	let Account(requester) = receipt.requester;
 	let address = runtime::storage().jobs().job_count();
-	let count = at.storage().fetch(address, (requester.into(),)).await.map_err(|e| chain.failed(e))?;
+	let count = at
+		.storage()
+		.fetch(address, (requester.into(),))
+		.await
+		.map_err(|e| chain.failed(e))?;
 	let asked: u64 = count.decode().map_err(|e| chain.failed(e))?;
 	let genesis = chain.genesis();
-	let is_name = |n: &u64| JobId::derive(&genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash) == receipt.job;
-	Ok((0..=asked).rev().take(usize::try_from(MOST).unwrap_or(usize::MAX)).find(is_name))
+	let is_name =
+		|n: &u64| JobId::derive(&genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash) == receipt.job;
+	Ok((0..=asked)
+		.rev()
+		.take(usize::try_from(MOST).unwrap_or(usize::MAX))
+		.find(is_name))
 }
 
 /// Writes a receipt file if a place is named.
@@ -93,6 +117,10 @@ fn save(cx: &Context, file: &ReceiptFile, path: Option<&Path>) -> Result<(), Cli
 	let text = file.to_json().map_err(|e| CliError::file(path, e))?;
 	std::fs::write(path, text).map_err(|e| CliError::file(path, e))?;
 	let shown = path.display();
-	cx.report.step("saved", &format!("saved to {shown}: `assay verify {shown}` checks it"), serde_json::json!({ "file": path }));
+	cx.report.step(
+		"saved",
+		&format!("saved to {shown}: `assay verify {shown}` checks it"),
+		serde_json::json!({ "file": path }),
+	);
 	Ok(())
 }

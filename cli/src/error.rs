@@ -30,6 +30,14 @@ pub(crate) enum CliError {
 		/// What to do.
 		next: String,
 	},
+	/// The job ended with a refund.
+	#[error("{meaning} `assay receipt {job}` shows who voted what")]
+	NoAnswer {
+		/// What the receipt says.
+		meaning: String,
+		/// The job.
+		job: assay_primitives::JobId,
+	},
 	/// The chain has no such thing.
 	#[error("{0}")]
 	NotFound(String),
@@ -72,6 +80,7 @@ impl CliError {
 			Self::NoNode { .. } => "no_node",
 			Self::OtherRuntime { .. } => "other_runtime",
 			Self::Refused { .. } => "refused",
+			Self::NoAnswer { .. } => "no_answer",
 			Self::NotFound(_) => "not_found",
 			Self::NotVerified(_) => "not_verified",
 			Self::File(_) => "file",
@@ -100,7 +109,7 @@ fn next_step(name: &str) -> &'static str {
 		"Models::UnknownParent" => "Register the parent model first, or import this one without a parent",
 		"token: FundsUnavailable" | "token: NotExpendable" | "no money for the transaction fee" => {
 			"The signing account has too little free money: send it some ASY, or sign with another (--suri)"
-		},
+		}
 		_ if name.starts_with("Providers::") => "`assay provider show` tells how the provider stands",
 		_ if name.starts_with("Models::") => "`assay model show` tells how the model stands",
 		_ if name.starts_with("Jobs::") => "`assay job` tells how the job stands",
@@ -114,19 +123,35 @@ mod tests {
 
 	#[test]
 	fn every_error_of_a_request_names_a_next_step_of_its_own() {
-		let names = ["FeeTooLow", "TooFewProviders", "UnknownModel", "RetiredModel", "EmptyInput", "InputTooLong"];
+		let names = [
+			"FeeTooLow",
+			"TooFewProviders",
+			"UnknownModel",
+			"RetiredModel",
+			"EmptyInput",
+			"InputTooLong",
+		];
 		for name in names {
 			let text = CliError::refused(format!("Jobs::{name}")).to_string();
 			assert!(text.contains(name), "{text}");
-			assert!(!text.contains("Nothing was changed") && !text.contains("how the job stands"), "{text}");
+			assert!(
+				!text.contains("Nothing was changed") && !text.contains("how the job stands"),
+				"{text}"
+			);
 		}
 	}
 
 	#[test]
 	fn a_missing_node_says_how_to_start_one() {
-		let error = CliError::NoNode { url: "ws://127.0.0.1:1".into(), reason: "refused".into() };
+		let error = CliError::NoNode {
+			url: "ws://127.0.0.1:1".into(),
+			reason: "refused".into(),
+		};
 		let text = error.to_string();
-		assert!(text.contains("ws://127.0.0.1:1") && text.contains("make dev") && text.contains("--url"), "{text}");
+		assert!(
+			text.contains("ws://127.0.0.1:1") && text.contains("make dev") && text.contains("--url"),
+			"{text}"
+		);
 		assert_eq!(error.exit_code(), 1);
 	}
 

@@ -72,18 +72,26 @@ pub(crate) fn signer(suri: &str) -> Result<Signer, CliError> {
 	}
 	let uri = SecretUri::from_str(suri).map_err(|_| wrong())?;
 	let pair = Keypair::from_uri(&uri).map_err(|_| wrong())?;
-	Ok(Signer { pair, well_known: suri.starts_with('/') })
+	Ok(Signer {
+		pair,
+		well_known: suri.starts_with('/'),
+	})
 }
 
 /// A well-known account's name, or the account itself.
 pub(crate) fn name_of(account: &Account) -> String {
-	well_known().iter().find(|(_, known)| known == account).map_or_else(|| account.ss58(), |(name, _)| (*name).into())
+	well_known()
+		.iter()
+		.find(|(_, known)| known == account)
+		.map_or_else(|| account.ss58(), |(name, _)| (*name).into())
 }
 
 /// An account from its name, SS58 or hex form.
 pub(crate) fn account(text: &str) -> Result<Account, String> {
 	let name = text.trim_start_matches('/');
-	let known = well_known().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+	let known = well_known()
+		.into_iter()
+		.find(|(known, _)| known.eq_ignore_ascii_case(name));
 	known
 		.map(|(_, account)| account)
 		.or_else(|| Account::parse(text))
@@ -107,7 +115,10 @@ mod tests {
 	use super::*;
 
 	fn args(suri: Option<&str>, file: Option<PathBuf>) -> KeyArgs {
-		KeyArgs { suri: suri.map(Into::into), suri_file: file }
+		KeyArgs {
+			suri: suri.map(Into::into),
+			suri_file: file,
+		}
 	}
 
 	#[test]

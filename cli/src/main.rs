@@ -18,5 +18,13 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-	ExitCode::from(commands::run(args::Cli::parse()).await)
+	let code = match args::Cli::try_parse() {
+		Ok(cli) => commands::run(cli).await,
+		// Programs that read JSON read it for a wrong command line too; help and version are for people.
+		Err(e) if e.use_stderr() && std::env::args().any(|a| a == "--json") => {
+			output::Reporter::new(true).finish(&Err(error::CliError::Usage(e.to_string())))
+		}
+		Err(e) => e.exit(),
+	};
+	ExitCode::from(code)
 }

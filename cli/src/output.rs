@@ -19,7 +19,10 @@ pub(crate) struct Outcome {
 impl Outcome {
 	/// A result in both forms.
 	pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-		Self { text: text.into(), json }
+		Self {
+			text: text.into(),
+			json,
+		}
 	}
 }
 
@@ -41,7 +44,11 @@ impl Reporter {
 			bar.enable_steady_tick(Duration::from_millis(120));
 			bar
 		});
-		Self { json, spinner, started: Instant::now() }
+		Self {
+			json,
+			spinner,
+			started: Instant::now(),
+		}
 	}
 
 	/// A step is done. `name` and `facts` are for programs, `text` is for people.
@@ -78,15 +85,18 @@ impl Reporter {
 		}
 	}
 
-	/// Prints the result of the command.
-	pub(crate) fn finish(&self, result: &Result<Outcome, CliError>) {
+	/// Prints the result of the command; the exit code.
+	pub(crate) fn finish(&self, result: &Result<Outcome, CliError>) -> u8 {
 		if let Some(bar) = &self.spinner {
 			bar.finish_and_clear();
 		}
 		let (out, error) = match (result, self.json) {
 			(Ok(outcome), true) => (outcome.json.to_string(), None),
 			(Ok(outcome), false) => (outcome.text.clone(), None),
-			(Err(e), true) => (json!({ "error": { "kind": e.kind(), "message": e.to_string() } }).to_string(), None),
+			(Err(e), true) => (
+				json!({ "error": { "kind": e.kind(), "message": e.to_string() } }).to_string(),
+				None,
+			),
 			(Err(e), false) => (String::new(), Some(format!("error: {e}"))),
 		};
 		// A reader that hung up is no reason to fail.
@@ -96,5 +106,6 @@ impl Reporter {
 		if let Some(error) = error {
 			let _ = writeln!(std::io::stderr(), "{error}");
 		}
+		result.as_ref().err().map_or(0, CliError::exit_code)
 	}
 }

@@ -5,13 +5,7 @@ use crate::{
 	chain::{hex, Job, Model, Provider},
 	keys::name_of,
 };
-use assay_primitives::{
-	api::JobPhase,
-	economics::Fault,
-	receipt::SeatRecord,
-	vote::Vote,
-	FinishReason, Verdict,
-};
+use assay_primitives::{api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, FinishReason, Verdict};
 use assay_receipt::{Account, Checked, ReceiptFile};
 use serde_json::{json, Value};
 
@@ -76,10 +70,15 @@ fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>) -> String {
 /// A receipt in a box.
 pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>) -> String {
 	let r = &file.receipt;
-	let winner = r.answer.map(|a| Vote::Confirm { trace_root: a.trace_root });
+	let winner = r.answer.map(|a| Vote::Confirm {
+		trace_root: a.trace_root,
+	});
 	let mut lines = vec![
 		("job", r.job.to_string()),
-		("model", model.map_or_else(|| short(&r.model.0), |name| format!("{name} ({})", short(&r.model.0)))),
+		(
+			"model",
+			model.map_or_else(|| short(&r.model.0), |name| format!("{name} ({})", short(&r.model.0))),
+		),
 		("verdict", format!("{}, attempt {}", verdict(r.verdict), r.attempts)),
 		("", checked.to_string()),
 	];
@@ -88,11 +87,19 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 	}
 	if let Some(answer) = &r.answer {
 		lines.push(("digest", short(&answer.digest)));
-		let tokens = format!("{} in, {} out; {}", answer.input_tokens, answer.output_tokens, finish(answer.finish));
+		let tokens = format!(
+			"{} in, {} out; {}",
+			answer.input_tokens,
+			answer.output_tokens,
+			finish(answer.finish)
+		);
 		lines.push(("tokens", tokens));
 	}
 	lines.push(("fee", Asy(r.fee).to_string()));
-	lines.push(("blocks", format!("asked in {}, verdict in {}", r.requested_at, r.concluded_at)));
+	lines.push((
+		"blocks",
+		format!("asked in {}, verdict in {}", r.requested_at, r.concluded_at),
+	));
 	let at = &file.read_at;
 	let state = if at.finalized { "final" } else { "not final yet" };
 	lines.push(("read", format!("at block {} ({}), {state}", at.number, short(&at.hash))));
@@ -131,7 +138,10 @@ pub(crate) fn job(job: &Job) -> String {
 		("job", job.id.to_string()),
 		("phase", format!("{}, attempt {}", phase(job.phase), job.attempt)),
 		("model", short(&job.model.0)),
-		("asked by", format!("{} in block {}", name_of(&job.requester), job.requested_at)),
+		(
+			"asked by",
+			format!("{} in block {}", name_of(&job.requester), job.requested_at),
+		),
 		("prompt", String::from_utf8_lossy(&job.input).into_owned()),
 	];
 	for (i, s) in job.committee.iter().enumerate() {
@@ -142,7 +152,10 @@ pub(crate) fn job(job: &Job) -> String {
 		} else {
 			"at work"
 		};
-		lines.push((if i == 0 { "executor" } else { "verifier" }, format!("{} {state}", name_of(&s.provider))));
+		lines.push((
+			if i == 0 { "executor" } else { "verifier" },
+			format!("{} {state}", name_of(&s.provider)),
+		));
 	}
 	if let Some(output) = &job.output {
 		lines.push(("published", format!("{} tokens", output.tokens.len())));
@@ -183,9 +196,16 @@ pub(crate) fn models(models: &[Model]) -> String {
 	if models.is_empty() {
 		return "No model is registered. Register one: `assay model register FOLDER --price-in … --price-out …`".into();
 	}
-	let mut out = format!("{:<20} {:>9} {:>9}  {:<16} {:<16} {}\n", "name", "providers", "context", "ASY in", "ASY out", "id");
+	let mut out = format!(
+		"{:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
+		"name", "providers", "context", "ASY in", "ASY out", "id"
+	);
 	for m in models {
-		let name = if m.terms.retired { format!("{} (retired)", m.name) } else { m.name.clone() };
+		let name = if m.terms.retired {
+			format!("{} (retired)", m.name)
+		} else {
+			m.name.clone()
+		};
 		let (price_in, price_out) = (Asy(m.terms.price_in).to_string(), Asy(m.terms.price_out).to_string());
 		out.push_str(&format!(
 			"{name:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
@@ -226,18 +246,43 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 	let mut lines = vec![
 		("model", m.name.clone()),
 		("id", m.id.to_string()),
-		("kind", format!("{}, {} parameters, {} bytes", m.architecture, m.parameters, m.weight_bytes)),
+		(
+			"kind",
+			format!(
+				"{}, {} parameters, {} bytes",
+				m.architecture, m.parameters, m.weight_bytes
+			),
+		),
 		("owner", name_of(&m.terms.owner)),
-		("prices", format!("{} per prompt token, {} per answer token", Asy(m.terms.price_in), Asy(m.terms.price_out))),
+		(
+			"prices",
+			format!(
+				"{} per prompt token, {} per answer token",
+				Asy(m.terms.price_in),
+				Asy(m.terms.price_out)
+			),
+		),
 		("royalty", format!("{percent} %")),
-		("context", format!("{} tokens, up to {} of them the chat template's", m.terms.context_length, m.terms.prompt_overhead)),
+		(
+			"context",
+			format!(
+				"{} tokens, up to {} of them the chat template's",
+				m.terms.context_length, m.terms.prompt_overhead
+			),
+		),
 	];
 	if m.terms.retired {
 		lines.push(("state", "retired: takes no new jobs".into()));
 	}
 	for p in providers {
 		let state = if p.available { "free" } else { "not available" };
-		let load = format!("{}: {} of {} jobs, bond {}, {state}", name_of(&p.provider), p.load, p.capacity, Asy(p.bond));
+		let load = format!(
+			"{}: {} of {} jobs, bond {}, {state}",
+			name_of(&p.provider),
+			p.load,
+			p.capacity,
+			Asy(p.bond)
+		);
 		lines.push(("provider", load));
 	}
 	boxed("model", &lines)
@@ -289,7 +334,10 @@ mod tests {
 		file.receipt.verdict = Verdict::Unchecked;
 		let checked = check(&file).unwrap();
 		assert!(receipt(&file, &checked, None).contains("Nobody checked it."));
-		assert_eq!(receipt_json(&file, &checked)["meaning"], "One provider computed this answer. Nobody checked it.");
+		assert_eq!(
+			receipt_json(&file, &checked)["meaning"],
+			"One provider computed this answer. Nobody checked it."
+		);
 	}
 
 	#[test]

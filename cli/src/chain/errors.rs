@@ -11,12 +11,14 @@ pub(super) fn from_subxt(error: Error, runtime: &str) -> CliError {
 	match error {
 		Error::TransactionEventsError(TransactionEventsError::ExtrinsicFailed(error)) => from_dispatch(&error),
 		Error::ExtrinsicError(
-			ExtrinsicError::IncompatibleCodegen |
-			ExtrinsicError::PalletNameNotFound(_) |
-			ExtrinsicError::CallNameNotFound { .. },
-		) |
-		Error::RuntimeApiError(RuntimeApiError::IncompatibleCodegen) |
-		Error::StorageError(StorageError::IncompatibleCodegen) => CliError::OtherRuntime { runtime: runtime.into() },
+			ExtrinsicError::IncompatibleCodegen
+			| ExtrinsicError::PalletNameNotFound(_)
+			| ExtrinsicError::CallNameNotFound { .. },
+		)
+		| Error::RuntimeApiError(RuntimeApiError::IncompatibleCodegen)
+		| Error::StorageError(StorageError::IncompatibleCodegen) => CliError::OtherRuntime {
+			runtime: runtime.into(),
+		},
 		other => pool_refusal(&other.to_string()),
 	}
 }
@@ -39,7 +41,9 @@ pub(super) fn pool_refusal(message: &str) -> CliError {
 	if message.contains("Inability to pay some fees") || message.contains("Payment") {
 		CliError::refused("no money for the transaction fee")
 	} else if message.contains("is not found") && message.contains("AssayApi_") {
-		CliError::OtherRuntime { runtime: "a runtime without the API of Assay".into() }
+		CliError::OtherRuntime {
+			runtime: "a runtime without the API of Assay".into(),
+		}
 	} else {
 		CliError::Node(message.into())
 	}
@@ -51,9 +55,13 @@ mod tests {
 
 	#[test]
 	fn an_empty_purse_is_named() {
-		let message = "RPC error: Invalid Transaction (1010): Inability to pay some fees (e.g. account balance too low)";
+		let message =
+			"RPC error: Invalid Transaction (1010): Inability to pay some fees (e.g. account balance too low)";
 		let text = pool_refusal(message).to_string();
-		assert!(text.contains("transaction fee") && text.contains("send it some ASY"), "{text}");
+		assert!(
+			text.contains("transaction fee") && text.contains("send it some ASY"),
+			"{text}"
+		);
 	}
 
 	#[test]

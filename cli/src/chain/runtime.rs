@@ -9,9 +9,18 @@ pub(crate) const SPEC_NAME: &str = "assay";
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 #[subxt::subxt(
 	runtime_metadata_path = "metadata.scale",
-	substitute_type(path = "assay_primitives::job::JobId", with = "::subxt::utils::Static<::assay_primitives::JobId>"),
-	substitute_type(path = "assay_primitives::model::ModelId", with = "::subxt::utils::Static<::assay_primitives::ModelId>"),
-	substitute_type(path = "assay_primitives::model::Profile", with = "::subxt::utils::Static<::assay_primitives::model::Profile>"),
+	substitute_type(
+		path = "assay_primitives::job::JobId",
+		with = "::subxt::utils::Static<::assay_primitives::JobId>"
+	),
+	substitute_type(
+		path = "assay_primitives::model::ModelId",
+		with = "::subxt::utils::Static<::assay_primitives::ModelId>"
+	),
+	substitute_type(
+		path = "assay_primitives::model::Profile",
+		with = "::subxt::utils::Static<::assay_primitives::model::Profile>"
+	),
 	substitute_type(
 		path = "assay_primitives::job::SamplingParams",
 		with = "::subxt::utils::Static<::assay_primitives::SamplingParams>"
@@ -21,7 +30,9 @@ mod generated {}
 
 pub(crate) use generated::{jobs, runtime_types, storage, tx};
 
-use runtime_types::{bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill};
+use runtime_types::{
+	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill,
+};
 
 /// Bytes as calls take them; the chain checks their length.
 pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {
@@ -36,4 +47,14 @@ pub(crate) fn permill(parts: u32) -> Permill {
 /// Whether a node's runtime offers the whole interface unchanged.
 pub(crate) fn fits(metadata: &Metadata) -> bool {
 	generated::is_codegen_valid_for(metadata)
+}
+
+/// An inference key as calls take it.
+pub(crate) fn inference_key(public: [u8; 32]) -> app::Public {
+	app::Public(public)
+}
+
+/// A signature by an inference key as calls take it.
+pub(crate) fn inference_signature(signature: [u8; 64]) -> app::Signature {
+	app::Signature(signature)
 }

@@ -36,18 +36,29 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 		None => only_one(chain.models(&at).await?)?,
 	};
 	let bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
-	let quote = chain.quote(&at, model.id, bytes, params.max_tokens, args.committee).await?;
+	let quote = chain
+		.quote(&at, model.id, bytes, params.max_tokens, args.committee)
+		.await?;
 	if let Some(Asy(max)) = args.max_fee.filter(|max| max.0 < quote.max_fee) {
 		return Err(CliError::Refused {
 			name: "Jobs::FeeTooLow".into(),
-			next: format!("This job may cost up to {}, --max-fee allows {}", Asy(quote.max_fee), Asy(max)),
+			next: format!(
+				"This job may cost up to {}, --max-fee allows {}",
+				Asy(quote.max_fee),
+				Asy(max)
+			),
 		});
 	}
 	let facts = json!({
 		"model": model.id, "name": model.name, "committee": args.committee, "max_fee": Asy(quote.max_fee),
 		"deposit": Asy(quote.deposit), "t_max": quote.t_max, "requester": signer.account(),
 	});
-	let text = format!("{} asks {}: at most {}", name_of(&signer.account()), model.name, Asy(quote.max_fee));
+	let text = format!(
+		"{} asks {}: at most {}",
+		name_of(&signer.account()),
+		model.name,
+		Asy(quote.max_fee)
+	);
 	cx.report.step("quoted", &text, facts);
 
 	let call = runtime::tx().jobs().request(
@@ -61,26 +72,42 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let requested = included.events.find_first::<runtime::jobs::events::Requested>();
 	let job: JobId = match requested {
 		Some(event) => event.map_err(|e| chain.failed(e))?.job.0,
-		None => return Err(CliError::OtherRuntime { runtime: chain.runtime.clone() }),
+		None => {
+			return Err(CliError::OtherRuntime {
+				runtime: chain.runtime.clone(),
+			})
+		}
 	};
-	cx.report.step("requested", &format!("job {job}"), json!({ "job": job, "block": included.number }));
+	cx.report.step(
+		"requested",
+		&format!("job {job}"),
+		json!({ "job": job, "block": included.number }),
+	);
 
 	let concluded = follow(cx, job, quote.t_max).await?;
-	let (at, is_final) = if args.no_wait { (concluded, false) } else { (finality(cx, job).await?, true) };
+	let (at, is_final) = if args.no_wait {
+		(concluded, false)
+	} else {
+		(finality(cx, job).await?, true)
+	};
 	let file = build_file(cx, &at, job, is_final).await?;
-	let checked = check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
+	let checked =
+		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
 	save(cx, &file, args.save.as_deref())?;
 
 	let shown = render::receipt(&file, &checked, Some(&model.name));
 	match file.receipt.verdict {
-		Verdict::Refunded(_) => Err(CliError::Refused {
-			name: checked.to_string(),
-			next: format!("`assay receipt {job}` shows who voted what; ask again"),
+		Verdict::Refunded(_) => Err(CliError::NoAnswer {
+			meaning: checked.to_string(),
+			job,
 		}),
 		_ => {
 			let answer = file.answer().unwrap_or_default();
-			Ok(Outcome::new(format!("\n{answer}\n\n{shown}"), render::receipt_json(&file, &checked)))
-		},
+			Ok(Outcome::new(
+				format!("\n{answer}\n\n{shown}"),
+				render::receipt_json(&file, &checked),
+			))
+		}
 	}
 }
 
@@ -91,7 +118,9 @@ fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 	}
 	let length = args.prompt.len();
 	let input = Input::try_from(args.prompt.clone().into_bytes()).map_err(|_| {
-		CliError::Usage(format!("the prompt has {length} bytes, the limit is {MAX_INPUT_BYTES}: shorten it"))
+		CliError::Usage(format!(
+			"the prompt has {length} bytes, the limit is {MAX_INPUT_BYTES}: shorten it"
+		))
 	})?;
 	let mut params = SamplingParams::greedy(args.max_tokens);
 	params.temperature = args.temperature;
@@ -103,7 +132,10 @@ fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 		}
 		let stop = Stop::try_from(text.clone().into_bytes())
 			.map_err(|_| CliError::Usage(format!("--stop {text}: longer than {MAX_STOP_BYTES} bytes")))?;
-		params.stop.try_push(stop).map_err(|_| CliError::Usage(format!("at most {MAX_STOPS} --stop")))?;
+		params
+			.stop
+			.try_push(stop)
+			.map_err(|_| CliError::Usage(format!("at most {MAX_STOPS} --stop")))?;
 	}
 	Ok((input, params))
 }
@@ -113,10 +145,12 @@ fn only_one(models: Vec<Model>) -> Result<Model, CliError> {
 	let mut open = models.into_iter().filter(|m| !m.terms.retired);
 	match (open.next(), open.next()) {
 		(Some(only), None) => Ok(only),
-		(Some(_), Some(_)) => {
-			Err(CliError::Usage("several models can be asked: choose one with --model, see `assay models`".into()))
-		},
-		(None, _) => Err(CliError::NotFound("no model can be asked on this chain: see `assay models`".into())),
+		(Some(_), Some(_)) => Err(CliError::Usage(
+			"several models can be asked: choose one with --model, see `assay models`".into(),
+		)),
+		(None, _) => Err(CliError::NotFound(
+			"no model can be asked on this chain: see `assay models`".into(),
+		)),
 	}
 }
 
@@ -131,9 +165,10 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 		let next = tokio::time::timeout(Duration::from_secs(STALL_SECONDS), chain.next(&mut blocks));
 		let read = match next.await {
 			Err(_) => {
-				cx.report.warn(&format!("no new block for {STALL_SECONDS} s: the chain stands still"));
+				cx.report
+					.warn(&format!("no new block for {STALL_SECONDS} s: the chain stands still"));
 				continue;
-			},
+			}
 			Ok(Err(e)) => Err(e),
 			Ok(Ok(at)) => match (chain.receipt(&at, job).await, chain.job(&at, job).await) {
 				(Ok(receipt), Ok(view)) => Ok((at, receipt, view)),
@@ -146,7 +181,7 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 			Err(_) => {
 				failures = failures.saturating_add(1);
 				continue;
-			},
+			}
 		};
 		failures = 0;
 		seen = seen.saturating_add(1);
@@ -173,8 +208,14 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 fn conclusion(receipt: &ChainReceipt) -> (String, Value) {
 	let word = render::verdict(receipt.verdict);
 	let (agreeing, n) = (receipt.agreeing(), receipt.committee.len());
-	let text = format!("verdict in block {}: {word}, {agreeing} of {n} agree", receipt.concluded_at);
-	(text, json!({ "verdict": word, "agreeing": agreeing, "committee": n, "block": receipt.concluded_at }))
+	let text = format!(
+		"verdict in block {}: {word}, {agreeing} of {n} agree",
+		receipt.concluded_at
+	);
+	(
+		text,
+		json!({ "verdict": word, "agreeing": agreeing, "committee": n, "block": receipt.concluded_at }),
+	)
 }
 
 /// Waits until a finalized block has the receipt; returns that block.
@@ -191,7 +232,8 @@ async fn finality(cx: &Context, job: JobId) -> Result<At, CliError> {
 		let at = at?;
 		if chain.receipt(&at, job).await?.is_some() {
 			let facts = json!({ "block": at.block_number(), "hash": hex(&at.block_hash().0) });
-			cx.report.step("finalized", &format!("final with block {}", at.block_number()), facts);
+			cx.report
+				.step("finalized", &format!("final with block {}", at.block_number()), facts);
 			return Ok(at);
 		}
 	}
@@ -219,7 +261,10 @@ impl Story {
 				let text = format!("attempt {} failed: a fresh committee", self.attempt);
 				steps.push(("attempt_failed", text, json!({ "attempt": self.attempt })));
 			}
-			*self = Self { attempt: job.attempt, ..Self::default() };
+			*self = Self {
+				attempt: job.attempt,
+				..Self::default()
+			};
 		}
 		// While a later committee is drawn, the chain still shows the one before.
 		if job.phase == JobPhase::Drawing {
@@ -241,17 +286,29 @@ impl Story {
 		if let Some(output) = job.output.as_ref().filter(|_| !self.published) {
 			self.published = true;
 			let tokens = output.tokens.len();
-			steps.push(("published", format!("answer published, {tokens} tokens, not checked yet"), json!({ "tokens": tokens })));
+			steps.push((
+				"published",
+				format!("answer published, {tokens} tokens, not checked yet"),
+				json!({ "tokens": tokens }),
+			));
 		}
 		let committed = job.committee.iter().filter(|s| s.committed).count();
 		if committed > self.committed {
 			self.committed = committed;
-			steps.push(("committed", format!("{committed} of {n} votes in, blinded"), json!({ "votes": committed, "of": n })));
+			steps.push((
+				"committed",
+				format!("{committed} of {n} votes in, blinded"),
+				json!({ "votes": committed, "of": n }),
+			));
 		}
 		let revealed = job.committee.iter().filter(|s| s.revealed).count();
 		if revealed > self.revealed {
 			self.revealed = revealed;
-			steps.push(("revealed", format!("{revealed} of {n} votes open"), json!({ "votes": revealed, "of": n })));
+			steps.push((
+				"revealed",
+				format!("{revealed} of {n} votes open"),
+				json!({ "votes": revealed, "of": n }),
+			));
 		}
 		steps
 	}
@@ -291,7 +348,12 @@ mod tests {
 			(vec![long.as_str()], "8192"),
 			(vec!["hi", "--stop", ""], "--stop"),
 			(vec!["hi", "--stop", wide.as_str()], "32"),
-			(vec!["hi", "--stop", "a", "--stop", "b", "--stop", "c", "--stop", "d", "--stop", "e"], "4"),
+			(
+				vec![
+					"hi", "--stop", "a", "--stop", "b", "--stop", "c", "--stop", "d", "--stop", "e",
+				],
+				"4",
+			),
 		] {
 			let error = request(&args(&list)).err().unwrap();
 			assert_eq!(error.exit_code(), 2);
@@ -303,7 +365,17 @@ mod tests {
 
 	#[test]
 	fn options_become_sampling_parameters() {
-		let list = ["hi", "--temperature", "0.5", "--top-k", "40", "--min-p", "0.25", "--stop", "END"];
+		let list = [
+			"hi",
+			"--temperature",
+			"0.5",
+			"--top-k",
+			"40",
+			"--min-p",
+			"0.25",
+			"--stop",
+			"END",
+		];
 		let (_, params) = request(&args(&list)).unwrap();
 		assert_eq!((params.temperature, params.top_k, params.min_p), (1 << 15, 40, 1 << 14));
 		assert_eq!(params.stop.first().map(|s| s.as_slice()), Some(&b"END"[..]));
@@ -329,7 +401,13 @@ mod tests {
 			params: SamplingParams::greedy(2),
 			phase,
 			attempt,
-			committee: seats.iter().enumerate().map(seat).collect::<Vec<_>>().try_into().unwrap(),
+			committee: seats
+				.iter()
+				.enumerate()
+				.map(seat)
+				.collect::<Vec<_>>()
+				.try_into()
+				.unwrap(),
 			deadline: Some(50),
 			input: b"hi".to_vec(),
 			output: published.then_some(output),
@@ -351,7 +429,10 @@ mod tests {
 		assert_eq!(told(&mut story, &job(Executing, 1, &fresh, false)), ["drawn"]);
 		assert!(told(&mut story, &job(Executing, 1, &fresh, false)).is_empty());
 		let one = [(true, false), (false, false), (false, false), (false, false)];
-		assert_eq!(told(&mut story, &job(Committing, 1, &one, true)), ["published", "committed"]);
+		assert_eq!(
+			told(&mut story, &job(Committing, 1, &one, true)),
+			["published", "committed"]
+		);
 		let all = [(true, false); 4];
 		assert_eq!(told(&mut story, &job(Revealing, 1, &all, true)), ["committed"]);
 		let open = [(true, true), (true, true), (true, true), (true, false)];
@@ -364,9 +445,15 @@ mod tests {
 		use JobPhase::*;
 		let mut story = Story::default();
 		let all = [(true, true); 4];
-		assert_eq!(told(&mut story, &job(Revealing, 1, &all, true)), ["drawn", "published", "committed", "revealed"]);
+		assert_eq!(
+			told(&mut story, &job(Revealing, 1, &all, true)),
+			["drawn", "published", "committed", "revealed"]
+		);
 		assert_eq!(told(&mut story, &job(Drawing, 2, &all, false)), ["attempt_failed"]);
-		assert_eq!(told(&mut story, &job(Executing, 2, &[(false, false); 4], false)), ["drawn"]);
+		assert_eq!(
+			told(&mut story, &job(Executing, 2, &[(false, false); 4], false)),
+			["drawn"]
+		);
 	}
 
 	#[test]

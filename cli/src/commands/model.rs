@@ -31,25 +31,56 @@ pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
 pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, CliError> {
 	match command {
 		ModelCommand::Show { model } => show(cx, &model).await,
-		ModelCommand::Register { folder, price_in, price_out, royalty, key } => {
-			register(cx, &folder, price_in, price_out, royalty, &key).await
-		},
-		ModelCommand::UpdatePrice { model, price_in, price_out, key } => {
+		ModelCommand::Register {
+			folder,
+			price_in,
+			price_out,
+			royalty,
+			key,
+		} => register(cx, &folder, price_in, price_out, royalty, &key).await,
+		ModelCommand::UpdatePrice {
+			model,
+			price_in,
+			price_out,
+			key,
+		} => {
 			let id = find(cx, &model).await?;
 			let call = runtime::tx().models().update_price(id.into(), price_in.0, price_out.0);
-			let text = format!("New jobs for {model} cost {price_in} per prompt token and {price_out} per answer token.");
-			submit(cx, call, &key, &text, json!({ "model": id, "price_in": price_in, "price_out": price_out })).await
-		},
+			let text =
+				format!("New jobs for {model} cost {price_in} per prompt token and {price_out} per answer token.");
+			submit(
+				cx,
+				call,
+				&key,
+				&text,
+				json!({ "model": id, "price_in": price_in, "price_out": price_out }),
+			)
+			.await
+		}
 		ModelCommand::Retire { model, key } => {
 			let id = find(cx, &model).await?;
 			let text = format!("{model} takes no new jobs. `assay model remove` gives the deposit back later.");
-			submit(cx, runtime::tx().models().retire(id.into()), &key, &text, json!({ "model": id })).await
-		},
+			submit(
+				cx,
+				runtime::tx().models().retire(id.into()),
+				&key,
+				&text,
+				json!({ "model": id }),
+			)
+			.await
+		}
 		ModelCommand::Remove { model, key } => {
 			let id = find(cx, &model).await?;
 			let text = format!("{model} is out of the catalogue and its deposit is back.");
-			submit(cx, runtime::tx().models().remove(id.into()), &key, &text, json!({ "model": id })).await
-		},
+			submit(
+				cx,
+				runtime::tx().models().remove(id.into()),
+				&key,
+				&text,
+				json!({ "model": id }),
+			)
+			.await
+		}
 	}
 }
 
@@ -81,7 +112,10 @@ async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {
 	let providers = chain.providers_of(&at, model.id).await?;
 	let mut json = render::model_json(&model);
 	if let Some(json) = json.as_object_mut() {
-		json.insert("provider_list".into(), providers.iter().map(render::provider_json).collect());
+		json.insert(
+			"provider_list".into(),
+			providers.iter().map(render::provider_json).collect(),
+		);
 	}
 	Ok(Outcome::new(render::model(&model, &providers), json))
 }

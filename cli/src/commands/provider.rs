@@ -9,7 +9,7 @@ use crate::{
 	keys::{self, name_of, KeyArgs},
 	output::Outcome,
 };
-use assay_primitives::possession::possession_message;
+use assay_primitives::{possession::possession_message, ModelId};
 use assay_receipt::Account;
 use serde_json::{json, Value};
 use subxt::{rpcs::client::RpcParams, tx::Payload};
@@ -21,26 +21,38 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 		ProviderCommand::Bond { amount, key } => {
 			let text = format!("Bonded {amount}. Next: `assay provider set-key`, then `assay provider serve MODEL`.");
 			submit(cx, tx().bond(amount.0), &key, &text, json!({ "bonded": amount })).await
-		},
+		}
 		ProviderCommand::BondExtra { amount, key } => {
 			let text = format!("Added {amount} to the bond.");
 			submit(cx, tx().bond_extra(amount.0), &key, &text, json!({ "added": amount })).await
-		},
+		}
 		ProviderCommand::Unbond { amount, key } => {
-			let text = format!("{amount} leave the bond; `assay provider withdraw` pays them out after the unbonding period.");
+			let text =
+				format!("{amount} leave the bond; `assay provider withdraw` pays them out after the unbonding period.");
 			submit(cx, tx().unbond(amount.0), &key, &text, json!({ "unbonding": amount })).await
-		},
+		}
 		ProviderCommand::Withdraw { key } => {
-			submit(cx, tx().withdraw(), &key, "What was unbonded long enough is free again.", json!({})).await
-		},
-		ProviderCommand::SetKey { inference_suri, insert, key } => set_key(cx, &inference_suri, insert, &key).await,
+			submit(
+				cx,
+				tx().withdraw(),
+				&key,
+				"What was unbonded long enough is free again.",
+				json!({}),
+			)
+			.await
+		}
+		ProviderCommand::SetKey {
+			inference_suri,
+			insert,
+			key,
+		} => set_key(cx, &inference_suri, insert, &key).await,
 		ProviderCommand::Serve { model, capacity, key } => serve(cx, &model, capacity, &key).await,
 		ProviderCommand::Stop { model, key } => {
 			let chain = cx.chain().await?;
 			let id = chain.model(&chain.best().await?, &model).await?.id;
 			let text = format!("{model} is served no longer; jobs already drawn are still owed.");
 			submit(cx, tx().stop_serving(id.into()), &key, &text, json!({ "model": id })).await
-		},
+		}
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
 		ProviderCommand::Show { account } => show(cx, account).await,
 	}
@@ -75,13 +87,24 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 			params.push(text).map_err(|e| CliError::Node(e.to_string()))?;
 		}
 		chain.request::<Value>("author_insertKey", params).await.map_err(|e| {
-			CliError::Node(format!("it did not take the key ({e}); start it with --rpc-methods unsafe, on a local address only"))
+			CliError::Node(format!(
+				"it did not take the key ({e}); start it with --rpc-methods unsafe, on a local address only"
+			))
 		})?;
-		cx.report.step("inserted", "the node holds the inference key", json!({ "key": hex(&public) }));
+		cx.report.step(
+			"inserted",
+			"the node holds the inference key",
+			json!({ "key": hex(&public) }),
+		);
 	}
 	let proof = inference.pair.sign(&possession_message(&chain.genesis(), &owner)).0;
-	let call = runtime::tx().providers().set_inference_key(public, proof);
-	let text = format!("Inference key {} is set. The node that signs with it must hold it.", hex(&public));
+	let call = runtime::tx()
+		.providers()
+		.set_inference_key(runtime::inference_key(public), runtime::inference_signature(proof));
+	let text = format!(
+		"Inference key {} is set. The node that signs with it must hold it.",
+		hex(&public)
+	);
 	submit(cx, call, key, &text, json!({ "key": hex(&public), "inserted": insert })).await
 }
 
@@ -90,24 +113,154 @@ async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) 
 	let id = chain.model(&chain.best().await?, model).await?.id;
 	if let Some(capacity) = capacity {
 		let text = format!("Takes {capacity} jobs at once.");
-		submit(cx, runtime::tx().providers().set_capacity(capacity), key, &text, json!({ "capacity": capacity })).await?;
+		submit(
+			cx,
+			runtime::tx().providers().set_capacity(capacity),
+			key,
+			&text,
+			json!({ "capacity": capacity }),
+		)
+		.await?;
 		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
-	submit(cx, runtime::tx().providers().serve(id.into()), key, &text, json!({ "model": id })).await
+	submit(
+		cx,
+		runtime::tx().providers().serve(id.into()),
+		key,
+		&text,
+		json!({ "model": id }),
+	)
+	.await
 }
 
 async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
 	let at = chain.best().await?;
 	let address = runtime::storage().providers().providers();
-	let stored = at.storage().try_fetch(address, (account.0.into(),)).await.map_err(|e| chain.failed(e))?;
+	let stored = at
+		.storage()
+		.try_fetch(address, (account.0.into(),))
+		.await
+		.map_err(|e| chain.failed(e))?;
 	let Some(value) = stored else {
 		return Err(CliError::NotFound(format!(
 			"{} is no provider: `assay provider bond AMOUNT` makes it one",
 			name_of(&account)
 		)));
 	};
-	let provider = value.decode().map_err(|e| chain.failed(e))?;
-	Ok(Outcome::new(format!("{provider:#?}"), json!({ "provider": account })))
+	let record = value.decode().map_err(|e| chain.failed(e))?;
+	let now = u32::try_from(at.block_number()).unwrap_or(u32::MAX);
+	let provider = Provider {
+		account,
+		bond: Asy(record.bond),
+		unlocking: record.unlocking.0.iter().map(|c| (Asy(c.amount), c.at)).collect(),
+		capacity: record.capacity,
+		load: record.load,
+		models: record.models.0.iter().map(|m| m.0).collect(),
+		key: record.key.map(|key| hex(&key.0)),
+		last_seen: record.last_seen,
+		jailed_until: record.jailed_until,
+		faults: record.faults.0,
+	};
+	Ok(Outcome::new(provider.text(now), json!(provider)))
+}
+
+/// A provider as its record on the chain has it.
+#[derive(serde::Serialize)]
+struct Provider {
+	account: Account,
+	bond: Asy,
+	unlocking: Vec<(Asy, u32)>,
+	capacity: u32,
+	load: u32,
+	models: Vec<ModelId>,
+	key: Option<String>,
+	last_seen: Option<u32>,
+	jailed_until: Option<u32>,
+	faults: Vec<u32>,
+}
+
+impl Provider {
+	fn text(&self, now: u32) -> String {
+		let mut out = format!(
+			"provider   {} ({})\nbond       {}\n",
+			name_of(&self.account),
+			self.account,
+			self.bond
+		);
+		for (amount, at) in &self.unlocking {
+			let state = if *at <= now {
+				"can be withdrawn".into()
+			} else {
+				format!("withdrawable from block {at}")
+			};
+			out.push_str(&format!("unbonding  {amount}, {state}\n"));
+		}
+		let key = self.key.as_deref().unwrap_or("none: `assay provider set-key`");
+		out.push_str(&format!(
+			"key        {key}\njobs       {} of {}\n",
+			self.load, self.capacity
+		));
+		if self.models.is_empty() {
+			out.push_str("serves     nothing: `assay provider serve MODEL`\n");
+		}
+		self.models
+			.iter()
+			.for_each(|model| out.push_str(&format!("serves     {model}\n")));
+		match self.last_seen {
+			Some(block) => out.push_str(&format!("alive      in block {block}, now is block {now}\n")),
+			None => out.push_str("alive      no sign yet: its node speaks once the engine has loaded a served model\n"),
+		}
+		match self.jailed_until {
+			Some(until) if until <= now => out.push_str("jailed     may leave now: `assay provider unjail`\n"),
+			Some(until) => out.push_str(&format!(
+				"jailed     until block {until}, then `assay provider unjail`\n"
+			)),
+			None => {}
+		}
+		if !self.faults.is_empty() {
+			let blocks: Vec<String> = self.faults.iter().map(u32::to_string).collect();
+			out.push_str(&format!("faults     in blocks {}\n", blocks.join(", ")));
+		}
+		out
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_provider_is_told_what_it_has_to_do_next() {
+		let mut provider = Provider {
+			account: Account([1; 32]),
+			bond: Asy(10_000_000_000_000_000),
+			unlocking: vec![(Asy(5), 90), (Asy(7), 110)],
+			capacity: 2,
+			load: 1,
+			models: Vec::new(),
+			key: None,
+			last_seen: None,
+			jailed_until: Some(100),
+			faults: vec![40, 41],
+		};
+		let text = provider.text(100);
+		for part in [
+			"10000 ASY",
+			"can be withdrawn",
+			"withdrawable from block 110",
+			"assay provider set-key",
+			"assay provider serve MODEL",
+			"no sign yet",
+			"may leave now",
+			"in blocks 40, 41",
+		] {
+			assert!(text.contains(part), "{part} is missing in\n{text}");
+		}
+		assert!(provider.text(99).contains("until block 100"));
+		provider.key = Some("0x01".into());
+		provider.last_seen = Some(98);
+		assert!(provider.text(100).contains("alive      in block 98"));
+	}
 }

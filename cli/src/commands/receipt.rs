@@ -28,19 +28,24 @@ pub(crate) async fn show(cx: &Context, job: JobId, to: Option<&Path>) -> Result<
 					return Err(CliError::NotFound(format!(
 						"job {job} has no receipt yet, it is {phase}: `assay job {job}` shows where it stands"
 					)));
-				},
+				}
 				(None, None) => {
 					return Err(CliError::NotFound(format!(
 						"the chain knows no job {job}: it was never asked here, or its receipt was pruned"
 					)))
-				},
+				}
 			}
-		},
+		}
 	};
 	let file = build_file(cx, &at, job, is_final).await?;
-	let checked = check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
+	let checked =
+		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
 	save(cx, &file, to)?;
-	let name = chain.model(&at, &file.receipt.model.to_string()).await.ok().map(|m| m.name);
+	let name = chain
+		.model(&at, &file.receipt.model.to_string())
+		.await
+		.ok()
+		.map(|m| m.name);
 	let answer = file.answer().map(|a| format!("{a}\n\n")).unwrap_or_default();
 	let text = format!("{answer}{}", render::receipt(&file, &checked, name.as_deref()));
 	Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
@@ -51,7 +56,9 @@ fn read(path: &Path) -> Result<ReceiptFile, CliError> {
 	// One byte more than allowed is enough to know that it is too long.
 	let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
 	let mut bytes = Vec::new();
-	file.take(limit).read_to_end(&mut bytes).map_err(|e| CliError::file(path, e))?;
+	file.take(limit)
+		.read_to_end(&mut bytes)
+		.map_err(|e| CliError::file(path, e))?;
 	let text = String::from_utf8(bytes).map_err(|_| CliError::file(path, "not a text file"))?;
 	ReceiptFile::from_json(&text).map_err(|e| CliError::file(path, e))
 }
@@ -65,7 +72,10 @@ pub(crate) async fn verify(cx: &Context, path: &Path, offline: bool) -> Result<O
 		vec![format!("not checked without a node: {ONLY_A_CHAIN_KNOWS}")]
 	} else {
 		facts.extend(compare(cx, &file).await?);
-		vec![format!("trusted: the node at {}; a proof that needs no node is not in this version", cx.global.url)]
+		vec![format!(
+			"trusted: the node at {}; a proof that needs no node is not in this version",
+			cx.global.url
+		)]
 	};
 	let mut text = String::new();
 	facts.iter().for_each(|fact| text.push_str(&format!("  ✓ {fact}\n")));
@@ -85,7 +95,11 @@ pub(crate) async fn verify(cx: &Context, path: &Path, offline: bool) -> Result<O
 }
 
 fn recomputed(checked: &Checked) -> String {
-	let name = if checked.job_derived { ", the job's name" } else { " (not the job's name: its counter is unknown)" };
+	let name = if checked.job_derived {
+		", the job's name"
+	} else {
+		" (not the job's name: its counter is unknown)"
+	};
 	format!(
 		"recomputed: hashes of prompt and answer, digest{name}, token counts; counted: {} of {} votes, {} needed",
 		checked.agreeing, checked.committee, checked.needed
@@ -116,19 +130,29 @@ async fn compare(cx: &Context, file: &ReceiptFile) -> Result<Vec<String>, CliErr
 	};
 	let wrong = differences(&file.receipt, &stored);
 	if !wrong.is_empty() {
-		return not(format!("The chain stores another receipt of this job; it differs in: {}", wrong.join(", ")));
+		return not(format!(
+			"The chain stores another receipt of this job; it differs in: {}",
+			wrong.join(", ")
+		));
 	}
-	let mut facts = vec![format!("the chain {} stores exactly this receipt, in finalized block {number}", chain.name)];
+	let mut facts = vec![format!(
+		"the chain {} stores exactly this receipt, in finalized block {number}",
+		chain.name
+	)];
 	let read = &file.read_at;
 	if u64::from(read.number) <= number {
 		match chain.hash_at(read.number).await? {
-			Some(hash) if hash == read.hash => {
-				facts.push(format!("block {}, where it was read, is on the finalized chain", read.number))
-			},
+			Some(hash) if hash == read.hash => facts.push(format!(
+				"block {}, where it was read, is on the finalized chain",
+				read.number
+			)),
 			_ if read.finalized => {
-				return not(format!("read_at: block {} of the finalized chain has another hash", read.number))
-			},
-			_ => {},
+				return not(format!(
+					"read_at: block {} of the finalized chain has another hash",
+					read.number
+				))
+			}
+			_ => {}
 		}
 	}
 	Ok(facts)
@@ -139,7 +163,9 @@ pub(crate) async fn job(cx: &Context, job: JobId) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
 	let at = chain.best().await?;
 	let view = chain.job(&at, job).await?.ok_or_else(|| {
-		CliError::NotFound(format!("the chain knows no job {job}: it was never asked here, or its receipt was pruned"))
+		CliError::NotFound(format!(
+			"the chain knows no job {job}: it was never asked here, or its receipt was pruned"
+		))
 	})?;
 	Ok(Outcome::new(render::job(&view), render::job_json(&view)))
 }

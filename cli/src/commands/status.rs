@@ -44,15 +44,22 @@ pub(crate) async fn run(cx: &Context) -> Result<Outcome, CliError> {
 }
 
 fn engine_line(engine: Option<&Value>) -> String {
-	let Some(engine) = engine else { return "the node does not tell".into() };
+	let Some(engine) = engine else {
+		return "the node does not tell".into();
+	};
 	let state = engine.get("state").and_then(Value::as_str).unwrap_or("unknown");
 	let served: Vec<&str> = match engine.get("models").and_then(Value::as_array) {
-		Some(models) => {
-			models.iter().filter_map(|m| m.get("name").and_then(Value::as_str).or_else(|| m.as_str())).collect()
-		},
+		Some(models) => models
+			.iter()
+			.filter_map(|m| m.get("name").and_then(Value::as_str).or_else(|| m.as_str()))
+			.collect(),
 		None => Vec::new(),
 	};
-	let error = engine.get("lastError").and_then(Value::as_str).map(|e| format!("; last error: {e}")).unwrap_or_default();
+	let error = engine
+		.get("lastError")
+		.and_then(Value::as_str)
+		.map(|e| format!("; last error: {e}"))
+		.unwrap_or_default();
 	match served.is_empty() {
 		true => format!("{state}, serves no model{error}"),
 		false => format!("{state}, serves {}{error}", served.join(", ")),
@@ -69,6 +76,9 @@ mod tests {
 		let ready = json!({ "state": "ready", "models": [{ "name": "assay-demo" }] });
 		assert_eq!(engine_line(Some(&ready)), "ready, serves assay-demo");
 		let broken = json!({ "state": "restarting", "models": [], "lastError": "killed" });
-		assert_eq!(engine_line(Some(&broken)), "restarting, serves no model; last error: killed");
+		assert_eq!(
+			engine_line(Some(&broken)),
+			"restarting, serves no model; last error: killed"
+		);
 	}
 }
