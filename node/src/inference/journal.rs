@@ -16,10 +16,11 @@ use codec::{Decode, DecodeAll, Encode};
 use parking_lot::{Mutex, RwLock};
 use std::{
 	collections::HashMap,
-	fs::{self, File, OpenOptions},
+	fs::{self, File, OpenOptions, TryLockError},
 	io::{self, BufReader, Read, Write},
 	os::unix::fs::FileExt,
 	path::{Path, PathBuf},
+	time::Duration,
 };
 
 const MAGIC: &[u8; 8] = b"ASSAYJ1\n";
@@ -28,6 +29,9 @@ const HEADER: usize = 16;
 const MAX_RECORD: u32 = 64 * 1024;
 /// Answers kept when a node starts: weeks of votes, and older than any job that could still ask for them.
 const KEEP: usize = 50_000;
+
+/// Tries to lock a journal, a tenth of a second apart.
+const LOCK_TRIES: usize = 20;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -125,9 +129,9 @@ impl Journal {
 			.write(true)
 			.open(folder.join("journal.lock"))
 			.map_err(io)?;
-		lock.try_lock().map_err(|e| match e {
-			fs::TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
-			fs::TryLockError::Error(source) => io(source),
+		take(&lock).map_err(|e| match e {
+			TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
+			TryLockError::Error(source) => io(source),
 		})?;
 
 		let mut file = open_file(&path).map_err(io)?;
@@ -222,6 +226,17 @@ impl Journal {
 		self.index.write().extend(places);
 		Ok(new)
 	}
+}
+
+/// Locks a file, with a little patience: a node that is just ending, or a process being forked, holds it for a moment.
+fn take(lock: &File) -> Result<(), TryLockError> {
+	for _ in 0..LOCK_TRIES {
+		match lock.try_lock() {
+			Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(100)),
+			other => return other,
+		}
+	}
+	Err(TryLockError::WouldBlock)
 }
 
 fn open_file(path: &Path) -> io::Result<File> {

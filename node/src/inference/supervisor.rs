@@ -5,7 +5,7 @@
 
 use super::{
 	backend::Backend,
-	link::{converse, Limits},
+	link::{converse, Ended, Limits},
 	ENGINE_LOG_TARGET, LOG_TARGET,
 };
 use futures::StreamExt;
@@ -15,7 +15,7 @@ use std::{
 	io,
 	os::unix::{fs::PermissionsExt, process::ExitStatusExt},
 	path::{Path, PathBuf},
-	process::Stdio,
+	process::{ExitStatus, Stdio},
 	sync::Arc,
 	time::Duration,
 };
@@ -28,6 +28,8 @@ use tokio_util::codec::{FramedRead, LinesCodec};
 
 /// Longest path of a Unix socket, with some air.
 const MAX_SOCKET_PATH: usize = 96;
+/// How long a process that hung up is given to end by itself.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 /// Longest line of the engine that goes to the log.
 const MAX_LINE: usize = 8 * 1024;
 
@@ -156,27 +158,37 @@ async fn watch(
 	let conversation = async {
 		let stream = match timeout(limits.connect, listener.accept()).await {
 			Ok(Ok((stream, _))) => stream,
-			Ok(Err(e)) => return format!("it could not be reached: {e}"),
-			Err(_) => return format!("it did not connect within {} s", limits.connect.as_secs()),
+			Ok(Err(e)) => return Err(format!("it could not be reached: {e}")),
+			Err(_) => return Err(format!("it did not connect within {} s", limits.connect.as_secs())),
 		};
 		let began = Instant::now();
-		let ended = converse(stream, backend, limits, |models| {
+		let announce = |models: &[ServedModel]| {
 			*ready = Some(Instant::now());
 			announce(models, &engine.models, began.elapsed());
-		});
-		ended.await.to_string()
+		};
+		Ok(converse(stream, backend, limits, announce).await)
 	};
-	tokio::select! {
+	let ended = tokio::select! {
 		biased;
-		status = child.wait() => match status {
-			Ok(status) => match (status.signal(), status.code()) {
-				(Some(signal), _) => format!("killed by signal {signal}"),
-				(None, Some(code)) => format!("exited with code {code}"),
-				(None, None) => "exited".to_owned(),
-			},
-			Err(e) => format!("its process was lost: {e}"),
-		},
-		why = conversation => why,
+		status = child.wait() => return exit(status),
+		ended = conversation => ended,
+	};
+	match ended {
+		// A process that dies closes its socket first: its exit says more than that.
+		Ok(hung_up @ (Ended::HungUp | Ended::Socket(_))) => timeout(LAST_BREATH, child.wait())
+			.await
+			.map_or_else(|_| hung_up.to_string(), exit),
+		Ok(ended) => ended.to_string(),
+		Err(why) => why,
+	}
+}
+
+fn exit(status: io::Result<ExitStatus>) -> String {
+	match status.map(|status| (status.signal(), status.code())) {
+		Ok((Some(signal), _)) => format!("killed by signal {signal}"),
+		Ok((None, Some(code))) => format!("exited with code {code}"),
+		Ok((None, None)) => "exited".to_owned(),
+		Err(e) => format!("its process was lost: {e}"),
 	}
 }
 
@@ -225,14 +237,14 @@ async fn log_lines(stderr: ChildStderr) {
 	}
 }
 
+/// The engine writes `LEVEL: text`; whatever else a process may print is information.
 fn log_line(line: &str) {
 	let printable: String = line.chars().filter(|c| !c.is_control()).collect();
-	let level = match printable.split_whitespace().next() {
-		Some("ERROR" | "[ERROR]" | "error:" | "Error:") => log::Level::Error,
-		Some("WARN" | "[WARN]" | "warning:") => log::Level::Warn,
-		_ => log::Level::Info,
-	};
-	log::log!(target: ENGINE_LOG_TARGET, level, "{printable}");
+	let (level, text) = printable
+		.split_once(": ")
+		.and_then(|(level, text)| Some((level.parse::<log::Level>().ok()?, text)))
+		.unwrap_or((log::Level::Info, &printable));
+	log::log!(target: ENGINE_LOG_TARGET, level, "{text}");
 }
 
 #[cfg(test)]

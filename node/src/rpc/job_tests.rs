@@ -323,7 +323,8 @@ async fn subscriptions_have_a_limit_and_a_finished_one_makes_room() {
 
 #[test]
 fn a_subscription_ends_with_the_final_verdict() {
-	let seen: Vec<_> = futures::executor::block_on(through(stream::iter([1, 2, 3]).chain(stream::pending()), |n| *n == 3).collect());
+	let seen: Vec<_> =
+		futures::executor::block_on(through(stream::iter([1, 2, 3]).chain(stream::pending()), |n| *n == 3).collect());
 	assert_eq!(seen, [1, 2, 3]);
 }
 
