@@ -361,5 +361,4 @@ impl InferenceBackend for Backend {
 }
 
 #[cfg(test)]
-#[path = "backend_tests.rs"]
 mod tests;

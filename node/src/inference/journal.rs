@@ -3,33 +3,25 @@
 //! A vote that left this node once must stay the same for ever, whatever dies in between. So every answer is written and
 //! synced here before anyone hears it, and the first one written wins. The salt is part of it: a commitment can be opened
 //! after a restart.
-//!
-//! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A record
-//! cut short at the end of the file was never synced, hence never told, and is cut off. Damage anywhere else could hide
-//! votes that were told, so such a journal is refused.
 
-use assay_primitives::{
-	task::{Answer, TaskId},
-	JobId,
-};
-use codec::{Decode, DecodeAll, Encode};
+mod layout;
+
+pub use layout::Record;
+
+use assay_primitives::task::{Answer, TaskId};
+use layout::{compact, frame, open_file, read_record, scan, sync_folder, Place};
 use parking_lot::{Mutex, RwLock};
 use std::{
 	collections::HashMap,
 	fs::{self, File, OpenOptions, TryLockError},
-	io::{self, BufReader, Read, Write},
+	io,
 	os::unix::fs::FileExt,
 	path::{Path, PathBuf},
 	time::Duration,
 };
 
-const MAGIC: &[u8; 8] = b"ASSAYJ1\n";
-const HEADER: usize = 16;
-/// Longest record: an [`Answer`] with the largest output, and some air.
-const MAX_RECORD: u32 = 64 * 1024;
 /// Answers kept when a node starts: weeks of votes, and older than any job that could still ask for them.
 const KEEP: usize = 50_000;
-
 /// Tries to lock a journal, a tenth of a second apart.
 const LOCK_TRIES: usize = 20;
 
@@ -74,25 +66,6 @@ pub enum JournalError {
 		/// The file.
 		path: PathBuf,
 	},
-}
-
-/// One answer on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Record {
-	/// The task answered.
-	pub task: TaskId,
-	/// Its job, for people who read the file.
-	pub job: JobId,
-	/// Its attempt, from 0.
-	pub attempt: u8,
-	/// The answer.
-	pub answer: Answer,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-	at: u64,
-	len: u32,
 }
 
 struct Writer {
@@ -239,180 +212,5 @@ fn take(lock: &File) -> Result<(), TryLockError> {
 	Err(TryLockError::WouldBlock)
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-	OpenOptions::new()
-		.create(true)
-		.truncate(false)
-		.read(true)
-		.write(true)
-		.open(path)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-	File::open(folder)?.sync_all()
-}
-
-fn checksum(payload: &[u8]) -> [u8; 8] {
-	sp_crypto_hashing::blake2_64(payload)
-}
-
-fn frame(record: &Record) -> Vec<u8> {
-	let payload = record.encode();
-	let len = payload.len() as u32;
-	let mut bytes = Vec::with_capacity(payload.len().saturating_add(HEADER));
-	bytes.extend_from_slice(&len.to_le_bytes());
-	bytes.extend_from_slice(&(!len).to_le_bytes());
-	bytes.extend_from_slice(&checksum(&payload));
-	bytes.extend_from_slice(&payload);
-	bytes
-}
-
-/// A header's payload length and checksum; none if the two lengths disagree.
-fn parse_header(header: &[u8; HEADER]) -> Option<(u32, [u8; 8])> {
-	let (len, rest) = header.split_first_chunk::<4>()?;
-	let (twin, rest) = rest.split_first_chunk::<4>()?;
-	let (sum, _) = rest.split_first_chunk::<8>()?;
-	let len = u32::from_le_bytes(*len);
-	(len == !u32::from_le_bytes(*twin) && len > 0 && len <= MAX_RECORD).then_some((len, *sum))
-}
-
-fn decode(payload: &[u8], sum: &[u8; 8]) -> Option<Record> {
-	(checksum(payload) == *sum)
-		.then(|| Record::decode_all(&mut &payload[..]).ok())
-		.flatten()
-}
-
-fn read_record(file: &File, place: Place) -> io::Result<Option<Record>> {
-	let mut bytes = vec![0u8; place.len as usize];
-	file.read_exact_at(&mut bytes, place.at)?;
-	let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else {
-		return Ok(None);
-	};
-	Ok(parse_header(header).and_then(|(_, sum)| decode(payload, &sum)))
-}
-
-/// Every record of the file in order, and where the last good one ends. A new file gets its magic.
-fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Place)>, u64), JournalError> {
-	let io = |source| JournalError::Io {
-		path: path.to_path_buf(),
-		source,
-	};
-	let total = file.metadata().map_err(io)?.len();
-	let mut reader = BufReader::with_capacity(1 << 20, file);
-	if total < MAGIC.len() as u64 {
-		// Shorter than its own magic: the node died while it made the file.
-		let mut begun = Vec::new();
-		reader.read_to_end(&mut begun).map_err(io)?;
-		if !MAGIC.starts_with(&begun) {
-			return Err(JournalError::Foreign {
-				path: path.to_path_buf(),
-			});
-		}
-		file.write_all_at(MAGIC, 0).map_err(io)?;
-		return Ok((Vec::new(), MAGIC.len() as u64));
-	}
-	let mut magic = [0u8; 8];
-	reader.read_exact(&mut magic).map_err(io)?;
-	if &magic != MAGIC {
-		return Err(JournalError::Foreign {
-			path: path.to_path_buf(),
-		});
-	}
-
-	let mut places = Vec::new();
-	let mut at = MAGIC.len() as u64;
-	let mut payload = Vec::new();
-	loop {
-		let left = total.saturating_sub(at);
-		if left < HEADER as u64 {
-			return Ok((places, at));
-		}
-		let mut header = [0u8; HEADER];
-		reader.read_exact(&mut header).map_err(io)?;
-		let Some((len, sum)) = parse_header(&header) else {
-			// Some file systems lengthen a file before they fill it: nothing but zeros up to the end is a torn tail too.
-			return match header == [0; HEADER] && only_zeros(&mut reader).map_err(io)? {
-				true => Ok((places, at)),
-				false => Err(JournalError::Damaged {
-					path: path.to_path_buf(),
-					at,
-				}),
-			};
-		};
-		let whole = u64::from(len).saturating_add(HEADER as u64);
-		if left < whole {
-			return Ok((places, at));
-		}
-		payload.resize(len as usize, 0);
-		reader.read_exact(&mut payload).map_err(io)?;
-		match decode(&payload, &sum) {
-			Some(record) => places.push((
-				record.task,
-				Place {
-					at,
-					len: len.saturating_add(HEADER as u32),
-				},
-			)),
-			None if left == whole => return Ok((places, at)),
-			None => {
-				return Err(JournalError::Damaged {
-					path: path.to_path_buf(),
-					at,
-				})
-			}
-		}
-		at = at.saturating_add(whole);
-	}
-}
-
-fn only_zeros(reader: &mut impl Read) -> io::Result<bool> {
-	let mut buffer = [0u8; 4096];
-	loop {
-		match reader.read(&mut buffer)? {
-			0 => return Ok(true),
-			n if buffer.iter().take(n).any(|b| *b != 0) => return Ok(false),
-			_ => {}
-		}
-	}
-}
-
-/// Copies `newest` into a new file that then takes the old one's place at once.
-#[allow(clippy::type_complexity)] // the three parts of an open file, used in one place
-fn compact(
-	folder: &Path,
-	path: &Path,
-	old: &File,
-	newest: &[(TaskId, Place)],
-) -> io::Result<(File, Vec<(TaskId, Place)>, u64)> {
-	let next = folder.join("journal.new");
-	let mut file = OpenOptions::new()
-		.create(true)
-		.truncate(true)
-		.read(true)
-		.write(true)
-		.open(&next)?;
-	file.write_all(MAGIC)?;
-	let mut places = Vec::with_capacity(newest.len());
-	let mut end = MAGIC.len() as u64;
-	for (task, place) in newest {
-		let mut bytes = vec![0u8; place.len as usize];
-		old.read_exact_at(&mut bytes, place.at)?;
-		file.write_all(&bytes)?;
-		places.push((
-			*task,
-			Place {
-				at: end,
-				len: place.len,
-			},
-		));
-		end = end.saturating_add(u64::from(place.len));
-	}
-	file.sync_all()?;
-	fs::rename(&next, path)?;
-	sync_folder(folder)?;
-	Ok((file, places, end))
-}
-
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

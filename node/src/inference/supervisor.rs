@@ -248,5 +248,4 @@ fn log_line(line: &str) {
 }
 
 #[cfg(test)]
-#[path = "supervisor_tests.rs"]
 mod tests;

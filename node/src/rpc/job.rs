@@ -309,5 +309,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "job_tests.rs"]
 mod tests;

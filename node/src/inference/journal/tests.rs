@@ -1,7 +1,7 @@
 //! The journal is torn, damaged, opened twice and filled by many at once, and never changes a vote.
 
-use super::*;
-use assay_primitives::Vote;
+use super::{layout::MAGIC, *};
+use assay_primitives::{JobId, Vote};
 use std::sync::Arc;
 
 fn record(n: u32, mark: u8) -> Record {
