@@ -44,7 +44,9 @@ impl Engine {
 		for folder in folders {
 			let begun = Instant::now();
 			// A defect met in one folder must not take the others away.
-			let added = catch_unwind(AssertUnwindSafe(|| Model::load(&folder).and_then(|model| engine.add(model))));
+			let added = catch_unwind(AssertUnwindSafe(|| {
+				Model::load(&folder).and_then(|model| engine.add(model))
+			}));
 			let shown = folder.display();
 			match added {
 				Ok(Ok(id)) => log::info!("{shown}: serving model {id}, ready after {:?}", begun.elapsed()),
@@ -60,13 +62,25 @@ impl Engine {
 		let begun = Instant::now();
 		known_answer_test(&model)?;
 		let id = model.id();
-		self.models.insert(id, Served { model, loading: begun.elapsed() });
+		self.models.insert(
+			id,
+			Served {
+				model,
+				loading: begun.elapsed(),
+			},
+		);
 		Ok(id)
 	}
 
 	/// Serves a model under another's id and without its test. Only for tests that play a liar.
 	pub fn add_as(&mut self, claimed: ModelId, model: Model) {
-		self.models.insert(claimed, Served { model, loading: Duration::ZERO });
+		self.models.insert(
+			claimed,
+			Served {
+				model,
+				loading: Duration::ZERO,
+			},
+		);
 	}
 
 	/// The models that are served.
@@ -84,8 +98,12 @@ impl Engine {
 	pub fn run(&self, work: &Work) -> WorkResult {
 		match catch_unwind(AssertUnwindSafe(|| self.try_run(work))) {
 			Ok(Ok(result)) => result,
-			Ok(Err(error)) => WorkResult::Abstained { reason: error.to_string() },
-			Err(_) => WorkResult::Abstained { reason: "the computation panicked".into() },
+			Ok(Err(error)) => WorkResult::Abstained {
+				reason: error.to_string(),
+			},
+			Err(_) => WorkResult::Abstained {
+				reason: "the computation panicked".into(),
+			},
 		}
 	}
 
@@ -98,17 +116,20 @@ impl Engine {
 			None => {
 				let Executed { output, trace_root } = generate::execute(model, input, &work.params, work.seed)?;
 				Ok(WorkResult::Executed { output, trace_root })
-			},
-			Some(claim) => {
-				Ok(WorkResult::Verified { vote: generate::verify(model, input, &work.params, work.seed, claim)? })
-			},
+			}
+			Some(claim) => Ok(WorkResult::Verified {
+				vote: generate::verify(model, input, &work.params, work.seed, claim)?,
+			}),
 		}
 	}
 }
 
 /// Computes the model's known answer by decoding, and checks it by prefill.
 pub fn known_answer_test(model: &Model) -> Result<()> {
-	let failed = |reason: &str| Error::KnownAnswer { model: model.id().to_string(), reason: reason.into() };
+	let failed = |reason: &str| Error::KnownAnswer {
+		model: model.id().to_string(),
+		reason: reason.into(),
+	};
 	let known = model.known_answer().ok_or_else(|| failed("manifest.json has none"))?;
 	let (params, seed) = question_of(known);
 	let executed = generate::execute(model, &known.prompt, &params, seed)?;
@@ -116,7 +137,10 @@ pub fn known_answer_test(model: &Model) -> Result<()> {
 		return Err(failed("decoding gives another answer"));
 	}
 	let vote = generate::verify(model, &known.prompt, &params, seed, &executed.output)?;
-	match vote == (Vote::Confirm { trace_root: executed.trace_root }) {
+	match vote
+		== (Vote::Confirm {
+			trace_root: executed.trace_root,
+		}) {
 		true => Ok(()),
 		false => Err(failed("prefill doesn't confirm what decoding gives")),
 	}
@@ -124,11 +148,20 @@ pub fn known_answer_test(model: &Model) -> Result<()> {
 
 /// A known answer still without its answer. Temperature 1, so that the sampler's noise is tested too.
 pub(crate) fn known_question(prompt: &str, max_tokens: u32, seed: Hash32) -> KnownAnswer {
-	KnownAnswer { prompt: prompt.into(), max_tokens, temperature: 1 << 16, seed, answer: [0; 32] }
+	KnownAnswer {
+		prompt: prompt.into(),
+		max_tokens,
+		temperature: 1 << 16,
+		seed,
+		answer: [0; 32],
+	}
 }
 
 /// What a known answer asks.
 pub(crate) fn question_of(known: &KnownAnswer) -> (SamplingParams, Hash32) {
-	let params = SamplingParams { temperature: known.temperature, ..SamplingParams::greedy(known.max_tokens) };
+	let params = SamplingParams {
+		temperature: known.temperature,
+		..SamplingParams::greedy(known.max_tokens)
+	};
 	(params, known.seed)
 }

@@ -88,7 +88,10 @@ pub enum Error {
 impl Error {
 	/// An I/O error at a path.
 	pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-		move |source| Self::Io { path: path.to_owned(), source }
+		move |source| Self::Io {
+			path: path.to_owned(),
+			source,
+		}
 	}
 }
 

@@ -27,7 +27,11 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 	let file = fs::File::open(path).map_err(Error::io(path))?;
 	let bytes = file.metadata().map_err(Error::io(path))?.len();
 	if bytes > limit {
-		return Err(Error::TooLarge { path: path.to_owned(), bytes, limit });
+		return Err(Error::TooLarge {
+			path: path.to_owned(),
+			bytes,
+			limit,
+		});
 	}
 	let mut content = Vec::new();
 	// The size may change under our feet; the limit doesn't.
@@ -50,5 +54,9 @@ pub fn check_root(part: &str, found: &Hash32, expected: &Hash32) -> Result<()> {
 	if found == expected {
 		return Ok(());
 	}
-	Err(Error::Root { part: part.to_owned(), found: hex::encode(found), expected: hex::encode(expected) })
+	Err(Error::Root {
+		part: part.to_owned(),
+		found: hex::encode(found),
+		expected: hex::encode(expected),
+	})
 }

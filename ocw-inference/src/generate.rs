@@ -54,7 +54,9 @@ pub fn execute_with(
 	}
 	let mut next = run.prompt.clone();
 	let finish = loop {
-		let Some(token) = run.decode(&next)? else { break FinishReason::Failed(Failure::NonFinite) };
+		let Some(token) = run.decode(&next)? else {
+			break FinishReason::Failed(Failure::NonFinite);
+		};
 		let finish = run.answer.push(token);
 		told(&run.answer.text);
 		match finish {
@@ -98,11 +100,14 @@ pub fn verify_with(
 	// The rows that an honest run feeds: prompt and tokens but the last.
 	let mut fed = run.prompt.clone();
 	fed.extend(tokens.iter().take(tokens.len().saturating_sub(1)));
-	let expected = Expected { tokens: &tokens, ended: ended.is_some() };
+	let expected = Expected {
+		tokens: &tokens,
+		ended: ended.is_some(),
+	};
 	match run.follow(&fed, chunk, &expected)? {
 		Some(Stop::Differs { position }) => return Ok(vote(false, position, run.trace.root())),
 		Some(Stop::Fails { position }) => return run.failed(position, claim),
-		None => {},
+		None => {}
 	}
 	if let Some(finish) = ended {
 		if run.answer.output(run.input_tokens, finish)? == *claim {
@@ -123,7 +128,10 @@ pub fn verify_with(
 fn vote(confirm: bool, position: usize, root: Hash32) -> Vote {
 	match confirm {
 		true => Vote::Confirm { trace_root: root },
-		false => Vote::Reject { position: position as u32, prefix_root: root },
+		false => Vote::Reject {
+			position: position as u32,
+			prefix_root: root,
+		},
 	}
 }
 
@@ -196,7 +204,10 @@ impl<'a> Run<'a> {
 				continue;
 			}
 			let last = chunk.len() - 1;
-			let logits = llama.logits(&rows.norm.narrow(0, last, 1)?)?.flatten_all()?.to_vec1::<f32>()?;
+			let logits = llama
+				.logits(&rows.norm.narrow(0, last, 1)?)?
+				.flatten_all()?
+				.to_vec1::<f32>()?;
 			let chosen = self.sampler.choose(&logits, self.answer.tokens.len() as u32);
 			self.trace.push(&rows, last + usize::from(chosen.is_some()))?;
 			return Ok(chosen);
@@ -214,12 +225,19 @@ impl<'a> Run<'a> {
 			// Row `prompt − 1 + i` chooses token i.
 			let before = self.prompt.len() - 1;
 			let from = before.saturating_sub(first).min(finite);
-			let until = (before + expected.tokens.len() + usize::from(!expected.ended)).saturating_sub(first).min(finite);
+			let until = (before + expected.tokens.len() + usize::from(!expected.ended))
+				.saturating_sub(first)
+				.min(finite);
 			if from < until {
-				let logits = llama.logits(&rows.norm.narrow(0, from, until - from)?)?.to_vec2::<f32>()?;
+				let logits = llama
+					.logits(&rows.norm.narrow(0, from, until - from)?)?
+					.to_vec2::<f32>()?;
 				for (row, logits) in (from..until).zip(&logits) {
 					let position = first + row - before;
-					let (good, stop) = match (self.sampler.choose(logits, position as u32), expected.tokens.get(position)) {
+					let (good, stop) = match (
+						self.sampler.choose(logits, position as u32),
+						expected.tokens.get(position),
+					) {
 						(None, _) => (row, Stop::Fails { position }),
 						(Some(chosen), Some(token)) if chosen != *token => (row + 1, Stop::Differs { position }),
 						_ => continue,
@@ -240,12 +258,17 @@ impl<'a> Run<'a> {
 	/// The vote on a claim when the honest run fails after `position` tokens.
 	fn failed(&mut self, position: usize, claim: &Output) -> Result<Vote> {
 		self.answer.rewind(position);
-		let honest = self.answer.output(self.input_tokens, FinishReason::Failed(Failure::NonFinite))?;
+		let honest = self
+			.answer
+			.output(self.input_tokens, FinishReason::Failed(Failure::NonFinite))?;
 		Ok(vote(honest == *claim, position, self.trace.root()))
 	}
 
 	fn executed(&self, finish: FinishReason) -> Result<Executed> {
-		Ok(Executed { output: self.answer.output(self.input_tokens, finish)?, trace_root: self.trace.root() })
+		Ok(Executed {
+			output: self.answer.output(self.input_tokens, finish)?,
+			trace_root: self.trace.root(),
+		})
 	}
 }
 
@@ -262,7 +285,14 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
 	fn new(model: &'a Model, params: &'a SamplingParams, room: usize) -> Self {
-		Self { model, params, room, tokens: Vec::new(), bytes: Vec::new(), text: String::new() }
+		Self {
+			model,
+			params,
+			room,
+			tokens: Vec::new(),
+			bytes: Vec::new(),
+			text: String::new(),
+		}
 	}
 
 	/// Adds a token; tells whether and why the answer ends with it.
@@ -273,14 +303,27 @@ impl<'a> Answer<'a> {
 		}
 		self.bytes.extend_from_slice(self.model.tokenizer.bytes(token));
 		self.text = tokenizer::text(&self.bytes);
-		let stops = self.params.stop.iter().filter_map(|stop| std::str::from_utf8(stop).ok());
+		let stops = self
+			.params
+			.stop
+			.iter()
+			.filter_map(|stop| std::str::from_utf8(stop).ok());
 		let limit = MAX_OUTPUT_BYTES as usize;
-		if let Some(at) = stops.filter_map(|stop| self.text.find(stop)).min().filter(|at| *at <= limit) {
+		if let Some(at) = stops
+			.filter_map(|stop| self.text.find(stop))
+			.min()
+			.filter(|at| *at <= limit)
+		{
 			self.text.truncate(at);
 			return Some(FinishReason::Stop);
 		}
 		if self.text.len() > limit {
-			self.text.truncate((0..=limit).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0));
+			self.text.truncate(
+				(0..=limit)
+					.rev()
+					.find(|at| self.text.is_char_boundary(*at))
+					.unwrap_or(0),
+			);
 			return Some(FinishReason::Length);
 		}
 		let full = self.tokens.len() >= self.room.min(self.params.max_tokens as usize);

@@ -76,7 +76,8 @@ impl Header {
 	pub fn read(file: &mut impl Read, file_bytes: u64) -> Result<Self> {
 		let refused = |reason: String| Err(Error::Header(reason));
 		let mut length = [0u8; 8];
-		file.read_exact(&mut length).map_err(|_| Error::Header("the file is shorter than 8 bytes".into()))?;
+		file.read_exact(&mut length)
+			.map_err(|_| Error::Header("the file is shorter than 8 bytes".into()))?;
 		let length = u64::from_le_bytes(length);
 		if length > MAX_HEADER_BYTES {
 			return refused(format!("it claims {length} bytes; at most {MAX_HEADER_BYTES} are read"));
@@ -86,7 +87,9 @@ impl Header {
 			return refused(format!("it claims {length} bytes in a file of {file_bytes}"));
 		}
 		let mut json = Vec::new();
-		file.take(length).read_to_end(&mut json).map_err(|e| Error::Header(e.to_string()))?;
+		file.take(length)
+			.read_to_end(&mut json)
+			.map_err(|e| Error::Header(e.to_string()))?;
 		if json.len() as u64 != length {
 			return refused("the file ends inside it".into());
 		}
@@ -102,19 +105,25 @@ impl Header {
 			let size = byte_size(info.dtype, &info.shape).filter(|_| info.shape.len() <= MAX_DIMS);
 			if size.is_none() || end.checked_sub(begin) != size {
 				let TensorInfo { dtype, shape, .. } = info;
-				return Err(Error::Header(format!("tensor `{name}`: {dtype:?} {shape:?} does not fit bytes {begin}..{end}")));
+				return Err(Error::Header(format!(
+					"tensor `{name}`: {dtype:?} {shape:?} does not fit bytes {begin}..{end}"
+				)));
 			}
 		}
 		let mut expected = 0;
 		for (name, info) in self.in_file_order() {
 			if info.data_offsets.0 != expected {
 				let found = info.data_offsets.0;
-				return Err(Error::Header(format!("tensor `{name}` begins at {found}; the one before it ends at {expected}")));
+				return Err(Error::Header(format!(
+					"tensor `{name}` begins at {found}; the one before it ends at {expected}"
+				)));
 			}
 			expected = info.data_offsets.1;
 		}
 		if expected != data_bytes {
-			return Err(Error::Header(format!("the tensors end at {expected}, the data at {data_bytes}")));
+			return Err(Error::Header(format!(
+				"the tensors end at {expected}, the data at {data_bytes}"
+			)));
 		}
 		Ok(())
 	}

@@ -8,7 +8,8 @@ use crate::{
 	engine, files, generate,
 	header::{byte_size, Dtype, Header, TensorInfo},
 	manifest::{
-		layout, source_layout, Defaults, Manifest, ManifestFile, Provenance, SourceFile, SourceSpec, TensorEntry, SCALE_SUFFIX,
+		layout, source_layout, Defaults, Manifest, ManifestFile, Provenance, SourceFile, SourceSpec, TensorEntry,
+		SCALE_SUFFIX,
 	},
 	model::{config::LlamaConfig, prompt_overhead, template_for, weights::to_f32, Model},
 	tokenizer::Tokenizer,
@@ -64,12 +65,23 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 
 	let weights = source.join(files::WEIGHTS);
 	if !weights.exists() && source.join("model.safetensors.index.json").exists() {
-		return Err(Error::Import("the weights are sharded; join them into one model.safetensors first".into()));
+		return Err(Error::Import(
+			"the weights are sharded; join them into one model.safetensors first".into(),
+		));
 	}
 	let upstream = vec![
-		SourceFile { name: files::CONFIG.into(), root: files::root(&config) },
-		SourceFile { name: files::WEIGHTS.into(), root: file_root(&weights)? },
-		SourceFile { name: files::TOKENIZER.into(), root: files::root(&tokenizer_json) },
+		SourceFile {
+			name: files::CONFIG.into(),
+			root: files::root(&config),
+		},
+		SourceFile {
+			name: files::WEIGHTS.into(),
+			root: file_root(&weights)?,
+		},
+		SourceFile {
+			name: files::TOKENIZER.into(),
+			root: files::root(&tokenizer_json),
+		},
 	];
 	let tensors = quantise_file(&weights, &out.join(files::WEIGHTS), &numbers)?;
 	files::write(&out.join(files::CONFIG), &canonical_config)?;
@@ -77,7 +89,11 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 	files::write(&out.join(files::TEMPLATE), &template_source)?;
 
 	let size = |n: u32| n as usize;
-	let rope = Tables::new(numbers.rope_theta.0, size(numbers.head_dim), size(numbers.max_position_embeddings));
+	let rope = Tables::new(
+		numbers.rope_theta.0,
+		size(numbers.head_dim),
+		size(numbers.max_position_embeddings),
+	);
 	let manifest = Manifest {
 		schema: 1,
 		name: options.name.clone(),
@@ -105,8 +121,7 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 
 	// The folder is complete; run it once, so that others can tell whether they compute the same.
 	let model = Model::load(out)?;
-	let mut known =
-		engine::known_question(KNOWN_PROMPT, KNOWN_TOKENS, files::root(KNOWN_PROMPT.as_bytes()));
+	let mut known = engine::known_question(KNOWN_PROMPT, KNOWN_TOKENS, files::root(KNOWN_PROMPT.as_bytes()));
 	let (params, seed) = engine::question_of(&known);
 	known.answer = generate::execute(&model, &known.prompt, &params, seed)?.hash();
 	let file = ManifestFile::new(manifest, Some(known));
@@ -117,7 +132,10 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 fn prepare(out: &Path) -> Result<()> {
 	fs::create_dir_all(out).map_err(Error::io(out))?;
 	match fs::read_dir(out).map_err(Error::io(out))?.next() {
-		Some(_) => Err(Error::Import(format!("{} is not empty; name a new folder", out.display()))),
+		Some(_) => Err(Error::Import(format!(
+			"{} is not empty; name a new folder",
+			out.display()
+		))),
 		None => Ok(()),
 	}
 }
@@ -133,7 +151,9 @@ fn read_template(source: &Path) -> Result<Vec<u8>> {
 		serde_json::from_slice(&config).map_err(|e| Error::Import(format!("tokenizer_config.json: {e}")))?;
 	match config.get("chat_template").and_then(serde_json::Value::as_str) {
 		Some(template) => Ok(template.as_bytes().to_vec()),
-		None => Err(Error::Import("no chat template: neither chat_template.jinja nor in tokenizer_config.json".into())),
+		None => Err(Error::Import(
+			"no chat template: neither chat_template.jinja nor in tokenizer_config.json".into(),
+		)),
 	}
 }
 
@@ -166,10 +186,16 @@ fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec
 			scales.take().unwrap_or_default()
 		} else {
 			let (Some(spec), Some(info)) = (specs.get(tensor.name.as_str()), header.tensors.get(&tensor.name)) else {
-				return Err(Error::Tensor { name: tensor.name, reason: "missing".into() });
+				return Err(Error::Tensor {
+					name: tensor.name,
+					reason: "missing".into(),
+				});
 			};
 			let values = read_tensor(&mut file, header.data_start, info).map_err(Error::io(source))?;
-			let refused = |reason: &str| Error::Tensor { name: tensor.name.clone(), reason: reason.into() };
+			let refused = |reason: &str| Error::Tensor {
+				name: tensor.name.clone(),
+				reason: reason.into(),
+			};
 			if values.iter().any(|v| !v.is_finite()) {
 				return Err(refused("has a NaN or an infinity"));
 			}
@@ -178,13 +204,18 @@ fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec
 					let (weights, s) = quantise(&values).ok_or_else(|| refused("is too large for f16 scales"))?;
 					scales = Some(s);
 					weights
-				},
+				}
 				None => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
 			}
 		};
 		writer.write_all(&data).map_err(Error::io(out))?;
 		let root = files::root(&data);
-		entries.push(TensorEntry { name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, root });
+		entries.push(TensorEntry {
+			name: tensor.name,
+			dtype: tensor.dtype,
+			shape: tensor.shape,
+			root,
+		});
 	}
 	writer.flush().map_err(Error::io(out))?;
 	Ok(entries)
@@ -192,8 +223,15 @@ fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec
 
 fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> Result<()> {
 	for spec in specs {
-		let refused = |reason: String| Err(Error::Tensor { name: spec.name.clone(), reason });
-		let Some(info) = header.tensors.get(&spec.name) else { return refused("config.json asks for it, the weights lack it".into()) };
+		let refused = |reason: String| {
+			Err(Error::Tensor {
+				name: spec.name.clone(),
+				reason,
+			})
+		};
+		let Some(info) = header.tensors.get(&spec.name) else {
+			return refused("config.json asks for it, the weights lack it".into());
+		};
 		let shape: Vec<u64> = spec.rows.into_iter().chain([spec.width]).collect();
 		if info.shape != shape {
 			return refused(format!("has shape {:?}; config.json asks for {shape:?}", info.shape));
@@ -208,7 +246,10 @@ fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> 
 		tied_head || name.ends_with(".rotary_emb.inv_freq") || specs.iter().any(|s| s.name == name)
 	};
 	match header.tensors.keys().find(|name| !known(name)) {
-		Some(name) => Err(Error::Tensor { name: name.clone(), reason: "is no part of a Llama as config.json describes it".into() }),
+		Some(name) => Err(Error::Tensor {
+			name: name.clone(),
+			reason: "is no part of a Llama as config.json describes it".into(),
+		}),
 		None => Ok(()),
 	}
 }
@@ -216,7 +257,8 @@ fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> 
 fn read_tensor(file: &mut File, data_start: u64, info: &TensorInfo) -> std::io::Result<Vec<f32>> {
 	file.seek(SeekFrom::Start(data_start + info.data_offsets.0))?;
 	let mut data = Vec::new();
-	file.take(byte_size(info.dtype, &info.shape).unwrap_or(0)).read_to_end(&mut data)?;
+	file.take(byte_size(info.dtype, &info.shape).unwrap_or(0))
+		.read_to_end(&mut data)?;
 	Ok(to_f32(info.dtype, &data))
 }
 
@@ -234,7 +276,11 @@ fn quantise(values: &[f32]) -> Option<(Vec<u8>, Vec<u8>)> {
 		scales.extend(scale.to_le_bytes());
 		let d = scale.to_f32();
 		weights.extend(block.iter().map(|v| {
-			let q = if d == 0.0 { 0.0 } else { (v / d).round_ties_even().clamp(-127.0, 127.0) };
+			let q = if d == 0.0 {
+				0.0
+			} else {
+				(v / d).round_ties_even().clamp(-127.0, 127.0)
+			};
 			(q as i8) as u8
 		}));
 	}

@@ -151,12 +151,19 @@ impl Manifest {
 
 	/// Number of weights, scales not counted.
 	pub fn parameters(&self) -> u64 {
-		self.tensors.iter().filter(|t| !t.name.ends_with(SCALE_SUFFIX)).map(elements).fold(0, u64::saturating_add)
+		self.tensors
+			.iter()
+			.filter(|t| !t.name.ends_with(SCALE_SUFFIX))
+			.map(elements)
+			.fold(0, u64::saturating_add)
 	}
 
 	/// Size of the weights in bytes, scales included.
 	pub fn weight_bytes(&self) -> u64 {
-		self.tensors.iter().map(|t| elements(t).saturating_mul(t.dtype.size())).fold(0, u64::saturating_add)
+		self.tensors
+			.iter()
+			.map(|t| elements(t).saturating_mul(t.dtype.size()))
+			.fold(0, u64::saturating_add)
 	}
 
 	/// Most tokens, prompt and answer together.
@@ -171,7 +178,10 @@ impl Manifest {
 			return refused(format!("schema {} is unknown; this engine reads 1", self.schema));
 		}
 		if self.architecture != "llama" {
-			return refused(format!("architecture `{}` is unknown; this engine runs `llama`", self.architecture));
+			return refused(format!(
+				"architecture `{}` is unknown; this engine runs `llama`",
+				self.architecture
+			));
 		}
 		if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
 			return refused("`name` must have 1 to 64 bytes and no control characters".into());
@@ -203,7 +213,11 @@ impl Manifest {
 impl ManifestFile {
 	/// A manifest with its id.
 	pub fn new(manifest: Manifest, known_answer: Option<KnownAnswer>) -> Self {
-		Self { model_id: manifest.model_id(), manifest, known_answer }
+		Self {
+			model_id: manifest.model_id(),
+			manifest,
+			known_answer,
+		}
 	}
 
 	/// Reads a folder's `manifest.json` and checks its form, its numbers and its id.
@@ -212,10 +226,15 @@ impl ManifestFile {
 		let file: Self = serde_json::from_slice(&bytes).map_err(|e| Error::Manifest(e.to_string()))?;
 		let id = file.manifest.model_id();
 		if id != file.model_id {
-			return Err(Error::Manifest(format!("it says model_id {}, but its content has {id}", file.model_id)));
+			return Err(Error::Manifest(format!(
+				"it says model_id {}, but its content has {id}",
+				file.model_id
+			)));
 		}
 		if file.to_json()? != bytes {
-			return Err(Error::Manifest("it is not in the form that `assay-engine import` writes".into()));
+			return Err(Error::Manifest(
+				"it is not in the form that `assay-engine import` writes".into(),
+			));
 		}
 		file.manifest.check()?;
 		Ok(file)
@@ -264,12 +283,28 @@ pub struct SourceSpec {
 
 /// The tensors of a Llama with these numbers.
 pub fn source_layout(numbers: &LlamaConfig) -> Vec<SourceSpec> {
-	let [hidden, inner, q, kv, vocab] =
-		[numbers.hidden_size, numbers.intermediate_size, numbers.q_width(), numbers.kv_width(), numbers.vocab_size]
-			.map(u64::from);
-	let matrix = |name: String, rows: u64, width: u64| SourceSpec { name, rows: Some(rows), width };
-	let norm = |name: String| SourceSpec { name, rows: None, width: hidden };
-	let mut all = vec![matrix("model.embed_tokens.weight".into(), vocab, hidden), norm("model.norm.weight".into())];
+	let [hidden, inner, q, kv, vocab] = [
+		numbers.hidden_size,
+		numbers.intermediate_size,
+		numbers.q_width(),
+		numbers.kv_width(),
+		numbers.vocab_size,
+	]
+	.map(u64::from);
+	let matrix = |name: String, rows: u64, width: u64| SourceSpec {
+		name,
+		rows: Some(rows),
+		width,
+	};
+	let norm = |name: String| SourceSpec {
+		name,
+		rows: None,
+		width: hidden,
+	};
+	let mut all = vec![
+		matrix("model.embed_tokens.weight".into(), vocab, hidden),
+		norm("model.norm.weight".into()),
+	];
 	if !numbers.tie_word_embeddings {
 		all.push(matrix("lm_head.weight".into(), vocab, hidden));
 	}
@@ -296,10 +331,22 @@ pub fn layout(numbers: &LlamaConfig) -> Vec<TensorSpec> {
 		match rows {
 			Some(rows) => {
 				let scale = format!("{name}{SCALE_SUFFIX}");
-				all.push(TensorSpec { name, dtype: Dtype::I8, shape: vec![rows, width] });
-				all.push(TensorSpec { name: scale, dtype: Dtype::F16, shape: vec![rows, width / BLOCK as u64] });
-			},
-			None => all.push(TensorSpec { name, dtype: Dtype::F32, shape: vec![width] }),
+				all.push(TensorSpec {
+					name,
+					dtype: Dtype::I8,
+					shape: vec![rows, width],
+				});
+				all.push(TensorSpec {
+					name: scale,
+					dtype: Dtype::F16,
+					shape: vec![rows, width / BLOCK as u64],
+				});
+			}
+			None => all.push(TensorSpec {
+				name,
+				dtype: Dtype::F32,
+				shape: vec![width],
+			}),
 		}
 	}
 	all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -102,7 +102,10 @@ pub enum WorkResult {
 
 /// The framing of both directions: a big-endian u32 length, then so many bytes.
 pub fn framing() -> LengthDelimitedCodec {
-	LengthDelimitedCodec::builder().length_field_type::<u32>().max_frame_length(MAX_FRAME_BYTES).new_codec()
+	LengthDelimitedCodec::builder()
+		.length_field_type::<u32>()
+		.max_frame_length(MAX_FRAME_BYTES)
+		.new_codec()
 }
 
 /// Reads a whole frame as one message; bytes left over are an error.

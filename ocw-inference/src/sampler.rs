@@ -20,7 +20,12 @@ impl Sampler {
 		let temperature = i64::from(params.temperature);
 		// p_v / p_max = exp((l_v − l_max) / T) ≥ p  ⇔  l_max − l_v ≤ −T · ln p
 		let reach = (params.min_p > 0).then(|| temperature * -q16(libm::log(f64::from(params.min_p) / ONE)));
-		Self { seed, temperature, top_k: params.top_k as usize, reach }
+		Self {
+			seed,
+			temperature,
+			top_k: params.top_k as usize,
+			reach,
+		}
 	}
 
 	/// The token that step `t` chooses; none if a logit is NaN or infinite. Ties go to the lowest id.
@@ -30,7 +35,9 @@ impl Sampler {
 		}
 		let l: Vec<i64> = logits.iter().map(|l| q16(f64::from(*l))).collect();
 		let best = |scores: &mut dyn Iterator<Item = (usize, i64)>| {
-			scores.min_by_key(|(id, score)| (Reverse(*score), *id)).and_then(|(id, _)| u32::try_from(id).ok())
+			scores
+				.min_by_key(|(id, score)| (Reverse(*score), *id))
+				.and_then(|(id, _)| u32::try_from(id).ok())
 		};
 		if self.temperature == 0 {
 			return best(&mut l.iter().copied().enumerate());
@@ -83,7 +90,11 @@ impl Gumbel {
 	fn new(seed: &Hash32, t: u32) -> Self {
 		let mut hasher = blake3::Hasher::new_derive_key("assay/v1/sampler-s1");
 		hasher.update(seed).update(&t.to_le_bytes());
-		Self { stream: hasher.finalize_xof(), buffer: [0; 4096], at: 4096 }
+		Self {
+			stream: hasher.finalize_xof(),
+			buffer: [0; 4096],
+			at: 4096,
+		}
 	}
 
 	fn next(&mut self) -> f64 {
@@ -91,7 +102,11 @@ impl Gumbel {
 			self.stream.fill(&mut self.buffer);
 			self.at = 0;
 		}
-		let bytes = self.buffer.get(self.at..self.at + 8).and_then(|b| b.try_into().ok()).unwrap_or_default();
+		let bytes = self
+			.buffer
+			.get(self.at..self.at + 8)
+			.and_then(|b| b.try_into().ok())
+			.unwrap_or_default();
 		self.at += 8;
 		((u64::from_le_bytes(bytes) >> 12) as f64 + 0.5) / (1u64 << 52) as f64
 	}
@@ -102,7 +117,12 @@ mod tests {
 	use super::*;
 
 	fn params(temperature: u32, top_k: u32, min_p: u32) -> SamplingParams {
-		SamplingParams { temperature, top_k, min_p, ..SamplingParams::greedy(8) }
+		SamplingParams {
+			temperature,
+			top_k,
+			min_p,
+			..SamplingParams::greedy(8)
+		}
 	}
 
 	fn counts(params: &SamplingParams, logits: &[f32], draws: u32) -> Vec<u32> {
@@ -130,7 +150,10 @@ mod tests {
 			let total: f64 = weights.iter().sum();
 			let counts = counts(&params((temperature * ONE) as u32, 0, 0), &logits, 20_000);
 			for (count, weight) in counts.iter().zip(&weights) {
-				assert!((f64::from(*count) / 20_000.0 - weight / total).abs() < 0.015, "{counts:?}");
+				assert!(
+					(f64::from(*count) / 20_000.0 - weight / total).abs() < 0.015,
+					"{counts:?}"
+				);
 			}
 		}
 	}
@@ -138,7 +161,10 @@ mod tests {
 	#[test]
 	fn top_k_keeps_the_largest_and_the_lowest_ids_of_a_tie() {
 		let counts = counts(&params(1 << 20, 2, 0), &[1.0, 3.0, 1.0, 0.0], 2_000);
-		assert!(counts[0] > 0 && counts[1] > 0 && counts[2] == 0 && counts[3] == 0, "{counts:?}");
+		assert!(
+			counts[0] > 0 && counts[1] > 0 && counts[2] == 0 && counts[3] == 0,
+			"{counts:?}"
+		);
 	}
 
 	#[test]
@@ -150,11 +176,17 @@ mod tests {
 
 	#[test]
 	fn another_seed_or_step_draws_other_noise() {
-		let (mut a, mut b, mut c) = (Gumbel::new(&[0; 32], 0), Gumbel::new(&[0; 32], 1), Gumbel::new(&[1; 32], 0));
+		let (mut a, mut b, mut c) = (
+			Gumbel::new(&[0; 32], 0),
+			Gumbel::new(&[0; 32], 1),
+			Gumbel::new(&[1; 32], 0),
+		);
 		let draw = |g: &mut Gumbel| (0..600).map(|_| g.next().to_bits()).collect::<Vec<_>>();
 		let (a, b, c) = (draw(&mut a), draw(&mut b), draw(&mut c));
 		assert!(a != b && b != c && a != c);
-		assert!(a.iter().all(|u| (0.0..1.0).contains(&f64::from_bits(*u)) && f64::from_bits(*u) > 0.0));
+		assert!(a
+			.iter()
+			.all(|u| (0.0..1.0).contains(&f64::from_bits(*u)) && f64::from_bits(*u) > 0.0));
 	}
 
 	#[test]

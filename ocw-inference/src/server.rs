@@ -51,7 +51,10 @@ pub async fn serve_loading(socket: &Path, load: impl FnOnce() -> Result<Engine> 
 						blocking::TrySendError::Full(_) => format!("{MAX_QUEUE} pieces of work wait already"),
 						blocking::TrySendError::Disconnected(_) => "the engine has no models".into(),
 					};
-					Response::Done { id, result: WorkResult::Abstained { reason } }
+					Response::Done {
+						id,
+						result: WorkResult::Abstained { reason },
+					}
 				}),
 			};
 			if let Some(answer) = answer {
@@ -80,9 +83,18 @@ fn compute(
 	results: &mpsc::Sender<Response>,
 ) -> Result<()> {
 	let engine = load()?;
-	let mut gone = results.blocking_send(Response::Ready { models: engine.served() }).is_err();
+	let mut gone = results
+		.blocking_send(Response::Ready {
+			models: engine.served(),
+		})
+		.is_err();
 	while let (false, Ok((id, work))) = (gone, queue.recv()) {
-		gone = results.blocking_send(Response::Done { id, result: engine.run(&work) }).is_err();
+		gone = results
+			.blocking_send(Response::Done {
+				id,
+				result: engine.run(&work),
+			})
+			.is_err();
 	}
 	Ok(())
 }

@@ -22,13 +22,21 @@ pub struct Template {
 impl Template {
 	/// Reads a folder's `chat_template.jinja`. `bos` and `eos` are what the template may call by these names.
 	pub fn read(dir: &Path, bos: &str, eos: &str) -> Result<Self> {
-		Self::parse(&files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?, bos, eos)
+		Self::parse(
+			&files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?,
+			bos,
+			eos,
+		)
 	}
 
 	/// Compiles a template.
 	pub fn parse(source: &[u8], bos: &str, eos: &str) -> Result<Self> {
 		if source.len() as u64 > files::MAX_TEMPLATE_BYTES {
-			return Err(Error::Template(format!("{} bytes; at most {}", source.len(), files::MAX_TEMPLATE_BYTES)));
+			return Err(Error::Template(format!(
+				"{} bytes; at most {}",
+				source.len(),
+				files::MAX_TEMPLATE_BYTES
+			)));
 		}
 		let source = std::str::from_utf8(source).map_err(|_| Error::Template("not UTF-8".into()))?;
 		let mut environment = Environment::new();
@@ -39,12 +47,21 @@ impl Template {
 		environment.set_fuel(Some(FUEL));
 		environment.set_recursion_limit(DEPTH);
 		environment.remove_global("debug");
-		environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, minijinja::Error> {
-			Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-		});
+		environment.add_function(
+			"raise_exception",
+			|message: String| -> std::result::Result<Value, minijinja::Error> {
+				Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+			},
+		);
 		environment.set_unknown_method_callback(string_method);
-		environment.add_template_owned(NAME, source.to_owned()).map_err(refused)?;
-		Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned() })
+		environment
+			.add_template_owned(NAME, source.to_owned())
+			.map_err(refused)?;
+		Ok(Self {
+			environment,
+			bos: bos.to_owned(),
+			eos: eos.to_owned(),
+		})
 	}
 
 	/// The prompt of one user message.
@@ -109,9 +126,13 @@ mod tests {
 
 	#[test]
 	fn a_template_sees_the_message_and_the_special_tokens() {
-		let source = "{{ bos_token }}{% for m in messages %}\n<|{{ m.role }}|>{{ m['content'].strip() }}{{ eos_token }}\
+		let source =
+			"{{ bos_token }}{% for m in messages %}\n<|{{ m.role }}|>{{ m['content'].strip() }}{{ eos_token }}\
 			{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
-		assert_eq!(render(source, " <b>&hi ").unwrap(), "<s><|user|><b>&hi</s><|assistant|>");
+		assert_eq!(
+			render(source, " <b>&hi ").unwrap(),
+			"<s><|user|><b>&hi</s><|assistant|>"
+		);
 	}
 
 	#[test]
@@ -128,7 +149,9 @@ mod tests {
 
 	#[test]
 	fn a_template_can_refuse_and_has_no_clock() {
-		let refusal = render("{{ raise_exception('only one turn') }}", "x").unwrap_err().to_string();
+		let refusal = render("{{ raise_exception('only one turn') }}", "x")
+			.unwrap_err()
+			.to_string();
 		assert!(refusal.contains("only one turn"), "{refusal}");
 		assert!(render("{{ strftime_now('%d') }}", "x").is_err());
 	}

@@ -28,16 +28,26 @@ impl Tokenizer {
 		check_kind(&root)?;
 		let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::Tokenizer(e.to_string()))?;
 		let added = inner.get_added_tokens_decoder();
-		let special: HashMap<u32, String> =
-			added.iter().filter(|(_, t)| t.special).map(|(id, t)| (*id, t.content.clone())).collect();
+		let special: HashMap<u32, String> = added
+			.iter()
+			.filter(|(_, t)| t.special)
+			.map(|(id, t)| (*id, t.content.clone()))
+			.collect();
 		let alphabet = alphabet();
 		let vocabulary = inner.get_vocab(true);
 		let size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
 		if size > 1 << 20 {
-			return Err(Error::Tokenizer(format!("token ids up to {size}; at most 2²⁰ are supported")));
+			return Err(Error::Tokenizer(format!(
+				"token ids up to {size}; at most 2²⁰ are supported"
+			)));
 		}
-		if let Some((symbol, _)) = alphabet.iter().find(|(symbol, _)| !vocabulary.contains_key(&symbol.to_string())) {
-			return Err(Error::Tokenizer(format!("no token for the byte written `{symbol}`; all 256 are needed")));
+		if let Some((symbol, _)) = alphabet
+			.iter()
+			.find(|(symbol, _)| !vocabulary.contains_key(&symbol.to_string()))
+		{
+			return Err(Error::Tokenizer(format!(
+				"no token for the byte written `{symbol}`; all 256 are needed"
+			)));
 		}
 		let mut bytes = vec![Box::default(); size];
 		for (token, id) in &vocabulary {
@@ -48,7 +58,8 @@ impl Tokenizer {
 				Some(token) => Some(token.content.as_bytes().into()),
 				None => token.chars().map(|c| alphabet.get(&c).copied()).collect(),
 			};
-			let content = content.ok_or_else(|| Error::Tokenizer(format!("token `{token}` is not written in bytes")))?;
+			let content =
+				content.ok_or_else(|| Error::Tokenizer(format!("token `{token}` is not written in bytes")))?;
 			if let Some(slot) = bytes.get_mut(*id as usize) {
 				*slot = content;
 			}
@@ -58,7 +69,10 @@ impl Tokenizer {
 
 	/// Token ids of a rendered prompt. Special tokens written out in it count as such; none are added.
 	pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-		let encoding = self.inner.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
+		let encoding = self
+			.inner
+			.encode_fast(text, false)
+			.map_err(|e| Error::Tokenizer(e.to_string()))?;
 		Ok(encoding.get_ids().to_vec())
 	}
 
@@ -95,8 +109,9 @@ pub fn text(bytes: &[u8]) -> String {
 	let mut chunks = bytes.utf8_chunks().peekable();
 	while let Some(chunk) = chunks.next() {
 		text.push_str(chunk.valid());
-		let unfinished = chunks.peek().is_none() &&
-			std::str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none() && !chunk.invalid().is_empty());
+		let unfinished = chunks.peek().is_none()
+			&& std::str::from_utf8(chunk.invalid())
+				.is_err_and(|e| e.error_len().is_none() && !chunk.invalid().is_empty());
 		if !chunk.invalid().is_empty() && !unfinished {
 			text.push(char::REPLACEMENT_CHARACTER);
 		}
@@ -113,25 +128,40 @@ fn check_kind(root: &Value) -> Result<()> {
 			return refused(format!("`{key}` is {}; c1-w8 allows none", kind(value)));
 		}
 	}
-	let Some(model) = present("model") else { return refused("`model` is missing".into()) };
+	let Some(model) = present("model") else {
+		return refused("`model` is missing".into());
+	};
 	if model.get("type").is_some_and(|t| t != "BPE") || model.get("merges").is_none() {
 		return refused(format!("the model is {}; c1-w8 knows byte-level BPE", kind(model)));
 	}
-	if model.get("dropout").is_some_and(|d| !d.is_null() && d.as_f64() != Some(0.0)) {
+	if model
+		.get("dropout")
+		.is_some_and(|d| !d.is_null() && d.as_f64() != Some(0.0))
+	{
 		return refused("`dropout` makes tokens random".into());
 	}
 	match present("decoder").map(kind) {
-		Some(kind) if kind == "ByteLevel" => {},
-		other => return refused(format!("the decoder is {}; c1-w8 knows ByteLevel", other.unwrap_or("none".into()))),
+		Some(kind) if kind == "ByteLevel" => {}
+		other => {
+			return refused(format!(
+				"the decoder is {}; c1-w8 knows ByteLevel",
+				other.unwrap_or("none".into())
+			))
+		}
 	}
-	let Some(pre) = present("pre_tokenizer") else { return refused("`pre_tokenizer` is missing".into()) };
+	let Some(pre) = present("pre_tokenizer") else {
+		return refused("`pre_tokenizer` is missing".into());
+	};
 	let steps: Vec<&Value> = match pre.get("pretokenizers").and_then(Value::as_array) {
 		Some(steps) => steps.iter().collect(),
 		None => vec![pre],
 	};
 	for step in &steps {
 		if !["ByteLevel", "Split", "Digits"].contains(&kind(step).as_str()) {
-			return refused(format!("pre-tokenizer {} is not on c1-w8's list (ByteLevel, Split, Digits)", kind(step)));
+			return refused(format!(
+				"pre-tokenizer {} is not on c1-w8's list (ByteLevel, Split, Digits)",
+				kind(step)
+			));
 		}
 		// A removed piece of the prompt would be text that the model never sees.
 		if step.get("behavior").is_some_and(|b| b == "Removed") {
@@ -158,7 +188,7 @@ fn alphabet() -> HashMap<char, u8> {
 			_ => {
 				next += 1;
 				char::from_u32(next - 1).unwrap_or_default()
-			},
+			}
 		};
 		alphabet.insert(symbol, byte);
 	}

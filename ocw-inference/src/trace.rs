@@ -34,8 +34,14 @@ struct Stream {
 impl Trace {
 	/// An empty trace of a model with this many layers.
 	pub fn new(layers: usize) -> Self {
-		let stream = Stream { leaves: Vec::new(), open: Hasher::new_derive_key(LEAF) };
-		Self { streams: vec![stream; layers + 1], rows: 0 }
+		let stream = Stream {
+			leaves: Vec::new(),
+			open: Hasher::new_derive_key(LEAF),
+		};
+		Self {
+			streams: vec![stream; layers + 1],
+			rows: 0,
+		}
 	}
 
 	/// Rows so far.
@@ -99,7 +105,11 @@ fn merkle(mut level: Vec<Hash32>) -> Hash32 {
 		level = level
 			.chunks(2)
 			.map(|pair| match pair {
-				[left, right] => *Hasher::new_derive_key(NODE).update(left).update(right).finalize().as_bytes(),
+				[left, right] => *Hasher::new_derive_key(NODE)
+					.update(left)
+					.update(right)
+					.finalize()
+					.as_bytes(),
 				[one] => *one,
 				_ => [0; 32],
 			})

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use assay_primitives::{job::Output, ModelId, SamplingParams, Vote};
 use clap::{Parser, Subcommand};
-use ocw_inference::{engine::known_answer_test, generate, import, manifest::Defaults, server, Engine, ImportOptions, Model};
+use ocw_inference::{
+	engine::known_answer_test, generate, import, manifest::Defaults, server, Engine, ImportOptions, Model,
+};
 use std::{
 	io::Write,
 	path::{Path, PathBuf},
@@ -100,7 +102,9 @@ enum Command {
 struct Seed([u8; 32]);
 
 fn seed(text: &str) -> Result<Seed, String> {
-	assay_primitives::digest::hex32::parse(text).map(Seed).ok_or("expected 64 hex digits".into())
+	assay_primitives::digest::hex32::parse(text)
+		.map(Seed)
+		.ok_or("expected 64 hex digits".into())
 }
 
 fn model_id(text: &str) -> Result<ModelId, String> {
@@ -108,23 +112,28 @@ fn model_id(text: &str) -> Result<ModelId, String> {
 }
 
 fn main() -> ExitCode {
-	log::set_logger(&Stderr).map(|()| log::set_max_level(log::LevelFilter::Info)).ok();
+	log::set_logger(&Stderr)
+		.map(|()| log::set_max_level(log::LevelFilter::Info))
+		.ok();
 	match run(Cli::parse().command) {
 		// Without waiting for work in progress: whoever asked for it is gone.
 		Ok(()) => ExitCode::SUCCESS,
 		Err(error) => {
 			eprintln!("error: {error:#}");
 			ExitCode::FAILURE
-		},
+		}
 	}
 }
 
 fn run(command: Command) -> Result<()> {
 	match command {
 		Command::Serve { socket, models } => {
-			let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+			let runtime = tokio::runtime::Builder::new_multi_thread()
+				.worker_threads(1)
+				.enable_all()
+				.build()?;
 			Ok(runtime.block_on(server::serve_loading(&socket, move || Engine::open(&models)))?)
-		},
+		}
 		Command::Import {
 			source,
 			out,
@@ -137,24 +146,58 @@ fn run(command: Command) -> Result<()> {
 			temperature,
 			max_tokens,
 		} => {
-			let defaults = Defaults { temperature: q16("--temperature", temperature)?, max_tokens, ..Defaults::default() };
-			let options = ImportOptions { name, source: source_url, revision, licence, parent, defaults, context_length };
+			let defaults = Defaults {
+				temperature: q16("--temperature", temperature)?,
+				max_tokens,
+				..Defaults::default()
+			};
+			let options = ImportOptions {
+				name,
+				source: source_url,
+				revision,
+				licence,
+				parent,
+				defaults,
+				context_length,
+			};
 			println!("{}", import(&source, &out, &options)?);
 			Ok(())
-		},
+		}
 		Command::Check { dir } => {
 			let model = Model::load(&dir).with_context(|| dir.display().to_string())?;
 			known_answer_test(&model)?;
 			println!("{}", model.id());
 			Ok(())
-		},
-		Command::Run { dir, prompt, max_tokens, temperature, top_k, min_p, stop, seed, no_verify } => {
-			let stop = stop.into_iter().map(|s| s.into_bytes().try_into()).collect::<Result<Vec<_>, _>>();
-			let stop = stop.ok().and_then(|s| s.try_into().ok()).context("--stop: at most 4 strings of at most 32 bytes")?;
+		}
+		Command::Run {
+			dir,
+			prompt,
+			max_tokens,
+			temperature,
+			top_k,
+			min_p,
+			stop,
+			seed,
+			no_verify,
+		} => {
+			let stop = stop
+				.into_iter()
+				.map(|s| s.into_bytes().try_into())
+				.collect::<Result<Vec<_>, _>>();
+			let stop = stop
+				.ok()
+				.and_then(|s| s.try_into().ok())
+				.context("--stop: at most 4 strings of at most 32 bytes")?;
 			let (temperature, min_p) = (q16("--temperature", temperature)?, q16("--min-p", min_p)?);
-			let params = SamplingParams { max_tokens, temperature, top_k, min_p, stop };
+			let params = SamplingParams {
+				max_tokens,
+				temperature,
+				top_k,
+				min_p,
+				stop,
+			};
 			answer(&dir, &prompt, &params, seed.map_or([0; 32], |s| s.0), !no_verify)
-		},
+		}
 	}
 }
 
@@ -169,14 +212,27 @@ fn answer(dir: &Path, prompt: &str, params: &SamplingParams, seed: [u8; 32], che
 	})?;
 	println!();
 	let took = begun.elapsed();
-	let Output { input_tokens, tokens, finish, .. } = &executed.output;
+	let Output {
+		input_tokens,
+		tokens,
+		finish,
+		..
+	} = &executed.output;
 	let speed = tokens.len() as f64 / took.as_secs_f64();
-	eprintln!("{input_tokens} tokens in, {} out, {finish:?}; {speed:.1} tokens/s", tokens.len());
+	eprintln!(
+		"{input_tokens} tokens in, {} out, {finish:?}; {speed:.1} tokens/s",
+		tokens.len()
+	);
 	eprintln!("trace root 0x{}", hex::encode(executed.trace_root));
 	if check {
 		let begun = Instant::now();
 		let vote = generate::verify(&model, prompt, params, seed, &executed.output)?;
-		anyhow::ensure!(vote == Vote::Confirm { trace_root: executed.trace_root }, "prefill doesn't confirm: {vote:?}");
+		anyhow::ensure!(
+			vote == Vote::Confirm {
+				trace_root: executed.trace_root
+			},
+			"prefill doesn't confirm: {vote:?}"
+		);
 		let part = begun.elapsed().as_secs_f64() / took.as_secs_f64() * 100.0;
 		eprintln!("verified by one prefill in {part:.0} % of the time");
 	}

@@ -14,7 +14,13 @@ impl CustomOp2 for SiluMul {
 		"c1-w8 silu_mul"
 	}
 
-	fn cpu_fwd(&self, g: &CpuStorage, g_layout: &Layout, u: &CpuStorage, u_layout: &Layout) -> Result<(CpuStorage, Shape)> {
+	fn cpu_fwd(
+		&self,
+		g: &CpuStorage,
+		g_layout: &Layout,
+		u: &CpuStorage,
+		u_layout: &Layout,
+	) -> Result<(CpuStorage, Shape)> {
 		if g_layout.shape() != u_layout.shape() {
 			bail!("silu_mul: {:?} and {:?}", g_layout.shape(), u_layout.shape());
 		}

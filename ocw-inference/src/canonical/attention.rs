@@ -43,7 +43,11 @@ impl CustomOp3 for Attention {
 		let fits = width == self.heads * head_dim && head_dim == self.head_dim && head_dim > 0;
 		let grouped = kv_heads > 0 && self.heads % kv_heads == 0 && v_layout.shape() == k_layout.shape();
 		if !fits || !grouped || self.offset + rows > capacity {
-			bail!("attention: q [{rows}, {width}] from {} on, keys {:?}", self.offset, k_layout.shape());
+			bail!(
+				"attention: q [{rows}, {width}] from {} on, keys {:?}",
+				self.offset,
+				k_layout.shape()
+			);
 		}
 		let mut out = vec![0f32; rows * width];
 		self.tier.run(AttentionKernel {
@@ -80,13 +84,27 @@ struct AttentionKernel<'a> {
 impl Kernel for AttentionKernel<'_> {
 	#[inline(always)]
 	fn run(self) {
-		let Self { q, k, v, out, keys, capacity, width, head_dim, group, offset, scale } = self;
+		let Self {
+			q,
+			k,
+			v,
+			out,
+			keys,
+			capacity,
+			width,
+			head_dim,
+			group,
+			offset,
+			scale,
+		} = self;
 		let used = keys * head_dim;
 		let mut values = vec![0f32; used];
 		let mut transposed = vec![0f32; used];
 		let mut scores = vec![0f32; keys];
 		let mut tile_out = vec![0f32; head_dim];
-		let heads = k.chunks_exact(capacity * head_dim).zip(v.chunks_exact(capacity * head_dim));
+		let heads = k
+			.chunks_exact(capacity * head_dim)
+			.zip(v.chunks_exact(capacity * head_dim));
 		for (kv_head, (k, v)) in heads.enumerate() {
 			// `values` serves as scratch for the keys first: head dimension by head dimension, so that lanes are keys.
 			k[..used].convert_to_f32_slice(&mut values);
@@ -99,7 +117,9 @@ impl Kernel for AttentionKernel<'_> {
 			for (row, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
 				let scores = &mut scores[..offset + row + 1];
 				let span = kv_head * group * head_dim..(kv_head + 1) * group * head_dim;
-				let heads = q[span.clone()].chunks_exact(head_dim).zip(out[span].chunks_exact_mut(head_dim));
+				let heads = q[span.clone()]
+					.chunks_exact(head_dim)
+					.zip(out[span].chunks_exact_mut(head_dim));
 				for (q, out) in heads {
 					score(q, &transposed, keys, scale, scores);
 					combine(scores, &values, out, &mut tile_out);

@@ -7,7 +7,16 @@ const LN2_LO: f32 = f32::from_bits(0x35BF_BE8E);
 // 1.5 · 2²³: adding it rounds to an integer, ties to even, and leaves the integer in the low bits.
 const ROUND: f32 = 12_582_912.0;
 // 1/7!, 1/6! … 1/2!, 1, 1: on |r| ≤ ln 2 / 2 the series is within 1e-8 of eʳ.
-const SERIES: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+const SERIES: [f32; 8] = [
+	1.0 / 5040.0,
+	1.0 / 720.0,
+	1.0 / 120.0,
+	1.0 / 24.0,
+	1.0 / 6.0,
+	0.5,
+	1.0,
+	1.0,
+];
 // Beyond these the result is +∞ and 0.
 const HIGHEST: f32 = 88.8;
 const LOWEST: f32 = -104.0;

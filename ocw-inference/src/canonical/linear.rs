@@ -30,7 +30,10 @@ impl CustomOp3 for Linear {
 		let (rows, k) = x_layout.shape().dims2()?;
 		let (n, w_k) = w_layout.shape().dims2()?;
 		if k != w_k || k == 0 || k % BLOCK != 0 || scale_layout.shape().dims2()? != (n, k / BLOCK) {
-			bail!("linear: x [{rows}, {k}], W [{n}, {w_k}], scales {:?}", scale_layout.shape());
+			bail!(
+				"linear: x [{rows}, {k}], W [{n}, {w_k}], scales {:?}",
+				scale_layout.shape()
+			);
 		}
 		let mut out = vec![0f32; rows * n];
 		self.tier.run(LinearKernel {
@@ -84,7 +87,11 @@ fn quantise(x: &[f32], q: &mut [i16]) -> f32 {
 	let d = amax / 127.0;
 	for (q, v) in q.iter_mut().zip(x) {
 		// The bound matters only where `d` is subnormal and itself badly rounded.
-		*q = if d == 0.0 { 0 } else { (v / d).round_ties_even().clamp(-127.0, 127.0) as i16 };
+		*q = if d == 0.0 {
+			0
+		} else {
+			(v / d).round_ties_even().clamp(-127.0, 127.0) as i16
+		};
 	}
 	d
 }
@@ -159,7 +166,11 @@ mod tests {
 					let d = amax / 127.0;
 					let mut s = 0i64;
 					for (i, v) in x.iter().enumerate() {
-						let q = if d == 0.0 { 0.0 } else { (v / d).round_ties_even().clamp(-127.0, 127.0) };
+						let q = if d == 0.0 {
+							0.0
+						} else {
+							(v / d).round_ties_even().clamp(-127.0, 127.0)
+						};
 						s += q as i64 * i64::from(w[j * k + b * 32 + i] as i8);
 					}
 					acc = (s as f32).mul_add(scale[j * (k / 32) + b] * d, acc);
@@ -175,13 +186,26 @@ mod tests {
 		let w = Tensor::from_slice(w, (n, k), &Device::Cpu).unwrap();
 		let scale = Tensor::from_slice(scale, (n, k / 32), &Device::Cpu).unwrap();
 		let y = x.apply_op3_no_bwd(&w, &scale, &Linear { tier }).unwrap();
-		y.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
+		y.flatten_all()
+			.unwrap()
+			.to_vec1::<f32>()
+			.unwrap()
+			.iter()
+			.map(|v| v.to_bits())
+			.collect()
 	}
 
 	fn numbers(seed: u64, count: usize) -> impl Iterator<Item = u64> {
 		let mut bytes = vec![0u8; count * 8];
-		blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-		bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>().into_iter()
+		blake3::Hasher::new()
+			.update(&seed.to_le_bytes())
+			.finalize_xof()
+			.fill(&mut bytes);
+		bytes
+			.chunks_exact(8)
+			.map(|b| u64::from_le_bytes(b.try_into().unwrap()))
+			.collect::<Vec<_>>()
+			.into_iter()
 	}
 
 	proptest! {
@@ -209,6 +233,9 @@ mod tests {
 		let w = vec![0x81u8; 32];
 		assert_eq!(run(Tier::detect(), &[0.0; 32], &w, &[1.0], 32, 1), vec![0]);
 		let tiny = [f32::from_bits(190); 32];
-		assert_eq!(run(Tier::detect(), &tiny, &w, &[1.0], 32, 1), by_definition(&tiny, &w, &[1.0], 32, 1));
+		assert_eq!(
+			run(Tier::detect(), &tiny, &w, &[1.0], 32, 1),
+			by_definition(&tiny, &w, &[1.0], 32, 1)
+		);
 	}
 }

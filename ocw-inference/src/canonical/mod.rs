@@ -38,7 +38,7 @@ impl Tier {
 			Self::Avx2 if Self::detect() == Self::Avx2 => {
 				// SAFETY: the line above asked the processor for exactly these features.
 				unsafe { run_avx2(kernel) }
-			},
+			}
 			_ => kernel.run(),
 		}
 	}
@@ -58,7 +58,9 @@ fn run_avx2<K: Kernel>(kernel: K) {
 
 /// The elements of a contiguous operand.
 pub(crate) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-	let Some((start, end)) = layout.contiguous_offsets() else { bail!("operand must be contiguous") };
+	let Some((start, end)) = layout.contiguous_offsets() else {
+		bail!("operand must be contiguous")
+	};
 	match storage.as_slice::<T>()?.get(start..end) {
 		Some(slice) => Ok(slice),
 		None => bail!("operand is shorter than its shape"),
@@ -78,6 +80,7 @@ pub(crate) fn with_elements<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T
 pub(crate) fn first_non_finite(tensor: &Tensor) -> Result<Option<usize>> {
 	let width = tensor.dim(candle_core::D::Minus1)?.max(1);
 	with_elements::<f32, _>(tensor, |x| {
-		x.chunks(width).position(|row| !row.iter().fold(true, |ok, v| ok & v.is_finite()))
+		x.chunks(width)
+			.position(|row| !row.iter().fold(true, |ok, v| ok & v.is_finite()))
 	})
 }

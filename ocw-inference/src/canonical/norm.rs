@@ -18,14 +18,25 @@ impl CustomOp2 for RmsNorm {
 		"c1-w8 rms_norm"
 	}
 
-	fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, w: &CpuStorage, w_layout: &Layout) -> Result<(CpuStorage, Shape)> {
+	fn cpu_fwd(
+		&self,
+		x: &CpuStorage,
+		x_layout: &Layout,
+		w: &CpuStorage,
+		w_layout: &Layout,
+	) -> Result<(CpuStorage, Shape)> {
 		let (rows, width) = x_layout.shape().dims2()?;
 		if w_layout.shape().dims1()? != width || width == 0 {
 			bail!("rms_norm: x [{rows}, {width}], w {:?}", w_layout.shape());
 		}
 		let mut out = vec![0f32; rows * width];
 		let (x, w) = (elements(x, x_layout)?, elements(w, w_layout)?);
-		self.tier.run(NormKernel { x, w, out: &mut out, epsilon: self.epsilon });
+		self.tier.run(NormKernel {
+			x,
+			w,
+			out: &mut out,
+			epsilon: self.epsilon,
+		});
 		Ok((CpuStorage::F32(out), (rows, width).into()))
 	}
 }

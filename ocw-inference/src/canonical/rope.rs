@@ -16,8 +16,9 @@ impl Tables {
 	/// The angle of position p and pair i is `p · theta^(−2i / head_dim)`.
 	pub fn new(theta: f32, head_dim: usize, positions: usize) -> Self {
 		let half = head_dim / 2;
-		let frequencies: Vec<f64> =
-			(0..half).map(|i| libm::pow(f64::from(theta), -((2 * i) as f64) / head_dim as f64)).collect();
+		let frequencies: Vec<f64> = (0..half)
+			.map(|i| libm::pow(f64::from(theta), -((2 * i) as f64) / head_dim as f64))
+			.collect();
 		let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
 		Self {
 			cos: angles().map(|a| libm::cos(a) as f32).collect(),
@@ -63,7 +64,10 @@ impl CustomOp3 for Rope {
 		let (rows, width) = x_layout.shape().dims2()?;
 		let (positions, half) = cos_layout.shape().dims2()?;
 		if half * 2 != self.head_dim || half == 0 || width % self.head_dim != 0 || self.offset + rows > positions {
-			bail!("rope: {rows} rows of {width} from {} on, tables [{positions}, {half}]", self.offset);
+			bail!(
+				"rope: {rows} rows of {width} from {} on, tables [{positions}, {half}]",
+				self.offset
+			);
 		}
 		let mut out = vec![0f32; rows * width];
 		self.tier.run(RopeKernel {
@@ -90,7 +94,14 @@ struct RopeKernel<'a> {
 impl Kernel for RopeKernel<'_> {
 	#[inline(always)]
 	fn run(self) {
-		let Self { x, cos, sin, out, width, half } = self;
+		let Self {
+			x,
+			cos,
+			sin,
+			out,
+			width,
+			half,
+		} = self;
 		let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
 		for ((x, out), (cos, sin)) in rows.zip(cos.chunks_exact(half).zip(sin.chunks_exact(half))) {
 			for (x, out) in x.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {

@@ -17,7 +17,11 @@ impl Cache {
 	pub(crate) fn new(layers: usize, kv_heads: usize, head_dim: usize, capacity: usize) -> Result<Self> {
 		let empty = || Tensor::zeros((kv_heads, capacity, head_dim), DType::F16, &Device::Cpu);
 		let layers = (0..layers).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()?;
-		Ok(Self { layers, len: 0, capacity })
+		Ok(Self {
+			layers,
+			len: 0,
+			capacity,
+		})
 	}
 
 	/// Positions filled.
@@ -39,6 +43,10 @@ impl Cache {
 /// Rounds rows `[rows, kv_heads · head_dim]` to f16 (ties to even) and writes them behind the `len` positions of a layer.
 pub(crate) fn append(cache: &Tensor, rows: &Tensor, len: usize) -> Result<()> {
 	let (kv_heads, _, head_dim) = cache.dims3()?;
-	let rows = rows.reshape(((), kv_heads, head_dim))?.transpose(0, 1)?.to_dtype(DType::F16)?.contiguous()?;
+	let rows = rows
+		.reshape(((), kv_heads, head_dim))?
+		.transpose(0, 1)?
+		.to_dtype(DType::F16)?
+		.contiguous()?;
 	Ok(cache.slice_set(&rows, 1, len)?)
 }

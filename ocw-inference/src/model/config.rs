@@ -75,15 +75,21 @@ impl LlamaConfig {
 			("mlp_bias", Value::from(false)),
 		] {
 			match get(key) {
-				Some(value) if *value != only => return Err(Error::Config(format!("`{key}` is {value}; c1-w8 knows {only}"))),
+				Some(value) if *value != only => {
+					return Err(Error::Config(format!("`{key}` is {value}; c1-w8 knows {only}")))
+				}
 				None if key == "model_type" => return Err(Error::Config("`model_type` is missing".into())),
-				_ => {},
+				_ => {}
 			}
 		}
 		let rope = get("rope_parameters").or_else(|| get("rope_scaling"));
 		let rope_type = rope.and_then(|r| r.get("rope_type").or_else(|| r.get("type")));
-		if rope.is_some() && rope_type.is_some_and(|t| t != "default") || (get("rope_scaling").is_some() && rope_type.is_none()) {
-			return Err(Error::Config("scaled rotary positions are not part of c1-w8 yet".into()));
+		if rope.is_some() && rope_type.is_some_and(|t| t != "default")
+			|| (get("rope_scaling").is_some() && rope_type.is_none())
+		{
+			return Err(Error::Config(
+				"scaled rotary positions are not part of c1-w8 yet".into(),
+			));
 		}
 		let heads = number("num_attention_heads")?;
 		let hidden_size = number("hidden_size")?;
@@ -97,7 +103,11 @@ impl LlamaConfig {
 			head_dim: number_or("head_dim", hidden_size.checked_div(heads).unwrap_or(0))?,
 			max_position_embeddings: number("max_position_embeddings")?,
 			rms_norm_eps: float("rms_norm_eps", get("rms_norm_eps"), 1e-6)?,
-			rope_theta: float("rope_theta", get("rope_theta").or_else(|| rope?.get("rope_theta")), 10_000.0)?,
+			rope_theta: float(
+				"rope_theta",
+				get("rope_theta").or_else(|| rope?.get("rope_theta")),
+				10_000.0,
+			)?,
 			tie_word_embeddings: get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
 			eos_token_ids: eos_ids(get("eos_token_id"))?,
 		};
@@ -109,14 +119,20 @@ impl LlamaConfig {
 	pub fn check(&self) -> Result<()> {
 		let within = |name: &str, value: u32, limit: u32| match value {
 			v if v >= 1 && v <= limit => Ok(()),
-			_ => Err(Error::Config(format!("`{name}` is {value}; 1 to {limit} are supported"))),
+			_ => Err(Error::Config(format!(
+				"`{name}` is {value}; 1 to {limit} are supported"
+			))),
 		};
 		within("vocab_size", self.vocab_size, 1 << 20)?;
 		within("hidden_size", self.hidden_size, 1 << 16)?;
 		within("intermediate_size", self.intermediate_size, 1 << 18)?;
 		within("num_hidden_layers", self.num_hidden_layers, 256)?;
 		within("num_attention_heads", self.num_attention_heads, 1 << 10)?;
-		within("num_key_value_heads", self.num_key_value_heads, self.num_attention_heads)?;
+		within(
+			"num_key_value_heads",
+			self.num_key_value_heads,
+			self.num_attention_heads,
+		)?;
 		within("head_dim", self.head_dim, 1 << 10)?;
 		within("max_position_embeddings", self.max_position_embeddings, 1 << 20)?;
 		let block = BLOCK as u32;
@@ -126,14 +142,21 @@ impl LlamaConfig {
 			("num_attention_heads · head_dim", self.q_width()),
 		] {
 			if k % block != 0 {
-				return Err(Error::Config(format!("`{name}` is {k}; c1-w8 needs a multiple of {block}")));
+				return Err(Error::Config(format!(
+					"`{name}` is {k}; c1-w8 needs a multiple of {block}"
+				)));
 			}
 		}
 		if self.num_attention_heads % self.num_key_value_heads != 0 {
-			return Err(Error::Config("`num_attention_heads` is no multiple of `num_key_value_heads`".into()));
+			return Err(Error::Config(
+				"`num_attention_heads` is no multiple of `num_key_value_heads`".into(),
+			));
 		}
 		if self.head_dim % 2 != 0 {
-			return Err(Error::Config(format!("`head_dim` is {}; rotary positions need an even number", self.head_dim)));
+			return Err(Error::Config(format!(
+				"`head_dim` is {}; rotary positions need an even number",
+				self.head_dim
+			)));
 		}
 		let positive = |v: F32| v.0.is_finite() && v.0 > 0.0;
 		if !positive(self.rms_norm_eps) || !positive(self.rope_theta) {
@@ -143,7 +166,10 @@ impl LlamaConfig {
 			return Err(Error::Config("`eos_token_id` must name 1 to 64 tokens".into()));
 		}
 		match self.eos_token_ids.iter().find(|id| **id >= self.vocab_size) {
-			Some(id) => Err(Error::Config(format!("`eos_token_id` {id} is outside the vocabulary of {}", self.vocab_size))),
+			Some(id) => Err(Error::Config(format!(
+				"`eos_token_id` {id} is outside the vocabulary of {}",
+				self.vocab_size
+			))),
 			None => Ok(()),
 		}
 	}
@@ -191,7 +217,8 @@ fn eos_ids(value: Option<&Value>) -> Result<Vec<u32>> {
 		Some(id) => as_u32(id).map(|id| vec![id]),
 		None => None,
 	};
-	let mut ids: Vec<u32> = ids.ok_or_else(|| Error::Config("`eos_token_id` must be a token id or a list of them".into()))?;
+	let mut ids: Vec<u32> =
+		ids.ok_or_else(|| Error::Config("`eos_token_id` must be a token id or a list of them".into()))?;
 	ids.sort_unstable();
 	ids.dedup();
 	Ok(ids)

@@ -69,13 +69,22 @@ impl Llama {
 	/// Puts the weights in their places.
 	pub(crate) fn new(numbers: LlamaConfig, mut weights: Weights, rope: Tables) -> Result<Self> {
 		let mut take = |name: String| {
-			weights.remove(&name).ok_or_else(|| Error::Disagree(format!("model.safetensors lacks tensor `{name}`")))
+			weights
+				.remove(&name)
+				.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks tensor `{name}`")))
 		};
 		let mut matrix = |name: &str| -> Result<Matrix> {
-			Ok(Matrix { weight: take(format!("{name}.weight"))?, scale: take(format!("{name}.weight{SCALE_SUFFIX}"))? })
+			Ok(Matrix {
+				weight: take(format!("{name}.weight"))?,
+				scale: take(format!("{name}.weight{SCALE_SUFFIX}"))?,
+			})
 		};
 		let embedding = matrix("model.embed_tokens")?;
-		let head = if numbers.tie_word_embeddings { embedding.clone() } else { matrix("lm_head")? };
+		let head = if numbers.tie_word_embeddings {
+			embedding.clone()
+		} else {
+			matrix("lm_head")?
+		};
 		let mut layers = Vec::new();
 		for layer in 0..numbers.num_hidden_layers {
 			let mut part = |part: &str| matrix(&format!("model.layers.{layer}.{part}"));
@@ -88,7 +97,17 @@ impl Llama {
 		for (layer, (q, k, v, o, gate, up, down)) in layers.into_iter().enumerate() {
 			let attention_norm = norm(format!("model.layers.{layer}.input_layernorm"))?;
 			let mlp_norm = norm(format!("model.layers.{layer}.post_attention_layernorm"))?;
-			finished.push(Layer { attention_norm, q, k, v, o, mlp_norm, gate, up, down });
+			finished.push(Layer {
+				attention_norm,
+				q,
+				k,
+				v,
+				o,
+				mlp_norm,
+				gate,
+				up,
+				down,
+			});
 		}
 		let half = numbers.head_dim as usize / 2;
 		Ok(Self {
@@ -113,18 +132,29 @@ impl Llama {
 	pub fn cache(&self, capacity: usize) -> Result<Cache> {
 		let n = &self.numbers;
 		let capacity = capacity.clamp(1, n.max_position_embeddings as usize);
-		Cache::new(self.layers.len(), n.num_key_value_heads as usize, n.head_dim as usize, capacity)
+		Cache::new(
+			self.layers.len(),
+			n.num_key_value_heads as usize,
+			n.head_dim as usize,
+			capacity,
+		)
 	}
 
 	/// Computes the rows of `tokens`, which follow those in the cache.
 	pub fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Rows> {
 		if tokens.is_empty() || tokens.len() > cache.free() {
-			return Err(Error::Compute(format!("{} tokens for a cache with room for {}", tokens.len(), cache.free())));
+			return Err(Error::Compute(format!(
+				"{} tokens for a cache with room for {}",
+				tokens.len(),
+				cache.free()
+			)));
 		}
 		let offset = cache.len;
 		let mut bad = FirstBad(None);
 		let embedding = &self.embedding;
-		let mut x = embedding.weight.apply_op2_no_bwd(&embedding.scale, &Gather { ids: tokens })?;
+		let mut x = embedding
+			.weight
+			.apply_op2_no_bwd(&embedding.scale, &Gather { ids: tokens })?;
 		let mut residual = Vec::with_capacity(self.layers.len());
 		for (layer, (keys, values)) in self.layers.iter().zip(&cache.layers) {
 			let h = bad.check(self.norm(&x, &layer.attention_norm)?)?;
@@ -152,7 +182,11 @@ impl Llama {
 		}
 		let norm = bad.check(self.norm(&x, &self.norm)?)?;
 		cache.len = offset + tokens.len();
-		Ok(Rows { residual, norm, first_bad: bad.0 })
+		Ok(Rows {
+			residual,
+			norm,
+			first_bad: bad.0,
+		})
 	}
 
 	/// Logits `[rows, vocabulary]` of rows after the final norm.
@@ -166,18 +200,30 @@ impl Llama {
 
 	fn norm(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 		let epsilon = self.numbers.rms_norm_eps.0;
-		Ok(x.apply_op2_no_bwd(weight, &RmsNorm { epsilon, tier: self.tier })?)
+		Ok(x.apply_op2_no_bwd(
+			weight,
+			&RmsNorm {
+				epsilon,
+				tier: self.tier,
+			},
+		)?)
 	}
 
 	fn rope(&self, x: &Tensor, offset: usize) -> Result<Tensor> {
-		let rope = Rope { offset, head_dim: self.numbers.head_dim as usize, tier: self.tier };
+		let rope = Rope {
+			offset,
+			head_dim: self.numbers.head_dim as usize,
+			tier: self.tier,
+		};
 		Ok(x.apply_op3_no_bwd(&self.cos, &self.sin, &rope)?)
 	}
 }
 
 /// Keys and values as the cache holds them, so that an overflow of f16 is seen.
 fn f16_range(rows: &Tensor) -> Result<Tensor> {
-	Ok(rows.to_dtype(candle_core::DType::F16)?.to_dtype(candle_core::DType::F32)?)
+	Ok(rows
+		.to_dtype(candle_core::DType::F16)?
+		.to_dtype(candle_core::DType::F32)?)
 }
 
 /// The smallest row index in which any checked tensor isn't finite.

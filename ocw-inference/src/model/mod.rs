@@ -45,7 +45,11 @@ impl Model {
 
 	fn load_with(dir: &Path, checked: bool) -> Result<Self> {
 		let begun = Instant::now();
-		let ManifestFile { model_id, manifest, known_answer } = ManifestFile::read(dir)?;
+		let ManifestFile {
+			model_id,
+			manifest,
+			known_answer,
+		} = ManifestFile::read(dir)?;
 		let check = |part: &str, found, expected| match checked {
 			true => files::check_root(part, &found, expected),
 			false => Ok(()),
@@ -55,7 +59,9 @@ impl Model {
 		let numbers = LlamaConfig::parse(&config)?;
 		if numbers != manifest.numbers {
 			let manifest = &manifest.numbers;
-			return Err(Error::Disagree(format!("config.json says {numbers:?}, the manifest {manifest:?}")));
+			return Err(Error::Disagree(format!(
+				"config.json says {numbers:?}, the manifest {manifest:?}"
+			)));
 		}
 		check(files::CONFIG, files::root(&config), &manifest.config_root)?;
 
@@ -76,16 +82,30 @@ impl Model {
 		let overhead = prompt_overhead(&template, &tokenizer)?;
 		if overhead != manifest.prompt_overhead {
 			let said = manifest.prompt_overhead;
-			return Err(Error::Disagree(format!("the manifest says prompt_overhead {said}, the template has {overhead}")));
+			return Err(Error::Disagree(format!(
+				"the manifest says prompt_overhead {said}, the template has {overhead}"
+			)));
 		}
 
 		let size = |n: u32| n as usize;
-		let rope = Tables::new(numbers.rope_theta.0, size(numbers.head_dim), size(numbers.max_position_embeddings));
+		let rope = Tables::new(
+			numbers.rope_theta.0,
+			size(numbers.head_dim),
+			size(numbers.max_position_embeddings),
+		);
 		// Not skipped for a liar: a wrong table is a defect of this computer, not a changed model.
 		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
 		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, checked)?;
 		let llama = Llama::new(numbers, weights, rope)?;
-		Ok(Self { id: model_id, manifest, known_answer, tokenizer, template, llama, load_time: begun.elapsed() })
+		Ok(Self {
+			id: model_id,
+			manifest,
+			known_answer,
+			tokenizer,
+			template,
+			llama,
+			load_time: begun.elapsed(),
+		})
 	}
 
 	/// The root of its manifest.
@@ -127,10 +147,17 @@ impl Model {
 
 /// Compiles a template with the special tokens it may name.
 pub(crate) fn template_for(source: &[u8], tokenizer: &Tokenizer, numbers: &LlamaConfig) -> Result<Template> {
-	let eos = numbers.eos_token_ids.iter().find_map(|id| tokenizer.special(*id)).unwrap_or_default();
+	let eos = numbers
+		.eos_token_ids
+		.iter()
+		.find_map(|id| tokenizer.special(*id))
+		.unwrap_or_default();
 	// The beginning-of-text token is by all conventions one of these; templates that need another write it out.
 	let bos = ["<|begin_of_text|>", "<|bos|>", "<s>", "<bos>", "<|startoftext|>"];
-	let bos = bos.into_iter().find(|name| tokenizer.has_special(name)).unwrap_or_default();
+	let bos = bos
+		.into_iter()
+		.find(|name| tokenizer.has_special(name))
+		.unwrap_or_default();
 	Template::parse(source, bos, eos)
 }
 
@@ -143,12 +170,23 @@ pub(crate) fn prompt_overhead(template: &Template, tokenizer: &Tokenizer) -> Res
 		return Err(Error::Template("it does not write the message, or changes it".into()));
 	};
 	if after.contains(PROBE) {
-		return Err(Error::Template("it writes the message twice; a prompt could have more tokens than bytes".into()));
+		return Err(Error::Template(
+			"it writes the message twice; a prompt could have more tokens than bytes".into(),
+		));
 	}
 	let mut overhead = 0usize;
 	for part in [before, after] {
 		let ids = tokenizer.encode(part)?;
-		overhead += ids.iter().map(|id| if tokenizer.is_special(*id) { 1 } else { tokenizer.bytes(*id).len() }).sum::<usize>();
+		overhead += ids
+			.iter()
+			.map(|id| {
+				if tokenizer.is_special(*id) {
+					1
+				} else {
+					tokenizer.bytes(*id).len()
+				}
+			})
+			.sum::<usize>();
 	}
 	u32::try_from(overhead).map_err(|_| Error::Template("it adds too much".into()))
 }

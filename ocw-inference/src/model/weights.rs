@@ -26,15 +26,21 @@ pub fn read(path: &Path, manifest: &Manifest, checked: bool) -> Result<Weights> 
 			let agrees = entries().any(|t| t.name == *name && t.dtype == info.dtype && t.shape == info.shape);
 			if !agrees {
 				let found = format!("{:?} {:?}", info.dtype, info.shape);
-				return Err(Error::Disagree(format!("model.safetensors has tensor `{name}` {found}, the manifest hasn't")));
+				return Err(Error::Disagree(format!(
+					"model.safetensors has tensor `{name}` {found}, the manifest hasn't"
+				)));
 			}
 		}
 	}
 	let mut found = Vec::new();
 	let start = header.data_start;
-	File::open(path).and_then(|f| f.take(start).read_to_end(&mut found)).map_err(Error::io(path))?;
+	File::open(path)
+		.and_then(|f| f.take(start).read_to_end(&mut found))
+		.map_err(Error::io(path))?;
 	if found != expected {
-		return Err(Error::Disagree("the header of model.safetensors is not the canonical one of this manifest".into()));
+		return Err(Error::Disagree(
+			"the header of model.safetensors is not the canonical one of this manifest".into(),
+		));
 	}
 
 	let mut weights = Weights::new();
@@ -63,8 +69,17 @@ pub fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
 	let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 	match dtype {
 		Dtype::I8 => data.iter().map(|b| f32::from(*b as i8)).collect(),
-		Dtype::F16 => data.chunks_exact(2).map(|b| f16::from_le_bytes(two(b)).to_f32()).collect(),
-		Dtype::BF16 => data.chunks_exact(2).map(|b| half::bf16::from_le_bytes(two(b)).to_f32()).collect(),
-		Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+		Dtype::F16 => data
+			.chunks_exact(2)
+			.map(|b| f16::from_le_bytes(two(b)).to_f32())
+			.collect(),
+		Dtype::BF16 => data
+			.chunks_exact(2)
+			.map(|b| half::bf16::from_le_bytes(two(b)).to_f32())
+			.collect(),
+		Dtype::F32 => data
+			.chunks_exact(4)
+			.map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default()))
+			.collect(),
 	}
 }

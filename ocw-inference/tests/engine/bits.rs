@@ -1,10 +1,8 @@
 //! The promise: a row's bits depend on the row and its prefix, never on what was computed with it.
 
-
-
+use crate::common::{model, Tiny};
 use assay_primitives::SamplingParams;
 use candle_core::Tensor;
-use crate::common::{model, Tiny};
 use ocw_inference::{
 	canonical::Tier,
 	generate::{execute, verify_with},
@@ -17,7 +15,13 @@ fn tokens(count: usize) -> Vec<u32> {
 }
 
 fn bits(t: &Tensor) -> Vec<u32> {
-	t.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
+	t.flatten_all()
+		.unwrap()
+		.to_vec1::<f32>()
+		.unwrap()
+		.iter()
+		.map(|v| v.to_bits())
+		.collect()
 }
 
 /// Residual rows of each layer, final norm and logits, one list a row.
@@ -25,7 +29,11 @@ fn rows(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
 	let mut cache = model.llama().cache(tokens.len()).unwrap();
 	let mut all = Vec::new();
 	for chunk in tokens.chunks(chunk) {
-		let Rows { residual, norm, first_bad } = model.llama().forward(chunk, &mut cache).unwrap();
+		let Rows {
+			residual,
+			norm,
+			first_bad,
+		} = model.llama().forward(chunk, &mut cache).unwrap();
 		assert_eq!(first_bad, None);
 		let logits = model.llama().logits(&norm).unwrap();
 		let parts: Vec<_> = residual.iter().chain([&norm, &logits]).cloned().collect();
@@ -56,7 +64,10 @@ fn every_tier_computes_the_same_rows() {
 
 #[test]
 fn a_row_does_not_know_what_comes_after_it_or_how_much_room_there_is() {
-	let model = model(Tiny { tied: false, ..Tiny::default() });
+	let model = model(Tiny {
+		tied: false,
+		..Tiny::default()
+	});
 	let long = rows(&model, &tokens(300), 300);
 	let short = rows(&model, &tokens(40), 40);
 	assert!(long[..40] == short[..]);
@@ -66,12 +77,20 @@ fn a_row_does_not_know_what_comes_after_it_or_how_much_room_there_is() {
 fn verification_confirms_execution_whatever_the_chunk() {
 	let model = model(Tiny::default());
 	for (seed, temperature) in [(1u8, 0), (2, 1 << 16), (3, 3 << 15)] {
-		let params = SamplingParams { temperature, ..SamplingParams::greedy(50) };
+		let params = SamplingParams {
+			temperature,
+			..SamplingParams::greedy(50)
+		};
 		let done = execute(&model, "hello world", &params, [seed; 32]).unwrap();
 		assert!(!done.output.tokens.is_empty());
 		for chunk in [1, 2, 7, 33, 1000] {
 			let vote = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
-			assert_eq!(vote, assay_primitives::Vote::Confirm { trace_root: done.trace_root });
+			assert_eq!(
+				vote,
+				assay_primitives::Vote::Confirm {
+					trace_root: done.trace_root
+				}
+			);
 		}
 	}
 }

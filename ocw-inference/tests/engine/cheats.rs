@@ -17,11 +17,18 @@ const PROMPT: &str = "hello world, who checks this?";
 const SEED: Hash32 = [9; 32];
 
 fn warm(max_tokens: u32) -> SamplingParams {
-	SamplingParams { temperature: 1 << 16, ..SamplingParams::greedy(max_tokens) }
+	SamplingParams {
+		temperature: 1 << 16,
+		..SamplingParams::greedy(max_tokens)
+	}
 }
 
 fn first_difference(a: &Output, b: &Output) -> usize {
-	a.tokens.iter().zip(b.tokens.iter()).position(|(a, b)| a != b).expect("the answers differ")
+	a.tokens
+		.iter()
+		.zip(b.tokens.iter())
+		.position(|(a, b)| a != b)
+		.expect("the answers differ")
 }
 
 /// The root over the rows of the prompt and the first tokens, computed row by row.
@@ -31,31 +38,52 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> Hash32 {
 	let mut cache = model.llama().cache(tokens.len()).unwrap();
 	let mut trace = Trace::new(model.llama().numbers().num_hidden_layers as usize);
 	for token in tokens {
-		trace.push(&model.llama().forward(&[token], &mut cache).unwrap(), 1).unwrap();
+		trace
+			.push(&model.llama().forward(&[token], &mut cache).unwrap(), 1)
+			.unwrap();
 	}
 	trace.root()
 }
 
 /// The claim is rejected at this position, with the same vote for any size of chunk.
 fn rejected(model: &Model, params: &SamplingParams, claim: &Output, position: usize) {
-	let vote = Vote::Reject { position: position as u32, prefix_root: prefix_root(model, claim, position) };
+	let vote = Vote::Reject {
+		position: position as u32,
+		prefix_root: prefix_root(model, claim, position),
+	};
 	for chunk in [1, 5, 64] {
-		assert_eq!(verify_with(model, PROMPT, params, SEED, claim, chunk).unwrap(), vote, "by {chunk}");
+		assert_eq!(
+			verify_with(model, PROMPT, params, SEED, claim, chunk).unwrap(),
+			vote,
+			"by {chunk}"
+		);
 	}
 }
 
 fn honest(model: &Model, params: &SamplingParams) -> Executed {
 	let done = execute(model, PROMPT, params, SEED).unwrap();
-	assert_eq!(done.output.finish, FinishReason::Length, "these tests need a run to the end");
+	assert_eq!(
+		done.output.finish,
+		FinishReason::Length,
+		"these tests need a run to the end"
+	);
 	let vote = verify(model, PROMPT, params, SEED, &done.output).unwrap();
-	assert_eq!(vote, Vote::Confirm { trace_root: done.trace_root });
+	assert_eq!(
+		vote,
+		Vote::Confirm {
+			trace_root: done.trace_root
+		}
+	);
 	done
 }
 
 fn with_tokens(claim: &Output, change: impl FnOnce(&mut Vec<u32>)) -> Output {
 	let mut tokens = claim.tokens.to_vec();
 	change(&mut tokens);
-	Output { tokens: tokens.try_into().unwrap(), ..claim.clone() }
+	Output {
+		tokens: tokens.try_into().unwrap(),
+		..claim.clone()
+	}
 }
 
 #[test]
@@ -63,11 +91,16 @@ fn another_seed_temperature_or_prompt_is_rejected_where_it_first_differs() {
 	let model = model(Tiny::default());
 	let params = warm(40);
 	let truth = honest(&model, &params).output;
-	let cooler = SamplingParams { temperature: 1 << 15, ..params.clone() };
+	let cooler = SamplingParams {
+		temperature: 1 << 15,
+		..params.clone()
+	};
 	for lie in [
 		execute(&model, PROMPT, &params, [8; 32]).unwrap().output,
 		execute(&model, PROMPT, &cooler, SEED).unwrap().output,
-		execute(&model, "hello world, who checks that?", &params, SEED).unwrap().output,
+		execute(&model, "hello world, who checks that?", &params, SEED)
+			.unwrap()
+			.output,
 	] {
 		rejected(&model, &params, &lie, first_difference(&lie, &truth));
 	}
@@ -79,9 +112,24 @@ fn a_flipped_or_impossible_token_is_rejected_at_its_place() {
 	let params = warm(40);
 	let truth = honest(&model, &params).output;
 	for position in [0, 1, 17, 39] {
-		rejected(&model, &params, &with_tokens(&truth, |t| t[position] = (t[position] + 1) % 256), position);
-		rejected(&model, &params, &with_tokens(&truth, |t| t[position] = VOCABULARY), position);
-		rejected(&model, &params, &with_tokens(&truth, |t| t[position] = u32::MAX), position);
+		rejected(
+			&model,
+			&params,
+			&with_tokens(&truth, |t| t[position] = (t[position] + 1) % 256),
+			position,
+		);
+		rejected(
+			&model,
+			&params,
+			&with_tokens(&truth, |t| t[position] = VOCABULARY),
+			position,
+		);
+		rejected(
+			&model,
+			&params,
+			&with_tokens(&truth, |t| t[position] = u32::MAX),
+			position,
+		);
 	}
 }
 
@@ -100,10 +148,38 @@ fn a_changed_text_length_or_ending_is_rejected_behind_the_last_token() {
 	let model = model(Tiny::default());
 	let params = warm(40);
 	let truth = honest(&model, &params).output;
-	rejected(&model, &params, &Output { text: b"Anything else.".to_vec().try_into().unwrap(), ..truth.clone() }, 40);
-	rejected(&model, &params, &Output { input_tokens: truth.input_tokens + 1, ..truth.clone() }, 40);
-	for finish in [FinishReason::Eos, FinishReason::Stop, FinishReason::Failed(Failure::NonFinite)] {
-		rejected(&model, &params, &Output { finish, ..truth.clone() }, 40);
+	rejected(
+		&model,
+		&params,
+		&Output {
+			text: b"Anything else.".to_vec().try_into().unwrap(),
+			..truth.clone()
+		},
+		40,
+	);
+	rejected(
+		&model,
+		&params,
+		&Output {
+			input_tokens: truth.input_tokens + 1,
+			..truth.clone()
+		},
+		40,
+	);
+	for finish in [
+		FinishReason::Eos,
+		FinishReason::Stop,
+		FinishReason::Failed(Failure::NonFinite),
+	] {
+		rejected(
+			&model,
+			&params,
+			&Output {
+				finish,
+				..truth.clone()
+			},
+			40,
+		);
 	}
 }
 
@@ -123,7 +199,10 @@ fn a_flipped_weight_byte_and_coarser_weights_never_earn_a_confirmation() {
 	assert!(Model::load(liars.path()).is_err());
 	let flipped = Model::load_unchecked(liars.path()).unwrap();
 	assert_eq!(flipped.id(), model.id());
-	let coarse = crate::common::model(Tiny { levels: 7, ..Tiny::default() });
+	let coarse = crate::common::model(Tiny {
+		levels: 7,
+		..Tiny::default()
+	});
 
 	for liar in [flipped, coarse] {
 		let lie = execute(&liar, PROMPT, &params, SEED).unwrap();
@@ -133,8 +212,13 @@ fn a_flipped_weight_byte_and_coarser_weights_never_earn_a_confirmation() {
 			true => {
 				let votes = [&liar, &model].map(|m| verify(m, PROMPT, &params, SEED, &truth.output).unwrap());
 				assert_ne!(votes[0], votes[1]);
-			},
-			false => rejected(&model, &params, &lie.output, first_difference(&lie.output, &truth.output)),
+			}
+			false => rejected(
+				&model,
+				&params,
+				&lie.output,
+				first_difference(&lie.output, &truth.output),
+			),
 		}
 	}
 }
@@ -148,7 +232,12 @@ fn an_answer_ends_with_the_end_token_and_may_not_go_on() {
 		.find(|(_, done)| done.output.finish == FinishReason::Eos)
 		.expect("one of a hundred answers ends by itself");
 	let vote = |claim: &Output| verify(&model, PROMPT, &params, seed, claim).unwrap();
-	assert_eq!(vote(&done.output), Vote::Confirm { trace_root: done.trace_root });
+	assert_eq!(
+		vote(&done.output),
+		Vote::Confirm {
+			trace_root: done.trace_root
+		}
+	);
 	let n = done.output.tokens.len();
 	let on = with_tokens(&done.output, |t| t.push(5));
 	assert!(matches!(vote(&on), Vote::Reject { position, .. } if position as usize == n));
@@ -163,13 +252,21 @@ fn a_stop_string_ends_the_answer_before_itself() {
 	let text = String::from_utf8(free.text.to_vec()).unwrap();
 	let stop: String = text.chars().skip(12).take(2).collect();
 	let at = text.find(&stop).unwrap();
-	let params = SamplingParams { stop: vec![stop.into_bytes().try_into().unwrap()].try_into().unwrap(), ..warm(40) };
+	let params = SamplingParams {
+		stop: vec![stop.into_bytes().try_into().unwrap()].try_into().unwrap(),
+		..warm(40)
+	};
 	let done = execute(&model, PROMPT, &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Stop);
 	assert_eq!(&done.output.text[..], &text.as_bytes()[..at]);
 	assert!(done.output.tokens.len() < free.tokens.len());
 	let vote = |claim: &Output| verify(&model, PROMPT, &params, SEED, claim).unwrap();
-	assert_eq!(vote(&done.output), Vote::Confirm { trace_root: done.trace_root });
+	assert_eq!(
+		vote(&done.output),
+		Vote::Confirm {
+			trace_root: done.trace_root
+		}
+	);
 	// Going on behind the stop string is a run-on.
 	let position = done.output.tokens.len() as u32;
 	assert!(matches!(vote(&free), Vote::Reject { position: p, .. } if p == position));
@@ -177,29 +274,56 @@ fn a_stop_string_ends_the_answer_before_itself() {
 
 #[test]
 fn a_prompt_that_fills_the_context_fails_the_same_way_for_everyone() {
-	let model = model(Tiny { context: 16, ..Tiny::default() });
+	let model = model(Tiny {
+		context: 16,
+		..Tiny::default()
+	});
 	let params = warm(4);
 	let done = execute(&model, PROMPT, &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Failed(Failure::PromptTooLong));
 	assert_eq!((done.output.tokens.len(), done.output.input_tokens), (0, 16));
 	let vote = verify(&model, PROMPT, &params, SEED, &done.output).unwrap();
-	assert_eq!(vote, Vote::Confirm { trace_root: done.trace_root });
+	assert_eq!(
+		vote,
+		Vote::Confirm {
+			trace_root: done.trace_root
+		}
+	);
 	let lie = with_tokens(&done.output, |t| t.push(1));
 	let vote = verify(&model, PROMPT, &params, SEED, &lie).unwrap();
-	assert_eq!(vote, Vote::Reject { position: 0, prefix_root: done.trace_root });
+	assert_eq!(
+		vote,
+		Vote::Reject {
+			position: 0,
+			prefix_root: done.trace_root
+		}
+	);
 }
 
 #[test]
 fn the_context_ends_an_answer() {
-	let model = model(Tiny { context: 64, ..Tiny::default() });
+	let model = model(Tiny {
+		context: 64,
+		..Tiny::default()
+	});
 	let params = warm(1000);
 	let done = execute(&model, "hi", &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Length);
 	assert_eq!(done.output.input_tokens as usize + done.output.tokens.len(), 64);
 	let vote = verify(&model, "hi", &params, SEED, &done.output).unwrap();
-	assert_eq!(vote, Vote::Confirm { trace_root: done.trace_root });
-	let lie = Output { finish: FinishReason::Eos, ..done.output.clone() };
-	assert!(matches!(verify(&model, "hi", &params, SEED, &lie).unwrap(), Vote::Reject { position: p, .. } if p as usize == lie.tokens.len()));
+	assert_eq!(
+		vote,
+		Vote::Confirm {
+			trace_root: done.trace_root
+		}
+	);
+	let lie = Output {
+		finish: FinishReason::Eos,
+		..done.output.clone()
+	};
+	assert!(
+		matches!(verify(&model, "hi", &params, SEED, &lie).unwrap(), Vote::Reject { position: p, .. } if p as usize == lie.tokens.len())
+	);
 }
 
 #[test]
@@ -212,23 +336,45 @@ fn a_row_that_is_not_finite_ends_the_job_with_a_vote_that_all_share() {
 		.filter(|t| **t < 256 && !PROMPT.bytes().any(|b| u32::from(b) == **t))
 		.map(|token| {
 			// No known answer can be recorded for such a model without failing, and that too is an answer.
-			let model = crate::common::model(Tiny { poison: Some(*token), ..Tiny::default() });
+			let model = crate::common::model(Tiny {
+				poison: Some(*token),
+				..Tiny::default()
+			});
 			let done = execute(&model, PROMPT, &params, SEED).unwrap();
 			(model, done)
 		})
-		.find(|(_, done)| done.output.tokens.len() > 2 && done.output.finish == FinishReason::Failed(Failure::NonFinite))
+		.find(|(_, done)| {
+			done.output.tokens.len() > 2 && done.output.finish == FinishReason::Failed(Failure::NonFinite)
+		})
 		.expect("one of the tokens is generated and fails");
 	let n = done.output.tokens.len();
 	for chunk in [1, 3, 64] {
 		let vote = verify_with(&model, PROMPT, &params, SEED, &done.output, chunk).unwrap();
-		assert_eq!(vote, Vote::Confirm { trace_root: done.trace_root });
+		assert_eq!(
+			vote,
+			Vote::Confirm {
+				trace_root: done.trace_root
+			}
+		);
 		for lie in [
 			with_tokens(&done.output, |t| t.push(7)),
-			Output { finish: FinishReason::Length, ..done.output.clone() },
-			Output { text: Default::default(), ..done.output.clone() },
+			Output {
+				finish: FinishReason::Length,
+				..done.output.clone()
+			},
+			Output {
+				text: Default::default(),
+				..done.output.clone()
+			},
 		] {
 			let vote = verify_with(&model, PROMPT, &params, SEED, &lie, chunk).unwrap();
-			assert_eq!(vote, Vote::Reject { position: n as u32, prefix_root: done.trace_root });
+			assert_eq!(
+				vote,
+				Vote::Reject {
+					position: n as u32,
+					prefix_root: done.trace_root
+				}
+			);
 		}
 	}
 }
@@ -237,7 +383,10 @@ fn a_row_that_is_not_finite_ends_the_job_with_a_vote_that_all_share() {
 fn invalid_parameters_are_an_error_and_no_vote() {
 	let model = model(Tiny::default());
 	assert!(execute(&model, PROMPT, &SamplingParams::greedy(0), SEED).is_err());
-	let bad = SamplingParams { min_p: 1 << 17, ..SamplingParams::greedy(4) };
+	let bad = SamplingParams {
+		min_p: 1 << 17,
+		..SamplingParams::greedy(4)
+	};
 	assert!(execute(&model, PROMPT, &bad, SEED).is_err());
 }
 
@@ -245,6 +394,10 @@ fn invalid_parameters_are_an_error_and_no_vote() {
 fn loading_reads_the_same_weights_with_and_without_checks() {
 	let dir = folder(Tiny::default());
 	let manifest = ocw_inference::Manifest::read(dir.path()).unwrap();
-	let read = |checked| weights::read(&dir.path().join("model.safetensors"), &manifest, checked).unwrap().len();
+	let read = |checked| {
+		weights::read(&dir.path().join("model.safetensors"), &manifest, checked)
+			.unwrap()
+			.len()
+	};
 	assert_eq!(read(true), read(false));
 }

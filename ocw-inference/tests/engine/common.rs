@@ -1,7 +1,5 @@
 //! A tiny Llama made on the spot: two layers, grouped heads, a byte-level tokenizer with a few merges.
 
-
-
 use ocw_inference::{
 	header::{Dtype, Header},
 	import,
@@ -32,14 +30,25 @@ pub(crate) struct Tiny {
 
 impl Default for Tiny {
 	fn default() -> Self {
-		Self { seed: 1, tied: true, poison: None, levels: 0, context: CONTEXT, dtype: Dtype::F32 }
+		Self {
+			seed: 1,
+			tied: true,
+			poison: None,
+			levels: 0,
+			context: CONTEXT,
+			dtype: Dtype::F32,
+		}
 	}
 }
 
 /// Numbers in [−1, 1) that depend on the seed and the name.
 pub(crate) fn noise(seed: u64, name: &str, count: usize) -> Vec<f32> {
 	let mut bytes = vec![0u8; count * 4];
-	blake3::Hasher::new().update(&seed.to_le_bytes()).update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+	blake3::Hasher::new()
+		.update(&seed.to_le_bytes())
+		.update(name.as_bytes())
+		.finalize_xof()
+		.fill(&mut bytes);
 	let unit = |b: &[u8]| (u32::from_le_bytes(b.try_into().unwrap()) >> 8) as f32 / (1u32 << 23) as f32 - 1.0;
 	bytes.chunks_exact(4).map(unit).collect()
 }
@@ -60,7 +69,7 @@ pub(crate) fn tokenizer() -> Value {
 		_ => {
 			next += 1;
 			char::from_u32(next - 1).unwrap()
-		},
+		}
 	};
 	let mut vocabulary = serde_json::Map::new();
 	for byte in 0..=255u8 {
@@ -95,8 +104,15 @@ pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
 	let numbers = LlamaConfig::parse(config.as_bytes()).unwrap();
 	let layout = source_layout(&numbers);
 	let shape = |rows: Option<u64>, width: u64| rows.into_iter().chain([width]).collect::<Vec<_>>();
-	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), tiny.dtype, shape(t.rows, t.width))).collect();
-	let mut bytes = Header::canonical(shapes.iter().map(|(name, dtype, shape)| (*name, *dtype, shape.as_slice())));
+	let shapes: Vec<_> = layout
+		.iter()
+		.map(|t| (t.name.as_str(), tiny.dtype, shape(t.rows, t.width)))
+		.collect();
+	let mut bytes = Header::canonical(
+		shapes
+			.iter()
+			.map(|(name, dtype, shape)| (*name, *dtype, shape.as_slice())),
+	);
 	for tensor in &layout {
 		for v in values(tiny, tensor) {
 			match tiny.dtype {
@@ -153,7 +169,12 @@ pub(crate) fn folder(tiny: Tiny) -> TempDir {
 }
 
 pub(crate) fn options() -> ImportOptions {
-	ImportOptions { name: "tiny".into(), source: "made in a test".into(), licence: "Apache-2.0".into(), ..Default::default() }
+	ImportOptions {
+		name: "tiny".into(),
+		source: "made in a test".into(),
+		licence: "Apache-2.0".into(),
+		..Default::default()
+	}
 }
 
 pub(crate) fn model(tiny: Tiny) -> Model {

@@ -21,12 +21,16 @@ fn header(json: &str, data: usize) -> Result<Header, Error> {
 #[test]
 fn an_honest_header_is_read() {
 	let header = header(r#"{"b":{"dtype":"I8","shape":[2],"data_offsets":[4,6]},"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}"#, 6).unwrap();
-	assert_eq!(header.in_file_order().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b"]);
+	assert_eq!(
+		header.in_file_order().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+		["a", "b"]
+	);
 }
 
 #[test]
 fn a_lying_header_is_refused_with_its_reason() {
-	let one = |shape: &str, offsets: &str| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
+	let one =
+		|shape: &str, offsets: &str| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
 	for (json, data, reason) in [
 		(one("[2]", "[0,4]"), 4, "does not fit"),
 		(one("[1]", "[4,0]"), 4, "does not fit"),
@@ -57,18 +61,32 @@ fn a_header_is_bounded_before_it_is_read() {
 		let bytes = length.to_le_bytes();
 		assert!(matches!(Header::read(&mut bytes.as_slice(), 8), Err(Error::Header(_))));
 	}
-	assert!(matches!(Header::read(&mut [0u8; 3].as_slice(), 3), Err(Error::Header(_))));
-	let many: Vec<_> = (0..20_001).map(|i| format!(r#""{i}":{{"dtype":"I8","shape":[0],"data_offsets":[0,0]}}"#)).collect();
+	assert!(matches!(
+		Header::read(&mut [0u8; 3].as_slice(), 3),
+		Err(Error::Header(_))
+	));
+	let many: Vec<_> = (0..20_001)
+		.map(|i| format!(r#""{i}":{{"dtype":"I8","shape":[0],"data_offsets":[0,0]}}"#))
+		.collect();
 	let error = header(&format!("{{{}}}", many.join(",")), 0).unwrap_err().to_string();
 	assert!(error.contains("more than 20000"), "{error}");
 }
 
 #[test]
 fn one_corrupt_byte_anywhere_is_noticed() {
-	let dir = folder(Tiny { context: 96, ..Tiny::default() });
+	let dir = folder(Tiny {
+		context: 96,
+		..Tiny::default()
+	});
 	let good = |dir: &Path| Model::load(dir).and_then(|model| Engine::new().add(model));
 	good(dir.path()).unwrap();
-	for name in ["manifest.json", "config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"] {
+	for name in [
+		"manifest.json",
+		"config.json",
+		"model.safetensors",
+		"tokenizer.json",
+		"chat_template.jinja",
+	] {
 		let path = dir.path().join(name);
 		let honest = fs::read(&path).unwrap();
 		let step = (honest.len() / 60).max(1);
@@ -77,7 +95,10 @@ fn one_corrupt_byte_anywhere_is_noticed() {
 				let mut bytes = honest.clone();
 				bytes[place] ^= flip;
 				fs::write(&path, &bytes).unwrap();
-				assert!(good(dir.path()).is_err(), "byte {place} of {name} was changed by {flip:#x} and nobody noticed");
+				assert!(
+					good(dir.path()).is_err(),
+					"byte {place} of {name} was changed by {flip:#x} and nobody noticed"
+				);
 			}
 		}
 		fs::write(&path, &honest[..honest.len() - 1]).unwrap();
@@ -99,7 +120,10 @@ fn a_changed_weight_is_named() {
 	*bytes.last_mut().unwrap() ^= 1;
 	fs::write(&path, bytes).unwrap();
 	let error = Model::load(dir.path()).err().unwrap();
-	assert!(matches!(&error, Error::Root { part, .. } if part == "tensor `model.norm.weight`"), "{error}");
+	assert!(
+		matches!(&error, Error::Root { part, .. } if part == "tensor `model.norm.weight`"),
+		"{error}"
+	);
 }
 
 #[test]
@@ -127,7 +151,10 @@ fn bad_folders_do_not_keep_good_ones_from_being_served() {
 	fs::write(models.path().join("README"), "not a folder").unwrap();
 	let served = Engine::open(models.path()).unwrap().served();
 	assert_eq!(served.len(), 1);
-	assert_eq!(served[0].id, Manifest::read(&models.path().join("good")).unwrap().model_id());
+	assert_eq!(
+		served[0].id,
+		Manifest::read(&models.path().join("good")).unwrap().model_id()
+	);
 	assert_eq!((served[0].name.as_str(), served[0].parameters > 0), ("tiny", true));
 }
 
@@ -140,7 +167,11 @@ fn the_same_source_gives_the_same_folder_and_other_options_another_id() {
 	assert_eq!(import(source.path(), b.path(), &options()).unwrap(), id);
 	for entry in fs::read_dir(a.path()).unwrap() {
 		let name = entry.unwrap().file_name();
-		assert_eq!(fs::read(a.path().join(&name)).unwrap(), fs::read(b.path().join(&name)).unwrap(), "{name:?}");
+		assert_eq!(
+			fs::read(a.path().join(&name)).unwrap(),
+			fs::read(b.path().join(&name)).unwrap(),
+			"{name:?}"
+		);
 	}
 	let mut other = options();
 	other.licence = "MIT".into();
@@ -153,7 +184,14 @@ fn the_same_source_gives_the_same_folder_and_other_options_another_id() {
 fn half_precision_sources_are_imported_too() {
 	let id = model(Tiny::default()).id();
 	for dtype in [Dtype::F16, Dtype::BF16] {
-		assert_ne!(model(Tiny { dtype, ..Tiny::default() }).id(), id);
+		assert_ne!(
+			model(Tiny {
+				dtype,
+				..Tiny::default()
+			})
+			.id(),
+			id
+		);
 	}
 }
 
@@ -175,18 +213,42 @@ fn an_import_that_cannot_be_right_says_why() {
 		})
 	};
 	for (from, to, reason) in [
-		(r#""hidden_size":64"#, r#""hidden_size":48,"head_dim":16"#, "multiple of 32"),
-		(r#""hidden_size":64"#, r#""hidden_size":128,"head_dim":16"#, "config.json asks for"),
+		(
+			r#""hidden_size":64"#,
+			r#""hidden_size":48,"head_dim":16"#,
+			"multiple of 32",
+		),
+		(
+			r#""hidden_size":64"#,
+			r#""hidden_size":128,"head_dim":16"#,
+			"config.json asks for",
+		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":3"#, "lack it"),
-		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":1"#, "no part of a Llama"),
+		(
+			r#""num_hidden_layers":2"#,
+			r#""num_hidden_layers":1"#,
+			"no part of a Llama",
+		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":1000000"#, "1 to 256"),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":-1"#, "not a number"),
-		(r#""num_key_value_heads":2"#, r#""num_key_value_heads":3"#, "no multiple"),
+		(
+			r#""num_key_value_heads":2"#,
+			r#""num_key_value_heads":3"#,
+			"no multiple",
+		),
 		(r#""model_type":"llama""#, r#""model_type":"mamba""#, "c1-w8 knows"),
 		(r#""hidden_act":"silu""#, r#""hidden_act":"gelu""#, "c1-w8 knows"),
 		(r#""rms_norm_eps":0.00001"#, r#""rms_norm_eps":0"#, "positive"),
-		(r#""eos_token_id":263"#, r#""eos_token_id":9999"#, "outside the vocabulary"),
-		(r#""rope_theta":10000.0"#, r#""rope_theta":1e4,"rope_scaling":{"rope_type":"llama3"}"#, "scaled rotary"),
+		(
+			r#""eos_token_id":263"#,
+			r#""eos_token_id":9999"#,
+			"outside the vocabulary",
+		),
+		(
+			r#""rope_theta":10000.0"#,
+			r#""rope_theta":1e4,"rope_scaling":{"rope_type":"llama3"}"#,
+			"scaled rotary",
+		),
 	] {
 		let error = edit("config.json", from, to);
 		assert!(error.contains(reason), "{to}: {error}");
@@ -195,7 +257,11 @@ fn an_import_that_cannot_be_right_says_why() {
 	assert!(no_template.contains("tokenizer_config.json"), "{no_template}");
 	let silent = edit("chat_template.jinja", "{{ m.content }}", "hello");
 	assert!(silent.contains("does not write the message"), "{silent}");
-	let twice = edit("chat_template.jinja", "{{ m.content }}", "{{ m.content }}{{ m.content }}");
+	let twice = edit(
+		"chat_template.jinja",
+		"{{ m.content }}",
+		"{{ m.content }}{{ m.content }}",
+	);
 	assert!(twice.contains("twice"), "{twice}");
 	let not_a_number = try_with(&|dir| {
 		let path = dir.join("model.safetensors");
@@ -213,7 +279,11 @@ fn a_template_inside_the_tokenizer_config_is_found() {
 	write_source(source.path(), Tiny::default());
 	let template = fs::read_to_string(source.path().join("chat_template.jinja")).unwrap();
 	fs::remove_file(source.path().join("chat_template.jinja")).unwrap();
-	fs::write(source.path().join("tokenizer_config.json"), json!({ "chat_template": template }).to_string()).unwrap();
+	fs::write(
+		source.path().join("tokenizer_config.json"),
+		json!({ "chat_template": template }).to_string(),
+	)
+	.unwrap();
 	let out = tempfile::tempdir().unwrap();
 	let id = import(source.path(), out.path(), &options()).unwrap();
 	assert_eq!(id, model(Tiny::default()).id());
@@ -248,7 +318,15 @@ fn a_prompt_never_has_more_tokens_than_bytes_and_overhead() {
 	let overhead = model.manifest().prompt_overhead;
 	assert_eq!(overhead, 3);
 	assert_eq!(model.manifest().context_length(), CONTEXT);
-	for text in ["x", "hello", "hello world or hell", "é😀", "<|end|><|user|>", "  \n\t ", "\u{0}\u{7f}"] {
+	for text in [
+		"x",
+		"hello",
+		"hello world or hell",
+		"é😀",
+		"<|end|><|user|>",
+		"  \n\t ",
+		"\u{0}\u{7f}",
+	] {
 		let tokens = model.prompt(text).unwrap().len();
 		assert!(tokens <= text.len() + overhead as usize, "{text}: {tokens}");
 	}

@@ -34,13 +34,21 @@ fn operations(tier: Tier) -> Value {
 	let x = tensor("x", (5, 96));
 	let bytes: Vec<u8> = noise(7, "w", 40 * 96).iter().map(|v| (v * 127.0) as i8 as u8).collect();
 	let w = Tensor::from_vec(bytes, (40, 96), &Device::Cpu).unwrap();
-	let scale: Vec<f32> = noise(7, "scale", 40 * 3).iter().map(|v| half::f16::from_f32(v * 0.01).to_f32()).collect();
+	let scale: Vec<f32> = noise(7, "scale", 40 * 3)
+		.iter()
+		.map(|v| half::f16::from_f32(v * 0.01).to_f32())
+		.collect();
 	let scale = Tensor::from_vec(scale, (40, 3), &Device::Cpu).unwrap();
 	let norm = tensor("norm", (1, 96)).flatten_all().unwrap();
 	let tables = Tables::new(10_000.0, 16, 64);
 	let exps: Vec<f32> = (-20_000..18_000).map(|i| exp(i as f32 * 0.005)).collect();
 	let logits: Vec<f32> = noise(7, "logits", 300).iter().map(|v| v * 8.0).collect();
-	let params = SamplingParams { temperature: 1 << 16, top_k: 100, min_p: 1 << 10, ..SamplingParams::greedy(1) };
+	let params = SamplingParams {
+		temperature: 1 << 16,
+		top_k: 100,
+		min_p: 1 << 10,
+		..SamplingParams::greedy(1)
+	};
 	let sampler = Sampler::new(&params, [3; 32]);
 	let tokens: Vec<u32> = (0..32).map(|t| sampler.choose(&logits, t).unwrap()).collect();
 	json!({
@@ -55,21 +63,34 @@ fn operations(tier: Tier) -> Value {
 fn answers(model: &Model) -> Value {
 	let mut all = Map::new();
 	for (name, prompt, temperature) in [("greedy", "What is a receipt?", 0), ("warm", "hello world", 1 << 16)] {
-		let params = SamplingParams { temperature, ..SamplingParams::greedy(48) };
+		let params = SamplingParams {
+			temperature,
+			..SamplingParams::greedy(48)
+		};
 		let done = execute(model, prompt, &params, [5; 32]).unwrap();
 		let vote = verify(model, prompt, &params, [5; 32], &done.output).unwrap();
-		assert_eq!(vote, assay_primitives::Vote::Confirm { trace_root: done.trace_root });
-		all.insert(name.into(), json!({
-			"output_hash": hex::encode(output_hash(&done.output)),
-			"trace_root": hex::encode(done.trace_root),
-			"text": String::from_utf8_lossy(&done.output.text),
-		}));
+		assert_eq!(
+			vote,
+			assay_primitives::Vote::Confirm {
+				trace_root: done.trace_root
+			}
+		);
+		all.insert(
+			name.into(),
+			json!({
+				"output_hash": hex::encode(output_hash(&done.output)),
+				"trace_root": hex::encode(done.trace_root),
+				"text": String::from_utf8_lossy(&done.output.text),
+			}),
+		);
 	}
 	json!({ "model_id": model.id().to_string(), "answers": all })
 }
 
 fn compare(key: &str, found: Value) {
-	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{key}.json"));
+	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+		.join("tests/golden")
+		.join(format!("{key}.json"));
 	if env::var("ASSAY_GOLDEN").as_deref() == Ok("write") {
 		fs::create_dir_all(path.parent().unwrap()).unwrap();
 		fs::write(&path, format!("{found:#}\n")).unwrap();

@@ -35,13 +35,17 @@ async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 	});
 	let (stream, _) = listener.accept().await.unwrap();
 	let mut node = Framed::new(stream, framing());
-	let Response::Ready { models } = next(&mut node).await else { panic!("Ready comes first") };
+	let Response::Ready { models } = next(&mut node).await else {
+		panic!("Ready comes first")
+	};
 	assert_eq!(models.iter().map(|m| m.id).collect::<Vec<_>>(), [id]);
 	(node, engine, id)
 }
 
 async fn next(node: &mut Node) -> Response {
-	let frame = timeout(Duration::from_secs(120), node.next()).await.expect("an answer in time");
+	let frame = timeout(Duration::from_secs(120), node.next())
+		.await
+		.expect("an answer in time");
 	decode(&frame.expect("the socket is open").unwrap()).unwrap()
 }
 
@@ -50,23 +54,71 @@ async fn send(node: &mut Node, request: Request) {
 }
 
 fn work(model: ModelId, max_tokens: u32) -> Work {
-	let params = SamplingParams { temperature: 1 << 16, ..SamplingParams::greedy(max_tokens) };
-	Work { model, input: b"hello".to_vec().try_into().unwrap(), params, seed: [4; 32], claim: None }
+	let params = SamplingParams {
+		temperature: 1 << 16,
+		..SamplingParams::greedy(max_tokens)
+	};
+	Work {
+		model,
+		input: b"hello".to_vec().try_into().unwrap(),
+		params,
+		seed: [4; 32],
+		claim: None,
+	}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_made_is_confirmed_and_an_unknown_model_abstains() {
 	let (mut node, engine, id) = connect().await;
-	send(&mut node, Request::Run { id: [1; 32], work: work(id, 20) }).await;
-	let Response::Done { id: [1, ..], result: WorkResult::Executed { output, trace_root } } = next(&mut node).await else {
+	send(
+		&mut node,
+		Request::Run {
+			id: [1; 32],
+			work: work(id, 20),
+		},
+	)
+	.await;
+	let Response::Done {
+		id: [1, ..],
+		result: WorkResult::Executed { output, trace_root },
+	} = next(&mut node).await
+	else {
 		panic!("the first work is an answer")
 	};
-	send(&mut node, Request::Run { id: [2; 32], work: Work { claim: Some(output), ..work(id, 20) } }).await;
-	let verified = Response::Done { id: [2; 32], result: WorkResult::Verified { vote: Vote::Confirm { trace_root } } };
+	send(
+		&mut node,
+		Request::Run {
+			id: [2; 32],
+			work: Work {
+				claim: Some(output),
+				..work(id, 20)
+			},
+		},
+	)
+	.await;
+	let verified = Response::Done {
+		id: [2; 32],
+		result: WorkResult::Verified {
+			vote: Vote::Confirm { trace_root },
+		},
+	};
 	assert_eq!(next(&mut node).await, verified);
-	for bad in [work(ModelId([7; 32]), 20), work(id, 0), Work { input: vec![0xFF].try_into().unwrap(), ..work(id, 20) }] {
+	for bad in [
+		work(ModelId([7; 32]), 20),
+		work(id, 0),
+		Work {
+			input: vec![0xFF].try_into().unwrap(),
+			..work(id, 20)
+		},
+	] {
 		send(&mut node, Request::Run { id: [3; 32], work: bad }).await;
-		assert!(matches!(next(&mut node).await, Response::Done { result: WorkResult::Abstained { .. }, .. }));
+		assert!(matches!(
+			next(&mut node).await,
+			Response::Done {
+				result: WorkResult::Abstained { .. },
+				..
+			}
+		));
 	}
 	drop(node);
 	engine.await.unwrap().expect("hanging up is a normal end");
@@ -79,14 +131,24 @@ async fn a_ping_is_answered_during_work_and_a_full_queue_abstains() {
 	for i in 0..total {
 		let mut name = [0; 32];
 		name[..4].copy_from_slice(&i.to_le_bytes());
-		send(&mut node, Request::Run { id: name, work: work(id, 600) }).await;
+		send(
+			&mut node,
+			Request::Run {
+				id: name,
+				work: work(id, 600),
+			},
+		)
+		.await;
 	}
 	send(&mut node, Request::Ping(42)).await;
 	let (mut abstained, mut done) = (0, 0);
 	loop {
 		match next(&mut node).await {
 			Response::Pong(number) => break assert_eq!(number, 42),
-			Response::Done { result: WorkResult::Abstained { .. }, .. } => abstained += 1,
+			Response::Done {
+				result: WorkResult::Abstained { .. },
+				..
+			} => abstained += 1,
 			Response::Done { .. } => done += 1,
 			Response::Ready { .. } => panic!("Ready comes once"),
 		}
@@ -111,7 +173,10 @@ async fn garbage_on_the_socket_ends_the_engine_with_an_error() {
 
 #[test]
 fn messages_survive_the_wire() {
-	let request = Request::Run { id: [5; 32], work: work(ModelId([1; 32]), 9) };
+	let request = Request::Run {
+		id: [5; 32],
+		work: work(ModelId([1; 32]), 9),
+	};
 	assert_eq!(Request::decode(&mut request.encode().as_slice()).unwrap(), request);
 	assert!(decode::<Request>(&[request.encode(), vec![0]].concat()).is_err());
 }
