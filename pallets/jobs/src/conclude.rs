@@ -22,7 +22,11 @@ impl<T: Config> Pallet<T> {
 		let votes: Vec<Vote> = job.committee.iter().filter_map(|seat| seat.vote).collect();
 		let won = quorum::tally(job.size, votes.iter());
 		// An agreed answer owes the requester nothing more: what dissenters lose goes to the treasury.
-		let mut owed = if matches!(won, Some(Vote::Confirm { .. })) { 0 } else { Self::owed(&job) };
+		let mut owed = if matches!(won, Some(Vote::Confirm { .. })) {
+			0
+		} else {
+			Self::owed(&job)
+		};
 		let faults: Vec<_> = job
 			.committee
 			.iter()
@@ -46,18 +50,30 @@ impl<T: Config> Pallet<T> {
 
 	/// Finds a seat at fault: slashes its provider and makes the requester whole from it, up to `owed`.
 	pub(crate) fn blame(id: &JobId, job: &mut JobOf<T>, index: usize, fault: Fault, owed: &mut Balance) {
-		let Some(seat) = job.committee.get_mut(index) else { return };
+		let Some(seat) = job.committee.get_mut(index) else {
+			return;
+		};
 		seat.fault = Some(fault);
 		let slashed = T::Providers::punish(&seat.provider, fault);
 		let restitution = T::Escrow::restitute(id, slashed, *owed);
 		*owed = owed.saturating_sub(restitution);
 		let provider = seat.provider.clone();
-		Self::deposit_event(Event::Faulted { job: *id, attempt: job.attempt, provider, fault, restitution });
+		Self::deposit_event(Event::Faulted {
+			job: *id,
+			attempt: job.attempt,
+			provider,
+			fault,
+			restitution,
+		});
 	}
 
 	/// Ends an attempt without an agreed answer: another committee, or the money back.
 	pub(crate) fn fail_attempt(id: &JobId, mut job: JobOf<T>, reason: RefundReason, now: BlockNumberFor<T>) {
-		Self::deposit_event(Event::AttemptFailed { job: *id, attempt: job.attempt, reason });
+		Self::deposit_event(Event::AttemptFailed {
+			job: *id,
+			attempt: job.attempt,
+			reason,
+		});
 		Self::disband(id, &job);
 		Outputs::<T>::remove(id);
 		let next = job.attempt.saturating_add(1);
@@ -83,10 +99,22 @@ impl<T: Config> Pallet<T> {
 		let input_tokens = output.input_tokens.min(job.input_ceiling);
 		let output_tokens = output.tokens.len() as u32;
 		let terms = &job.terms;
-		let fee =
-			economics::fee(&rates, terms.price_in, terms.price_out, input_tokens, output_tokens, job.asked).min(job.ceiling);
-		let verifiers: Vec<_> =
-			job.committee.iter().skip(1).filter(|seat| seat.vote == won).map(|seat| seat.provider.clone()).collect();
+		let fee = economics::fee(
+			&rates,
+			terms.price_in,
+			terms.price_out,
+			input_tokens,
+			output_tokens,
+			job.asked,
+		)
+		.min(job.ceiling);
+		let verifiers: Vec<_> = job
+			.committee
+			.iter()
+			.skip(1)
+			.filter(|seat| seat.vote == won)
+			.map(|seat| seat.provider.clone())
+			.collect();
 		let mut shares = economics::split(&rates, fee, job.size, verifiers.len() as u32, terms.royalty);
 		let executor = job.committee.first();
 		if executor.map_or(true, |seat| seat.vote != won) {
@@ -120,7 +148,11 @@ impl<T: Config> Pallet<T> {
 			output_tokens,
 			finish: output.finish,
 		};
-		let verdict = if job.size == 1 { Verdict::Unchecked } else { Verdict::Confirmed };
+		let verdict = if job.size == 1 {
+			Verdict::Unchecked
+		} else {
+			Verdict::Confirmed
+		};
 		Self::write_receipt(id, job, verdict, Some(answer), paid, now);
 	}
 
@@ -157,7 +189,11 @@ impl<T: Config> Pallet<T> {
 		let seats: Vec<_> = job
 			.committee
 			.into_iter()
-			.map(|seat| SeatRecord { provider: seat.provider, vote: seat.vote, fault: seat.fault })
+			.map(|seat| SeatRecord {
+				provider: seat.provider,
+				vote: seat.vote,
+				fault: seat.fault,
+			})
 			.collect();
 		let receipt = Receipt {
 			job: *id,

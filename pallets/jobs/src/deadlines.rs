@@ -24,7 +24,10 @@ impl<T: Config> Pallet<T> {
 		job.deadline = now.saturating_add(blocks);
 		Deadlines::<T>::insert(job.deadline, id, ());
 		if phase == Phase::Revealing {
-			Self::deposit_event(Event::RevealStarted { job: *id, attempt: job.attempt });
+			Self::deposit_event(Event::RevealStarted {
+				job: *id,
+				attempt: job.attempt,
+			});
 		}
 	}
 
@@ -34,10 +37,20 @@ impl<T: Config> Pallet<T> {
 	/// be handled `max_open_jobs / max_due_per_block` blocks late, and the cursor would need at most as many to catch up.
 	pub fn t_max() -> u32 {
 		let params = T::Params::get();
-		let phases = [params.draw_blocks, params.execute_blocks, params.commit_blocks, params.reveal_blocks];
-		let late = params.max_open_jobs.div_ceil(params.max_due_per_block.max(1)).saturating_mul(2).saturating_add(1);
+		let phases = [
+			params.draw_blocks,
+			params.execute_blocks,
+			params.commit_blocks,
+			params.reveal_blocks,
+		];
+		let late = params
+			.max_open_jobs
+			.div_ceil(params.max_due_per_block.max(1))
+			.saturating_mul(2)
+			.saturating_add(1);
 		let attempt = phases.into_iter().fold(0u32, |sum, blocks| {
-			sum.saturating_add(UniqueSaturatedInto::<u32>::unique_saturated_into(blocks)).saturating_add(late)
+			sum.saturating_add(UniqueSaturatedInto::<u32>::unique_saturated_into(blocks))
+				.saturating_add(late)
 		});
 		attempt.saturating_mul(MAX_ATTEMPTS)
 	}
@@ -78,12 +91,12 @@ impl<T: Config> Pallet<T> {
 			Phase::Drawing { ticket } => {
 				Queue::<T>::remove(ticket);
 				Self::refund(id, job, RefundReason::NoCommittee, now);
-			},
+			}
 			Phase::Executing => {
 				let mut owed = Self::owed(&job);
 				Self::blame(id, &mut job, 0, Fault::NoOutput, &mut owed);
 				Self::fail_attempt(id, job, RefundReason::NoOutput, now);
-			},
+			}
 			Phase::Committing => {
 				let committed = job.committee.iter().filter(|seat| seat.commitment.is_some()).count() as u32;
 				if committed >= supermajority_threshold(job.size) {
@@ -92,10 +105,9 @@ impl<T: Config> Pallet<T> {
 				} else {
 					Self::fail_attempt(id, job, RefundReason::NoSupermajority, now);
 				}
-			},
+			}
 			Phase::Revealing => Self::conclude(id, job, now),
 		}
 		weight
 	}
 }
-

@@ -19,7 +19,9 @@ use frame_system::pallet_prelude::BlockNumberFor;
 impl<T: Config> Pallet<T> {
 	/// Lets a job wait for its committee from now on. The caller stores the job.
 	pub(crate) fn enter_queue(id: &JobId, job: &mut JobOf<T>, now: BlockNumberFor<T>) {
-		let phase = Phase::Drawing { ticket: Self::take_place(id, now) };
+		let phase = Phase::Drawing {
+			ticket: Self::take_place(id, now),
+		};
 		Self::enter_phase(id, job, phase, now);
 	}
 
@@ -73,15 +75,25 @@ impl<T: Config> Pallet<T> {
 		QueueEnds::<T>::mutate(|ends| ends.0 = first);
 	}
 
-	fn draw_one(id: &JobId, randomness: &Hash32, now: BlockNumberFor<T>) {
+	pub(crate) fn draw_one(id: &JobId, randomness: &Hash32, now: BlockNumberFor<T>) {
 		let Some(mut job) = Jobs::<T>::get(id) else { return };
 		let candidates = Self::candidates(&job.model);
 		let able = candidates.len() as u32;
-		let wanted = if job.enlarge { next_committee_size(job.size, T::Params::get().max_committee) } else { job.size };
+		let wanted = if job.enlarge {
+			next_committee_size(job.size, T::Params::get().max_committee)
+		} else {
+			job.size
+		};
 		let size = if able >= wanted { wanted } else { job.size };
-		let drawn = if able >= size { draw(&draw_seed(id, job.attempt, randomness), candidates, size) } else { None };
+		let drawn = if able >= size {
+			draw(&draw_seed(id, job.attempt, randomness), candidates, size)
+		} else {
+			None
+		};
 		let Some(mut drawn) = drawn else {
-			job.phase = Phase::Drawing { ticket: Self::take_place(id, now) };
+			job.phase = Phase::Drawing {
+				ticket: Self::take_place(id, now),
+			};
 			Jobs::<T>::insert(id, job);
 			return;
 		};
@@ -92,13 +104,25 @@ impl<T: Config> Pallet<T> {
 		});
 		let seats: Vec<_> = drawn
 			.iter()
-			.map(|who| Seat { provider: who.clone(), commitment: None, vote: None, fault: None })
+			.map(|who| Seat {
+				provider: who.clone(),
+				commitment: None,
+				vote: None,
+				fault: None,
+			})
 			.collect();
 		job.committee = BoundedVec::truncate_from(seats);
 		job.size = size;
 		job.enlarge = false;
-		job.seed.get_or_insert_with(|| Seed { block: now, value: sampling_seed(id, randomness) });
-		Self::deposit_event(Event::Drawn { job: *id, attempt: job.attempt, committee: drawn });
+		job.seed.get_or_insert_with(|| Seed {
+			block: now,
+			value: sampling_seed(id, randomness),
+		});
+		Self::deposit_event(Event::Drawn {
+			job: *id,
+			attempt: job.attempt,
+			committee: drawn,
+		});
 		Self::enter_phase(id, &mut job, Phase::Executing, now);
 		Jobs::<T>::insert(id, job);
 	}

@@ -410,7 +410,10 @@ pub mod pallet {
 				assay_primitives::quorum::is_committee_size(params.max_committee),
 				"max_committee must be 1, 4, 7, 10 or 13"
 			);
-			assert!(params.max_due_per_block > 0 && params.max_draws_per_block > 0, "a chain must make progress");
+			assert!(
+				params.max_due_per_block > 0 && params.max_draws_per_block > 0,
+				"a chain must make progress"
+			);
 			assert!(Self::t_max() < u32::MAX, "T_max must be a number of blocks");
 			let heaviest = T::WeightInfo::draw(MAX_PROVIDERS_PER_MODEL, params.max_committee)
 				.saturating_mul(params.max_draws_per_block.into())

@@ -4,9 +4,7 @@
 
 use crate::*;
 use alloc::vec::Vec;
-use assay_primitives::{
-	crypto::InferenceSignature, digest::output_hash, traits::ProviderSet, Commitment, JobId,
-};
+use assay_primitives::{crypto::InferenceSignature, digest::output_hash, traits::ProviderSet, Commitment, JobId};
 use codec::Encode;
 use frame_support::{dispatch::PostDispatchInfo, ensure, pallet_prelude::*};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -70,19 +68,20 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn age(at: BlockNumberFor<T>) -> u32 {
-		frame_system::Pallet::<T>::block_number().saturating_sub(at).unique_saturated_into()
+		frame_system::Pallet::<T>::block_number()
+			.saturating_sub(at)
+			.unique_saturated_into()
 	}
 
 	fn check_recent(at: BlockNumberFor<T>) -> Result<(), Error<T>> {
-		ensure!(at <= frame_system::Pallet::<T>::block_number() && Self::age(at) <= LONGEVITY, Error::<T>::StaleBatch);
+		ensure!(
+			at <= frame_system::Pallet::<T>::block_number() && Self::age(at) <= LONGEVITY,
+			Error::<T>::StaleBatch
+		);
 		Ok(())
 	}
 
-	fn check_signature(
-		voter: &T::AccountId,
-		message: &[u8],
-		signature: &InferenceSignature,
-	) -> Result<(), Error<T>> {
+	fn check_signature(voter: &T::AccountId, message: &[u8], signature: &InferenceSignature) -> Result<(), Error<T>> {
 		let key = T::Providers::key_of(voter).ok_or(Error::<T>::NoInferenceKey)?;
 		ensure!(key.verify(&message, signature), Error::<T>::BadSignature);
 		Ok(())
@@ -102,8 +101,14 @@ impl<T: Config> Pallet<T> {
 		ensure!(job.executor() == Some(&publication.voter), Error::<T>::NotInCommittee);
 		ensure!(seat.commitment.is_none(), Error::<T>::AlreadyCommitted);
 		ensure!(job.phase == Phase::Executing, Error::<T>::WrongPhase);
-		ensure!(publication.output.tokens.len() <= job.params.max_tokens as usize, Error::<T>::OutputTooLong);
-		ensure!(core::str::from_utf8(&publication.output.text).is_ok(), Error::<T>::OutputNotUtf8);
+		ensure!(
+			publication.output.tokens.len() <= job.params.max_tokens as usize,
+			Error::<T>::OutputTooLong
+		);
+		ensure!(
+			core::str::from_utf8(&publication.output.text).is_ok(),
+			Error::<T>::OutputNotUtf8
+		);
 		Ok(job)
 	}
 
@@ -135,14 +140,18 @@ impl<T: Config> Pallet<T> {
 		}
 		let mut first = None;
 		let mut tags: Vec<Vec<u8>> = Vec::new();
-		let commits = batch
-			.commitments
-			.iter()
-			.map(|item| (Self::check_commit(voter, item), (Topic::Commit, item.job, item.attempt, voter).encode()));
-		let reveals = batch
-			.reveals
-			.iter()
-			.map(|item| (Self::check_reveal(voter, item), (Topic::Reveal, item.job, item.attempt, voter).encode()));
+		let commits = batch.commitments.iter().map(|item| {
+			(
+				Self::check_commit(voter, item),
+				(Topic::Commit, item.job, item.attempt, voter).encode(),
+			)
+		});
+		let reveals = batch.reveals.iter().map(|item| {
+			(
+				Self::check_reveal(voter, item),
+				(Topic::Reveal, item.job, item.attempt, voter).encode(),
+			)
+		});
 		for (checked, tag) in commits.chain(reveals) {
 			match checked {
 				Ok(_) if tags.contains(&tag) => (),
@@ -159,15 +168,31 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_publish(publication: PublicationOf<T>) -> DispatchResult {
 		let mut job = Self::check_publication(&publication)?;
 		let now = frame_system::Pallet::<T>::block_number();
-		let Publication { voter, job: id, attempt, output, commitment, at: _ } = publication;
+		let Publication {
+			voter,
+			job: id,
+			attempt,
+			output,
+			commitment,
+			at: _,
+		} = publication;
 		let seat = job.seat_mut(&voter).ok_or(Error::<T>::NotInCommittee)?;
 		seat.commitment = Some(commitment);
 		let output_hash = output_hash(&output);
 		Outputs::<T>::insert(id, output);
 		T::Providers::alive(&voter);
-		Self::deposit_event(Event::Published { job: id, attempt, executor: voter, output_hash });
+		Self::deposit_event(Event::Published {
+			job: id,
+			attempt,
+			executor: voter,
+			output_hash,
+		});
 		// A committee of one has committed with the publication.
-		let next = if job.size == 1 { Phase::Revealing } else { Phase::Committing };
+		let next = if job.size == 1 {
+			Phase::Revealing
+		} else {
+			Phase::Committing
+		};
 		Self::enter_phase(&id, &mut job, next, now);
 		Jobs::<T>::insert(id, job);
 		Ok(())
@@ -188,7 +213,7 @@ impl<T: Config> Pallet<T> {
 				Ok(job) => {
 					Self::commit(voter, item, job, now);
 					applied = true;
-				},
+				}
 				Err(error) => first = first.or(Some(error)),
 			}
 		}
@@ -197,7 +222,7 @@ impl<T: Config> Pallet<T> {
 				Ok(job) => {
 					weight = weight.saturating_add(Self::reveal(voter, item, job, now));
 					applied = true;
-				},
+				}
 				Err(error) => first = first.or(Some(error)),
 			}
 		}
@@ -205,21 +230,27 @@ impl<T: Config> Pallet<T> {
 			Some(error) if !applied => return Err(error.into()),
 			_ => T::Providers::alive(voter),
 		}
-		Ok(PostDispatchInfo { actual_weight: Some(weight), pays_fee: Pays::No })
+		Ok(PostDispatchInfo {
+			actual_weight: Some(weight),
+			pays_fee: Pays::No,
+		})
 	}
 
 	/// What a batch costs if every reveal in it concludes a job.
 	pub(crate) fn weight_of_vote(batch: &BatchOf<T>) -> Weight {
-		T::WeightInfo::vote(batch.commitments.len() as u32, batch.reveals.len() as u32).saturating_add(
-			weights::heaviest_conclusion::<T::WeightInfo>().saturating_mul(batch.reveals.len() as u64),
-		)
+		T::WeightInfo::vote(batch.commitments.len() as u32, batch.reveals.len() as u32)
+			.saturating_add(weights::heaviest_conclusion::<T::WeightInfo>().saturating_mul(batch.reveals.len() as u64))
 	}
 
 	fn commit(voter: &T::AccountId, item: &CommitItem, mut job: JobOf<T>, now: BlockNumberFor<T>) {
 		if let Some(seat) = job.seat_mut(voter) {
 			seat.commitment = Some(item.commitment);
 		}
-		Self::deposit_event(Event::Committed { job: item.job, attempt: item.attempt, voter: voter.clone() });
+		Self::deposit_event(Event::Committed {
+			job: item.job,
+			attempt: item.attempt,
+			voter: voter.clone(),
+		});
 		if job.committee.iter().all(|seat| seat.commitment.is_some()) {
 			Self::enter_phase(&item.job, &mut job, Phase::Revealing, now);
 		}
@@ -232,8 +263,17 @@ impl<T: Config> Pallet<T> {
 			seat.vote = Some(item.vote);
 		}
 		let (id, attempt) = (item.job, item.attempt);
-		Self::deposit_event(Event::Revealed { job: id, attempt, voter: voter.clone(), vote: item.vote });
-		if job.committee.iter().all(|seat| seat.commitment.is_none() || seat.vote.is_some()) {
+		Self::deposit_event(Event::Revealed {
+			job: id,
+			attempt,
+			voter: voter.clone(),
+			vote: item.vote,
+		});
+		if job
+			.committee
+			.iter()
+			.all(|seat| seat.commitment.is_none() || seat.vote.is_some())
+		{
 			let weight = T::WeightInfo::conclude(job.committee.len() as u32);
 			Self::conclude(&id, job, now);
 			weight

@@ -16,7 +16,8 @@ use assay_primitives::{
 use codec::Encode;
 use frame_support::{
 	derive_impl,
-	dispatch::{DispatchInfo, GetDispatchInfo}, parameter_types, storage_alias,
+	dispatch::{DispatchInfo, GetDispatchInfo},
+	parameter_types, storage_alias,
 	traits::{
 		fungible::{Balanced, Credit, Inspect, Mutate},
 		tokens::{Fortitude, Precision, Preservation},
@@ -85,7 +86,7 @@ parameter_types! {
 		commit_blocks: 10,
 		reveal_blocks: 5,
 		max_committee: 7,
-		max_open_jobs: 20,
+		max_open_jobs: 40,
 		max_due_per_block: 8,
 		max_draws_per_block: 4,
 		retention: 50,
@@ -164,6 +165,8 @@ pub(crate) fn pair(who: &AccountId) -> InferencePair {
 
 pub(crate) const MODEL: ModelId = ModelId([1; 32]);
 pub(crate) const RETIRED: ModelId = ModelId([2; 32]);
+/// Its context is longer than any prompt.
+pub(crate) const ROOMY: ModelId = ModelId([3; 32]);
 pub(crate) const BOND: Balance = 1_000_000;
 pub(crate) const FUNDS: Balance = 1_000_000_000;
 
@@ -173,12 +176,12 @@ pub(crate) const FUNDS: Balance = 1_000_000_000;
 pub struct Shelf;
 impl ModelCatalog<AccountId> for Shelf {
 	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>> {
-		[MODEL, RETIRED].contains(model).then(|| ModelTerms {
+		[MODEL, RETIRED, ROOMY].contains(model).then(|| ModelTerms {
 			owner: owner(),
 			price_in: 10,
 			price_out: 20,
 			royalty: Permill::from_percent(5),
-			context_length: 256,
+			context_length: if *model == ROOMY { 8192 } else { 256 },
 			prompt_overhead: 16,
 			retired: *model == RETIRED,
 		})
@@ -211,12 +214,15 @@ impl ProviderSet<AccountId> for Crowd {
 	type Credit = Credit<AccountId, Balances>;
 
 	fn candidates(model: &ModelId) -> Vec<Candidate<AccountId>> {
-		if *model != MODEL {
+		if ![MODEL, ROOMY].contains(model) {
 			return Vec::new();
 		}
 		Load::iter()
 			.filter(|(who, (load, _))| *load < Capacity::get() && !Jailed::contains_key(who))
-			.map(|(who, _)| Candidate { weight: Balances::balance(&who), who })
+			.map(|(who, _)| Candidate {
+				weight: Balances::balance(&who),
+				who,
+			})
 			.take(MAX_PROVIDERS_PER_MODEL as usize)
 			.collect()
 	}
@@ -247,9 +253,41 @@ impl ProviderSet<AccountId> for Crowd {
 	fn punish(who: &AccountId, fault: Fault) -> Self::Credit {
 		Faults::append((who, fault));
 		let amount = Params::get().rates.slash(fault) * Balances::balance(who);
-		Balances::withdraw(who, amount, Precision::BestEffort, Preservation::Preserve, Fortitude::Force)
-			.unwrap_or_else(|_| Credit::<AccountId, Balances>::zero())
+		Balances::withdraw(
+			who,
+			amount,
+			Precision::BestEffort,
+			Preservation::Preserve,
+			Fortitude::Force,
+		)
+		.unwrap_or_else(|_| Credit::<AccountId, Balances>::zero())
 	}
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId> for Crowd {
+	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
+		Capacity::set(50);
+		let accounts: Vec<_> = (0..keys.len()).map(|n| AccountId::new([n as u8 | 128; 32])).collect();
+		for (who, key) in accounts.iter().zip(keys) {
+			Balances::set_balance(who, BOND);
+			Load::insert(who, (0, key.clone()));
+		}
+		(ROOMY, accounts)
+	}
+	fn requester() -> AccountId {
+		asker()
+	}
+}
+
+/// Where benchmarks run as tests: no providers yet, and a keystore for their keys.
+#[cfg(feature = "runtime-benchmarks")]
+pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
+	let mut ext = TestExt::providers(0).build();
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
+	ext
 }
 
 // ── the money ────────────────────────────────────────────────────────────────
@@ -284,7 +322,9 @@ impl Escrow<AccountId> for Till {
 	) -> Result<(), DispatchError> {
 		let (payer, ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
 		let out = shares.executor + shares.verifier * verifiers.len() as u128 + shares.royalty + shares.treasury;
-		let rest = ceiling.checked_sub(out).ok_or(DispatchError::Arithmetic(sp_runtime::ArithmeticError::Underflow))?;
+		let rest = ceiling
+			.checked_sub(out)
+			.ok_or(DispatchError::Arithmetic(sp_runtime::ArithmeticError::Underflow))?;
 		Self::pay(executor, shares.executor);
 		verifiers.iter().for_each(|who| Self::pay(who, shares.verifier));
 		Self::pay(owner, shares.royalty);
@@ -328,10 +368,15 @@ impl TestExt {
 	pub(crate) fn build(self) -> sp_io::TestExternalities {
 		let mut balances: Vec<_> = (1..=self.providers).map(|n| (account(n), BOND)).collect();
 		balances.extend([(asker(), FUNDS), (owner(), 1_000), (treasury(), 1_000), (till(), 1)]);
-		let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().expect("a genesis");
-		pallet_balances::GenesisConfig::<Test> { balances, ..Default::default() }
-			.assimilate_storage(&mut storage)
+		let mut storage = frame_system::GenesisConfig::<Test>::default()
+			.build_storage()
 			.expect("a genesis");
+		pallet_balances::GenesisConfig::<Test> {
+			balances,
+			..Default::default()
+		}
+		.assimilate_storage(&mut storage)
+		.expect("a genesis");
 		let mut ext = sp_io::TestExternalities::from(storage);
 		ext.execute_with(|| {
 			frame_system::BlockHash::<Test>::insert(0, sp_core::H256([9; 32]));
@@ -365,18 +410,23 @@ pub(crate) fn assert_sound() {
 			None => {
 				assert!(Receipts::<Test>::contains_key(id));
 				assert_eq!(ceiling, 0, "only the deposit stays held");
-			},
+			}
 		}
 	}
 	assert_eq!(Balances::balance(&till()), held);
 	for (who, (load, _)) in Load::iter() {
-		assert_eq!(Assignments::<Test>::iter_prefix(&who).count(), load as usize, "every engagement has its job");
+		assert_eq!(
+			Assignments::<Test>::iter_prefix(&who).count(),
+			load as usize,
+			"every engagement has its job"
+		);
 	}
 }
 
 /// Ends this block and begins the next.
 pub(crate) fn next_block() {
 	let now = System::block_number();
+	System::reset_events();
 	Jobs::on_idle(now, Weight::MAX);
 	Vrf::set(Some(BlakeTwo256::hash(&now.to_le_bytes()).0));
 	Jobs::on_finalize(now);
@@ -418,7 +468,14 @@ pub(crate) fn input() -> Input {
 }
 
 pub(crate) fn try_request(committee_size: u32) -> DispatchResult {
-	Jobs::request(RawOrigin::Signed(asker()).into(), MODEL, input(), SamplingParams::greedy(8), committee_size, FUNDS)
+	Jobs::request(
+		RawOrigin::Signed(asker()).into(),
+		MODEL,
+		input(),
+		SamplingParams::greedy(8),
+		committee_size,
+		FUNDS,
+	)
 }
 
 /// Asks for a committee of this size; the job's name.
@@ -463,7 +520,10 @@ pub(crate) fn output() -> Output {
 
 pub(crate) const CONFIRM: Vote = Vote::Confirm { trace_root: [3; 32] };
 pub(crate) const LIE: Vote = Vote::Confirm { trace_root: [4; 32] };
-pub(crate) const REJECT: Vote = Vote::Reject { position: 1, prefix_root: [5; 32] };
+pub(crate) const REJECT: Vote = Vote::Reject {
+	position: 1,
+	prefix_root: [5; 32],
+};
 pub(crate) const SALT: [u8; 32] = [8; 32];
 
 pub(crate) fn commitment(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -> Commitment {
@@ -489,7 +549,11 @@ pub(crate) fn publication(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -
 pub(crate) fn commits(who: &AccountId, items: Vec<(JobId, u8, Vote)>) -> BatchOf<Test> {
 	let items = items
 		.into_iter()
-		.map(|(job, attempt, vote)| CommitItem { job, attempt, commitment: commitment(job, attempt, who, vote) })
+		.map(|(job, attempt, vote)| CommitItem {
+			job,
+			attempt,
+			commitment: commitment(job, attempt, who, vote),
+		})
 		.collect();
 	Batch {
 		voter: who.clone(),
@@ -500,8 +564,15 @@ pub(crate) fn commits(who: &AccountId, items: Vec<(JobId, u8, Vote)>) -> BatchOf
 }
 
 pub(crate) fn reveals(who: &AccountId, items: Vec<(JobId, u8, Vote)>) -> BatchOf<Test> {
-	let items =
-		items.into_iter().map(|(job, attempt, vote)| RevealItem { job, attempt, vote, salt: SALT }).collect();
+	let items = items
+		.into_iter()
+		.map(|(job, attempt, vote)| RevealItem {
+			job,
+			attempt,
+			vote,
+			salt: SALT,
+		})
+		.collect();
 	Batch {
 		voter: who.clone(),
 		at: System::block_number(),
@@ -515,7 +586,9 @@ pub(crate) fn publish(publication: PublicationOf<Test>) -> DispatchResult {
 }
 
 pub(crate) fn vote(batch: BatchOf<Test>) -> DispatchResult {
-	Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature()).map(|_| ()).map_err(|error| error.error)
+	Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature())
+		.map(|_| ())
+		.map_err(|error| error.error)
 }
 
 /// Commits a vote on the job's attempt of now.
@@ -575,9 +648,19 @@ pub(crate) fn signed_batch(batch: BatchOf<Test>) -> Call<Test> {
 
 fn checked(
 	transaction: Extrinsic,
-) -> (<Extrinsic as Checkable<frame_system::ChainContext<Test>>>::Checked, DispatchInfo, usize) {
+) -> (
+	<Extrinsic as Checkable<frame_system::ChainContext<Test>>>::Checked,
+	DispatchInfo,
+	usize,
+) {
 	let (info, len) = (transaction.get_dispatch_info(), transaction.encoded_size());
-	(transaction.check(&frame_system::ChainContext::<Test>::default()).expect("a general transaction"), info, len)
+	(
+		transaction
+			.check(&frame_system::ChainContext::<Test>::default())
+			.expect("a general transaction"),
+		info,
+		len,
+	)
 }
 
 /// What the pool would say.
@@ -589,7 +672,9 @@ pub(crate) fn validate(transaction: Extrinsic) -> TransactionValidity {
 /// Takes a transaction into the block.
 pub(crate) fn apply(transaction: Extrinsic) -> Result<DispatchResult, TransactionValidityError> {
 	let (checked, info, len) = checked(transaction);
-	checked.apply::<Test>(&info, len).map(|result| result.map(|_| ()).map_err(|error| error.error))
+	checked
+		.apply::<Test>(&info, len)
+		.map(|result| result.map(|_| ()).map_err(|error| error.error))
 }
 
 pub(crate) fn transaction(call: Call<Test>) -> Extrinsic {

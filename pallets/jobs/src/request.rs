@@ -50,8 +50,8 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let limits = T::Params::get();
 		ensure!(params.is_valid(), Error::<T>::BadParams);
-		let (terms, quote) = Self::priced(&model, input.len() as u32, params.max_tokens, committee_size)
-			.map_err(Error::<T>::from)?;
+		let (terms, quote) =
+			Self::priced(&model, input.len() as u32, params.max_tokens, committee_size).map_err(Error::<T>::from)?;
 		ensure!(core::str::from_utf8(&input).is_ok(), Error::<T>::InputNotUtf8);
 		ensure!(max_fee >= quote.max_fee, Error::<T>::FeeTooLow);
 		ensure!(Jobs::<T>::count() < limits.max_open_jobs, Error::<T>::TooManyJobs);
@@ -87,17 +87,18 @@ impl<T: Config> Pallet<T> {
 		Inputs::<T>::insert(id, input);
 		Self::enter_queue(&id, &mut job, now);
 		Jobs::<T>::insert(id, job);
-		Self::deposit_event(Event::Requested { job: id, requester, model, ceiling: quote.max_fee, committee_size });
+		Self::deposit_event(Event::Requested {
+			job: id,
+			requester,
+			model,
+			ceiling: quote.max_fee,
+			committee_size,
+		});
 		Ok(())
 	}
 
 	/// The price of a job before it is asked, or the error that its request would meet.
-	pub fn quote(
-		model: ModelId,
-		input_bytes: u32,
-		max_tokens: u32,
-		committee_size: u32,
-	) -> Result<Quote, QuoteError> {
+	pub fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, committee_size: u32) -> Result<Quote, QuoteError> {
 		Self::priced(&model, input_bytes, max_tokens, committee_size).map(|(_, quote)| quote)
 	}
 
@@ -111,7 +112,10 @@ impl<T: Config> Pallet<T> {
 		let terms = T::Catalog::terms(model).ok_or(QuoteError::UnknownModel)?;
 		ensure!(!terms.retired, QuoteError::RetiredModel);
 		ensure!(input_bytes > 0, QuoteError::EmptyInput);
-		let room = terms.context_length.saturating_sub(terms.prompt_overhead).saturating_mul(BYTES_PER_CONTEXT_TOKEN);
+		let room = terms
+			.context_length
+			.saturating_sub(terms.prompt_overhead)
+			.saturating_mul(BYTES_PER_CONTEXT_TOKEN);
 		ensure!(input_bytes <= room.min(MAX_INPUT_BYTES), QuoteError::InputTooLong);
 		ensure!((1..=MAX_OUTPUT_TOKENS).contains(&max_tokens), QuoteError::BadParams);
 		ensure!(
@@ -132,8 +136,17 @@ impl<T: Config> Pallet<T> {
 			committee_size,
 		);
 		let bytes = input_bytes.saturating_add(output_tokens.saturating_mul(BYTES_PER_ANSWER_TOKEN));
-		let deposit = params.deposit_base.saturating_add(params.deposit_per_byte.saturating_mul(bytes.into()));
-		let quote = Quote { max_fee, deposit, input_tokens, output_tokens, candidates, t_max: Self::t_max() };
+		let deposit = params
+			.deposit_base
+			.saturating_add(params.deposit_per_byte.saturating_mul(bytes.into()));
+		let quote = Quote {
+			max_fee,
+			deposit,
+			input_tokens,
+			output_tokens,
+			candidates,
+			t_max: Self::t_max(),
+		};
 		Ok((terms, quote))
 	}
 

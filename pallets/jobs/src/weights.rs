@@ -59,8 +59,12 @@ macro_rules! weights {
 		fn request(b: u32) -> Weight {
 			let providers = u64::from(MAX_PROVIDERS_PER_MODEL);
 			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored in.
-			computing(micros(100), JOB.saturating_add(providers.saturating_mul(SMALL)).saturating_add(b.into()))
-				.saturating_add($db.reads_writes(providers.saturating_mul(3).saturating_add(12), 12))
+			computing(
+				micros(100),
+				JOB.saturating_add(providers.saturating_mul(SMALL))
+					.saturating_add(b.into()),
+			)
+			.saturating_add($db.reads_writes(providers.saturating_mul(3).saturating_add(12), 12))
 		}
 
 		fn publish(b: u32) -> Weight {
@@ -73,8 +77,14 @@ macro_rules! weights {
 
 		fn vote(c: u32, r: u32) -> Weight {
 			let items = u64::from(c).saturating_add(r.into());
-			computing(CALL.saturating_mul(items.saturating_add(1)), JOB.saturating_mul(items.saturating_add(1)))
-				.saturating_add($db.reads_writes(items.saturating_mul(3).saturating_add(4), items.saturating_mul(4).saturating_add(2)))
+			computing(
+				CALL.saturating_mul(items.saturating_add(1)),
+				JOB.saturating_mul(items.saturating_add(1)),
+			)
+			.saturating_add($db.reads_writes(
+				items.saturating_mul(3).saturating_add(4),
+				items.saturating_mul(4).saturating_add(2),
+			))
 		}
 
 		fn authorize_vote(c: u32, r: u32) -> Weight {
@@ -93,8 +103,15 @@ macro_rules! weights {
 		fn conclude(n: u32) -> Weight {
 			let n = u64::from(n);
 			// A seat: its place given back, its index entry, a payment or a slash with restitution.
-			computing(CALL.saturating_mul(n.saturating_add(2)), JOB.saturating_add(n.saturating_mul(SMALL)).saturating_add(24 * 1024))
-				.saturating_add($db.reads_writes(n.saturating_mul(6).saturating_add(10), n.saturating_mul(6).saturating_add(12)))
+			computing(
+				CALL.saturating_mul(n.saturating_add(2)),
+				JOB.saturating_add(n.saturating_mul(SMALL))
+					.saturating_add(24 * 1024),
+			)
+			.saturating_add($db.reads_writes(
+				n.saturating_mul(6).saturating_add(10),
+				n.saturating_mul(6).saturating_add(12),
+			))
 		}
 
 		fn draw(p: u32, n: u32) -> Weight {

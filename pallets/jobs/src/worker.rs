@@ -47,7 +47,13 @@ pub fn voter_bytes<AccountId: Encode>(who: &AccountId) -> Hash32 {
 pub fn run<T: Config>(now: BlockNumberFor<T>) {
 	for key in InferenceId::all() {
 		if let Some(who) = T::Providers::owner_of(&key) {
-			Worker::<T> { key, who, now, genesis: Pallet::<T>::genesis() }.run();
+			Worker::<T> {
+				key,
+				who,
+				now,
+				genesis: Pallet::<T>::genesis(),
+			}
+			.run();
 		}
 	}
 }
@@ -68,7 +74,11 @@ struct Sayings<T: Config> {
 
 impl<T: Config> Worker<T> {
 	fn run(&self) {
-		let mut sayings = Sayings::<T> { publications: Vec::new(), commits: Vec::new(), reveals: Vec::new() };
+		let mut sayings = Sayings::<T> {
+			publications: Vec::new(),
+			commits: Vec::new(),
+			reveals: Vec::new(),
+		};
 		for (id, ()) in Assignments::<T>::iter_prefix(&self.who).take(MAX_JOBS_PER_RUN) {
 			if let Some(job) = Jobs::<T>::get(id) {
 				self.attend(&id, &job, &mut sayings);
@@ -92,7 +102,9 @@ impl<T: Config> Worker<T> {
 		if !owes_word {
 			return;
 		}
-		let Some(task) = self.task(id, job, executes) else { return };
+		let Some(task) = self.task(id, job, executes) else {
+			return;
+		};
 		let Some(answer) = self.ask(&task) else { return };
 		let commitment = Commitment::new(&self.genesis, id, job.attempt, &self.who, &answer.vote, &answer.salt);
 		let (job_id, attempt) = (*id, job.attempt);
@@ -105,7 +117,11 @@ impl<T: Config> Worker<T> {
 				commitment,
 				at: self.now,
 			}),
-			(Phase::Committing, _) => sayings.commits.push(CommitItem { job: job_id, attempt, commitment }),
+			(Phase::Committing, _) => sayings.commits.push(CommitItem {
+				job: job_id,
+				attempt,
+				commitment,
+			}),
 			(Phase::Revealing, _) if seat.commitment == Some(commitment) => sayings.reveals.push(RevealItem {
 				job: job_id,
 				attempt,
@@ -153,7 +169,7 @@ impl<T: Config> Worker<T> {
 			),
 			Polled::NotAvailable if self.may_say(b"no engine".encode(), WARN_AGAIN_AFTER) => {
 				log::warn!(target: LOG, "job {}: this node has no engine, so this provider does not vote", task.job)
-			},
+			}
 			_ => (),
 		}
 		None
@@ -161,20 +177,35 @@ impl<T: Config> Worker<T> {
 
 	/// Sends what was not sent lately. Returns whether a sign of life is under way.
 	fn say(&self, sayings: Sayings<T>) -> bool {
-		let Sayings { publications, commits, reveals } = sayings;
+		let Sayings {
+			publications,
+			commits,
+			reveals,
+		} = sayings;
 		let talks = !(publications.is_empty() && commits.is_empty() && reveals.is_empty());
 		for publication in publications {
-			if self.may_say((b"publish", publication.job, publication.attempt).encode(), RESEND_AFTER) {
+			if self.may_say(
+				(b"publish", publication.job, publication.attempt).encode(),
+				RESEND_AFTER,
+			) {
 				let message = publication.message(&self.genesis);
 				let job = publication.job;
-				self.submit(&message, "publication", |signature| Call::publish { publication, signature });
+				self.submit(&message, "publication", |signature| Call::publish {
+					publication,
+					signature,
+				});
 				log::info!(target: LOG, "job {job}: published an answer");
 			}
 		}
 		let commitments = self.fresh(commits, |item| (b"commit", item.job, item.attempt).encode());
 		let reveals = self.fresh(reveals, |item| (b"reveal", item.job, item.attempt).encode());
 		if !(commitments.is_empty() && reveals.is_empty()) {
-			self.submit_batch(Batch { voter: self.who.clone(), at: self.now, commitments, reveals });
+			self.submit_batch(Batch {
+				voter: self.who.clone(),
+				at: self.now,
+				commitments,
+				reveals,
+			});
 		}
 		talks
 	}
@@ -199,10 +230,18 @@ impl<T: Config> Worker<T> {
 			return;
 		}
 		let models = T::Providers::serves(&self.who);
-		let serving = models.iter().take(MAX_MODELS_PROBED).any(|model| host::probe(model) == Polled::Serving);
+		let serving = models
+			.iter()
+			.take(MAX_MODELS_PROBED)
+			.any(|model| host::probe(model) == Polled::Serving);
 		if serving && self.may_say(b"alive".encode(), RESEND_AFTER) {
 			let (commitments, reveals) = Default::default();
-			self.submit_batch(Batch { voter: self.who.clone(), at: self.now, commitments, reveals });
+			self.submit_batch(Batch {
+				voter: self.who.clone(),
+				at: self.now,
+				commitments,
+				reveals,
+			});
 		}
 	}
 
@@ -243,7 +282,14 @@ impl<T: Config> Worker<T> {
 		let now: u32 = self.now.unique_saturated_into();
 		let key = (b"assay/worker", self.genesis, &self.who).encode();
 		StorageValueRef::persistent(&key)
-			.mutate::<Notes, (), _>(|stored| stored.ok().flatten().unwrap_or_default().note(name, now, pause).ok_or(()))
+			.mutate::<Notes, (), _>(|stored| {
+				stored
+					.ok()
+					.flatten()
+					.unwrap_or_default()
+					.note(name, now, pause)
+					.ok_or(())
+			})
 			.is_ok()
 	}
 }
@@ -261,7 +307,8 @@ impl Notes {
 		if self.0.iter().any(|(said, at)| *said == name && said_lately(*at, pause)) {
 			return None;
 		}
-		self.0.retain(|(said, at)| *said != name && said_lately(*at, WARN_AGAIN_AFTER));
+		self.0
+			.retain(|(said, at)| *said != name && said_lately(*at, WARN_AGAIN_AFTER));
 		let surplus = self.0.len().saturating_add(1).saturating_sub(MAX_NOTES);
 		self.0.drain(..surplus.min(self.0.len()));
 		self.0.push((name, now));

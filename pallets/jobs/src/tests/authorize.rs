@@ -25,7 +25,11 @@ fn a_signed_publication_passes_the_pool_and_counts_in_the_block() {
 		assert!(valid.propagate && valid.longevity <= 16 && valid.requires.is_empty());
 		assert_eq!(apply(good.clone()), Ok(Ok(())));
 		assert_eq!(job(id).phase, Phase::Committing);
-		assert_eq!(apply(good), Err(refused(Error::AlreadyCommitted)), "a replay is refused");
+		assert_eq!(
+			apply(good),
+			Err(refused(Error::AlreadyCommitted)),
+			"a replay is refused"
+		);
 	});
 }
 
@@ -34,12 +38,18 @@ fn signed_votes_carry_a_job_to_its_verdict() {
 	TestExt::providers(4).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		apply(transaction(signed_publication(publication(id, 0, &seats[0], CONFIRM)))).expect("valid").expect("applied");
+		apply(transaction(signed_publication(publication(id, 0, &seats[0], CONFIRM))))
+			.expect("valid")
+			.expect("applied");
 		for who in &seats[1..] {
-			apply(transaction(signed_batch(commits(who, vec![(id, 0, CONFIRM)])))).expect("valid").expect("applied");
+			apply(transaction(signed_batch(commits(who, vec![(id, 0, CONFIRM)]))))
+				.expect("valid")
+				.expect("applied");
 		}
 		for who in &seats {
-			apply(transaction(signed_batch(reveals(who, vec![(id, 0, CONFIRM)])))).expect("valid").expect("applied");
+			apply(transaction(signed_batch(reveals(who, vec![(id, 0, CONFIRM)]))))
+				.expect("valid")
+				.expect("applied");
 		}
 		assert_eq!(receipt(id).agreeing(), 4);
 	});
@@ -52,10 +62,16 @@ fn a_message_signed_by_another_key_or_for_another_chain_is_refused() {
 		let seats = committee(id);
 		let publication = publication(id, 0, &seats[0], CONFIRM);
 		let signature = signed_by(&seats[1], &publication.message(&Jobs::genesis()));
-		let call = Call::publish { publication: publication.clone(), signature };
+		let call = Call::publish {
+			publication: publication.clone(),
+			signature,
+		};
 		assert_eq!(validate(transaction(call)), Err(refused(Error::BadSignature)));
 		let signature = signed_by(&seats[0], &publication.message(&[0; 32]));
-		let call = Call::publish { publication: publication.clone(), signature };
+		let call = Call::publish {
+			publication: publication.clone(),
+			signature,
+		};
 		assert_eq!(validate(transaction(call)), Err(refused(Error::BadSignature)));
 		assert_ok!(validate(transaction(signed_publication(publication))));
 	});
@@ -71,7 +87,10 @@ fn a_changed_message_is_refused() {
 		let mut changed = batch;
 		changed.commitments[0].commitment = commitment(id, 0, &seats[1], LIE);
 		assert_eq!(
-			validate(transaction(Call::vote { batch: changed, signature })),
+			validate(transaction(Call::vote {
+				batch: changed,
+				signature
+			})),
 			Err(refused(Error::BadSignature))
 		);
 	});
@@ -83,7 +102,10 @@ fn a_signature_for_one_purpose_serves_no_other() {
 		Quiet::insert(account(1), ());
 		let batch = commits(&account(1), vec![]);
 		let signature = signed_by(&account(1), &(b"assay/v1/publish", Jobs::genesis(), &batch).encode());
-		assert_eq!(validate(transaction(Call::vote { batch, signature })), Err(refused(Error::BadSignature)));
+		assert_eq!(
+			validate(transaction(Call::vote { batch, signature })),
+			Err(refused(Error::BadSignature))
+		);
 	});
 }
 
@@ -92,7 +114,10 @@ fn the_pool_names_what_is_wrong() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5).map(account).find(|who| !seats.contains(who)).expect("one of five");
+		let stranger = (1..=5)
+			.map(account)
+			.find(|who| !seats.contains(who))
+			.expect("one of five");
 		let says = |call| validate(transaction(call)).expect_err("a refusal");
 		let batch = |who, job, attempt| signed_batch(commits(who, vec![(job, attempt, CONFIRM)]));
 		assert_eq!(says(batch(&seats[1], JobId([0; 32]), 0)), refused(Error::UnknownJob));
@@ -104,8 +129,14 @@ fn the_pool_names_what_is_wrong() {
 		let mut late = commits(&seats[2], vec![(id, 0, CONFIRM)]);
 		late.at = System::block_number() + 1;
 		assert_eq!(says(signed_batch(late)), refused(Error::StaleBatch));
-		assert_eq!(says(signed_batch(commits(&account(99), vec![]))), refused(Error::NoInferenceKey));
-		assert_eq!(says(signed_batch(commits(&account(1), vec![]))), refused(Error::NoHeartbeatDue));
+		assert_eq!(
+			says(signed_batch(commits(&account(99), vec![]))),
+			refused(Error::NoInferenceKey)
+		);
+		assert_eq!(
+			says(signed_batch(commits(&account(1), vec![]))),
+			refused(Error::NoHeartbeatDue)
+		);
 	});
 }
 
@@ -114,17 +145,21 @@ fn a_batch_is_tagged_by_what_applies_in_it() {
 	TestExt::providers(4).execute_with(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
-		let tags = |items| {
-			validate(transaction(signed_batch(commits(&seats[1], items)))).map(|valid| valid.provides)
-		};
+		let tags = |items| validate(transaction(signed_batch(commits(&seats[1], items)))).map(|valid| valid.provides);
 		let alone = tags(vec![(id, 0, CONFIRM)]).expect("valid");
 		assert_eq!(alone.len(), 1);
-		assert_eq!(tags(vec![(id, 1, CONFIRM), (id, 0, CONFIRM), (id, 0, LIE)]), Ok(alone.clone()));
+		assert_eq!(
+			tags(vec![(id, 1, CONFIRM), (id, 0, CONFIRM), (id, 0, LIE)]),
+			Ok(alone.clone())
+		);
 		assert_eq!(tags(vec![(id, 1, CONFIRM)]), Err(refused(Error::WrongAttempt)));
 		let mut later = commits(&seats[1], vec![(id, 0, CONFIRM)]);
 		later.at -= 1;
 		let again = validate(transaction(signed_batch(later))).expect("valid");
-		assert_eq!(again.provides, alone, "a resend competes with the first, it does not join it");
+		assert_eq!(
+			again.provides, alone,
+			"a resend competes with the first, it does not join it"
+		);
 	});
 }
 

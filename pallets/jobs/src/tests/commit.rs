@@ -1,9 +1,6 @@
 //! Blinded votes.
 
-use crate::{
-	mock::*,
-	*,
-};
+use crate::{mock::*, *};
 use frame_support::{assert_noop, assert_ok};
 
 #[test]
@@ -23,13 +20,19 @@ fn wrong_commitments_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5).map(account).find(|who| !seats.contains(who)).expect("one of five");
+		let stranger = (1..=5)
+			.map(account)
+			.find(|who| !seats.contains(who))
+			.expect("one of five");
 		assert_noop!(commit(id, &seats[1], CONFIRM), Error::<Test>::WrongPhase);
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
 		assert_noop!(commit(id, &stranger, CONFIRM), Error::<Test>::NotInCommittee);
 		assert_noop!(commit(id, &seats[1], LIE), Error::<Test>::AlreadyCommitted);
 		assert_noop!(commit(id, &seats[0], CONFIRM), Error::<Test>::AlreadyCommitted);
-		assert_noop!(vote(commits(&seats[2], vec![(id, 1, CONFIRM)])), Error::<Test>::WrongAttempt);
+		assert_noop!(
+			vote(commits(&seats[2], vec![(id, 1, CONFIRM)])),
+			Error::<Test>::WrongAttempt
+		);
 	});
 }
 
@@ -43,9 +46,16 @@ fn a_batch_counts_what_applies_and_skips_the_rest() {
 		publish_and_commit(second, &[Some(CONFIRM), None, None, None]);
 		let who = committee(first)[1].clone();
 		// Wherever it sits in the second job, the wrong attempt does not apply.
-		assert_ok!(vote(commits(&who, vec![(second, 2, CONFIRM), (first, 0, CONFIRM), (first, 0, LIE)])));
+		assert_ok!(vote(commits(
+			&who,
+			vec![(second, 2, CONFIRM), (first, 0, CONFIRM), (first, 0, LIE)]
+		)));
 		let seat = job(first).seat(&who).cloned().expect("a seat");
-		assert_eq!(seat.commitment, Some(commitment(first, 0, &who, CONFIRM)), "the first of two counts");
+		assert_eq!(
+			seat.commitment,
+			Some(commitment(first, 0, &who, CONFIRM)),
+			"the first of two counts"
+		);
 	});
 }
 

@@ -50,7 +50,10 @@ fn a_confirmed_answer_is_paid_and_leaves_a_receipt() {
 		assert_eq!((answer.input_tokens, answer.output_tokens), (12, 3));
 		assert!(faults().is_empty());
 		let view = Jobs::view(id).expect("a view");
-		assert_eq!((view.phase, view.output, view.deadline), (JobPhase::Concluded, Some(output()), None));
+		assert_eq!(
+			(view.phase, view.output, view.deadline),
+			(JobPhase::Concluded, Some(output()), None)
+		);
 	});
 }
 
@@ -89,7 +92,11 @@ fn a_lying_verifier_is_slashed_and_unpaid_and_its_part_goes_back() {
 		assert_eq!(balance(&seats[1]), BOND - slash);
 		assert_eq!(receipt(id).fee, actual_fee(4) - shares.refund);
 		assert_eq!(balance(&asker()), FUNDS - receipt(id).fee - deposit);
-		assert_eq!(balance(&treasury()), 1_000 + shares.treasury + slash, "nobody is owed anything");
+		assert_eq!(
+			balance(&treasury()),
+			1_000 + shares.treasury + slash,
+			"nobody is owed anything"
+		);
 		assert_eq!(receipt(id).committee[1].fault, Some(Fault::Dissent));
 	});
 }
@@ -145,7 +152,13 @@ fn a_verifier_that_does_not_reveal_is_at_fault_in_any_outcome() {
 			reveal(id, who, CONFIRM).expect("a reveal");
 		}
 		run_out(id);
-		assert_eq!(faults(), seats[2..].iter().map(|who| (who.clone(), Fault::NoReveal)).collect::<Vec<_>>());
+		assert_eq!(
+			faults(),
+			seats[2..]
+				.iter()
+				.map(|who| (who.clone(), Fault::NoReveal))
+				.collect::<Vec<_>>()
+		);
 		assert_eq!(job(id).attempt, 1, "two of four decide nothing");
 	});
 }
@@ -164,8 +177,15 @@ fn without_a_supermajority_nobody_is_slashed_for_its_vote_and_the_next_committee
 		let receipt = receipt(id);
 		assert_eq!((receipt.verdict, receipt.attempts), (Verdict::Confirmed, 2));
 		let shares = split(&RATES, actual_fee(4), 7, 4, Permill::from_percent(5));
-		assert_eq!(receipt.fee, actual_fee(4) - shares.refund, "the size asked is the size paid");
-		assert_eq!(faults(), vec![(seats[5].clone(), Fault::Dissent), (seats[6].clone(), Fault::Dissent)]);
+		assert_eq!(
+			receipt.fee,
+			actual_fee(4) - shares.refund,
+			"the size asked is the size paid"
+		);
+		assert_eq!(
+			faults(),
+			vec![(seats[5].clone(), Fault::Dissent), (seats[6].clone(), Fault::Dissent)]
+		);
 	});
 }
 

@@ -57,16 +57,16 @@ fn a_block_of_messages(dice: &mut Dice, temper: &Temper, words: &mut Words) {
 					if publish(publication(id, job.attempt, who, word)).is_ok() {
 						words.insert((id, job.attempt, who.clone()), word);
 					}
-				},
+				}
 				(Phase::Committing, None) => {
 					if vote(commits(who, vec![(id, job.attempt, word)])).is_ok() {
 						words.insert((id, job.attempt, who.clone()), word);
 					}
-				},
+				}
 				// What is due, or what makes no sense.
 				(_, Some(said)) => {
 					let _ = vote(reveals(who, vec![(id, job.attempt, said), (id, job.attempt, word)]));
-				},
+				}
 				_ => (),
 			}
 		}
@@ -77,6 +77,7 @@ fn a_story(seed: u64, temper: Temper) {
 	TestExt::providers(8).execute_with(|| {
 		let before = Params::get();
 		Params::mutate(|params| {
+			params.max_open_jobs = 20;
 			params.max_due_per_block = temper.max_due;
 			params.max_draws_per_block = temper.max_draws;
 		});
@@ -107,15 +108,25 @@ fn a_story(seed: u64, temper: Temper) {
 				}
 			}
 			for (id, at) in &asked {
-				assert!(!Open::contains_key(id) || now - at <= t_max, "{id} is open after {} blocks", now - at);
+				assert!(
+					!Open::contains_key(id) || now - at <= t_max,
+					"{id} is open after {} blocks",
+					now - at
+				);
 			}
 			next_block();
 		}
 		for receipt in Receipts::<Test>::iter_values() {
 			assert!(receipt.concluded_at - receipt.requested_at <= t_max);
 		}
-		assert!(Load::iter().all(|(_, (load, _))| load == 0), "every place is free again");
-		assert!(Held::iter().all(|(_, (_, ceiling, _))| ceiling == 0), "only deposits are held");
+		assert!(
+			Load::iter().all(|(_, (load, _))| load == 0),
+			"every place is free again"
+		);
+		assert!(
+			Held::iter().all(|(_, (_, ceiling, _))| ceiling == 0),
+			"only deposits are held"
+		);
 		Params::set(before);
 		Capacity::set(4);
 	});

@@ -49,7 +49,10 @@ fn too_few_commitments_fail_the_attempt_and_slash_nobody() {
 		assert_eq!(job(id).attempt, 1);
 		assert!(matches!(
 			events().last(),
-			Some(Event::AttemptFailed { reason: RefundReason::NoSupermajority, .. })
+			Some(Event::AttemptFailed {
+				reason: RefundReason::NoSupermajority,
+				..
+			})
 		));
 		assert!(Faults::get().is_empty());
 	});

@@ -16,12 +16,21 @@ fn the_committee_is_drawn_by_the_randomness_of_the_next_block() {
 	TestExt::providers(4).execute_with(|| {
 		let id = request(4);
 		next_block();
-		assert!(matches!(job(id).phase, Phase::Drawing { .. }), "not by that of its own block");
+		assert!(
+			matches!(job(id).phase, Phase::Drawing { .. }),
+			"not by that of its own block"
+		);
 		next_block();
 		let job = job(id);
 		assert_eq!(job.phase, Phase::Executing);
 		let randomness = BlakeTwo256::hash(&2u64.to_le_bytes()).0;
-		assert_eq!(job.seed, Some(Seed { block: 2, value: sampling_seed(&id, &randomness) }));
+		assert_eq!(
+			job.seed,
+			Some(Seed {
+				block: 2,
+				value: sampling_seed(&id, &randomness)
+			})
+		);
 		let mut seats = committee(id);
 		assert!(matches!(events().last(), Some(Event::Drawn { committee, .. }) if *committee == seats));
 		seats.sort();
@@ -50,7 +59,11 @@ fn no_more_committees_are_drawn_in_a_block_than_its_weight_allows() {
 		assert!(Jobs::weight_of_draws().ref_time() > 0);
 		next_block();
 		let drawn = |ids: &[_]| ids.iter().filter(|id| job(**id).is_at_work()).count();
-		assert_eq!((drawn(&ids[..4]), drawn(&ids[4..])), (4, 0), "in the order of the requests");
+		assert_eq!(
+			(drawn(&ids[..4]), drawn(&ids[4..])),
+			(4, 0),
+			"in the order of the requests"
+		);
 		next_block();
 		assert_eq!(drawn(&ids), 6);
 	});

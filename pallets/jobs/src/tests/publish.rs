@@ -39,7 +39,10 @@ fn only_authorised_transactions_publish() {
 		let id = drawn(4);
 		let publication = publication(id, 0, &committee(id)[0], CONFIRM);
 		for origin in [RawOrigin::Signed(account(1)), RawOrigin::None, RawOrigin::Root] {
-			assert_noop!(Jobs::publish(origin.into(), publication.clone(), no_signature()), BadOrigin);
+			assert_noop!(
+				Jobs::publish(origin.into(), publication.clone(), no_signature()),
+				BadOrigin
+			);
 		}
 	});
 }
@@ -49,20 +52,32 @@ fn wrong_publications_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5).map(account).find(|who| !seats.contains(who)).expect("one of five");
+		let stranger = (1..=5)
+			.map(account)
+			.find(|who| !seats.contains(who))
+			.expect("one of five");
 		let good = publication(id, 0, &seats[0], CONFIRM);
 		let mut long = good.clone();
 		long.output.tokens = BoundedVec::truncate_from(vec![1; 9]);
 		let mut garbled = good.clone();
 		garbled.output.text = BoundedVec::truncate_from(vec![0xff]);
 		for (bad, error) in [
-			(publication(JobId([0; 32]), 0, &seats[0], CONFIRM), Error::<Test>::UnknownJob),
+			(
+				publication(JobId([0; 32]), 0, &seats[0], CONFIRM),
+				Error::<Test>::UnknownJob,
+			),
 			(publication(id, 1, &seats[0], CONFIRM), Error::WrongAttempt),
 			(publication(id, 0, &stranger, CONFIRM), Error::NotInCommittee),
 			(publication(id, 0, &seats[1], CONFIRM), Error::NotInCommittee),
 			(long, Error::OutputTooLong),
 			(garbled, Error::OutputNotUtf8),
-			(Publication { at: System::block_number() + 1, ..good.clone() }, Error::StaleBatch),
+			(
+				Publication {
+					at: System::block_number() + 1,
+					..good.clone()
+				},
+				Error::StaleBatch,
+			),
 		] {
 			assert_noop!(publish(bad), error);
 		}
@@ -79,6 +94,9 @@ fn a_message_grows_stale_after_sixteen_blocks() {
 		let publication = publication(id, 0, &committee(id)[0], CONFIRM);
 		run_to(publication.at + 17);
 		assert_noop!(publish(publication.clone()), Error::<Test>::StaleBatch);
-		assert_ok!(publish(Publication { at: publication.at + 1, ..publication }));
+		assert_ok!(publish(Publication {
+			at: publication.at + 1,
+			..publication
+		}));
 	});
 }

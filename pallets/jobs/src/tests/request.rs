@@ -23,14 +23,27 @@ struct Ask {
 
 impl Default for Ask {
 	fn default() -> Self {
-		Self { model: MODEL, input: input().into_inner(), params: SamplingParams::greedy(8), size: 4, max_fee: FUNDS }
+		Self {
+			model: MODEL,
+			input: input().into_inner(),
+			params: SamplingParams::greedy(8),
+			size: 4,
+			max_fee: FUNDS,
+		}
 	}
 }
 
 impl Ask {
 	fn send(self) -> DispatchResult {
 		let input: BoundedVec<u8, ConstU32<8192>> = BoundedVec::truncate_from(self.input);
-		Jobs::request(RawOrigin::Signed(asker()).into(), self.model, input, self.params, self.size, self.max_fee)
+		Jobs::request(
+			RawOrigin::Signed(asker()).into(),
+			self.model,
+			input,
+			self.params,
+			self.size,
+			self.max_fee,
+		)
 	}
 }
 
@@ -45,7 +58,10 @@ fn a_request_holds_the_quoted_ceiling_and_the_deposit() {
 		assert_eq!(balance(&asker()), FUNDS - quote.max_fee - quote.deposit);
 		assert!(matches!(job(id).phase, Phase::Drawing { .. }));
 		let view = Jobs::view(id).expect("a view");
-		assert_eq!((view.phase, view.attempt, view.input), (JobPhase::Drawing, 1, input().into_inner()));
+		assert_eq!(
+			(view.phase, view.attempt, view.input),
+			(JobPhase::Drawing, 1, input().into_inner())
+		);
 	});
 }
 
@@ -64,24 +80,112 @@ fn wrong_requests_are_refused_by_name_and_nothing_is_held() {
 		stop.stop = BoundedVec::truncate_from(vec![Stop::default()]);
 		let dear = Jobs::quote(MODEL, 18, 8, 4).expect("a quote").max_fee;
 		for (ask, error) in [
-			(Ask { model: ModelId([7; 32]), ..Ask::default() }, Error::<Test>::UnknownModel),
-			(Ask { model: RETIRED, ..Ask::default() }, Error::RetiredModel),
-			(Ask { input: vec![], ..Ask::default() }, Error::EmptyInput),
-			(Ask { input: vec![0xff, 0xfe], ..Ask::default() }, Error::InputNotUtf8),
-			(Ask { input: vec![b'a'; 240 * 4 + 1], ..Ask::default() }, Error::InputTooLong),
-			(Ask { params: greedy(0), ..Ask::default() }, Error::BadParams),
-			(Ask { params: greedy(1025), ..Ask::default() }, Error::BadParams),
-			(Ask { params: hot, ..Ask::default() }, Error::BadParams),
-			(Ask { params: stop, ..Ask::default() }, Error::BadParams),
-			(Ask { size: 0, ..Ask::default() }, Error::BadCommitteeSize),
-			(Ask { size: 3, ..Ask::default() }, Error::BadCommitteeSize),
-			(Ask { size: 10, ..Ask::default() }, Error::BadCommitteeSize),
-			(Ask { size: 7, ..Ask::default() }, Error::TooFewProviders),
-			(Ask { max_fee: dear - 1, ..Ask::default() }, Error::FeeTooLow),
+			(
+				Ask {
+					model: ModelId([7; 32]),
+					..Ask::default()
+				},
+				Error::<Test>::UnknownModel,
+			),
+			(
+				Ask {
+					model: RETIRED,
+					..Ask::default()
+				},
+				Error::RetiredModel,
+			),
+			(
+				Ask {
+					input: vec![],
+					..Ask::default()
+				},
+				Error::EmptyInput,
+			),
+			(
+				Ask {
+					input: vec![0xff, 0xfe],
+					..Ask::default()
+				},
+				Error::InputNotUtf8,
+			),
+			(
+				Ask {
+					input: vec![b'a'; 240 * 4 + 1],
+					..Ask::default()
+				},
+				Error::InputTooLong,
+			),
+			(
+				Ask {
+					params: greedy(0),
+					..Ask::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Ask {
+					params: greedy(1025),
+					..Ask::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Ask {
+					params: hot,
+					..Ask::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Ask {
+					params: stop,
+					..Ask::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Ask {
+					size: 0,
+					..Ask::default()
+				},
+				Error::BadCommitteeSize,
+			),
+			(
+				Ask {
+					size: 3,
+					..Ask::default()
+				},
+				Error::BadCommitteeSize,
+			),
+			(
+				Ask {
+					size: 10,
+					..Ask::default()
+				},
+				Error::BadCommitteeSize,
+			),
+			(
+				Ask {
+					size: 7,
+					..Ask::default()
+				},
+				Error::TooFewProviders,
+			),
+			(
+				Ask {
+					max_fee: dear - 1,
+					..Ask::default()
+				},
+				Error::FeeTooLow,
+			),
 		] {
 			assert_noop!(ask.send(), error);
 		}
-		assert_ok!(Ask { max_fee: dear, ..Ask::default() }.send());
+		assert_ok!(Ask {
+			max_fee: dear,
+			..Ask::default()
+		}
+		.send());
 	});
 }
 
@@ -119,7 +223,7 @@ fn a_requester_without_money_is_refused_and_its_counter_stays() {
 #[test]
 fn no_more_jobs_are_open_than_the_chain_takes() {
 	TestExt::providers(4).execute_with(|| {
-		for _ in 0..20 {
+		for _ in 0..40 {
 			request(1);
 		}
 		assert_noop!(try_request(1), Error::<Test>::TooManyJobs);

@@ -12,7 +12,10 @@ fn wrong_reveals_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5).map(account).find(|who| !seats.contains(who)).expect("one of five");
+		let stranger = (1..=5)
+			.map(account)
+			.find(|who| !seats.contains(who))
+			.expect("one of five");
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), Some(CONFIRM), None]);
 		assert_noop!(reveal(id, &seats[0], CONFIRM), Error::<Test>::WrongPhase);
 		run_out(id);
@@ -20,7 +23,10 @@ fn wrong_reveals_are_refused_by_name() {
 		assert_noop!(reveal(id, &stranger, CONFIRM), Error::<Test>::NotInCommittee);
 		assert_noop!(reveal(id, &seats[3], CONFIRM), Error::<Test>::NotCommitted);
 		assert_noop!(reveal(id, &seats[1], LIE), Error::<Test>::BadOpening);
-		assert_noop!(vote(reveals(&seats[1], vec![(id, 1, CONFIRM)])), Error::<Test>::WrongAttempt);
+		assert_noop!(
+			vote(reveals(&seats[1], vec![(id, 1, CONFIRM)])),
+			Error::<Test>::WrongAttempt
+		);
 		assert_ok!(reveal(id, &seats[1], CONFIRM));
 		assert_noop!(reveal(id, &seats[1], CONFIRM), Error::<Test>::AlreadyRevealed);
 		let view = Jobs::view(id).expect("a view");
@@ -44,7 +50,10 @@ fn a_copied_commitment_cannot_be_opened() {
 	TestExt::providers(4).execute_with(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
-		let copied = job(id).seat(&seats[1]).and_then(|seat| seat.commitment).expect("a commitment");
+		let copied = job(id)
+			.seat(&seats[1])
+			.and_then(|seat| seat.commitment)
+			.expect("a commitment");
 		let mut batch = commits(&seats[2], vec![(id, 0, CONFIRM)]);
 		batch.commitments[0].commitment = copied;
 		assert_ok!(vote(batch));
@@ -61,8 +70,15 @@ fn a_batch_pays_for_the_conclusions_it_brings() {
 		let mut last = None;
 		for who in &seats {
 			let batch = reveals(who, vec![(id, 0, CONFIRM)]);
-			let most = Call::<Test>::vote { batch: batch.clone(), signature: no_signature() }.get_dispatch_info().call_weight;
-			let used = Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature()).expect("a reveal").actual_weight;
+			let most = Call::<Test>::vote {
+				batch: batch.clone(),
+				signature: no_signature(),
+			}
+			.get_dispatch_info()
+			.call_weight;
+			let used = Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature())
+				.expect("a reveal")
+				.actual_weight;
 			let used = used.expect("an exact weight");
 			assert!(used.all_lte(most));
 			assert!(last.map_or(true, |last| used.all_gte(last)));

@@ -39,7 +39,11 @@ struct Engine {
 
 impl Engine {
 	fn finish(&self) {
-		self.tasks.lock().expect("no poison").values_mut().for_each(|(_, done)| *done = true);
+		self.tasks
+			.lock()
+			.expect("no poison")
+			.values_mut()
+			.for_each(|(_, done)| *done = true);
 	}
 	fn set(&self, mood: Mood) {
 		*self.mood.lock().expect("no poison") = mood;
@@ -116,7 +120,9 @@ impl Node {
 		}
 		next_block();
 		for extrinsic in &extrinsics {
-			apply(extrinsic.clone()).expect("the block takes it").expect("it counts");
+			apply(extrinsic.clone())
+				.expect("the block takes it")
+				.expect("it counts");
 		}
 		sent.len()
 	}
@@ -133,19 +139,31 @@ fn on_a_node(providers: u8, held: u8, story: impl FnOnce(Node)) {
 	let (pool, state) = TestTransactionPoolExt::new();
 	let keystore = MemoryKeystore::new();
 	for who in (1..=held).map(account) {
-		let seed: String = AsRef::<[u8]>::as_ref(&who).iter().map(|byte| format!("{byte:02x}")).collect();
+		let seed: String = AsRef::<[u8]>::as_ref(&who)
+			.iter()
+			.map(|byte| format!("{byte:02x}"))
+			.collect();
 		let public = sp_core::Pair::public(&pair(&who));
 		let public = sp_core::crypto::ByteArray::as_slice(&public).to_vec();
-		keystore.insert(INFERENCE_KEY_TYPE, &format!("0x{seed}"), &public).expect("a key");
+		keystore
+			.insert(INFERENCE_KEY_TYPE, &format!("0x{seed}"), &public)
+			.expect("a key");
 	}
-	let engine = Arc::new(Engine { tasks: Default::default(), mood: Mutex::new(Mood::Works), salt: Mutex::new(1) });
+	let engine = Arc::new(Engine {
+		tasks: Default::default(),
+		mood: Mutex::new(Mood::Works),
+		salt: Mutex::new(1),
+	});
 	ext.register_extension(OffchainWorkerExt::new(offchain.clone()));
 	ext.register_extension(OffchainDbExt::new(offchain));
 	ext.register_extension(TransactionPoolExt::new(pool));
 	ext.register_extension(KeystoreExt::new(keystore));
 	ext.register_extension(InferenceExt(engine.clone()));
 	ext.execute_with(|| {
-		story(Node { engine, drain: Box::new(move || state.write().transactions.drain(..).collect()) });
+		story(Node {
+			engine,
+			drain: Box::new(move || state.write().transactions.drain(..).collect()),
+		});
 		assert_sound();
 	});
 }
@@ -271,7 +289,10 @@ fn a_node_speaks_only_for_the_keys_it_holds() {
 		node.work();
 		node.engine.finish();
 		node.work();
-		let ours = committee(id)[1..].iter().filter(|who| [account(1), account(2)].contains(who)).count();
+		let ours = committee(id)[1..]
+			.iter()
+			.filter(|who| [account(1), account(2)].contains(who))
+			.count();
 		assert_eq!(node.include(), ours);
 	});
 }
