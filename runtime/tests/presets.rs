@@ -6,7 +6,7 @@ use assay_primitives::traits::{ModelCatalog, ProviderSet};
 use assay_runtime::{
 	configs::tokens::TreasuryAccount,
 	genesis_config_presets::{get_preset, preset_names, DemoModel, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
-	AccountId, Balances, Models, Providers, Runtime, Session, Sudo,
+	AccountId, Balances, Models, Providers, Runtime, Session,
 };
 use common::{check_state, genesis};
 use frame_support::traits::{fungible::Inspect, fungible::InspectHold, TypedGet};
@@ -50,7 +50,7 @@ fn development_has_one_validator_and_four_providers() {
 	genesis("development").execute_with(|| {
 		assert_eq!(Session::validators(), accounts(&[Alice]));
 		assert_eq!(sorted(Providers::validators()), accounts(&[Alice]));
-		assert_eq!(Sudo::key(), Some(Alice.to_account_id()));
+		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(Alice.to_account_id()));
 		for provider in accounts(&[Alice, Bob, Charlie, Dave]) {
 			assert_eq!(Balances::total_balance(&provider), ENDOWMENT);
 			assert_eq!(Balances::total_balance_on_hold(&provider), BOND);
@@ -76,7 +76,7 @@ fn a_local_testnet_starts_with_its_four_validators_in_both_first_sessions() {
 #[test]
 fn staging_has_no_root_and_no_well_known_key() {
 	genesis("staging").execute_with(|| {
-		assert_eq!(Sudo::key(), None);
+		assert_eq!(pallet_sudo::Key::<Runtime>::get(), None);
 		assert_eq!(Session::validators().len(), 4);
 		for key in sp_keyring::Sr25519Keyring::iter() {
 			assert!(

@@ -48,40 +48,41 @@ fn message_of(chain: &mut Chain, call: pallet_jobs::Call<Runtime>) -> DispatchEr
 		.expect_err("must be refused")
 }
 
-fn with(
-	change: impl FnOnce(&mut ModelId, &mut Vec<u8>, &mut SamplingParams, &mut u32, &mut u128),
-) -> pallet_jobs::Call<Runtime> {
-	let (mut model, mut input, mut params) = (model(), PROMPT.as_bytes().to_vec(), SamplingParams::greedy(16));
-	let (mut committee_size, mut max_fee) = (4, u128::from(u64::MAX));
-	change(&mut model, &mut input, &mut params, &mut committee_size, &mut max_fee);
-	pallet_jobs::Call::request {
-		model,
-		input: input.try_into().expect("bounded"),
-		params,
-		committee_size,
-		max_fee,
-	}
+/// A request that would be taken, changed.
+fn with(change: impl FnOnce(&mut Ask)) -> pallet_jobs::Call<Runtime> {
+	let mut ask = Ask {
+		model: model(),
+		input: PROMPT.into(),
+		params: SamplingParams::greedy(16),
+		committee_size: 4,
+		max_fee: u128::from(u64::MAX),
+	};
+	change(&mut ask);
+	let Ask { model, input, params, committee_size, max_fee } = ask;
+	pallet_jobs::Call::request { model, input: input.try_into().expect("bounded"), params, committee_size, max_fee }
+}
+
+struct Ask {
+	model: ModelId,
+	input: Vec<u8>,
+	params: SamplingParams,
+	committee_size: u32,
+	max_fee: u128,
 }
 
 #[test]
 fn wrong_requests_are_named_and_hold_nothing() {
 	let mut chain = Chain::new("development", 1);
 	let cases = [
-		(
-			with(|model, ..| *model = ModelId([7; 32])),
-			Error::<Runtime>::UnknownModel,
-		),
-		(with(|_, input, ..| input.clear()), Error::EmptyInput),
-		(with(|_, input, ..| *input = vec![0xff, 0xfe]), Error::InputNotUtf8),
-		(with(|_, input, ..| *input = vec![b'x'; 8192]), Error::InputTooLong),
-		(with(|_, _, params, ..| params.max_tokens = 0), Error::BadParams),
-		(
-			with(|_, _, params, ..| params.max_tokens = MAX_OUTPUT_TOKENS + 1),
-			Error::BadParams,
-		),
-		(with(|_, _, _, size, _| *size = 5), Error::BadCommitteeSize),
-		(with(|_, _, _, size, _| *size = 16), Error::BadCommitteeSize),
-		(with(|_, _, _, size, _| *size = 7), Error::TooFewProviders),
+		(with(|ask| ask.model = ModelId([7; 32])), Error::<Runtime>::UnknownModel),
+		(with(|ask| ask.input.clear()), Error::EmptyInput),
+		(with(|ask| ask.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
+		(with(|ask| ask.input = vec![b'x'; 8192]), Error::InputTooLong),
+		(with(|ask| ask.params.max_tokens = 0), Error::BadParams),
+		(with(|ask| ask.params.max_tokens = MAX_OUTPUT_TOKENS + 1), Error::BadParams),
+		(with(|ask| ask.committee_size = 5), Error::BadCommitteeSize),
+		(with(|ask| ask.committee_size = 16), Error::BadCommitteeSize),
+		(with(|ask| ask.committee_size = 7), Error::TooFewProviders),
 		(request(4, 1), Error::FeeTooLow),
 	];
 	for (call, error) in cases {
@@ -106,7 +107,7 @@ fn who_cannot_pay_the_ceiling_is_refused() {
 		)
 	});
 	chain.good_block(vec![gift]);
-	let error = message_of(&mut chain, with(|_, _, params, ..| params.max_tokens = 400));
+	let error = message_of(&mut chain, with(|ask| ask.params.max_tokens = 400));
 	assert!(
 		matches!(error, DispatchError::Token(_) | DispatchError::Module(_)),
 		"{error:?}"

@@ -167,7 +167,7 @@ fn pre_digest(slot: Slot) -> Digest {
 	let alice = epoch
 		.authorities
 		.iter()
-		.position(|(id, _)| id.as_ref() == Sr25519Keyring::Alice.public().as_ref());
+		.position(|(id, _)| *id == Sr25519Keyring::Alice.public().into());
 	let authority_index = alice.expect("Alice is a validator") as u32;
 	let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest {
 		authority_index,
