@@ -2,6 +2,8 @@
 
 mod errors;
 pub(crate) mod runtime;
+#[cfg(test)]
+mod tests;
 
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
@@ -24,6 +26,8 @@ use subxt::{
 };
 
 const CONNECT_SECONDS: u64 = 10;
+/// A transaction that no block took for so long is not taken any more.
+const LIFE_BLOCKS: u64 = 64;
 
 /// A block to read at.
 pub(crate) type At = ClientAtBlock<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
@@ -279,7 +283,10 @@ impl Chain {
 		let mut params = RpcParams::new();
 		params.push(signer.account().ss58()).map_err(from_rpc)?;
 		let nonce: u64 = self.request("system_accountNextIndex", params).await?;
-		let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
+		let params = DefaultExtrinsicParamsBuilder::new()
+			.nonce(nonce)
+			.mortal(LIFE_BLOCKS)
+			.build();
 		let at = self.finalized().await?;
 		let mut transactions = at.transactions();
 		let signed = transactions

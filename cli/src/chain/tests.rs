@@ -1,0 +1,167 @@
+//! What this program sends and reads is what the checked-in metadata describes, byte for byte.
+
+use super::{runtime, Job, Model, Provider};
+use assay_primitives::{
+	api::{JobPhase, Quote, QuoteError, SeatView},
+	model::{ModelTerms, Profile},
+	FinishReason, JobId, ModelId, Output, SamplingParams,
+};
+use assay_receipt::{Account, ReceiptFile};
+use codec::{Decode, Encode};
+use subxt::{
+	config::substrate::{SpecVersionForRange, SubstrateConfig},
+	dynamic::Value,
+	ext::{scale_decode::DecodeAsType, scale_value::scale},
+	Metadata, OfflineClient,
+};
+
+const METADATA: &[u8] = include_bytes!("../../metadata.scale");
+const GOLDEN: &str = include_str!("../../../receipt/tests/golden.json");
+
+fn metadata() -> Metadata {
+	Metadata::decode(&mut &METADATA[..]).unwrap()
+}
+
+fn params() -> SamplingParams {
+	let mut params = SamplingParams::greedy(64);
+	params.stop.try_push(b"END".to_vec().try_into().unwrap()).unwrap();
+	params
+}
+
+#[test]
+fn the_generated_interface_is_that_of_the_metadata() {
+	assert!(runtime::fits(&metadata()));
+}
+
+#[test]
+fn every_call_is_read_by_the_runtime_to_its_last_byte() {
+	let versions = SpecVersionForRange {
+		block_range: 0..u64::MAX,
+		spec_version: 1,
+		transaction_version: 1,
+	};
+	let config = SubstrateConfig::builder()
+		.set_metadata_for_spec_versions([(1, metadata().arc())])
+		.set_spec_version_for_block_ranges([versions])
+		.build();
+	let at = OfflineClient::new_with_config(config).at_block(1u64).unwrap();
+	let read = |bytes: Result<Vec<u8>, _>| {
+		let decoded = bytes.and_then(|bytes: Vec<u8>| at.tx().from_call_data_bytes(&bytes));
+		assert!(decoded.is_ok(), "{decoded:?}");
+	};
+	let (model, job) = (ModelId([2; 32]), JobId([1; 32]));
+	let tx = runtime::tx;
+	let registration = runtime::runtime_types::pallet_models::types::Registration {
+		id: model.into(),
+		name: runtime::bounded(b"assay-demo".to_vec()),
+		architecture: runtime::bounded(b"llama".to_vec()),
+		profile: Profile::C1W8.into(),
+		parameters: 1,
+		weight_bytes: 2,
+		price_in: 3,
+		price_out: u128::MAX,
+		royalty: runtime::permill(50_000),
+		context_length: 512,
+		prompt_overhead: 4,
+		parent: Some(ModelId([3; 32]).into()),
+	};
+	let input = runtime::bounded(b"What is a receipt?".to_vec());
+	read(at.tx().call_data(&tx().jobs().request(model.into(), input, params().into(), 4, 7)));
+	read(at.tx().call_data(&tx().jobs().prune(job.into())));
+	read(at.tx().call_data(&tx().models().register(registration)));
+	read(at.tx().call_data(&tx().models().update_price(model.into(), 1, 2)));
+	read(at.tx().call_data(&tx().models().retire(model.into())));
+	read(at.tx().call_data(&tx().models().remove(model.into())));
+	read(at.tx().call_data(&tx().providers().bond(1)));
+	read(at.tx().call_data(&tx().providers().serve(model.into())));
+	let (key, proof) = (runtime::inference_key([5; 32]), runtime::inference_signature([6; 64]));
+	read(at.tx().call_data(&tx().providers().set_inference_key(key, proof)));
+}
+
+/// Whether the runtime's type of a method's result takes exactly the bytes of ours.
+fn returns(method: &str, ours: impl Encode) {
+	let metadata = metadata();
+	let api = metadata.runtime_api_trait_by_name("AssayApi").unwrap();
+	let output = api.method_by_name(method).unwrap().output_ty();
+	let bytes = ours.encode();
+	let mut rest = &bytes[..];
+	let value = Value::decode_as_type(&mut rest, output, metadata.types()).unwrap();
+	assert!(rest.is_empty(), "{method} leaves {} bytes", rest.len());
+	// And back: no field may have changed its place or width.
+	let mut again = Vec::new();
+	scale::encode_as_type(&value, output, metadata.types(), &mut again).unwrap();
+	assert_eq!(again, bytes, "{method}");
+}
+
+#[test]
+fn every_view_is_the_runtimes_to_its_last_byte() {
+	let account = Account([9; 32]);
+	let model = Model {
+		id: ModelId([2; 32]),
+		name: "assay-demo".into(),
+		architecture: "llama".into(),
+		profile: Profile::C1W8,
+		parameters: 1,
+		weight_bytes: 2,
+		parent: Some(ModelId([3; 32])),
+		terms: ModelTerms {
+			owner: account,
+			price_in: 1,
+			price_out: 2,
+			royalty: Default::default(),
+			context_length: 512,
+			prompt_overhead: 4,
+			retired: true,
+		},
+		providers: 4,
+	};
+	let provider = Provider {
+		provider: account,
+		bond: 1,
+		capacity: 2,
+		load: 1,
+		available: true,
+	};
+	let output = Output {
+		input_tokens: 3,
+		tokens: vec![1, 2].try_into().unwrap(),
+		text: b"yes".to_vec().try_into().unwrap(),
+		finish: FinishReason::Stop,
+	};
+	let job = Job {
+		id: JobId([1; 32]),
+		requester: account,
+		model: ModelId([2; 32]),
+		params: params(),
+		phase: JobPhase::Revealing,
+		attempt: 2,
+		committee: vec![SeatView {
+			provider: account,
+			committed: true,
+			revealed: false,
+		}]
+		.try_into()
+		.unwrap(),
+		deadline: Some(50),
+		input: b"hi".to_vec(),
+		output: Some(output),
+		requested_at: 1,
+		genesis: [7; 32],
+	};
+	let quote = Quote {
+		max_fee: 1,
+		deposit: 2,
+		input_tokens: 3,
+		output_tokens: 4,
+		candidates: 5,
+		t_max: 6,
+	};
+	let receipt = ReceiptFile::from_json(GOLDEN).unwrap().receipt;
+	returns("models", vec![model.clone()]);
+	returns("model", Some(model));
+	returns("providers_of", vec![provider]);
+	returns("job", Some(job));
+	returns("receipt", Some(receipt));
+	returns("quote", Ok::<_, QuoteError>(quote));
+	returns("quote", Err::<Quote, _>(QuoteError::TooFewProviders));
+}
