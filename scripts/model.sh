@@ -18,6 +18,8 @@ bin/assay-engine import "$out/trained" "$out/assay-demo" --name assay-demo --lic
 id=$(bin/assay-engine check "$out/assay-demo")
 say "Trained $id"
 note "bundled: $(cat demo-model/assay-demo/model_id)"
+say "Judging it on questions it never learnt"
+"$CARGO_TARGET_DIR/release/assay-judge" --engine bin/assay-engine --model "$out/assay-demo"
 bin/assay-engine run "$out/assay-demo" "What is a receipt?"
 
 if [ "${1:-}" = --replace ]; then

@@ -9,14 +9,20 @@ use zombienet_sdk::{LocalFileSystem, Network, NetworkConfig, NetworkConfigExt};
 
 /// Path of a network of this folder.
 pub fn network_file(name: &str) -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR")).join("networks").join(format!("{name}.toml"))
+	Path::new(env!("CARGO_MANIFEST_DIR"))
+		.join("networks")
+		.join(format!("{name}.toml"))
 }
 
 /// A path that `scripts/zombienet.sh` has set.
 pub fn path_from_env(name: &str) -> Result<PathBuf> {
-	let path = PathBuf::from(std::env::var_os(name).with_context(|| format!("{name} is not set: run `make zombienet`"))?);
+	let path =
+		PathBuf::from(std::env::var_os(name).with_context(|| format!("{name} is not set: run `make zombienet`"))?);
 	if !path.is_file() {
-		bail!("{name} names {}, which does not exist: run `make build`", path.display());
+		bail!(
+			"{name} names {}, which does not exist: run `make build`",
+			path.display()
+		);
 	}
 	Ok(path)
 }

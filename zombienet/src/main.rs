@@ -11,7 +11,10 @@ async fn main() -> Result<()> {
 		bail!("there is no network {name}: {} does not exist", file.display());
 	}
 	let network = spawn(&file).await?;
-	println!("{name} is up; its files are in {}. Ctrl-C ends it.", network.base_dir().unwrap_or("a temporary folder"));
+	println!(
+		"{name} is up; its files are in {}. Ctrl-C ends it.",
+		network.base_dir().unwrap_or("a temporary folder")
+	);
 	for node in network.nodes() {
 		println!("  {:10} {}", node.name(), node.ws_uri());
 	}

@@ -10,12 +10,31 @@ const FINALIZED: &str = "block_height{status=\"finalized\"}";
 /// Asks with the `assay` program, as a person would, and returns what it prints.
 async fn ask(url: &str, prompt: &str) -> Result<Value> {
 	let mut command = tokio::process::Command::new(path_from_env("ASSAY_CLI")?);
-	command.args(["ask", prompt, "--committee", "4", "--suri", "//Eve", "--url", url, "--json"]).kill_on_drop(true);
+	command
+		.args([
+			"ask",
+			prompt,
+			"--committee",
+			"4",
+			"--suri",
+			"//Eve",
+			"--url",
+			url,
+			"--json",
+		])
+		.kill_on_drop(true);
 	let output = tokio::time::timeout(Duration::from_secs(180), command.output())
 		.await
 		.context("no verdict within three minutes")??;
-	let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-	ensure!(output.status.success(), "assay ask ended with {}:\n{out}\n{err}", output.status);
+	let (out, err) = (
+		String::from_utf8_lossy(&output.stdout),
+		String::from_utf8_lossy(&output.stderr),
+	);
+	ensure!(
+		output.status.success(),
+		"assay ask ended with {}:\n{out}\n{err}",
+		output.status
+	);
 	serde_json::from_str(&out).with_context(|| format!("this is not one JSON object: {out}"))
 }
 
@@ -29,13 +48,23 @@ async fn four_validators_finalize_and_a_job_settles() -> Result<()> {
 	}
 
 	let answer = ask(network.get_node("alice")?.ws_uri(), "What is a receipt?").await?;
-	let receipt = answer.get("receipt").context("the answer has a receipt")?;
-	ensure!(receipt["verdict"] == "confirmed", "expected a confirmed receipt: {answer}");
-	let committee = receipt["committee"].as_array().context("the receipt names its committee")?;
-	ensure!(committee.len() == 4 && committee.iter().all(|seat| seat["fault"].is_null()), "no fault: {answer}");
+	let receipt = answer.pointer("/file/receipt").context("the answer has a receipt")?;
+	ensure!(
+		receipt["verdict"] == "confirmed",
+		"expected a confirmed receipt: {answer}"
+	);
+	let committee = receipt["committee"]
+		.as_array()
+		.context("the receipt names its committee")?;
+	ensure!(
+		committee.len() == 4 && committee.iter().all(|seat| seat["fault"].is_null()),
+		"no fault: {answer}"
+	);
 
 	// Every node comes to finalize the block of the verdict.
-	let concluded = receipt["concluded_at"].as_f64().context("the receipt names its block")?;
+	let concluded = receipt["concluded_at"]
+		.as_f64()
+		.context("the receipt names its block")?;
 	for node in network.nodes() {
 		node.wait_metric_with_timeout(FINALIZED, |height| height >= concluded, 120u64)
 			.await
