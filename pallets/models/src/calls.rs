@@ -117,10 +117,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(*context_length > 0, Error::<T>::ZeroContext);
 		ensure!(*context_length <= params.max_context, Error::<T>::ContextTooLong);
 		ensure!(prompt_overhead < context_length, Error::<T>::OverheadTooLong);
-		ensure!(
-			parent.is_none_or(|parent| Models::<T>::contains_key(parent)),
-			Error::<T>::UnknownParent
-		);
+		ensure!(parent.is_none_or(Models::<T>::contains_key), Error::<T>::UnknownParent);
 		Ok(())
 	}
 

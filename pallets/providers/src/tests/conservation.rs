@@ -67,8 +67,14 @@ fn play(step: Step) {
 		Step::StopServing(who, id) => Providers::stop_serving(signed(who), model(id)),
 		Step::Key(who, seed) => set_key(who, seed),
 		Step::Unjail(who) => Providers::unjail(signed(who)),
-		Step::Engage(who) => Ok(Providers::engage(&who)),
-		Step::Release(who) => Ok(Providers::release(&who)),
+		Step::Engage(who) => {
+			Providers::engage(&who);
+			Ok(())
+		}
+		Step::Release(who) => {
+			Providers::release(&who);
+			Ok(())
+		}
 		Step::Punish(who, fault) => {
 			let (before, held_before) = (Balances::total_issuance(), held(who));
 			let credit = Providers::punish(&who, fault);
@@ -88,7 +94,10 @@ fn play(step: Step) {
 			Providers::on_offence(&[details], &[Perbill::from_percent(percent)], 0);
 			Ok(())
 		}
-		Step::Wait(blocks) => Ok(System::set_block_number(System::block_number() + blocks)),
+		Step::Wait(blocks) => {
+			System::set_block_number(System::block_number() + blocks);
+			Ok(())
+		}
 	};
 }
 
