@@ -266,7 +266,7 @@ mod benches {
 		#[extrinsic_call]
 		_(RawOrigin::Authorized, batch, signature);
 
-		assert!(last.map_or(true, |id| Jobs::<T>::get(id)
+		assert!(last.is_none_or(|id| Jobs::<T>::get(id)
 			.and_then(|job| job.seat(&who).map(|seat| seat.vote.is_some()))
 			.unwrap_or(false)));
 	}

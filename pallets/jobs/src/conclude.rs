@@ -117,7 +117,7 @@ impl<T: Config> Pallet<T> {
 			.collect();
 		let mut shares = economics::split(&rates, fee, job.size, verifiers.len() as u32, terms.royalty);
 		let executor = job.committee.first();
-		if executor.map_or(true, |seat| seat.vote != won) {
+		if executor.is_none_or(|seat| seat.vote != won) {
 			// Its answer was right, but it did not stand by it.
 			shares.refund = shares.refund.saturating_add(shares.executor);
 			shares.executor = 0;

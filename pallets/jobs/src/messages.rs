@@ -87,17 +87,18 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	fn at_work(id: &JobId, attempt: u8, voter: &T::AccountId) -> Result<(JobOf<T>, Seat<T::AccountId>), Error<T>> {
+	/// The job, if this attempt's committee is at work on it.
+	fn at_work(id: &JobId, attempt: u8) -> Result<JobOf<T>, Error<T>> {
 		let job = Jobs::<T>::get(id).ok_or(Error::<T>::UnknownJob)?;
 		ensure!(job.attempt == attempt, Error::<T>::WrongAttempt);
 		ensure!(job.is_at_work(), Error::<T>::WrongPhase);
-		let seat = job.seat(voter).cloned().ok_or(Error::<T>::NotInCommittee)?;
-		Ok((job, seat))
+		Ok(job)
 	}
 
 	fn check_publication(publication: &PublicationOf<T>) -> Result<JobOf<T>, Error<T>> {
 		Self::check_recent(publication.at)?;
-		let (job, seat) = Self::at_work(&publication.job, publication.attempt, &publication.voter)?;
+		let job = Self::at_work(&publication.job, publication.attempt)?;
+		let seat = job.seat(&publication.voter).ok_or(Error::<T>::NotInCommittee)?;
 		ensure!(job.executor() == Some(&publication.voter), Error::<T>::NotInCommittee);
 		ensure!(seat.commitment.is_none(), Error::<T>::AlreadyCommitted);
 		ensure!(job.phase == Phase::Executing, Error::<T>::WrongPhase);
@@ -113,14 +114,16 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn check_commit(voter: &T::AccountId, item: &CommitItem) -> Result<JobOf<T>, Error<T>> {
-		let (job, seat) = Self::at_work(&item.job, item.attempt, voter)?;
+		let job = Self::at_work(&item.job, item.attempt)?;
+		let seat = job.seat(voter).ok_or(Error::<T>::NotInCommittee)?;
 		ensure!(seat.commitment.is_none(), Error::<T>::AlreadyCommitted);
 		ensure!(job.phase == Phase::Committing, Error::<T>::WrongPhase);
 		Ok(job)
 	}
 
 	fn check_reveal(voter: &T::AccountId, item: &RevealItem) -> Result<JobOf<T>, Error<T>> {
-		let (job, seat) = Self::at_work(&item.job, item.attempt, voter)?;
+		let job = Self::at_work(&item.job, item.attempt)?;
+		let seat = job.seat(voter).ok_or(Error::<T>::NotInCommittee)?;
 		ensure!(job.phase == Phase::Revealing, Error::<T>::WrongPhase);
 		let commitment = seat.commitment.ok_or(Error::<T>::NotCommitted)?;
 		ensure!(seat.vote.is_none(), Error::<T>::AlreadyRevealed);

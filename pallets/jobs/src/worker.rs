@@ -303,7 +303,7 @@ impl Notes {
 	///
 	/// A note from a later block was made on a fork that is gone.
 	fn note(mut self, name: Hash32, now: u32, pause: u32) -> Option<Self> {
-		let said_lately = |at: u32, pause: u32| now.checked_sub(at).map_or(false, |age| age < pause);
+		let said_lately = |at: u32, pause: u32| now.checked_sub(at).is_some_and(|age| age < pause);
 		if self.0.iter().any(|(said, at)| *said == name && said_lately(*at, pause)) {
 			return None;
 		}

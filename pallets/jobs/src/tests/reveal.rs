@@ -81,7 +81,7 @@ fn a_batch_pays_for_the_conclusions_it_brings() {
 				.actual_weight;
 			let used = used.expect("an exact weight");
 			assert!(used.all_lte(most));
-			assert!(last.map_or(true, |last| used.all_gte(last)));
+			assert!(last.is_none_or(|last| used.all_gte(last)));
 			last = Some(used);
 		}
 		assert!(last.expect("four reveals").all_gte(<() as WeightInfo>::conclude(4)));
