@@ -58,8 +58,20 @@ fn with(change: impl FnOnce(&mut Ask)) -> pallet_jobs::Call<Runtime> {
 		max_fee: u128::from(u64::MAX),
 	};
 	change(&mut ask);
-	let Ask { model, input, params, committee_size, max_fee } = ask;
-	pallet_jobs::Call::request { model, input: input.try_into().expect("bounded"), params, committee_size, max_fee }
+	let Ask {
+		model,
+		input,
+		params,
+		committee_size,
+		max_fee,
+	} = ask;
+	pallet_jobs::Call::request {
+		model,
+		input: input.try_into().expect("bounded"),
+		params,
+		committee_size,
+		max_fee,
+	}
 }
 
 struct Ask {
@@ -79,7 +91,10 @@ fn wrong_requests_are_named_and_hold_nothing() {
 		(with(|ask| ask.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
 		(with(|ask| ask.input = vec![b'x'; 8192]), Error::InputTooLong),
 		(with(|ask| ask.params.max_tokens = 0), Error::BadParams),
-		(with(|ask| ask.params.max_tokens = MAX_OUTPUT_TOKENS + 1), Error::BadParams),
+		(
+			with(|ask| ask.params.max_tokens = MAX_OUTPUT_TOKENS + 1),
+			Error::BadParams,
+		),
 		(with(|ask| ask.committee_size = 5), Error::BadCommitteeSize),
 		(with(|ask| ask.committee_size = 16), Error::BadCommitteeSize),
 		(with(|ask| ask.committee_size = 7), Error::TooFewProviders),

@@ -21,13 +21,14 @@ use sp_core::crypto::VrfSecret;
 use sp_genesis_builder::{runtime_decl_for_genesis_builder::GenesisBuilder, PresetId};
 use sp_io::TestExternalities;
 use sp_keyring::Sr25519Keyring;
+use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
 use sp_runtime::{
 	generic::{Digest, DigestItem, Era},
 	traits::Header as _,
 	ApplyExtrinsicResult, MultiAddress,
 };
 
-/// Slot of block 1; blocks come in every slot.
+/// Slot of block 1.
 const FIRST_SLOT: u64 = 1_000_000;
 
 /// The state of a preset's block 0.
@@ -70,6 +71,7 @@ pub struct Chain {
 	ext: TestExternalities,
 	parent: Hash,
 	number: u32,
+	slot: u64,
 }
 
 impl Chain {
@@ -79,6 +81,7 @@ impl Chain {
 			ext: genesis(preset),
 			parent: Hash::repeat_byte(name),
 			number: 0,
+			slot: FIRST_SLOT,
 		};
 		chain.idle(1);
 		chain
@@ -107,9 +110,9 @@ impl Chain {
 	/// Makes one block of these extrinsics and says what became of each. Fails if a pallet's state is out of order.
 	pub fn block(&mut self, extrinsics: Vec<UncheckedExtrinsic>) -> Vec<ApplyExtrinsicResult> {
 		self.number += 1;
-		let (parent, number) = (self.parent, self.number);
+		let (parent, number, slot) = (self.parent, self.number, Slot::from(self.slot));
+		self.slot += 1;
 		let (results, hash) = self.ext.execute_with(|| {
-			let slot = Slot::from(FIRST_SLOT + u64::from(number));
 			let header = Header::new(number, Hash::default(), Hash::default(), parent, pre_digest(slot));
 			Executive::initialize_block(&header);
 			let now = pallet_timestamp::Call::set {
@@ -140,6 +143,18 @@ impl Chain {
 		for _ in 0..blocks {
 			self.block(vec![]);
 		}
+	}
+
+	/// Makes an empty block in the first slot of the next session, as if no block were made until then.
+	pub fn next_session(&mut self) {
+		self.slot = self.read(|| *Babe::current_epoch_start()) + u64::from(EPOCH_DURATION);
+		self.idle(1);
+	}
+
+	/// Gives the node a keystore.
+	pub fn with_keystore(mut self) -> Self {
+		self.ext.register_extension(KeystoreExt::new(MemoryKeystore::new()));
+		self
 	}
 
 	/// The number of the last block.
