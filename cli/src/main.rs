@@ -22,7 +22,9 @@ async fn main() -> ExitCode {
 		Ok(cli) => commands::run(cli).await,
 		// Programs that read JSON read it for a wrong command line too; help and version are for people.
 		Err(e) if e.use_stderr() && std::env::args().any(|a| a == "--json") => {
-			output::Reporter::new(true).finish(&Err(error::CliError::Usage(e.to_string())))
+			let text = e.to_string();
+			let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+			output::Reporter::new(true).finish(&Err(error::CliError::Usage(line.to_owned())))
 		}
 		Err(e) => e.exit(),
 	};

@@ -1,5 +1,7 @@
 //! A golden receipt passes; every single-field change of it is caught, or is one that only a chain can notice.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	economics::Fault,
@@ -212,7 +214,8 @@ fn every_changed_leaf_is_caught_by_the_check_or_by_the_comparison_with_the_chain
 #[test]
 fn every_changed_leaf_is_named() {
 	let job = |f: &mut ReceiptFile| f.receipt.job.0[0] ^= 1;
-	let cases: [(fn(&mut ReceiptFile), Mismatch); 19] = [
+	type Change = fn(&mut ReceiptFile);
+	let cases: [(Change, Mismatch); 19] = [
 		(|f| f.format = 2, Mismatch::Format(2)),
 		(
 			|f| f.input = b"What is a job?".to_vec().try_into().unwrap(),

@@ -66,7 +66,10 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 		parent: Some(ModelId([3; 32]).into()),
 	};
 	let input = runtime::bounded(b"What is a receipt?".to_vec());
-	read(at.tx().call_data(&tx().jobs().request(model.into(), input, params().into(), 4, 7)));
+	read(
+		at.tx()
+			.call_data(&tx().jobs().request(model.into(), input, params().into(), 4, 7)),
+	);
 	read(at.tx().call_data(&tx().jobs().prune(job.into())));
 	read(at.tx().call_data(&tx().models().register(registration)));
 	read(at.tx().call_data(&tx().models().update_price(model.into(), 1, 2)));
