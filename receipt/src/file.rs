@@ -1,6 +1,7 @@
 //! The portable document: a receipt with the prompt and the answer that its hashes name, and where it was read.
 
 use crate::Account;
+#[cfg(feature = "std")]
 use alloc::string::String;
 use assay_primitives::{job::Input, Hash32, Output, Receipt};
 
