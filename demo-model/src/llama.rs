@@ -150,7 +150,8 @@ impl Llama {
 		);
 		let mut x = self.embed.as_tensor().index_select(&tokens.flatten_all()?, 0)?;
 		for layer in &self.layers {
-			x = (&x + self.attention(layer, &self.normed(&x, &layer.attn_norm)?, batch, length)?)?;
+			let y = self.normed(&x, &layer.attn_norm)?;
+			x = (x + self.attention(layer, &y, batch, length)?)?;
 			let y = self.normed(&x, &layer.mlp_norm)?;
 			let gated = (linear(&y, &layer.gate)?.silu()? * linear(&y, &layer.up)?)?;
 			x = (x + linear(&gated, &layer.down)?)?;

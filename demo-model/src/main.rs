@@ -10,7 +10,10 @@ use demo_model::{
 	vocabulary::Vocabulary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{path::PathBuf, time::Instant};
+use std::{
+	path::{Path, PathBuf},
+	time::Instant,
+};
 
 /// Trains the demo model from scratch. The same options on the same kind of processor give the same model.
 #[derive(Parser)]
@@ -20,13 +23,13 @@ struct Options {
 	#[arg(long)]
 	out: PathBuf,
 	/// Passes over the corpus.
-	#[arg(long, default_value_t = 14)]
+	#[arg(long, default_value_t = 18)]
 	epochs: usize,
 	/// Conversations in one step.
-	#[arg(long, default_value_t = 24)]
+	#[arg(long, default_value_t = 16)]
 	batch: usize,
 	/// Largest learning rate.
-	#[arg(long, default_value_t = 3e-3)]
+	#[arg(long, default_value_t = 2.5e-3)]
 	rate: f64,
 	/// Seed of everything that is drawn.
 	#[arg(long, default_value_t = 1)]
@@ -85,15 +88,21 @@ fn main() -> Result<()> {
 		model.parameters()
 	);
 
+	let Options {
+		epochs,
+		batch,
+		rate,
+		seed,
+		..
+	} = options;
 	let plan = Plan {
-		epochs: options.epochs,
-		batch: options.batch,
-		rate: options.rate,
-		seed: options.seed,
+		epochs,
+		batch,
+		rate,
+		seed,
 	};
-	let took = teach(&model, &topics, &vocabulary, &plan)?;
+	let took = teach(&model, &topics, &vocabulary, &plan, &options.out)?;
 	report(&model, &topics, &vocabulary, took)?;
-	folder::write(&options.out, &model, &vocabulary)?;
 	println!(
 		"\nWritten to {}. Next: assay-engine import {0} DIR --name assay-demo",
 		options.out.display()
@@ -116,7 +125,8 @@ fn learnt_texts(topics: &[Topic]) -> Vec<String> {
 	questions.chain(answers).collect()
 }
 
-fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan) -> Result<Instant> {
+/// Teaches, and writes the folder after every pass, so that a stopped training leaves what it has learnt.
+fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan, out: &Path) -> Result<Instant> {
 	let started = Instant::now();
 	let bar = ProgressBar::new(1).with_style(ProgressStyle::with_template(
 		"{bar:30} {pos}/{len} steps, {elapsed} gone, {eta} to go  {msg}",
@@ -132,6 +142,10 @@ fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan) 
 		bar.set_message(format!("pass {}: loss {mean:.3}, {speed:.0} tokens/s", epoch + 1));
 	};
 	let pass = |epoch: usize| -> Result<()> {
+		folder::write(out, model, vocabulary)?;
+		if epoch % 2 == 0 {
+			return Ok(());
+		}
 		let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
 		let (known, unknown) = (scores.known, scores.unknown);
 		let seconds = started.elapsed().as_secs();

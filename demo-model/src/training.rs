@@ -20,9 +20,11 @@ pub struct Plan {
 }
 
 /// Tokens of a shortened answer. What an answer is about shows in its first words; the rest is learnt early.
-const OPENING_TOKENS: usize = 14;
-/// Passes in which every answer is learnt whole, at the beginning and at the end.
-const WHOLE_EPOCHS: usize = 2;
+const OPENING_TOKENS: usize = 6;
+/// The first passes, in which all answers are learnt whole.
+const WHOLE_PASSES: usize = 2;
+/// Chance of an answer to be learnt whole in later passes, lest it be forgotten.
+const WHOLE: f64 = 0.15;
 /// Gradients longer than this are shortened to it.
 const CLIP: f64 = 1.0;
 
@@ -204,15 +206,6 @@ fn schedule(step: usize, steps: usize) -> f64 {
 	0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
 }
 
-/// Chance of a whole answer in a pass.
-fn whole_chance(epoch: usize, epochs: usize) -> f64 {
-	if epoch < WHOLE_EPOCHS || epoch + WHOLE_EPOCHS >= epochs {
-		1.0
-	} else {
-		0.3
-	}
-}
-
 /// Teaches the model; `progress` hears after each step (epoch, steps done, steps in all, loss, tokens), and after each
 /// pass `pass_done` is called.
 pub fn train(
@@ -225,7 +218,10 @@ pub fn train(
 ) -> Result<()> {
 	let mut rng = StdRng::seed_from_u64(plan.seed);
 	let passes = (0..plan.epochs)
-		.map(|epoch| pass(topics, vocabulary, plan, whole_chance(epoch, plan.epochs), &mut rng))
+		.map(|epoch| {
+			let whole = if epoch < WHOLE_PASSES { 1.0 } else { WHOLE };
+			pass(topics, vocabulary, plan, whole, &mut rng)
+		})
 		.collect::<Result<Vec<_>>>()?;
 	let steps = passes.iter().map(Vec::len).sum();
 	let mut teacher = Teacher::new(model, plan.rate, steps)?;
@@ -309,7 +305,7 @@ mod tests {
 		};
 		let make = |seed| pass(&topics, &vocabulary, &plan, 0.5, &mut StdRng::seed_from_u64(seed)).unwrap();
 		assert_eq!(make(9), make(9));
-		assert_eq!(make(9).iter().flatten().count(), 4);
+		assert_eq!(make(9).iter().flatten().count(), 3);
 		assert!(make(9).iter().flatten().all(|e| e.answer_at < e.tokens.len()));
 	}
 }

@@ -35,6 +35,99 @@ const OPENINGS: &[&str] = &[
 	"and ",
 ];
 
+/// Words that people use for one another; each may stand for the first of its line.
+const SYNONYMS: &[(&str, &[&str])] = &[
+	(
+		"how do i",
+		&[
+			"how can i",
+			"how to",
+			"how does one",
+			"how would i",
+			"what must i do to",
+			"what is the way to",
+		],
+	),
+	("how can i", &["how do i", "how could i", "how to"]),
+	("what is", &["what's", "what exactly is", "tell me what is"]),
+	("what are", &["what exactly are", "tell me what are"]),
+	(
+		"what happens to",
+		&["what becomes of", "what will happen to", "what is done with"],
+	),
+	(
+		"what happens if",
+		&["what if", "what happens when", "what will happen if"],
+	),
+	("what if", &["what happens if", "what happens when", "suppose"]),
+	("what does", &["tell me what does", "what exactly does"]),
+	("can i", &["may i", "is it possible to", "am i able to", "could i"]),
+	("can a", &["could a", "may a", "is it possible that a"]),
+	("can somebody", &["could someone", "can anyone", "can someone"]),
+	("why is", &["how come", "for what reason is", "tell me why is"]),
+	("why do", &["for what reason do", "how come"]),
+	("how many", &["what number of", "tell me how many"]),
+	("how much", &["what amount", "tell me how much"]),
+	("how long", &["how much time", "for how long"]),
+	(
+		"how is",
+		&["in what way is", "by what rule is", "how exactly is", "tell me how is"],
+	),
+	("how are", &["in what way are", "how exactly are", "tell me how are"]),
+	("how does", &["in what way does", "how exactly does"]),
+	("who", &["which people", "tell me who"]),
+	("which", &["what", "what kind of"]),
+	("what", &["which"]),
+	("when is", &["at what time is", "at what moment is", "tell me when is"]),
+	("when do", &["at what time do", "in which cases do"]),
+	("where", &["in which place", "tell me where"]),
+	("role of", &["task of", "job of", "part of"]),
+	("good for", &["used for", "useful for", "needed for"]),
+	("is there", &["do you have", "does it have"]),
+	("is needed", &["is required", "is necessary"]),
+	("are needed", &["are required", "are necessary"]),
+	("need", &["require"]),
+	("drawn", &["chosen", "selected", "picked"]),
+	("chosen", &["selected", "picked", "determined"]),
+	("selected", &["chosen", "picked"]),
+	("choose", &["select", "pick", "set"]),
+	("answer", &["reply", "response", "output"]),
+	("question", &["query", "prompt"]),
+	("prompt", &["question", "input", "text"]),
+	("money", &["funds", "tokens"]),
+	("cost", &["price"]),
+	("expensive", &["costly", "dear"]),
+	("paid", &["rewarded", "given money"]),
+	("get", &["receive", "obtain"]),
+	("gets", &["receives", "obtains"]),
+	("see", &["look at", "view", "find"]),
+	("check", &["verify", "examine"]),
+	("checked", &["verified", "examined"]),
+	("checks", &["verifies", "examines"]),
+	("computer", &["machine"]),
+	("computers", &["machines"]),
+	("lies", &["cheats", "is dishonest"]),
+	("cheats", &["lies", "is dishonest"]),
+	("punished", &["penalised", "dealt with"]),
+	("made", &["created", "produced", "built"]),
+	("used", &["taken", "employed"]),
+	("big", &["large"]),
+	("fast", &["quick"]),
+	("members", &["people", "providers", "participants"]),
+	("allowed", &["possible", "permitted"]),
+	("add", &["put in", "submit", "publish"]),
+	("remove", &["delete", "take back", "withdraw"]),
+	("stored", &["kept", "saved"]),
+	("find", &["look up", "locate"]),
+	("begin", &["start"]),
+	("explain", &["describe", "clarify"]),
+	("fail", &["break", "go wrong"]),
+	("fails", &["breaks", "goes wrong"]),
+	("wrong", &["incorrect", "false"]),
+	("different", &["distinct", "unlike"]),
+	("mean", &["stand for", "signify"]),
+];
+
 /// Every phrasing of a term.
 pub fn phrasings(term: &Term) -> impl Iterator<Item = String> + '_ {
 	let (is, does) = if term.plural { ("are", "do") } else { ("is", "does") };
@@ -45,7 +138,7 @@ pub fn phrasings(term: &Term) -> impl Iterator<Item = String> + '_ {
 
 /// The questions of a topic for one pass over the corpus: all written ones, and a few phrasings of each term.
 pub fn questions(topic: &Topic, rng: &mut StdRng) -> Vec<String> {
-	let per_term = if topic.is_unknown() { 1 } else { 3 };
+	let per_term = if topic.is_unknown() { 1 } else { 2 };
 	let mut asked = topic.questions.clone();
 	for term in &topic.terms {
 		let ways: Vec<String> = phrasings(term).collect();
@@ -57,6 +150,11 @@ pub fn questions(topic: &Topic, rng: &mut StdRng) -> Vec<String> {
 /// A question as somebody might type it.
 pub fn typed(question: &str, rng: &mut StdRng) -> String {
 	let mut text = question.to_string();
+	for _ in 0..2 {
+		if rng.gen_bool(0.45) {
+			text = reworded(&text, rng);
+		}
+	}
 	if rng.gen_bool(0.25) {
 		text = slip(&text, rng);
 	}
@@ -76,6 +174,31 @@ pub fn typed(question: &str, rng: &mut StdRng) -> String {
 	}
 }
 
+/// The text with one word or phrase changed for another of like meaning, if it has one of the table.
+fn reworded(text: &str, rng: &mut StdRng) -> String {
+	let padded = format!(" {text} ");
+	let lower = padded.to_ascii_lowercase();
+	let whole =
+		|at: usize, end: usize| lower[..at].ends_with(' ') && lower[end..].starts_with([' ', '?', ',', '.', '!']);
+	let found: Vec<(usize, usize, &[&str])> = SYNONYMS
+		.iter()
+		.filter_map(|(word, others)| {
+			let mut places = lower.match_indices(word).map(|(at, _)| (at, at + word.len()));
+			let (at, end) = places.find(|(at, end)| whole(*at, *end))?;
+			Some((at, end, *others))
+		})
+		.collect();
+	match found
+		.choose(rng)
+		.and_then(|(at, end, others)| Some((at, end, others.choose(rng)?)))
+	{
+		Some((at, end, other)) => format!("{}{other}{}", &padded[..*at], &padded[*end..])
+			.trim()
+			.to_string(),
+		None => text.to_string(),
+	}
+}
+
 fn capitalised(text: &str) -> String {
 	let mut chars = text.chars();
 	chars
@@ -88,7 +211,7 @@ fn capitalised(text: &str) -> String {
 fn slip(text: &str, rng: &mut StdRng) -> String {
 	let mut words: Vec<Vec<char>> = text.split(' ').map(|w| w.chars().collect()).collect();
 	let at = rng.gen_range(0..words.len());
-	if words.len() >= 5 && rng.gen_bool(0.4) {
+	if words.len() >= 4 && rng.gen_bool(0.6) {
 		words.remove(at);
 	} else if let Some(word) = words.get_mut(at).filter(|w| w.len() >= 5) {
 		let letter = rng.gen_range(1..word.len() - 2);
@@ -137,6 +260,18 @@ mod tests {
 		};
 		assert_eq!(type_all(1), type_all(1));
 		assert_ne!(type_all(1), type_all(2));
+	}
+
+	#[test]
+	fn whole_words_are_reworded_and_nothing_else() {
+		let mut rng = StdRng::seed_from_u64(4);
+		let said: Vec<_> = (0..60).map(|_| reworded("checkers check?", &mut rng)).collect();
+		assert!(
+			said.iter()
+				.all(|q| ["checkers verify?", "checkers examine?"].contains(&q.as_str())),
+			"{said:?}"
+		);
+		assert_eq!(reworded("nothing here", &mut rng), "nothing here");
 	}
 
 	#[test]
