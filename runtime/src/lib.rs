@@ -25,7 +25,7 @@ mod views;
 pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
 pub use assay_primitives::Balance;
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec::Vec};
 use sp_runtime::{
 	generic, impl_opaque_keys,
 	traits::{BlakeTwo256, IdentifyAccount, Verify},
