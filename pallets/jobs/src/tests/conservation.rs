@@ -133,7 +133,7 @@ fn a_story(seed: u64, temper: Temper) {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+	#![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
 	#[test]
 	fn every_job_ends_within_t_max_and_every_token_is_accounted_for(
