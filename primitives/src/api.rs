@@ -142,7 +142,7 @@ pub struct JobView<AccountId, BlockNumber> {
 sp_api::decl_runtime_apis! {
 	/// Everything a dApp reads.
 	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
-		/// Registered models in the order of their ids, after `start`, at most `limit` (and at most 100).
+		/// Registered models in the order of storage, after `start`, at most `limit` (and at most 100): each once, page by page.
 		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>>;
 		/// One model.
 		fn model(id: ModelId) -> Option<ModelView<AccountId>>;

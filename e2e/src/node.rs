@@ -1,0 +1,186 @@
+//! Node processes: started with the real program, on free loopback ports, in a folder of their own.
+
+use anyhow::{bail, Context, Result};
+use std::{
+	fs::File,
+	net::TcpListener,
+	path::{Path, PathBuf},
+	process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// A loopback port that was free a moment ago.
+pub fn free_port() -> u16 {
+	let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+	listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Path of one of this workspace's programs: beside the running test, or in `ASSAY_BIN`.
+pub fn program(name: &str) -> Result<PathBuf> {
+	let folder = match std::env::var_os("ASSAY_BIN") {
+		Some(folder) => PathBuf::from(folder),
+		None => {
+			let test = std::env::current_exe()?;
+			test.ancestors().nth(2).context("a test lives in target/PROFILE/deps")?.to_path_buf()
+		},
+	};
+	let path = folder.join(name);
+	if !path.is_file() {
+		bail!("{} does not exist: run `make build`", path.display());
+	}
+	Ok(path)
+}
+
+/// What differs between the nodes of a story.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+	/// `--dev`, or else the local testnet.
+	pub dev: bool,
+	/// `--alice`, `--bob` …; none for `--dev`.
+	pub name: Option<String>,
+	/// Engine program instead of the one beside the node.
+	pub engine: Option<PathBuf>,
+	/// Folder of models instead of the node's own.
+	pub models: Option<PathBuf>,
+	/// Address of a node to connect to.
+	pub bootnode: Option<String>,
+	/// Last byte of the node key.
+	pub key: u8,
+}
+
+/// A running node. Dropping it kills the process and the folder.
+pub struct Node {
+	options: NodeOptions,
+	child: Child,
+	folder: TempDir,
+	rpc: u16,
+	p2p: u16,
+}
+
+impl Node {
+	/// Starts a node; [`Node::chain`](crate::Chain::connect) waits until it answers.
+	pub fn start(options: NodeOptions) -> Result<Self> {
+		let folder = tempfile::Builder::new().prefix("assay-node-").tempdir()?;
+		let (rpc, p2p) = (free_port(), free_port());
+		let child = spawn(&options, folder.path(), rpc, p2p)?;
+		Ok(Self { options, child, folder, rpc, p2p })
+	}
+
+	/// Where its RPC listens.
+	pub fn url(&self) -> String {
+		format!("ws://127.0.0.1:{}", self.rpc)
+	}
+
+	/// Its address for other nodes. Known because node key 1 always gives this peer id.
+	pub fn address(&self) -> String {
+		let peer = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
+		format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", self.p2p)
+	}
+
+	/// Process id.
+	pub fn pid(&self) -> u32 {
+		self.child.id()
+	}
+
+	/// Process id of its engine.
+	pub fn engine_pid(&self) -> Result<u32> {
+		let pid = self.pid();
+		let children = std::fs::read_dir(format!("/proc/{pid}/task"))?
+			.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok())
+			.collect::<String>();
+		children
+			.split_whitespace()
+			.filter_map(|child| child.parse().ok())
+			.find(|child: &u32| {
+				std::fs::read_to_string(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.contains("assay-"))
+			})
+			.context("the node has no engine process")
+	}
+
+	/// Sends a signal to the node.
+	pub fn signal(&self, signal: i32) {
+		send(self.pid(), signal);
+	}
+
+	/// Kills the node as a power cut would, and starts it again in the same folder.
+	pub fn kill_and_restart(&mut self) -> Result<()> {
+		self.signal(libc::SIGKILL);
+		self.child.wait()?;
+		self.child = spawn(&self.options, self.folder.path(), self.rpc, self.p2p)?;
+		Ok(())
+	}
+
+	/// Everything it has logged.
+	pub fn log(&self) -> String {
+		std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+	}
+}
+
+impl Drop for Node {
+	fn drop(&mut self) {
+		self.signal(libc::SIGCONT);
+		self.signal(libc::SIGKILL);
+		let _ = self.child.wait();
+		if std::thread::panicking() {
+			let log = self.log();
+			let tail = log.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+			eprintln!("── last lines of {:?} ──\n{tail}\n", self.options.name.as_deref().unwrap_or("dev"));
+		}
+	}
+}
+
+/// Sends a signal to a process that this harness started.
+fn send(pid: u32, signal: i32) {
+	if let Ok(pid) = i32::try_from(pid) {
+		// SAFETY: kill(2) takes two integers and touches no memory of ours.
+		unsafe { libc::kill(pid, signal) };
+	}
+}
+
+fn spawn(options: &NodeOptions, folder: &Path, rpc: u16, p2p: u16) -> Result<Child> {
+	let log = File::options().create(true).append(true).open(folder.join("log"))?;
+	let mut command = Command::new(program("assay-node")?);
+	command.arg("--base-path").arg(folder.join("data"));
+	command.args(["--rpc-port", &rpc.to_string(), "--listen-addr", &format!("/ip4/127.0.0.1/tcp/{p2p}")]);
+	command.args(["--no-prometheus", "--no-telemetry", "--no-mdns", "-lassay=debug"]);
+	command.args(["--node-key", &format!("{:064x}", options.key.max(1))]);
+	if options.dev {
+		command.arg("--dev");
+	} else {
+		command.args(["--chain", "local", "--validator"]);
+	}
+	if let Some(name) = &options.name {
+		command.arg(format!("--{name}"));
+	}
+	if let Some(engine) = &options.engine {
+		command.arg("--engine").arg(engine);
+	}
+	if let Some(models) = &options.models {
+		command.arg("--models").arg(models);
+	}
+	if let Some(bootnode) = &options.bootnode {
+		command.args(["--bootnodes", bootnode]);
+	}
+	command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+	command.spawn().context("the node does not start")
+}
+
+/// Four validators, each with its own inference key and engine.
+pub struct Network {
+	/// Alice, Bob, Charlie and Dave.
+	pub nodes: Vec<Node>,
+}
+
+impl Network {
+	/// Starts the four; `change` may alter each one's options first.
+	pub fn start(mut change: impl FnMut(&mut NodeOptions)) -> Result<Self> {
+		let mut nodes: Vec<Node> = Vec::new();
+		for (key, name) in (1..).zip(["alice", "bob", "charlie", "dave"]) {
+			let bootnode = nodes.first().map(Node::address);
+			let mut options = NodeOptions { name: Some(name.into()), bootnode, key, ..Default::default() };
+			change(&mut options);
+			nodes.push(Node::start(options)?);
+		}
+		Ok(Self { nodes })
+	}
+}

@@ -1,0 +1,92 @@
+//! Four validators, each with its own engine: a liar, and a power cut between commitment and reveal.
+
+use assay_e2e::{eventually, program, Chain, Network};
+use assay_primitives::{economics::Fault, Verdict, Vote};
+use subxt::dynamic::{self, Value};
+use subxt_signer::sr25519::dev;
+
+/// Four nodes at a time are enough for a small machine.
+static ONE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+const UNIT: u128 = 1_000_000_000_000;
+
+/// Raises a provider's bond so far that it is nearly always drawn first.
+async fn make_heavy(chain: &Chain, who: &subxt_signer::sr25519::Keypair) {
+	let more = dynamic::transaction("Providers", "bond_extra", vec![Value::u128(900_000 * UNIT)]);
+	chain.submit(&more, who).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_with_other_weights_is_slashed_and_unpaid_and_the_asker_gets_an_honest_answer() {
+	let _alone = ONE_NETWORK.lock().await;
+	let liar = program("assay-liar").unwrap();
+	let network = Network::start(|node| {
+		if node.name.as_deref() == Some("dave") {
+			node.engine = Some(liar.clone());
+		}
+	})
+	.unwrap();
+	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
+	let dave = dev::dave().public_key().0;
+	make_heavy(&chain, &dev::dave()).await;
+	let model = chain.demo_model().await.unwrap();
+	let before = chain.free(&dave).await.unwrap();
+
+	// Drawn first almost surely, the liar executes, is rejected, and then verifies the honest answer of the second attempt.
+	let mut faults = Vec::new();
+	for _ in 0..3 {
+		let job = chain.ask(&model, "What happens to a liar?", 4, &dev::eve()).await.unwrap();
+		let receipt = chain.verdict(&job, 180).await.unwrap();
+		assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
+		assert_eq!(receipt.agreeing(), 3, "three honest voters decide: {receipt:?}");
+		let won = Vote::Confirm { trace_root: receipt.answer.unwrap().trace_root };
+		for seat in &receipt.committee {
+			assert_eq!(seat.provider == dave, seat.vote != Some(won), "only the liar dissents: {receipt:?}");
+			assert_eq!(seat.provider == dave, seat.fault == Some(Fault::Dissent), "{receipt:?}");
+		}
+		assert_ne!(receipt.committee[0].provider, dave, "the honest answer is not the liar's");
+		if receipt.attempts > 1 {
+			faults.push(Fault::Rejected);
+		}
+		faults.push(Fault::Dissent);
+		if faults.contains(&Fault::Rejected) {
+			break;
+		}
+	}
+	assert!(faults.contains(&Fault::Rejected), "the liar was also caught as the executor: {faults:?}");
+	eventually("finality has passed the verdict", 60, || async {
+		Ok((chain.free(&dave).await? <= before).then_some(()))
+	})
+	.await
+	.expect("the liar earned nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_its_restart() {
+	let _alone = ONE_NETWORK.lock().await;
+	let mut network = Network::start(|_| {}).unwrap();
+	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
+	let charlie = dev::charlie().public_key().0;
+	make_heavy(&chain, &dev::alice()).await;
+	let model = chain.demo_model().await.unwrap();
+
+	// With Dave paused the committee cannot go on to the reveals, so there is time for the power cut.
+	network.nodes[3].signal(libc::SIGSTOP);
+	let job = chain.ask(&model, "What is a commitment?", 4, &dev::eve()).await.unwrap();
+	eventually("Charlie has committed", 90, || async {
+		let seen = chain.job(&job).await?;
+		Ok(seen.filter(|job| job.committee.iter().any(|seat| seat.provider == charlie && seat.committed)))
+	})
+	.await
+	.unwrap();
+	network.nodes[2].kill_and_restart().unwrap();
+	Chain::connect(&network.nodes[2].url()).await.expect("Charlie is back");
+	network.nodes[3].signal(libc::SIGCONT);
+
+	let receipt = chain.verdict(&job, 180).await.unwrap();
+	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
+	let won = Vote::Confirm { trace_root: receipt.answer.unwrap().trace_root };
+	let seat = receipt.committee.iter().find(|seat| seat.provider == charlie).unwrap();
+	assert_eq!((seat.vote, seat.fault), (Some(won), None), "Charlie's vote opens its commitment: {receipt:?}");
+	assert!(receipt.committee.iter().all(|seat| seat.vote.is_none() || seat.vote == Some(won)));
+}
