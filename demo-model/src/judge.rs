@@ -4,6 +4,7 @@ use crate::{
 	corpus::Topic,
 	llama::Llama,
 	training::{exact, Example},
+	variants,
 	vocabulary::Vocabulary,
 };
 use anyhow::Result;
@@ -54,11 +55,16 @@ pub fn is_right(topics: &[Topic], topic: &Topic, said: &str) -> bool {
 	}
 }
 
-/// Every held-out question with its topic.
-pub fn held_out(topics: &[Topic]) -> impl Iterator<Item = (&Topic, &str)> {
-	topics
-		.iter()
-		.flat_map(|topic| topic.held_out.iter().map(move |question| (topic, question.as_str())))
+/// Every held-out question with its topic, as it is written and as a careful writer types it.
+pub fn held_out(topics: &[Topic]) -> impl Iterator<Item = (&Topic, String)> {
+	topics.iter().flat_map(|topic| {
+		let both = |question: &String| [question.clone(), variants::proper(question)];
+		topic
+			.held_out
+			.iter()
+			.flat_map(both)
+			.map(move |question| (topic, question))
+	})
 }
 
 /// Judges the model in training: the scores, and the perplexity of the right answers' tokens to known questions.
@@ -72,7 +78,7 @@ pub fn judge(model: &Llama, vocabulary: &Vocabulary, topics: &[Topic]) -> Result
 		};
 		let batch = answers
 			.iter()
-			.map(|t| Example::new(vocabulary, question, &t.answer))
+			.map(|t| Example::new(vocabulary, &question, &t.answer))
 			.collect::<Result<Vec<_>>>()?;
 		let judged = exact(model, &batch)?;
 		let right = judged.iter().any(|(right, _)| *right);
@@ -136,14 +142,14 @@ mod tests {
 			..crate::llama::tests::TINY
 		};
 		let model = Llama::new(shape, 5).unwrap();
-		let batch = [Example::new(&vocabulary, "q", "Yes.").unwrap()];
+		let batch = ["q", "Q"].map(|question| Example::new(&vocabulary, question, "Yes.").unwrap());
 		let mut teacher = crate::training::Teacher::new(&model, 1e-2, 80).unwrap();
 		for _ in 0..80 {
 			teacher.learn(&model, &batch).unwrap();
 		}
 		assert_eq!(say(&model, &vocabulary, "q", 20).unwrap(), "Yes.");
 		let (scores, perplexity) = judge(&model, &vocabulary, &topics).unwrap();
-		assert_eq!(scores.known, Score { right: 1, asked: 1 });
+		assert_eq!(scores.known, Score { right: 2, asked: 2 });
 		assert!(perplexity < 1.1, "{perplexity}");
 	}
 }

@@ -65,13 +65,13 @@ impl Llama {
 	/// A model that has learnt nothing; the same for the same seed.
 	pub fn new(shape: Shape, seed: u64) -> Result<Self> {
 		ensure!(
-			shape.hidden % shape.heads == 0,
+			shape.hidden.is_multiple_of(shape.heads),
 			"hidden {} is no multiple of {} heads",
 			shape.hidden,
 			shape.heads
 		);
 		ensure!(
-			shape.heads % shape.kv_heads == 0,
+			shape.heads.is_multiple_of(shape.kv_heads),
 			"{} heads, {} kv heads",
 			shape.heads,
 			shape.kv_heads

@@ -7,6 +7,7 @@ use demo_model::{
 	folder, judge,
 	llama::{Llama, Shape},
 	training::{self, Plan},
+	variants,
 	vocabulary::Vocabulary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,7 +24,7 @@ struct Options {
 	#[arg(long)]
 	out: PathBuf,
 	/// Passes over the corpus.
-	#[arg(long, default_value_t = 18)]
+	#[arg(long, default_value_t = 20)]
 	epochs: usize,
 	/// Conversations in one step.
 	#[arg(long, default_value_t = 16)]
@@ -59,11 +60,14 @@ fn main() -> Result<()> {
 		"--epochs and --batch are at least 1"
 	);
 	ensure!(
-		options.hidden > 0 && options.hidden % (2 * HEAD_DIM) == 0,
+		options.hidden > 0 && options.hidden.is_multiple_of(2 * HEAD_DIM),
 		"--hidden is a multiple of {}",
 		2 * HEAD_DIM
 	);
-	ensure!(options.ffn > 0 && options.ffn % 32 == 0, "--ffn is a multiple of 32");
+	ensure!(
+		options.ffn > 0 && options.ffn.is_multiple_of(32),
+		"--ffn is a multiple of 32"
+	);
 	ensure!(options.layers > 0, "--layers is at least 1");
 	ensure!(options.vocab >= 512, "--vocab is at least 512");
 	let topics = corpus::load()?;
@@ -110,7 +114,7 @@ fn main() -> Result<()> {
 	Ok(())
 }
 
-/// What the tokenizer learns from: each learnt question as it is written and in lower case, and answers, counted often
+/// What the tokenizer learns from: each learnt question as it is written and as a careful writer types it, and answers, counted often
 /// enough that their words become whole tokens.
 fn learnt_texts(topics: &[Topic]) -> Vec<String> {
 	let questions = topics.iter().flat_map(|t| {
@@ -119,7 +123,7 @@ fn learnt_texts(topics: &[Topic]) -> Vec<String> {
 			.iter()
 			.cloned()
 			.chain(terms)
-			.flat_map(|q| [q.to_lowercase(), q])
+			.flat_map(|q| [variants::proper(&q), q])
 	});
 	let answers = topics.iter().flat_map(|t| std::iter::repeat_n(t.answer.clone(), 4));
 	questions.chain(answers).collect()
@@ -143,7 +147,7 @@ fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan, 
 	};
 	let pass = |epoch: usize| -> Result<()> {
 		folder::write(out, model, vocabulary)?;
-		if epoch % 2 == 0 {
+		if epoch.is_multiple_of(2) {
 			return Ok(());
 		}
 		let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
@@ -167,7 +171,7 @@ fn report(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, started: Ins
 	let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
 	println!("\nAnswered otherwise:");
 	for (topic, question) in judge::held_out(topics) {
-		let said = judge::say(model, vocabulary, question, 96)?;
+		let said = judge::say(model, vocabulary, &question, 96)?;
 		if !judge::is_right(topics, topic, &said) {
 			println!("  [{}] {question}\n      {said}", topic.name);
 		}

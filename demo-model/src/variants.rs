@@ -136,13 +136,15 @@ pub fn phrasings(term: &Term) -> impl Iterator<Item = String> + '_ {
 		.map(move |p| p.replace("{is}", is).replace("{does}", does).replace("{}", &term.text))
 }
 
+/// Phrasings of each term in one pass.
+const PER_TERM: usize = 2;
+
 /// The questions of a topic for one pass over the corpus: all written ones, and a few phrasings of each term.
 pub fn questions(topic: &Topic, rng: &mut StdRng) -> Vec<String> {
-	let per_term = if topic.is_unknown() { 1 } else { 2 };
 	let mut asked = topic.questions.clone();
 	for term in &topic.terms {
 		let ways: Vec<String> = phrasings(term).collect();
-		asked.extend(ways.choose_multiple(rng, per_term).cloned());
+		asked.extend(ways.choose_multiple(rng, PER_TERM).cloned());
 	}
 	asked
 }
@@ -163,15 +165,51 @@ pub fn typed(question: &str, rng: &mut StdRng) -> String {
 	}
 	if rng.gen_bool(0.35) {
 		text = text.trim_end_matches(['?', '.', '!']).to_string();
-	} else if rng.gen_bool(0.2) && !text.ends_with(['?', '.', '!']) {
-		text.push(if rng.gen_bool(0.7) { '?' } else { '.' });
+	} else if rng.gen_bool(0.3) && !text.ends_with(['?', '.', '!']) {
+		text.push(*['?', '?', '.', '!'].choose(rng).unwrap_or(&'?'));
 	}
 	match rng.gen_range(0..100) {
-		0..=39 => text.to_lowercase(),
-		40..=84 => capitalised(&text),
-		85..=87 => text.to_uppercase(),
+		0..=34 => text.to_lowercase(),
+		35..=84 => proper(&text),
+		85..=94 => capitalised(&text),
+		95 => text.to_uppercase(),
 		_ => text,
 	}
+}
+
+/// Words that are written with capitals wherever they stand.
+const PROPER: &[&str] = &[
+	"I",
+	"Assay",
+	"ASY",
+	"AI",
+	"API",
+	"GPU",
+	"CLI",
+	"GRANDPA",
+	"BABE",
+	"GGUF",
+	"Substrate",
+	"Polkadot",
+	"Rust",
+	"JavaScript",
+	"Llama",
+	"Bitcoin",
+	"Ethereum",
+	"Paris",
+	"London",
+];
+
+/// A question as a careful writer types it: a capital letter first, and proper names as they are spelt.
+pub fn proper(text: &str) -> String {
+	let spelt = |word: &str| {
+		let core = word.trim_matches(|c: char| !c.is_alphanumeric());
+		match PROPER.iter().find(|p| p.eq_ignore_ascii_case(core)) {
+			Some(name) => word.replacen(core, name, 1),
+			None => word.to_string(),
+		}
+	};
+	capitalised(&text.split(' ').map(spelt).collect::<Vec<_>>().join(" "))
 }
 
 /// The text with one word or phrase changed for another of like meaning, if it has one of the table.
@@ -272,6 +310,16 @@ mod tests {
 			"{said:?}"
 		);
 		assert_eq!(reworded("nothing here", &mut rng), "nothing here");
+	}
+
+	#[test]
+	fn a_careful_writer_spells_names_and_nothing_else() {
+		assert_eq!(
+			proper("what is assay, and what can i do?"),
+			"What is Assay, and what can I do?"
+		);
+		assert_eq!(proper("is it a gpu?"), "Is it a GPU?");
+		assert_eq!(proper("???"), "???");
 	}
 
 	#[test]

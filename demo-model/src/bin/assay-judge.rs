@@ -25,7 +25,7 @@ fn main() -> Result<()> {
 	let mut scores = judge::Scores::default();
 	let bar = ProgressBar::new(questions.len() as u64);
 	for (topic, question) in questions.into_iter().progress_with(bar.clone()) {
-		let said = ask(&options, question)?;
+		let said = ask(&options, &question)?;
 		let right = judge::is_right(&topics, topic, &said);
 		if !right {
 			bar.suspend(|| println!("[{}] {question}\n    {}", topic.name, said.trim()));
