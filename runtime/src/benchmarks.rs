@@ -1,11 +1,15 @@
-//! Which pallets are benchmarked, and the scene on which the jobs pallet's benchmarks play.
+//! Which pallets are benchmarked, and the scene on which the benchmarks of pallets that need others play.
 
 use crate::*;
-use alloc::{string::String, vec::Vec};
-use frame_benchmarking::{
-	define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList, Benchmarking, TrackedStorageKey,
-};
-use frame_support::traits::{StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
+use alloc::string::String;
+use assay_primitives::{crypto::InferenceId, model::Profile, ModelId};
+use configs::inference::{Catalogue, Stake};
+use constants::currency::{ASY, MICRO_ASY};
+use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList, Benchmarking};
+use frame_support::traits::{fungible::Mutate, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
+use frame_system::RawOrigin;
+use pallet_models::Registration;
+use sp_storage::TrackedStorageKey;
 
 define_benchmarks!(
 	[pallet_balances, Balances]
@@ -13,20 +17,111 @@ define_benchmarks!(
 	[pallet_timestamp, Timestamp]
 	[pallet_utility, Utility]
 	[pallet_models, Models]
+	[pallet_payments, Payments]
 	[pallet_providers, Providers]
 	[pallet_jobs, Jobs]
 );
 
+/// What there is to benchmark.
 pub(crate) fn metadata(extra: bool) -> (Vec<BenchmarkList>, Vec<StorageInfo>) {
 	let mut list = Vec::<BenchmarkList>::new();
 	list_benchmarks!(list, extra);
 	(list, AllPalletsWithSystem::storage_info())
 }
 
+/// Runs one benchmark.
 pub(crate) fn dispatch(config: BenchmarkConfig) -> Result<Vec<BenchmarkBatch>, String> {
 	let whitelist: Vec<TrackedStorageKey> = AllPalletsWithSystem::whitelisted_storage_keys();
 	let mut batches = Vec::<BenchmarkBatch>::new();
 	let params = (&config, &whitelist);
 	add_benchmarks!(params, batches);
 	Ok(batches)
+}
+
+/// Models and providers made on the spot.
+pub struct Scene;
+
+/// Jobs each provider of the scene has places for.
+const PLACES: u32 = 50;
+
+impl Scene {
+	fn rich(name: &'static str, number: u32) -> AccountId {
+		let who: AccountId = account(name, number, 0);
+		Balances::set_balance(&who, 1_000_000 * ASY);
+		who
+	}
+}
+
+impl pallet_providers::BenchmarkHelper for Scene {
+	fn model() -> ModelId {
+		let id = ModelId([0xbe; 32]);
+		let registration = Registration {
+			id,
+			name: b"benchmark".to_vec().try_into().expect("a short name"),
+			architecture: b"llama".to_vec().try_into().expect("a short name"),
+			profile: Profile::C1W8,
+			parameters: 1,
+			weight_bytes: 1,
+			price_in: MICRO_ASY,
+			price_out: MICRO_ASY,
+			royalty: Catalogue::get().royalty_max,
+			context_length: Catalogue::get().max_context,
+			prompt_overhead: 1,
+			parent: None,
+		};
+		Models::register(RawOrigin::Signed(Self::rich("owner", 0)).into(), registration).expect("a good registration");
+		id
+	}
+}
+
+impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for Scene {
+	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
+		let model = <Self as pallet_providers::BenchmarkHelper>::model();
+		let accounts = (0u32..).zip(keys).map(|(number, key)| {
+			let who = Self::rich("provider", number);
+			let signed = || RawOrigin::Signed(who.clone()).into();
+			Providers::bond(signed(), Stake::get().min_bond).expect("a good bond");
+			Providers::serve(signed(), model).expect("a model of the catalogue");
+			// Straight into storage: more places than a provider may ask for, and a key without its proof.
+			pallet_providers::KeyOwners::<Runtime>::insert(key, &who);
+			pallet_providers::Providers::<Runtime>::mutate(&who, |record| {
+				let record = record.as_mut().expect("it has bonded");
+				record.capacity = PLACES;
+				record.key = Some(key.clone());
+				record.last_seen = Some(System::block_number());
+			});
+			who
+		});
+		(model, accounts.collect())
+	}
+
+	fn requester() -> AccountId {
+		Self::rich("requester", 0)
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, traits::ProviderSet};
+
+	#[test]
+	fn everyone_of_the_scene_can_be_drawn() {
+		sp_io::TestExternalities::default().execute_with(|| {
+			let keys: Vec<_> = (0..MAX_PROVIDERS_PER_MODEL)
+				.map(|n| InferenceId::from(sp_core::sr25519::Public::from_raw([n as u8; 32])))
+				.collect();
+			let (model, accounts) = <Scene as pallet_jobs::benchmarking::BenchmarkHelper<_>>::providers(&keys);
+			let candidates = <Providers as ProviderSet<AccountId>>::candidates(&model);
+			assert_eq!(candidates.len(), accounts.len());
+		});
+	}
+
+	#[test]
+	fn the_four_pallets_have_benchmarks() {
+		let (list, _) = metadata(true);
+		for pallet in ["pallet_models", "pallet_payments", "pallet_providers", "pallet_jobs"] {
+			assert!(list.iter().any(|entry| entry.pallet == pallet.as_bytes()), "{pallet}");
+		}
+	}
 }

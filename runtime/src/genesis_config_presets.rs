@@ -15,10 +15,8 @@ pub use demo_model::DemoModel;
 pub use staging::STAGING_RUNTIME_PRESET;
 
 use crate::{
-	configs::{consensus::MAX_AUTHORITIES, tokens::TreasuryAccount},
-	constants::currency::ASY,
-	AccountId, BabeConfig, BalancesConfig, ModelsConfig, ProvidersConfig, RuntimeGenesisConfig, SessionConfig,
-	SessionKeys, SudoConfig,
+	configs::tokens::TreasuryAccount, constants::currency::ASY, AccountId, BabeConfig, BalancesConfig, ModelsConfig,
+	ProvidersConfig, RuntimeGenesisConfig, SessionConfig, SessionKeys, SudoConfig,
 };
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
 use assay_primitives::{crypto::InferenceId, Balance};
@@ -66,7 +64,6 @@ fn genesis(
 	model_owner: AccountId,
 	root: Option<AccountId>,
 ) -> Option<Value> {
-	debug_assert!(founders.len() <= MAX_AUTHORITIES as usize);
 	let model = DemoModel::bundled()?;
 	let endowed: BTreeSet<_> = founders
 		.iter()

@@ -11,7 +11,7 @@ use super::{consensus::HasSessionKeys, tokens::TreasuryAccount};
 use crate::{
 	constants::{
 		currency::{deposit, ASY, MICRO_ASY},
-		time::{DAYS, EPOCH_DURATION},
+		time::{DAYS, MINUTES},
 	},
 	Balances, BlockNumber, Models, Payments, Providers, Runtime, RuntimeHoldReason,
 };
@@ -47,7 +47,7 @@ parameter_types! {
 		fault_window: DAYS,
 		faults_to_jail: 3,
 		heartbeat_interval: 50,
-		offline_after: EPOCH_DURATION,
+		offline_after: 10 * MINUTES,
 		rates: RATES,
 	};
 	/// How long each phase of a job may take, and how much of it one block does.
@@ -82,6 +82,8 @@ impl pallet_providers::Config for Runtime {
 	type OnSlash = ResolveTo<TreasuryAccount, Balances>;
 	type Params = Stake;
 	type WeightInfo = pallet_providers::weights::SubstrateWeight<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::Scene;
 }
 
 impl pallet_payments::Config for Runtime {
