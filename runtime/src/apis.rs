@@ -307,7 +307,7 @@ impl_runtime_apis! {
 		) -> Weight {
 			match Executive::try_execute_block(block, state_root_check, signature_check, select) {
 				Ok(weight) => weight,
-				Err(error) => panic!("the block fails its checks: {error}"),
+				Err(error) => panic!("the block fails its checks: {error:?}"),
 			}
 		}
 	}

@@ -5,7 +5,7 @@ use alloc::string::String;
 use assay_primitives::{crypto::InferenceId, model::Profile, ModelId};
 use configs::inference::{Catalogue, Stake};
 use constants::currency::{ASY, MICRO_ASY};
-use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList, Benchmarking};
+use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{fungible::Mutate, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 use frame_system::RawOrigin;
 use pallet_models::Registration;

@@ -1,7 +1,7 @@
 //! A chain in memory: a preset's genesis, then real blocks through [`Executive`], with real VRF outputs and signatures.
 
 // Each test file is a program of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 pub mod committee;
 
