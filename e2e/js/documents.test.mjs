@@ -35,7 +35,7 @@ for (const name of ['README.md', 'docs/dapp.md']) {
 			writeFileSync(file, code.replaceAll('ws://127.0.0.1:9944', node.url));
 			try {
 				const { error, stdout, stderr } = await run(file);
-				assert.equal(error, null, `${stdout}\n${stderr}\n${await node.tail()}`);
+				if (error) assert.fail(`${stdout}\n${stderr}\n${await node.tail()}`);
 				assert.ok(stdout.trim().length > 0, 'it prints something');
 			} finally {
 				rmSync(file, { force: true });

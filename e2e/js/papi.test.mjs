@@ -34,8 +34,9 @@ after(async () => {
 
 /// Signs and submits; resolves to the events once a best block holds the transaction.
 async function submit(call) {
+	const [{ hash }] = await client.getBestBlocks();
 	const { events, ok, dispatchError } = await new Promise((resolve, reject) => {
-		const watch = call.signSubmitAndWatch(alice, { at: 'best' }).subscribe({
+		const watch = call.signSubmitAndWatch(alice, { at: hash }).subscribe({
 			next(step) {
 				if (step.type === 'txBestBlocksState' && step.found) {
 					watch.unsubscribe();
@@ -52,7 +53,7 @@ async function submit(call) {
 test('a question becomes a receipt that storage and runtime API agree on', LIMIT, async () => {
 	const prompt = 'What is a committee?';
 	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 4, { at: 'best' });
-	assert.ok(quote.success, JSON.stringify(quote.value));
+	assert.ok(quote.success, quote.value.type);
 	const call = api.tx.Jobs.request({
 		model: demo.id,
 		input: Binary.fromText(prompt),

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createWriteStream, existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,19 +34,18 @@ export async function startNode() {
 	const log = join(folder, 'node.log');
 	const args = ['--dev', '--base-path', join(folder, 'data'), '--rpc-port', '0'];
 	args.push('--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-prometheus', '--no-telemetry', '--no-mdns');
-	const child = spawn(program('assay-node'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+	const file = openSync(log, 'w');
+	const child = spawn(program('assay-node'), args, { stdio: ['ignore', file, file] });
+	closeSync(file);
 	const kill = () => child.kill('SIGKILL');
 	process.once('exit', kill);
-	const file = createWriteStream(log);
-	child.stdout.pipe(file, { end: false });
-	child.stderr.pipe(file, { end: false });
 	const gone = new Promise((resolve) => child.once('exit', resolve));
 
 	const tail = async () => (await readFile(log, 'utf8')).split('\n').slice(-40).join('\n');
 	try {
 		const port = await eventually('the node answers', 60, async () => {
-			assert.equal(child.exitCode, null, `the node ended:\n${await tail()}`);
-			const text = existsSync(log) ? await readFile(log, 'utf8') : '';
+			if (child.exitCode !== null) assert.fail(`the node ended:\n${await tail()}`);
+			const text = await readFile(log, 'utf8');
 			return text.match(/Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)/)?.[1];
 		});
 		return {
@@ -58,7 +57,6 @@ export async function startNode() {
 				await gone;
 				clearTimeout(late);
 				process.removeListener('exit', kill);
-				file.end();
 				await rm(folder, { recursive: true, force: true });
 			},
 		};
