@@ -73,6 +73,7 @@ fn named(name: &str, id: &str, chain_type: ChainType, preset: &str) -> Result<Ch
 	Ok(ChainSpec::builder(wasm, None)
 		.with_name(name)
 		.with_id(id)
+		.with_protocol_id("assay")
 		.with_chain_type(chain_type)
 		.with_properties(properties)
 		.with_genesis_config_preset_name(preset)
