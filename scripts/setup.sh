@@ -178,8 +178,8 @@ choose
 . scripts/env.sh
 
 free=$(df -Pk "$ASSAY_CACHE" | awk 'NR == 2 { print int($4 / 1048576) }')
-if [ ! -d "$CARGO_TARGET_DIR/release" ] && [ "$free" -lt 15 ]; then
-	die "$free GB are free for $ASSAY_CACHE; a build takes about 12." "Free some, or set CARGO_TARGET_DIR to a larger disk."
+if [ ! -d "$CARGO_TARGET_DIR/release" ] && [ "$free" -lt 10 ]; then
+	die "$free GB are free for $ASSAY_CACHE; a build takes about 8." "Free some, or set CARGO_TARGET_DIR to a larger disk."
 fi
 
 if ! cargo fetch --locked --quiet 2>"$ASSAY_CACHE/fetch.log"; then
