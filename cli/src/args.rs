@@ -88,7 +88,7 @@ pub(crate) enum Command {
 pub(crate) struct AskArgs {
 	/// The question
 	pub(crate) prompt: String,
-	/// Name or id of the model; without it the chain's only one
+	/// Name or id of the model; without it the only one that is served
 	#[arg(long, value_name = "MODEL")]
 	pub(crate) model: Option<String>,
 	/// Providers that compute the answer: 1 (nobody checks), 4, 7, 10 or 13

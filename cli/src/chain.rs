@@ -18,7 +18,10 @@ use serde_json::json;
 use std::time::Duration;
 use subxt::{
 	client::{Blocks, ClientAtBlock, OnlineClientAtBlockImpl},
-	config::{substrate::SubstrateConfig, DefaultExtrinsicParamsBuilder},
+	config::{
+		substrate::{SubstrateConfig, H256},
+		DefaultExtrinsicParamsBuilder,
+	},
 	extrinsics::ExtrinsicEvents,
 	rpcs::{client::RpcParams, RpcClient},
 	tx::{Payload, TransactionStatus},
@@ -45,6 +48,12 @@ pub(crate) enum Until {
 	InBlock,
 	/// In a block that GRANDPA has finalized.
 	Finalized,
+}
+
+/// Blocks as they come. subxt's own streams begin with older, finalized blocks: `from` is where the present begins.
+pub(crate) struct BlockStream {
+	blocks: Blocks<SubstrateConfig>,
+	from: u64,
 }
 
 /// Where a transaction got to.
@@ -141,37 +150,33 @@ impl Chain {
 
 	/// The best block.
 	pub(crate) async fn best(&self) -> Result<At, CliError> {
-		let mut blocks = self.best_blocks().await?;
-		match blocks.next().await {
-			Some(block) => block
-				.map_err(|e| self.failed(e))?
-				.at()
-				.await
-				.map_err(|e| self.failed(e)),
-			None => Err(CliError::Node("it ended the stream of blocks".into())),
-		}
+		let hash: H256 = self.request("chain_getBlockHash", RpcParams::new()).await?;
+		self.api.at_block(hash).await.map_err(|e| self.failed(e))
 	}
 
 	/// Best blocks from now on, the current one first.
-	pub(crate) async fn best_blocks(&self) -> Result<Blocks<SubstrateConfig>, CliError> {
-		self.api.stream_best_blocks().await.map_err(|e| self.failed(e))
+	pub(crate) async fn best_blocks(&self) -> Result<BlockStream, CliError> {
+		let from = self.best().await?.block_number();
+		let blocks = self.api.stream_best_blocks().await.map_err(|e| self.failed(e))?;
+		Ok(BlockStream { blocks, from })
 	}
 
 	/// Finalized blocks from now on, the current one first.
-	pub(crate) async fn finalized_blocks(&self) -> Result<Blocks<SubstrateConfig>, CliError> {
-		self.api.stream_blocks().await.map_err(|e| self.failed(e))
+	pub(crate) async fn finalized_blocks(&self) -> Result<BlockStream, CliError> {
+		let from = self.finalized().await?.block_number();
+		let blocks = self.api.stream_blocks().await.map_err(|e| self.failed(e))?;
+		Ok(BlockStream { blocks, from })
 	}
 
 	/// The next block of a stream.
-	pub(crate) async fn next(&self, blocks: &mut Blocks<SubstrateConfig>) -> Result<At, CliError> {
-		match blocks.next().await {
-			Some(block) => block
-				.map_err(|e| self.failed(e))?
-				.at()
-				.await
-				.map_err(|e| self.failed(e)),
-			None => Err(CliError::Node("it ended the stream of blocks".into())),
+	pub(crate) async fn next(&self, stream: &mut BlockStream) -> Result<At, CliError> {
+		while let Some(block) = stream.blocks.next().await {
+			let block = block.map_err(|e| self.failed(e))?;
+			if block.number() >= stream.from {
+				return block.at().await.map_err(|e| self.failed(e));
+			}
 		}
+		Err(CliError::Node("it ended the stream of blocks".into()))
 	}
 
 	/// Calls a JSON-RPC method.

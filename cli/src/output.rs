@@ -69,6 +69,18 @@ impl Reporter {
 		}
 	}
 
+	/// A part of the result that people need not wait for the rest of. Programs get it with the rest.
+	pub(crate) fn say(&self, text: &str) {
+		let print = || {
+			let _ = writeln!(std::io::stdout(), "{text}");
+		};
+		match (&self.spinner, self.json) {
+			(_, true) => {}
+			(Some(bar), false) => bar.suspend(print),
+			(None, false) => print(),
+		}
+	}
+
 	/// Something to know that stops nothing.
 	pub(crate) fn warn(&self, text: &str) {
 		if self.json {

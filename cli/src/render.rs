@@ -49,8 +49,9 @@ fn finish(reason: FinishReason) -> &'static str {
 	}
 }
 
-fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>) -> String {
+fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>, alone: bool) -> String {
 	let word = match (&seat.vote, winner) {
+		(Some(_), Some(_)) if alone => "answered",
 		(Some(vote), Some(won)) if *vote == won => "agrees",
 		(Some(Vote::Confirm { .. }), None) => "confirmed",
 		(Some(Vote::Reject { .. }), None) => "rejected",
@@ -83,7 +84,10 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 		("", checked.to_string()),
 	];
 	for (i, s) in r.committee.iter().enumerate() {
-		lines.push((if i == 0 { "executor" } else { "verifier" }, seat(s, winner)));
+		lines.push((
+			if i == 0 { "executor" } else { "verifier" },
+			seat(s, winner, r.committee.len() == 1),
+		));
 	}
 	if let Some(answer) = &r.answer {
 		lines.push(("digest", short(&answer.digest)));

@@ -85,6 +85,11 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	);
 
 	let concluded = follow(cx, job, quote.t_max).await?;
+	// The answer stands with the verdict; only that the verdict stays takes a little longer.
+	let first = build_file(cx, &concluded, job, false).await?;
+	if let Some(answer) = first.answer() {
+		cx.report.say(&format!("\n{answer}\n"));
+	}
 	let (at, is_final) = if args.no_wait {
 		(concluded, false)
 	} else {
@@ -102,11 +107,10 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 			job,
 		}),
 		_ => {
-			let answer = file.answer().unwrap_or_default();
-			Ok(Outcome::new(
-				format!("\n{answer}\n\n{shown}"),
-				render::receipt_json(&file, &checked),
-			))
+			// Another fork may have had another answer; then the one that became final is shown too.
+			let answer = file.answer().filter(|answer| first.answer() != Some(*answer));
+			let text = answer.map_or_else(|| shown.clone(), |answer| format!("\n{answer}\n\n{shown}"));
+			Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
 		}
 	}
 }
@@ -140,16 +144,16 @@ fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 	Ok((input, params))
 }
 
-/// The only model that can be asked.
+/// The only model that somebody serves.
 fn only_one(models: Vec<Model>) -> Result<Model, CliError> {
-	let mut open = models.into_iter().filter(|m| !m.terms.retired);
-	match (open.next(), open.next()) {
+	let mut served = models.into_iter().filter(|m| !m.terms.retired && m.providers > 0);
+	match (served.next(), served.next()) {
 		(Some(only), None) => Ok(only),
 		(Some(_), Some(_)) => Err(CliError::Usage(
-			"several models can be asked: choose one with --model, see `assay models`".into(),
+			"several models are served: choose one with --model, see `assay models`".into(),
 		)),
 		(None, _) => Err(CliError::NotFound(
-			"no model can be asked on this chain: see `assay models`".into(),
+			"no provider serves a model now: see `assay models`".into(),
 		)),
 	}
 }

@@ -112,16 +112,14 @@ async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) 
 	let chain = cx.chain().await?;
 	let id = chain.model(&chain.best().await?, model).await?.id;
 	if let Some(capacity) = capacity {
-		let text = format!("Takes {capacity} jobs at once.");
-		submit(
-			cx,
-			runtime::tx().providers().set_capacity(capacity),
-			key,
-			&text,
+		let signer = key.signer(chain.development)?;
+		let call = runtime::tx().providers().set_capacity(capacity);
+		chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
+		cx.report.step(
+			"capacity",
+			&format!("takes {capacity} jobs at once"),
 			json!({ "capacity": capacity }),
-		)
-		.await?;
-		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
+		);
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
 	submit(
