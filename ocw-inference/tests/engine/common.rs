@@ -125,7 +125,7 @@ pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
 	}
 	fs::write(dir.join("model.safetensors"), bytes).unwrap();
 	fs::write(dir.join("config.json"), config).unwrap();
-	fs::write(dir.join("tokenizer.json"), tokenizer().to_string()).unwrap();
+	fs::write(dir.join("tokenizer.json"), sorted(tokenizer()).to_string()).unwrap();
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
 }
 
@@ -179,4 +179,17 @@ pub(crate) fn options() -> ImportOptions {
 
 pub(crate) fn model(tiny: Tiny) -> Model {
 	Model::load(folder(tiny).path()).unwrap()
+}
+
+/// The same value with its keys in order: which order `json!` keeps depends on features that other crates switch on.
+fn sorted(value: Value) -> Value {
+	match value {
+		Value::Object(map) => {
+			let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+			entries.sort_by(|a, b| a.0.cmp(&b.0));
+			Value::Object(entries.into_iter().collect())
+		},
+		Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+		other => other,
+	}
 }
