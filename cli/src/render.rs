@@ -5,7 +5,9 @@ use crate::{
 	chain::{hex, Job, Model, Provider},
 	keys::name_of,
 };
-use assay_primitives::{api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, FinishReason, Verdict};
+use assay_primitives::{
+	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Failure, FinishReason, Verdict,
+};
 use assay_receipt::{Account, Checked, ReceiptFile};
 use serde_json::{json, Value};
 
@@ -37,6 +39,20 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 		Verdict::Confirmed => "confirmed",
 		Verdict::Unchecked => "unchecked",
 		Verdict::Refunded(_) => "refunded",
+	}
+}
+
+/// What the model said, or why it said nothing; empty after a refund.
+pub(crate) fn answer(file: &ReceiptFile) -> String {
+	match file.output.as_ref().map(|o| o.finish) {
+		None => String::new(),
+		Some(FinishReason::Failed(Failure::PromptTooLong)) => {
+			"(No answer: the prompt fills the model's context. Ask something shorter.)".into()
+		}
+		Some(FinishReason::Failed(Failure::NonFinite)) => {
+			"(No answer: this prompt drives the model's numbers out of range. Ask in other words.)".into()
+		}
+		Some(_) => file.answer().unwrap_or_default().into(),
 	}
 }
 
@@ -117,6 +133,7 @@ pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked) -> Value {
 		"verdict": verdict(file.receipt.verdict),
 		"meaning": checked.to_string(),
 		"answer": file.answer(),
+		"finish": file.output.as_ref().map(|o| o.finish),
 		"agreeing": checked.agreeing,
 		"committee": checked.committee,
 		"fee": Asy(file.receipt.fee),
@@ -342,6 +359,18 @@ mod tests {
 			receipt_json(&file, &checked)["meaning"],
 			"One provider computed this answer. Nobody checked it."
 		);
+	}
+
+	#[test]
+	fn a_model_that_could_not_answer_says_why() {
+		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
+		assert_eq!(answer(&file), "The stored outcome of a job.");
+		if let Some(output) = &mut file.output {
+			output.finish = FinishReason::Failed(Failure::PromptTooLong);
+		}
+		assert!(answer(&file).contains("fills the model's context"));
+		file.output = None;
+		assert_eq!(answer(&file), "");
 	}
 
 	#[test]

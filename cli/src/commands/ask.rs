@@ -87,8 +87,8 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let concluded = follow(cx, job, quote.t_max).await?;
 	// The answer stands with the verdict; only that the verdict stays takes a little longer.
 	let first = build_file(cx, &concluded, job, false).await?;
-	if let Some(answer) = first.answer() {
-		cx.report.say(&format!("\n{answer}\n"));
+	if first.output.is_some() {
+		cx.report.say(&format!("\n{}\n", render::answer(&first)));
 	}
 	let (at, is_final) = if args.no_wait {
 		(concluded, false)
@@ -108,8 +108,10 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 		}),
 		_ => {
 			// Another fork may have had another answer; then the one that became final is shown too.
-			let answer = file.answer().filter(|answer| first.answer() != Some(*answer));
-			let text = answer.map_or_else(|| shown.clone(), |answer| format!("\n{answer}\n\n{shown}"));
+			let text = match file.output == first.output {
+				true => shown,
+				false => format!("\n{}\n\n{shown}", render::answer(&file)),
+			};
 			Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
 		}
 	}

@@ -46,9 +46,12 @@ pub(crate) async fn show(cx: &Context, job: JobId, to: Option<&Path>) -> Result<
 		.await
 		.ok()
 		.map(|m| m.name);
-	let answer = file.answer().map(|a| format!("{a}\n\n")).unwrap_or_default();
-	let text = format!("{answer}{}", render::receipt(&file, &checked, name.as_deref()));
-	Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
+	let text = format!(
+		"{}\n\n{}",
+		render::answer(&file),
+		render::receipt(&file, &checked, name.as_deref())
+	);
+	Ok(Outcome::new(text.trim_start(), render::receipt_json(&file, &checked)))
 }
 
 fn read(path: &Path) -> Result<ReceiptFile, CliError> {
