@@ -3,16 +3,21 @@
 use assay_e2e::{eventually, program, Chain, Network};
 use assay_primitives::{economics::Fault, Verdict, Vote};
 use subxt::dynamic::{self, Value};
-use subxt_signer::sr25519::dev;
+use subxt_signer::sr25519::{dev, Keypair};
 
 /// Four nodes at a time are enough for a small machine.
 static ONE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const UNIT: u128 = 1_000_000_000_000;
 
-/// Raises a provider's bond so far that it is nearly always drawn first.
-async fn make_heavy(chain: &Chain, who: &subxt_signer::sr25519::Keypair) {
-	let more = dynamic::transaction("Providers", "bond_extra", vec![Value::u128(900_000 * UNIT)]);
+/// Gives a provider the savings of two others and has it bond them: it is drawn first nine times of ten.
+async fn make_heavy(chain: &Chain, who: &Keypair) {
+	for giver in [dev::eve(), dev::ferdie()] {
+		let to = Value::unnamed_variant("Id", [Value::from_bytes(who.public_key().0)]);
+		let give = dynamic::transaction("Balances", "transfer_keep_alive", vec![to, Value::u128(900_000 * UNIT)]);
+		chain.submit(&give, &giver).await.unwrap();
+	}
+	let more = dynamic::transaction("Providers", "bond_extra", vec![Value::u128(2_600_000 * UNIT)]);
 	chain.submit(&more, who).await.unwrap();
 }
 
@@ -68,12 +73,15 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
 	let charlie = dev::charlie().public_key().0;
 	make_heavy(&chain, &dev::alice()).await;
+	// The one that will be paused should rather not be the executor.
+	let less = dynamic::transaction("Providers", "unbond", vec![Value::u128(90_000 * UNIT)]);
+	chain.submit(&less, &dev::dave()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
 
 	// With Dave paused the committee cannot go on to the reveals, so there is time for the power cut.
 	network.nodes[3].signal(libc::SIGSTOP);
 	let job = chain.ask(&model, "What is a commitment?", 4, &dev::eve()).await.unwrap();
-	eventually("Charlie has committed", 90, || async {
+	eventually("Charlie has committed", 240, || async {
 		let seen = chain.job(&job).await?;
 		Ok(seen.filter(|job| job.committee.iter().any(|seat| seat.provider == charlie && seat.committed)))
 	})
