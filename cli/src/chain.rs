@@ -85,9 +85,10 @@ impl Chain {
 			)));
 		}
 		report.waiting(&format!("connecting to {url}"));
+		// The last of the nested errors is the one that says something.
 		let no_node = |reason: String| CliError::NoNode {
 			url: url.into(),
-			reason,
+			reason: reason.rsplit("error: ").next().unwrap_or_default().to_owned(),
 		};
 		let connecting = async {
 			let rpc = RpcClient::from_insecure_url(url)
