@@ -1,13 +1,16 @@
 //! When the worker runs: at every new best block, and once more for the best block whenever the engine has news.
 //!
-//! The second half saves a block per phase: a vote need not wait for the next block to be imported before it is sent.
+//! The second half saves a block per phase: a vote need not wait for the next block to be imported before it is sent. And no
+//! worker runs before the transaction pool has taken the block in: a vote that the pool judged by the block before would be
+//! refused, and come again only blocks later.
 
-use futures::StreamExt;
+use futures::{future::BoxFuture, FutureExt, StreamExt};
 use sc_client_api::{
 	BlockImportNotification, BlockchainEvents, FinalityNotifications, ImportNotifications, StorageEventStream,
 	StorageKey,
 };
 use sc_service::SpawnTaskHandle;
+use sc_transaction_pool_api::TransactionPool;
 use sc_utils::mpsc::{tracing_unbounded, TracingUnboundedSender};
 use sp_runtime::traits::Block as BlockT;
 use std::{sync::Arc, time::Duration};
@@ -16,28 +19,46 @@ use tokio::{sync::watch, time::sleep};
 /// Answers that come within this time are told to the worker together.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// How long the pool may take for a new best block before the worker runs without it.
+const POOL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Resolves once the transaction pool judges by the state of a block.
+type Ready<Block> = Arc<dyn Fn(<Block as BlockT>::Hash) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// The client's block events with the engine's mixed in.
-pub struct WorkerTriggers<C> {
+pub struct WorkerTriggers<C, P> {
 	client: Arc<C>,
+	pool: Arc<P>,
 	engine: watch::Receiver<u64>,
 	spawner: SpawnTaskHandle,
 }
 
-impl<C> WorkerTriggers<C> {
+impl<C, P> WorkerTriggers<C, P> {
 	/// Mixes `engine`'s ticks into `client`'s import notifications, in a task of `spawner`.
-	pub fn new(client: Arc<C>, engine: watch::Receiver<u64>, spawner: SpawnTaskHandle) -> Self {
+	pub fn new(client: Arc<C>, pool: Arc<P>, engine: watch::Receiver<u64>, spawner: SpawnTaskHandle) -> Self {
 		Self {
 			client,
+			pool,
 			engine,
 			spawner,
 		}
 	}
 }
 
-impl<Block: BlockT, C: BlockchainEvents<Block>> BlockchainEvents<Block> for WorkerTriggers<C> {
+impl<Block, C, P> BlockchainEvents<Block> for WorkerTriggers<C, P>
+where
+	Block: BlockT,
+	C: BlockchainEvents<Block>,
+	P: TransactionPool<Block = Block> + 'static,
+{
 	fn import_notification_stream(&self) -> ImportNotifications<Block> {
 		let (sender, receiver) = tracing_unbounded("mpsc_worker_triggers", 1_000);
-		let mix = mix(self.client.import_notification_stream(), self.engine.clone(), sender);
+		let pool = self.pool.clone();
+		let ready: Ready<Block> = Arc::new(move |at| {
+			let pool = pool.clone();
+			async move { drop(pool.ready_at_with_timeout(at, POOL_PATIENCE).await) }.boxed()
+		});
+		let mix = mix(self.client.import_notification_stream(), self.engine.clone(), ready, sender);
 		self.spawner.spawn("worker-triggers", Some("offchain-worker"), mix);
 		receiver
 	}
@@ -63,6 +84,7 @@ impl<Block: BlockT, C: BlockchainEvents<Block>> BlockchainEvents<Block> for Work
 async fn mix<Block: BlockT>(
 	mut blocks: ImportNotifications<Block>,
 	mut engine: watch::Receiver<u64>,
+	ready: Ready<Block>,
 	sender: TracingUnboundedSender<BlockImportNotification<Block>>,
 ) {
 	let mut best: Option<BlockImportNotification<Block>> = None;
@@ -72,6 +94,7 @@ async fn mix<Block: BlockT>(
 			block = blocks.next() => {
 				let Some(block) = block else { return };
 				if block.is_new_best {
+					ready(block.hash).await;
 					best = Some(block.clone());
 				}
 				Some(block)
@@ -111,12 +134,34 @@ mod tests {
 		BlockImportNotification::new(header.hash(), BlockOrigin::Own, header, is_new_best, None, unpin)
 	}
 
+	fn at_once() -> Ready<Block> {
+		Arc::new(|_| futures::future::ready(()).boxed())
+	}
+
+	#[tokio::test]
+	async fn the_worker_waits_until_the_pool_has_taken_the_block_in() {
+		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
+		let (out, mut mixed) = tracing_unbounded("mixed", 10);
+		let engine = watch::Sender::new(0);
+		let (taken_in, gate) = watch::channel(false);
+		let ready: Ready<Block> = Arc::new(move |_| {
+			let mut gate = gate.clone();
+			async move { drop(gate.wait_for(|open| *open).await) }.boxed()
+		});
+		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), ready, out));
+		blocks_in.unbounded_send(block(1, true)).unwrap();
+		sleep(GATHER).await;
+		assert!(mixed.next().now_or_never().is_none());
+		taken_in.send(true).unwrap();
+		assert_eq!(mixed.next().await.unwrap().header.number, 1);
+	}
+
 	#[tokio::test]
 	async fn the_best_block_comes_again_when_the_engine_has_news() {
 		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
 		let (out, mut mixed) = tracing_unbounded("mixed", 10);
 		let engine = watch::Sender::new(0);
-		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), out));
+		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), out));
 		blocks_in.unbounded_send(block(1, true)).unwrap();
 		blocks_in.unbounded_send(block(2, false)).unwrap();
 		assert_eq!(mixed.next().await.unwrap().header.number, 1);
@@ -132,7 +177,7 @@ mod tests {
 		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
 		let (out, mut mixed) = tracing_unbounded("mixed", 10);
 		let engine = watch::Sender::new(0);
-		let running = tokio::spawn(mix::<Block>(blocks, engine.subscribe(), out));
+		let running = tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), out));
 		engine.send_modify(|n| *n += 1);
 		sleep(GATHER * 3).await;
 		blocks_in.unbounded_send(block(1, true)).unwrap();

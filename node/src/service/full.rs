@@ -99,7 +99,12 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 				move |_| vec![Box::new(InferenceExt(engine.clone())) as Box<dyn Extension>]
 			},
 		})?;
-		let triggers = inference::WorkerTriggers::new(client.clone(), engine.events(), task_manager.spawn_handle());
+		let triggers = inference::WorkerTriggers::new(
+			client.clone(),
+			transaction_pool.clone(),
+			engine.events(),
+			task_manager.spawn_handle(),
+		);
 		task_manager.spawn_handle().spawn(
 			"offchain-workers-runner",
 			Some("offchain-worker"),
