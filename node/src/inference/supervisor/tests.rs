@@ -51,7 +51,7 @@ async fn an_engine_that_exits_is_started_again_and_again_and_the_reason_is_kept(
 	})
 	.await;
 	running.abort();
-	assert!(fs::read_to_string(starts).unwrap().lines().count() >= 4);
+	assert!(fs::read_to_string(starts).unwrap().lines().count() >= 3);
 }
 
 #[tokio::test]
