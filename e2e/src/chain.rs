@@ -4,8 +4,8 @@ use anyhow::{bail, Context, Result};
 use assay_primitives::{JobId, ModelId, Output, SamplingParams};
 use codec::{Decode, Encode};
 use subxt::{
-	dynamic::{self, Value},
 	config::RpcConfigFor,
+	dynamic::{self, Value},
 	rpcs::{client::RpcClient, methods::legacy::LegacyRpcMethods},
 	tx::{Payload, TransactionStatus},
 	OnlineClient, PolkadotConfig,
@@ -69,7 +69,10 @@ impl Chain {
 		crate::eventually("the node answers", 60, || async {
 			let client = RpcClient::from_insecure_url(url).await?;
 			let rpc = LegacyRpcMethods::new(client.clone());
-			Ok(Some(Self { api: OnlineClient::from_rpc_client(client).await?, rpc }))
+			Ok(Some(Self {
+				api: OnlineClient::from_rpc_client(client).await?,
+				rpc,
+			}))
 		})
 		.await
 	}
@@ -79,7 +82,10 @@ impl Chain {
 		let at = self.api.at_current_block().await?;
 		let nonce: u64 = self.rpc_nonce(signer).await?;
 		let params = subxt::config::DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
-		let mut progress = at.transactions().sign_and_submit_then_watch(call, signer, params).await?;
+		let mut progress = at
+			.transactions()
+			.sign_and_submit_then_watch(call, signer, params)
+			.await?;
 		while let Some(status) = progress.next().await {
 			match status? {
 				TransactionStatus::InBestBlock(block) | TransactionStatus::InFinalizedBlock(block) => {
@@ -89,18 +95,21 @@ impl Chain {
 						(event.pallet_name() == "Jobs").then(|| event.field_bytes().to_vec())
 					});
 					return Ok(asked.unwrap_or_default());
-				},
-				TransactionStatus::Error { message } |
-				TransactionStatus::Invalid { message } |
-				TransactionStatus::Dropped { message } => bail!("the transaction was not taken: {message}"),
-				_ => {},
+				}
+				TransactionStatus::Error { message }
+				| TransactionStatus::Invalid { message }
+				| TransactionStatus::Dropped { message } => bail!("the transaction was not taken: {message}"),
+				_ => {}
 			}
 		}
 		bail!("the node stopped watching the transaction")
 	}
 
 	async fn rpc_nonce(&self, signer: &Keypair) -> Result<u64> {
-		Ok(self.rpc.system_account_next_index(&signer.public_key().to_account_id()).await?)
+		Ok(self
+			.rpc
+			.system_account_next_index(&signer.public_key().to_account_id())
+			.await?)
 	}
 
 	/// Asks `prompt` of `model` and returns the job's name once the request is in a best block.
@@ -130,7 +139,11 @@ impl Chain {
 
 	/// Number of the best block.
 	pub async fn height(&self) -> Result<u64> {
-		let header = self.rpc.chain_get_header(None).await?.context("there is a best block")?;
+		let header = self
+			.rpc
+			.chain_get_header(None)
+			.await?
+			.context("there is a best block")?;
 		Ok(header.number)
 	}
 
@@ -179,7 +192,10 @@ impl Chain {
 
 	/// The first registered model: on a development chain the bundled one.
 	pub async fn demo_model(&self) -> Result<ModelId> {
-		let bytes: Vec<u8> = self.rpc.state_call("AssayApi_models", Some(&(None::<ModelId>, 1u32).encode()), None).await?;
+		let bytes: Vec<u8> = self
+			.rpc
+			.state_call("AssayApi_models", Some(&(None::<ModelId>, 1u32).encode()), None)
+			.await?;
 		let input = &mut &bytes[..];
 		let count = codec::Compact::<u32>::decode(input)?;
 		if count.0 == 0 {

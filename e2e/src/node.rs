@@ -21,8 +21,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
 		Some(folder) => PathBuf::from(folder),
 		None => {
 			let test = std::env::current_exe()?;
-			test.ancestors().nth(2).context("a test lives in target/PROFILE/deps")?.to_path_buf()
-		},
+			test.ancestors()
+				.nth(2)
+				.context("a test lives in target/PROFILE/deps")?
+				.to_path_buf()
+		}
 	};
 	let path = folder.join(name);
 	if !path.is_file() {
@@ -63,7 +66,13 @@ impl Node {
 		let folder = tempfile::Builder::new().prefix("assay-node-").tempdir()?;
 		let (rpc, p2p) = (free_port(), free_port());
 		let child = spawn(&options, folder.path(), rpc, p2p)?;
-		Ok(Self { options, child, folder, rpc, p2p })
+		Ok(Self {
+			options,
+			child,
+			folder,
+			rpc,
+			p2p,
+		})
 	}
 
 	/// Where its RPC listens.
@@ -123,8 +132,19 @@ impl Drop for Node {
 		let _ = self.child.wait();
 		if std::thread::panicking() {
 			let log = self.log();
-			let tail = log.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-			eprintln!("── last lines of {:?} ──\n{tail}\n", self.options.name.as_deref().unwrap_or("dev"));
+			let tail = log
+				.lines()
+				.rev()
+				.take(60)
+				.collect::<Vec<_>>()
+				.into_iter()
+				.rev()
+				.collect::<Vec<_>>()
+				.join("\n");
+			eprintln!(
+				"── last lines of {:?} ──\n{tail}\n",
+				self.options.name.as_deref().unwrap_or("dev")
+			);
 		}
 	}
 }
@@ -141,7 +161,12 @@ fn spawn(options: &NodeOptions, folder: &Path, rpc: u16, p2p: u16) -> Result<Chi
 	let log = File::options().create(true).append(true).open(folder.join("log"))?;
 	let mut command = Command::new(program("assay-node")?);
 	command.arg("--base-path").arg(folder.join("data"));
-	command.args(["--rpc-port", &rpc.to_string(), "--listen-addr", &format!("/ip4/127.0.0.1/tcp/{p2p}")]);
+	command.args([
+		"--rpc-port",
+		&rpc.to_string(),
+		"--listen-addr",
+		&format!("/ip4/127.0.0.1/tcp/{p2p}"),
+	]);
 	command.args(["--no-prometheus", "--no-telemetry", "--no-mdns", "-lassay=debug"]);
 	command.args(["--node-key", &format!("{:064x}", options.key.max(1))]);
 	if options.dev {
@@ -177,7 +202,12 @@ impl Network {
 		let mut nodes: Vec<Node> = Vec::new();
 		for (key, name) in (1..).zip(["alice", "bob", "charlie", "dave"]) {
 			let bootnode = nodes.first().map(Node::address);
-			let mut options = NodeOptions { name: Some(name.into()), bootnode, key, ..Default::default() };
+			let mut options = NodeOptions {
+				name: Some(name.into()),
+				bootnode,
+				key,
+				..Default::default()
+			};
 			change(&mut options);
 			nodes.push(Node::start(options)?);
 		}

@@ -5,7 +5,11 @@ use assay_primitives::{digest, Verdict, Vote};
 use subxt_signer::sr25519::dev;
 
 fn dev_node() -> Node {
-	Node::start(NodeOptions { dev: true, ..Default::default() }).expect("the node starts")
+	Node::start(NodeOptions {
+		dev: true,
+		..Default::default()
+	})
+	.expect("the node starts")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +47,9 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 	// And the library, asked outside any chain, says the same.
 	let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo");
 	let mut engine = ocw_inference::Engine::new();
-	engine.add(ocw_inference::Model::load(folder.as_ref()).unwrap()).unwrap();
+	engine
+		.add(ocw_inference::Model::load(folder.as_ref()).unwrap())
+		.unwrap();
 	let work = ocw_inference::protocol::Work {
 		model,
 		input: prompt.as_bytes().to_vec().try_into().unwrap(),
@@ -53,8 +59,13 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 	};
 	match engine.run(&work) {
 		ocw_inference::protocol::WorkResult::Verified { vote } => {
-			assert_eq!(vote, Vote::Confirm { trace_root: answer.trace_root });
-		},
+			assert_eq!(
+				vote,
+				Vote::Confirm {
+					trace_root: answer.trace_root
+				}
+			);
+		}
 		other => panic!("expected a vote, got {other:?}"),
 	}
 }
@@ -83,7 +94,10 @@ async fn wrong_requests_are_refused_by_name_and_cost_no_escrow() {
 		(model, "Hello", 7, "TooFewProviders"),
 	] {
 		let refused = chain.ask(&model, prompt, committee, &dev::alice()).await.unwrap_err();
-		assert!(format!("{refused:#}").contains(error), "expected {error}, got {refused:#}");
+		assert!(
+			format!("{refused:#}").contains(error),
+			"expected {error}, got {refused:#}"
+		);
 	}
 }
 
@@ -92,7 +106,9 @@ async fn a_killed_engine_comes_back_and_the_job_concludes() {
 	let node = dev_node();
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
-	let engine = eventually("the engine runs", 30, || async { Ok(Some(node.engine_pid()?)) }).await.unwrap();
+	let engine = eventually("the engine runs", 30, || async { Ok(Some(node.engine_pid()?)) })
+		.await
+		.unwrap();
 	let job = chain.ask(&model, "Who pays whom?", 4, &dev::alice()).await.unwrap();
 	// SAFETY: kill(2) takes two integers; the process is the engine of the node started above.
 	assert_eq!(unsafe { libc::kill(engine as i32, libc::SIGKILL) }, 0);
@@ -105,11 +121,19 @@ async fn a_killed_engine_comes_back_and_the_job_concludes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_an_engine_makes_blocks_and_refunds_what_it_cannot_answer() {
-	let options = NodeOptions { dev: true, engine: Some("/nonexistent/assay-engine".into()), ..Default::default() };
+	let options = NodeOptions {
+		dev: true,
+		engine: Some("/nonexistent/assay-engine".into()),
+		..Default::default()
+	};
 	let node = Node::start(options).unwrap();
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let start = chain.height().await.unwrap();
-	eventually("three more blocks", 30, || async { Ok((chain.height().await? >= start + 3).then_some(())) }).await.unwrap();
+	eventually("three more blocks", 30, || async {
+		Ok((chain.height().await? >= start + 3).then_some(()))
+	})
+	.await
+	.unwrap();
 	assert!(node.log().contains("engine"), "the log says what is missing");
 }
 
@@ -120,8 +144,15 @@ async fn the_cli_asks_and_verifies_and_catches_a_changed_receipt() {
 	let folder = tempfile::tempdir().unwrap();
 	let file = folder.path().join("receipt.json");
 	let assay = |args: &[&str]| {
-		let output = std::process::Command::new(program("assay").unwrap()).args(args).output().unwrap();
-		let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+		let output = std::process::Command::new(program("assay").unwrap())
+			.args(args)
+			.output()
+			.unwrap();
+		let text = format!(
+			"{}{}",
+			String::from_utf8_lossy(&output.stdout),
+			String::from_utf8_lossy(&output.stderr)
+		);
 		(output.status.code(), text)
 	};
 	let (url, path) = (node.url(), file.to_str().unwrap().to_owned());

@@ -40,16 +40,28 @@ async fn a_provider_with_other_weights_is_slashed_and_unpaid_and_the_asker_gets_
 	// Drawn first almost surely, the liar executes, is rejected, and then verifies the honest answer of the second attempt.
 	let mut faults = Vec::new();
 	for _ in 0..3 {
-		let job = chain.ask(&model, "What happens to a liar?", 4, &dev::eve()).await.unwrap();
+		let job = chain
+			.ask(&model, "What happens to a liar?", 4, &dev::eve())
+			.await
+			.unwrap();
 		let receipt = chain.verdict(&job, 180).await.unwrap();
 		assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
 		assert_eq!(receipt.agreeing(), 3, "three honest voters decide: {receipt:?}");
-		let won = Vote::Confirm { trace_root: receipt.answer.unwrap().trace_root };
+		let won = Vote::Confirm {
+			trace_root: receipt.answer.unwrap().trace_root,
+		};
 		for seat in &receipt.committee {
-			assert_eq!(seat.provider == dave, seat.vote != Some(won), "only the liar dissents: {receipt:?}");
+			assert_eq!(
+				seat.provider == dave,
+				seat.vote != Some(won),
+				"only the liar dissents: {receipt:?}"
+			);
 			assert_eq!(seat.provider == dave, seat.fault == Some(Fault::Dissent), "{receipt:?}");
 		}
-		assert_ne!(receipt.committee[0].provider, dave, "the honest answer is not the liar's");
+		assert_ne!(
+			receipt.committee[0].provider, dave,
+			"the honest answer is not the liar's"
+		);
 		if receipt.attempts > 1 {
 			faults.push(Fault::Rejected);
 		}
@@ -58,7 +70,10 @@ async fn a_provider_with_other_weights_is_slashed_and_unpaid_and_the_asker_gets_
 			break;
 		}
 	}
-	assert!(faults.contains(&Fault::Rejected), "the liar was also caught as the executor: {faults:?}");
+	assert!(
+		faults.contains(&Fault::Rejected),
+		"the liar was also caught as the executor: {faults:?}"
+	);
 	eventually("finality has passed the verdict", 60, || async {
 		Ok((chain.free(&dave).await? <= before).then_some(()))
 	})
@@ -80,10 +95,17 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 
 	// With Dave paused the committee cannot go on to the reveals, so there is time for the power cut.
 	network.nodes[3].signal(libc::SIGSTOP);
-	let job = chain.ask(&model, "What is a commitment?", 4, &dev::eve()).await.unwrap();
+	let job = chain
+		.ask(&model, "What is a commitment?", 4, &dev::eve())
+		.await
+		.unwrap();
 	eventually("Charlie has committed", 240, || async {
 		let seen = chain.job(&job).await?;
-		Ok(seen.filter(|job| job.committee.iter().any(|seat| seat.provider == charlie && seat.committed)))
+		Ok(seen.filter(|job| {
+			job.committee
+				.iter()
+				.any(|seat| seat.provider == charlie && seat.committed)
+		}))
 	})
 	.await
 	.unwrap();
@@ -93,8 +115,17 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 
 	let receipt = chain.verdict(&job, 180).await.unwrap();
 	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
-	let won = Vote::Confirm { trace_root: receipt.answer.unwrap().trace_root };
+	let won = Vote::Confirm {
+		trace_root: receipt.answer.unwrap().trace_root,
+	};
 	let seat = receipt.committee.iter().find(|seat| seat.provider == charlie).unwrap();
-	assert_eq!((seat.vote, seat.fault), (Some(won), None), "Charlie's vote opens its commitment: {receipt:?}");
-	assert!(receipt.committee.iter().all(|seat| seat.vote.is_none() || seat.vote == Some(won)));
+	assert_eq!(
+		(seat.vote, seat.fault),
+		(Some(won), None),
+		"Charlie's vote opens its commitment: {receipt:?}"
+	);
+	assert!(receipt
+		.committee
+		.iter()
+		.all(|seat| seat.vote.is_none() || seat.vote == Some(won)));
 }

@@ -124,15 +124,42 @@ mod tests {
 		let all = [
 			base.digest(&root),
 			base.digest(&[7; 32]),
-			Subject { job: JobId([9; 32]), ..base.clone() }.digest(&root),
-			Subject { model: ModelId([9; 32]), ..base.clone() }.digest(&root),
-			Subject { input_hash: [9; 32], ..base.clone() }.digest(&root),
-			Subject { params: &other_params, ..base.clone() }.digest(&root),
-			Subject { seed: [9; 32], ..base.clone() }.digest(&root),
-			Subject { output_hash: [9; 32], ..base.clone() }.digest(&root),
+			Subject {
+				job: JobId([9; 32]),
+				..base.clone()
+			}
+			.digest(&root),
+			Subject {
+				model: ModelId([9; 32]),
+				..base.clone()
+			}
+			.digest(&root),
+			Subject {
+				input_hash: [9; 32],
+				..base.clone()
+			}
+			.digest(&root),
+			Subject {
+				params: &other_params,
+				..base.clone()
+			}
+			.digest(&root),
+			Subject {
+				seed: [9; 32],
+				..base.clone()
+			}
+			.digest(&root),
+			Subject {
+				output_hash: [9; 32],
+				..base.clone()
+			}
+			.digest(&root),
 		];
 		for (i, a) in all.iter().enumerate() {
-			assert!(all.iter().skip(i + 1).all(|b| a != b), "part {i} does not move the digest");
+			assert!(
+				all.iter().skip(i + 1).all(|b| a != b),
+				"part {i} does not move the digest"
+			);
 		}
 	}
 }

@@ -39,7 +39,7 @@ pub fn draw<AccountId>(seed: &Hash32, mut candidates: Vec<Candidate<AccountId>>,
 			Some(rest) => {
 				ticket = rest;
 				false
-			},
+			}
 			None => true,
 		})?;
 		drawn.push(candidates.swap_remove(winner).who);
@@ -53,7 +53,11 @@ mod tests {
 	use proptest::prelude::*;
 
 	fn candidates(weights: &[u128]) -> Vec<Candidate<usize>> {
-		weights.iter().enumerate().map(|(who, weight)| Candidate { who, weight: *weight }).collect()
+		weights
+			.iter()
+			.enumerate()
+			.map(|(who, weight)| Candidate { who, weight: *weight })
+			.collect()
 	}
 
 	#[test]

@@ -80,9 +80,13 @@ impl Rates {
 
 /// The fee of a job with these token counts, checked by `n − 1` verifiers. Saturates; a saturated fee can't be held.
 pub fn fee(rates: &Rates, price_in: Balance, price_out: Balance, tokens_in: u32, tokens_out: u32, n: u32) -> Balance {
-	let base =
-		price_in.saturating_mul(tokens_in.into()).saturating_add(price_out.saturating_mul(tokens_out.into()));
-	let surcharge = rates.verifier_surcharge.mul_floor(base).saturating_mul(n.saturating_sub(1).into());
+	let base = price_in
+		.saturating_mul(tokens_in.into())
+		.saturating_add(price_out.saturating_mul(tokens_out.into()));
+	let surcharge = rates
+		.verifier_surcharge
+		.mul_floor(base)
+		.saturating_mul(n.saturating_sub(1).into());
 	base.saturating_add(surcharge)
 }
 
@@ -104,15 +108,30 @@ pub struct Shares {
 /// Splits the `fee` of a committee of `n` of whose verifiers `confirming` confirmed.
 pub fn split(rates: &Rates, fee: Balance, n: u32, confirming: u32, royalty: Permill) -> Shares {
 	let verifiers = n.saturating_sub(1);
-	let executor = if verifiers == 0 { rates.executor_unchecked } else { rates.executor }.mul_floor(fee);
+	let executor = if verifiers == 0 {
+		rates.executor_unchecked
+	} else {
+		rates.executor
+	}
+	.mul_floor(fee);
 	let left = fee.saturating_sub(executor);
-	let pool = if verifiers == 0 { 0 } else { rates.verifiers.mul_floor(fee).min(left) };
+	let pool = if verifiers == 0 {
+		0
+	} else {
+		rates.verifiers.mul_floor(fee).min(left)
+	};
 	let verifier = pool.checked_div(verifiers.into()).unwrap_or(0);
 	let missing = verifiers.saturating_sub(confirming);
 	let refund = verifier.saturating_mul(missing.into());
 	let left = left.saturating_sub(verifier.saturating_mul(verifiers.into()));
 	let royalty = royalty.min(rates.royalty_max).mul_floor(fee).min(left);
-	Shares { executor, verifier, royalty, treasury: left.saturating_sub(royalty), refund }
+	Shares {
+		executor,
+		verifier,
+		royalty,
+		treasury: left.saturating_sub(royalty),
+		refund,
+	}
 }
 
 /// Splits slashed money: the requester is made whole first, the treasury takes the rest.
@@ -131,13 +150,31 @@ mod tests {
 	#[test]
 	fn the_published_split_of_a_full_committee() {
 		let shares = split(&RATES, 1_000, 4, 3, Permill::from_percent(5));
-		assert_eq!(shares, Shares { executor: 600, verifier: 100, royalty: 50, treasury: 50, refund: 0 });
+		assert_eq!(
+			shares,
+			Shares {
+				executor: 600,
+				verifier: 100,
+				royalty: 50,
+				treasury: 50,
+				refund: 0
+			}
+		);
 	}
 
 	#[test]
 	fn an_unchecked_job_pays_its_executor_95_per_cent_and_costs_least() {
 		let shares = split(&RATES, 1_000, 1, 0, Permill::from_percent(5));
-		assert_eq!(shares, Shares { executor: 950, verifier: 0, royalty: 50, treasury: 0, refund: 0 });
+		assert_eq!(
+			shares,
+			Shares {
+				executor: 950,
+				verifier: 0,
+				royalty: 50,
+				treasury: 0,
+				refund: 0
+			}
+		);
 		assert!(fee(&RATES, 1, 2, 100, 100, 1) < fee(&RATES, 1, 2, 100, 100, 4));
 	}
 

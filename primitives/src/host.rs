@@ -95,7 +95,9 @@ sp_externalities::decl_extension! {
 pub trait Inference {
 	/// Hands over a SCALE-encoded [`Task`]. Returns a code of [`Polled`].
 	fn enqueue(&mut self, task: PassFatPointerAndRead<&[u8]>) -> u32 {
-		let Some(ext) = self.extension::<InferenceExt>() else { return code::NOT_AVAILABLE };
+		let Some(ext) = self.extension::<InferenceExt>() else {
+			return code::NOT_AVAILABLE;
+		};
 		if task.len() > MAX_MESSAGE_BYTES as usize {
 			return code::NOT_AVAILABLE;
 		}
@@ -108,20 +110,26 @@ pub trait Inference {
 	/// Asks for a task by its id, or for a model by its id (`kind` 0 and 1). Returns a code of [`Polled`], or the length of the
 	/// SCALE-encoded [`Answer`] written to `out`.
 	fn poll(&mut self, kind: u32, id: PassFatPointerAndRead<&[u8]>, out: PassFatPointerAndWrite<&mut [u8]>) -> u32 {
-		let Some(ext) = self.extension::<InferenceExt>() else { return code::NOT_AVAILABLE };
-		let Ok(id) = <[u8; 32]>::try_from(id) else { return code::NOT_AVAILABLE };
+		let Some(ext) = self.extension::<InferenceExt>() else {
+			return code::NOT_AVAILABLE;
+		};
+		let Ok(id) = <[u8; 32]>::try_from(id) else {
+			return code::NOT_AVAILABLE;
+		};
 		let polled = match kind {
 			0 => ext.0.poll(&id),
 			1 => ext.0.probe(&ModelId(id)),
 			_ => Polled::NotAvailable,
 		};
-		let Polled::Ready(answer) = polled else { return polled.code() };
+		let Polled::Ready(answer) = polled else {
+			return polled.code();
+		};
 		let bytes = answer.encode();
 		match out.get_mut(..bytes.len()) {
 			Some(slot) => {
 				slot.copy_from_slice(&bytes);
 				u32::try_from(bytes.len()).unwrap_or(code::NOT_AVAILABLE)
-			},
+			}
 			None => code::NOT_AVAILABLE,
 		}
 	}

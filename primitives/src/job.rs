@@ -9,7 +9,19 @@ use scale_info::TypeInfo;
 /// Name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same request keeps
 /// its name on every fork and no two requests share one.
 #[derive(
-	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+	Clone,
+	Copy,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Hash,
+	Default,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
 )]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JobId(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
@@ -23,7 +35,9 @@ impl JobId {
 		model: &ModelId,
 		input_hash: &Hash32,
 	) -> Self {
-		Self(sp_crypto_hashing::blake2_256(&(b"assay/v1/job", genesis, requester, count, model, input_hash).encode()))
+		Self(sp_crypto_hashing::blake2_256(
+			&(b"assay/v1/job", genesis, requester, count, model, input_hash).encode(),
+		))
 	}
 }
 
@@ -63,17 +77,26 @@ pub struct SamplingParams {
 impl SamplingParams {
 	/// Temperature 0, no filter, no stop string.
 	pub fn greedy(max_tokens: u32) -> Self {
-		Self { max_tokens, temperature: 0, top_k: 0, min_p: 0, stop: BoundedVec::new() }
+		Self {
+			max_tokens,
+			temperature: 0,
+			top_k: 0,
+			min_p: 0,
+			stop: BoundedVec::new(),
+		}
 	}
 
 	/// Whether every number is in its range: 1 ≤ `max_tokens` ≤ [`MAX_OUTPUT_TOKENS`], temperature ≤ 16, `min_p` ≤ 1,
 	/// and every stop string non-empty UTF-8.
 	pub fn is_valid(&self) -> bool {
 		const ONE: u32 = 1 << 16;
-		(1..=MAX_OUTPUT_TOKENS).contains(&self.max_tokens) &&
-			self.temperature <= 16 * ONE &&
-			self.min_p <= ONE &&
-			self.stop.iter().all(|s| !s.is_empty() && core::str::from_utf8(s).is_ok())
+		(1..=MAX_OUTPUT_TOKENS).contains(&self.max_tokens)
+			&& self.temperature <= 16 * ONE
+			&& self.min_p <= ONE
+			&& self
+				.stop
+				.iter()
+				.all(|s| !s.is_empty() && core::str::from_utf8(s).is_ok())
 	}
 }
 

@@ -30,7 +30,10 @@ pub const fn next_committee_size(n: u32, limit: u32) -> u32 {
 /// The vote that a supermajority of a committee of `n` shares, if any. `votes` are the revealed ones, one a voter.
 pub fn tally<'a>(n: u32, votes: impl Iterator<Item = &'a Vote> + Clone) -> Option<Vote> {
 	let needed = supermajority_threshold(n) as usize;
-	votes.clone().find(|candidate| votes.clone().filter(|v| v == candidate).count() >= needed.max(1)).copied()
+	votes
+		.clone()
+		.find(|candidate| votes.clone().filter(|v| v == candidate).count() >= needed.max(1))
+		.copied()
 }
 
 #[cfg(test)]
@@ -42,7 +45,10 @@ mod tests {
 		if kind % 2 == 0 {
 			Vote::Confirm { trace_root: [kind; 32] }
 		} else {
-			Vote::Reject { position: u32::from(kind), prefix_root: [kind; 32] }
+			Vote::Reject {
+				position: u32::from(kind),
+				prefix_root: [kind; 32],
+			}
 		}
 	}
 

@@ -113,7 +113,9 @@ impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {
 	/// How many of the last committee gave the vote that won.
 	pub fn agreeing(&self) -> usize {
 		let Some(answer) = &self.answer else { return 0 };
-		let won = Vote::Confirm { trace_root: answer.trace_root };
+		let won = Vote::Confirm {
+			trace_root: answer.trace_root,
+		};
 		self.committee.iter().filter(|seat| seat.vote == Some(won)).count()
 	}
 }

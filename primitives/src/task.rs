@@ -38,7 +38,17 @@ impl Task {
 
 	/// Hash of what is computed, whoever votes on it: tasks with the same work share one computation.
 	pub fn work(&self) -> Hash32 {
-		let Self { genesis: _, job: _, attempt: _, voter: _, model, input, params, seed, claim } = self;
+		let Self {
+			genesis: _,
+			job: _,
+			attempt: _,
+			voter: _,
+			model,
+			input,
+			params,
+			seed,
+			claim,
+		} = self;
 		sp_crypto_hashing::blake2_256(&(b"assay/v1/work", model, input, params, seed, claim).encode())
 	}
 }

@@ -1,7 +1,8 @@
 //! Through these traits, and only these, the pallets meet. `runtime/src/configs/inference.rs` wires them.
 
 use crate::{
-	crypto::InferenceId, draw::Candidate, economics::Fault, economics::Shares, model::ModelTerms, Balance, JobId, ModelId,
+	crypto::InferenceId, draw::Candidate, economics::Fault, economics::Shares, model::ModelTerms, Balance, JobId,
+	ModelId,
 };
 use alloc::vec::Vec;
 use sp_runtime::{DispatchError, DispatchResult};

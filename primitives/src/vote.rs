@@ -8,7 +8,9 @@ use scale_info::TypeInfo;
 ///
 /// The chain derives the job's digest from a confirmed trace root ([`crate::digest::Subject::digest`]); votes on one
 /// answer are equal exactly if their digests are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+	Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Vote {
@@ -61,11 +63,21 @@ mod tests {
 	fn a_commitment_opens_only_for_its_chain_job_attempt_voter_vote_and_salt() {
 		let vote = Vote::Confirm { trace_root: [1; 32] };
 		let make = |genesis: u8, job: u8, attempt, voter: u8, vote: &Vote, salt: u8| {
-			Commitment::new(&[genesis; 32], &JobId([job; 32]), attempt, &[voter; 32], vote, &[salt; 32])
+			Commitment::new(
+				&[genesis; 32],
+				&JobId([job; 32]),
+				attempt,
+				&[voter; 32],
+				vote,
+				&[salt; 32],
+			)
 		};
 		let base = make(0, 0, 0, 0, &vote, 0);
 		assert_eq!(base, make(0, 0, 0, 0, &vote, 0));
-		let other = Vote::Reject { position: 0, prefix_root: [1; 32] };
+		let other = Vote::Reject {
+			position: 0,
+			prefix_root: [1; 32],
+		};
 		for changed in [
 			make(1, 0, 0, 0, &vote, 0),
 			make(0, 1, 0, 0, &vote, 0),

@@ -58,7 +58,12 @@ where
 			let pool = pool.clone();
 			async move { drop(pool.ready_at_with_timeout(at, POOL_PATIENCE).await) }.boxed()
 		});
-		let mix = mix(self.client.import_notification_stream(), self.engine.clone(), ready, sender);
+		let mix = mix(
+			self.client.import_notification_stream(),
+			self.engine.clone(),
+			ready,
+			sender,
+		);
 		self.spawner.spawn("worker-triggers", Some("offchain-worker"), mix);
 		receiver
 	}

@@ -188,7 +188,7 @@ fn sorted(value: Value) -> Value {
 			let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
 			entries.sort_by(|a, b| a.0.cmp(&b.0));
 			Value::Object(entries.into_iter().collect())
-		},
+		}
 		Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
 		other => other,
 	}
