@@ -1,5 +1,8 @@
 //! One node that holds four providers' keys: asked, answered, voted on, paid, and proved by its receipt.
 
+// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+#![allow(clippy::unwrap_used)]
+
 use assay_e2e::{eventually, program, Chain, Node, NodeOptions};
 use assay_primitives::{digest, Verdict, Vote};
 use subxt_signer::sr25519::dev;

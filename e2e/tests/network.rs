@@ -1,5 +1,8 @@
 //! Four validators, each with its own engine: a liar, and a power cut between commitment and reveal.
 
+// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+#![allow(clippy::unwrap_used)]
+
 use assay_e2e::{eventually, program, Chain, Network};
 use assay_primitives::{economics::Fault, Verdict, Vote};
 use subxt::dynamic::{self, Value};

@@ -25,6 +25,8 @@ pub struct Work {
 }
 
 /// From the node.
+// A handful are alive at a time; a box would only hide the work behind a pointer.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
 	/// Do this work and answer under this name.

@@ -61,7 +61,7 @@ impl Trace {
 
 	/// The root over all rows so far: leaves chunk by chunk, in each chunk layer by layer; then the final norm's leaves.
 	pub fn root(&self) -> Hash32 {
-		let open = self.rows % CHUNK != 0;
+		let open = !self.rows.is_multiple_of(CHUNK);
 		let mut streams: Vec<Vec<Hash32>> = Vec::with_capacity(self.streams.len());
 		for stream in &self.streams {
 			let mut leaves = stream.leaves.clone();
@@ -89,7 +89,7 @@ impl Stream {
 				bytes.clear();
 				bytes.extend(row.iter().flat_map(|v| v.to_le_bytes()));
 				self.open.update(&bytes);
-				if (filled + i + 1) % CHUNK == 0 {
+				if (filled + i + 1).is_multiple_of(CHUNK) {
 					self.leaves.push(*self.open.finalize().as_bytes());
 					self.open.reset();
 				}

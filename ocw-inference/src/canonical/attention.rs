@@ -41,7 +41,7 @@ impl CustomOp3 for Attention {
 		let (rows, width) = q_layout.shape().dims2()?;
 		let (kv_heads, capacity, head_dim) = k_layout.shape().dims3()?;
 		let fits = width == self.heads * head_dim && head_dim == self.head_dim && head_dim > 0;
-		let grouped = kv_heads > 0 && self.heads % kv_heads == 0 && v_layout.shape() == k_layout.shape();
+		let grouped = kv_heads > 0 && self.heads.is_multiple_of(kv_heads) && v_layout.shape() == k_layout.shape();
 		if !fits || !grouped || self.offset + rows > capacity {
 			bail!(
 				"attention: q [{rows}, {width}] from {} on, keys {:?}",

@@ -147,12 +147,12 @@ impl LlamaConfig {
 				)));
 			}
 		}
-		if self.num_attention_heads % self.num_key_value_heads != 0 {
+		if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
 			return Err(Error::Config(
 				"`num_attention_heads` is no multiple of `num_key_value_heads`".into(),
 			));
 		}
-		if self.head_dim % 2 != 0 {
+		if !self.head_dim.is_multiple_of(2) {
 			return Err(Error::Config(format!(
 				"`head_dim` is {}; rotary positions need an even number",
 				self.head_dim
