@@ -19,6 +19,7 @@ pub mod files;
 pub mod generate;
 pub mod header;
 pub mod import;
+pub mod kv;
 pub mod manifest;
 pub mod model;
 pub mod protocol;

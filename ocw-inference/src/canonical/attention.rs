@@ -1,176 +1,203 @@
-//! Causal attention over an f16 cache, in tiles of 256 keys.
+//! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §2.7).
 //!
-//! A row sees the keys up to its own position and nothing else, and the tiles have a fixed *size*, so a row's result doesn't
-//! know how many rows were computed with it or how much room the cache has.
+//! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a row's
+//! result doesn't know how many rows were computed with it or where its pages lie.
 
-use super::{elements, exp::exp, Kernel, Tier};
-use candle_core::{bail, CpuStorage, CustomOp3, Layout, Result, Shape};
-use half::{f16, slice::HalfFloatSliceExt};
+use super::{elements, exp::exp, Kernel, Output, Tier};
+use crate::kv::{Pool, Segment, PAGE};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
+use half::f16;
+use std::{cell::RefCell, ops::Range};
 
 /// Keys whose sums are taken together.
 pub const TILE: usize = 256;
 
-/// Operands: q f32 `[rows, heads · head_dim]`; keys and values f16 `[kv_heads, capacity, head_dim]`, filled up to the last row.
-pub struct Attention {
-	/// Position of the first row.
-	pub offset: usize,
+/// Which keys a row at position p sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+	/// Keys 0…p; with a window W, only max(0, p − W + 1)…p.
+	Causal {
+		/// W.
+		window: Option<usize>,
+	},
+	/// All keys of the sequence, up to the segment's last row: the encoder.
+	Full,
+}
+
+/// Writes the keys and values of fused rows q ‖ k ‖ v to the pages of their sequences, then attends. Operand f32
+/// `[rows, (heads + 2 · kv_heads) · head_dim]`; result `[rows, heads · head_dim]`.
+pub struct Attention<'a> {
+	/// Where keys and values go and stay.
+	pub pool: RefCell<&'a mut Pool>,
+	/// Layer of the pool's pages.
+	pub layer: usize,
+	/// The sequences of the batch; their rows follow one another and cover all rows.
+	pub segments: &'a [Segment<'a>],
 	/// Query heads.
 	pub heads: usize,
-	/// Length of one head.
-	pub head_dim: usize,
 	/// `1 / √head_dim`, taken in f64 and rounded.
 	pub scale: f32,
-	/// Which compilation runs.
+	/// Which keys a row sees.
+	pub mask: Mask,
+	/// Which instructions compute.
 	pub tier: Tier,
 }
 
-impl CustomOp3 for Attention {
+impl CustomOp1 for Attention<'_> {
 	fn name(&self) -> &'static str {
 		"c1-w8 attention"
 	}
 
-	fn cpu_fwd(
-		&self,
-		q: &CpuStorage,
-		q_layout: &Layout,
-		k: &CpuStorage,
-		k_layout: &Layout,
-		v: &CpuStorage,
-		v_layout: &Layout,
-	) -> Result<(CpuStorage, Shape)> {
-		let (rows, width) = q_layout.shape().dims2()?;
-		let (kv_heads, capacity, head_dim) = k_layout.shape().dims3()?;
-		let fits = width == self.heads * head_dim && head_dim == self.head_dim && head_dim > 0;
-		let grouped = kv_heads > 0 && self.heads.is_multiple_of(kv_heads) && v_layout.shape() == k_layout.shape();
-		if !fits || !grouped || self.offset + rows > capacity {
-			bail!(
-				"attention: q [{rows}, {width}] from {} on, keys {:?}",
-				self.offset,
-				k_layout.shape()
-			);
-		}
-		let mut out = vec![0f32; rows * width];
-		self.tier.run(AttentionKernel {
-			q: elements(q, q_layout)?,
-			k: elements(k, k_layout)?,
-			v: elements(v, v_layout)?,
-			out: &mut out,
-			keys: self.offset + rows,
-			capacity,
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, width) = layout.shape().dims2()?;
+		let x = elements(x, layout)?;
+		let Ok(mut pool) = self.pool.try_borrow_mut() else {
+			bail!("attention: the pool is in use")
+		};
+		self.check(&pool, rows, width)?;
+		write(&mut pool, self.layer, self.segments, x, width, self.heads);
+		let mut out = vec![0f32; rows * self.heads * pool.head_dim()];
+		self.tier.run(Body {
+			plan: &Plan {
+				layer: self.layer,
+				segments: self.segments,
+				heads: self.heads,
+				scale: self.scale,
+				mask: self.mask,
+			},
+			pool: &pool,
+			x,
 			width,
-			head_dim,
-			group: self.heads / kv_heads,
-			offset: self.offset,
-			scale: self.scale,
-		});
-		Ok((CpuStorage::F32(out), (rows, width).into()))
+			out: &mut out,
+		})?;
+		Ok((CpuStorage::F32(out), (rows, self.heads * pool.head_dim()).into()))
 	}
 }
 
-struct AttentionKernel<'a> {
-	q: &'a [f32],
-	k: &'a [f16],
-	v: &'a [f16],
-	out: &'a mut [f32],
-	keys: usize,
-	capacity: usize,
-	width: usize,
-	head_dim: usize,
-	group: usize,
-	offset: usize,
-	scale: f32,
+impl Attention<'_> {
+	fn check(&self, pool: &Pool, rows: usize, width: usize) -> Result<()> {
+		let (kv_heads, head_dim) = (pool.kv_heads(), pool.head_dim());
+		let grouped = kv_heads > 0 && head_dim > 0 && self.heads > 0 && self.heads.is_multiple_of(kv_heads);
+		if !grouped || width != (self.heads + 2 * kv_heads) * head_dim || self.layer >= pool.layers() {
+			bail!("attention: rows of {width}, {} heads, {kv_heads} key heads", self.heads);
+		}
+		let mut next = 0;
+		for segment in self.segments {
+			let end = segment.start.checked_add(segment.rows.len()).unwrap_or(usize::MAX);
+			let known = segment.pages.iter().all(|page| page.index() < pool.capacity());
+			let ordered = segment.rows.start == next && segment.rows.end > next;
+			if !ordered || !known || end.div_ceil(PAGE) > segment.pages.len() {
+				bail!("attention: segment {segment:?} in a batch of {rows}");
+			}
+			next = segment.rows.end;
+		}
+		if next != rows || matches!(self.mask, Mask::Causal { window: Some(0) }) {
+			bail!("attention: segments of {next} rows in a batch of {rows}");
+		}
+		Ok(())
+	}
 }
 
-impl Kernel for AttentionKernel<'_> {
+/// What the threads share of an [`Attention`].
+struct Plan<'a> {
+	layer: usize,
+	segments: &'a [Segment<'a>],
+	heads: usize,
+	scale: f32,
+	mask: Mask,
+}
+
+impl Plan<'_> {
+	/// The keys that the row at a position sees.
+	fn keys(&self, segment: &Segment<'_>, position: usize) -> Range<usize> {
+		match self.mask {
+			Mask::Causal { window } => window.map_or(0, |w| (position + 1).saturating_sub(w))..position + 1,
+			Mask::Full => 0..segment.start + segment.rows.len(),
+		}
+	}
+}
+
+/// Rounds keys and values to f16 (ties to even) and puts them into the pages.
+fn write(pool: &mut Pool, layer: usize, segments: &[Segment<'_>], x: &[f32], width: usize, heads: usize) {
+	let (kv_heads, head_dim) = (pool.kv_heads(), pool.head_dim());
+	let part = pool.part();
+	for segment in segments {
+		for row in segment.rows.clone() {
+			let position = segment.start + row - segment.rows.start;
+			let at = pool.offset(segment.pages[position / PAGE], layer);
+			let slot = position % PAGE;
+			let (keys, values) = pool.storage_mut()[at..at + 2 * part].split_at_mut(part);
+			let (k, v) = x[row * width + heads * head_dim..(row + 1) * width].split_at(kv_heads * head_dim);
+			for (i, (k, v)) in k.iter().zip(v).enumerate() {
+				let (head, d) = (i / head_dim, i % head_dim);
+				keys[i * PAGE + slot] = f16::from_f32(*k).to_bits();
+				values[(head * PAGE + slot) * head_dim + d] = f16::from_f32(*v).to_bits();
+			}
+		}
+	}
+}
+
+struct Body<'a> {
+	plan: &'a Plan<'a>,
+	pool: &'a Pool,
+	x: &'a [f32],
+	width: usize,
+	out: &'a mut [f32],
+}
+
+impl Kernel for Body<'_> {
+	type Output = ();
+
 	#[inline(always)]
 	fn run(self) {
-		let Self {
-			q,
-			k,
-			v,
-			out,
-			keys,
-			capacity,
-			width,
-			head_dim,
-			group,
-			offset,
-			scale,
-		} = self;
-		let used = keys * head_dim;
-		let mut values = vec![0f32; used];
-		let mut transposed = vec![0f32; used];
-		let mut scores = vec![0f32; keys];
-		let mut tile_out = vec![0f32; head_dim];
-		let heads = k
-			.chunks_exact(capacity * head_dim)
-			.zip(v.chunks_exact(capacity * head_dim));
-		for (kv_head, (k, v)) in heads.enumerate() {
-			// `values` serves as scratch for the keys first: head dimension by head dimension, so that lanes are keys.
-			k[..used].convert_to_f32_slice(&mut values);
-			for (j, key) in values.chunks_exact(head_dim).enumerate() {
-				for (d, x) in key.iter().enumerate() {
-					transposed[d * keys + j] = *x;
+		let (op, pool, head_dim) = (self.plan, self.pool, self.pool.head_dim());
+		let group = op.heads / pool.kv_heads();
+		let (mut scores, mut tile_out) = (Vec::new(), vec![0f32; head_dim]);
+		for segment in op.segments {
+			for row in segment.rows.clone() {
+				let keys = op.keys(segment, segment.start + row - segment.rows.start);
+				for head in 0..op.heads {
+					let q = &self.x[row * self.width + head * head_dim..][..head_dim];
+					let out = &mut self.out[(row * op.heads + head) * head_dim..][..head_dim];
+					let kv = head / group;
+					let page = |t: usize| &pool.storage()[pool.offset(segment.pages[t / PAGE], op.layer)..];
+					scores.clear();
+					for t in keys.clone() {
+						let k = &page(t)[kv * head_dim * PAGE..];
+						let s = q.iter().enumerate().fold(0f32, |s, (d, q)| {
+							q.mul_add(f16::from_bits(k[d * PAGE + t % PAGE]).to_f32(), s)
+						});
+						scores.push(s * op.scale);
+					}
+					let max = scores
+						.iter()
+						.fold(f32::NEG_INFINITY, |m, s| if *s > m { *s } else { m });
+					let mut total = 0f32;
+					out.fill(0.0);
+					let mut t = keys.start;
+					while t < keys.end {
+						let end = keys.end.min((t / TILE + 1) * TILE);
+						let mut tile_total = 0f32;
+						tile_out.fill(0.0);
+						for t in t..end {
+							let e = exp(scores[t - keys.start] - max);
+							tile_total += e;
+							let v = &page(t)[pool.part() + (kv * PAGE + t % PAGE) * head_dim..][..head_dim];
+							for (o, v) in tile_out.iter_mut().zip(v) {
+								*o = e.mul_add(f16::from_bits(*v).to_f32(), *o);
+							}
+						}
+						total += tile_total;
+						for (o, t) in out.iter_mut().zip(&tile_out) {
+							*o += t;
+						}
+						t = end;
+					}
+					for o in out {
+						*o /= total;
+					}
 				}
 			}
-			v[..used].convert_to_f32_slice(&mut values);
-			for (row, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-				let scores = &mut scores[..offset + row + 1];
-				let span = kv_head * group * head_dim..(kv_head + 1) * group * head_dim;
-				let heads = q[span.clone()]
-					.chunks_exact(head_dim)
-					.zip(out[span].chunks_exact_mut(head_dim));
-				for (q, out) in heads {
-					score(q, &transposed, keys, scale, scores);
-					combine(scores, &values, out, &mut tile_out);
-				}
-			}
 		}
-	}
-}
-
-/// `s_j = scale · Σ_d q_d · k_jd`, d ascending, one `fma` each.
-#[inline(always)]
-fn score(q: &[f32], transposed: &[f32], keys: usize, scale: f32, scores: &mut [f32]) {
-	scores.fill(0.0);
-	for (q, k) in q.iter().zip(transposed.chunks_exact(keys)) {
-		for (s, k) in scores.iter_mut().zip(k) {
-			*s = q.mul_add(*k, *s);
-		}
-	}
-	for s in scores {
-		*s *= scale;
-	}
-}
-
-/// Softmax and weighted sum: exact maximum, then per tile the sum of weights and of weighted values, keys ascending, then
-/// the tiles ascending, then one division.
-#[inline(always)]
-fn combine(scores: &mut [f32], values: &[f32], out: &mut [f32], tile_out: &mut [f32]) {
-	let mut max = f32::NEG_INFINITY;
-	for s in scores.iter() {
-		max = if *s > max { *s } else { max };
-	}
-	for s in scores.iter_mut() {
-		*s = exp(*s - max);
-	}
-	let mut total = 0f32;
-	out.fill(0.0);
-	for (weights, values) in scores.chunks(TILE).zip(values.chunks(TILE * out.len())) {
-		let mut tile_total = 0f32;
-		tile_out.fill(0.0);
-		for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
-			tile_total += weight;
-			for (o, v) in tile_out.iter_mut().zip(value) {
-				*o = weight.mul_add(*v, *o);
-			}
-		}
-		total += tile_total;
-		for (o, t) in out.iter_mut().zip(tile_out.iter()) {
-			*o += t;
-		}
-	}
-	for o in out {
-		*o /= total;
 	}
 }

@@ -1,60 +1,26 @@
 //! The canonical operations of profile `c1-w8` (`docs/spec/c1-w8.md` §2).
 //!
-//! Each has one plain body, compiled once for any computer and once for AVX2 + FMA. The bodies fix every rounding and the
-//! order of every sum, vector lanes never share a sum of floats, so both compilations give the same bits; tests say so.
+//! Every rounding and the order of every sum of floats are fixed; vector lanes never share a sum, and threads share rows or
+//! outputs, never a sum. So tiers, threads, batches and page layouts change the speed and no bit; tests say so.
+//!
+//! Threads are those of rayon's current pool: who calls from inside `ThreadPool::install` pays a few microseconds for each
+//! operation, who calls from outside pays a wake-up.
 
 pub mod activation;
 pub mod attention;
 pub mod exp;
 pub mod linear;
 pub mod norm;
+pub mod packed;
 pub mod rope;
+pub mod tier;
 
-use candle_core::{bail, CpuStorage, Layout, Result, Tensor, WithDType};
+pub(crate) use tier::Kernel;
+pub use tier::Tier;
 
-/// Which compilation of the operations runs. The bits are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
-	/// No instruction beyond the target's baseline; `fma` is the correctly rounded library routine, so it's slow.
-	Portable,
-	/// AVX2 and FMA instructions.
-	Avx2,
-}
-
-impl Tier {
-	/// The fastest tier of this computer.
-	pub fn detect() -> Self {
-		#[cfg(target_arch = "x86_64")]
-		if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-			return Self::Avx2;
-		}
-		Self::Portable
-	}
-
-	/// Runs a body compiled for this tier.
-	pub(crate) fn run<K: Kernel>(self, kernel: K) {
-		match self {
-			#[cfg(target_arch = "x86_64")]
-			Self::Avx2 if Self::detect() == Self::Avx2 => {
-				// SAFETY: the line above asked the processor for exactly these features.
-				unsafe { run_avx2(kernel) }
-			}
-			_ => kernel.run(),
-		}
-	}
-}
-
-/// An operation's body on plain slices. Implementations are `#[inline(always)]`, so that each tier compiles its own.
-pub(crate) trait Kernel {
-	/// Computes.
-	fn run(self);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(kernel: K) {
-	kernel.run();
-}
+use candle_core::{bail, CpuStorage, Layout, Result, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// The elements of a contiguous operand.
 pub(crate) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -76,11 +42,46 @@ pub(crate) fn with_elements<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T
 	}
 }
 
-/// Index of the first row that has a NaN or an infinity.
-pub(crate) fn first_non_finite(tensor: &Tensor) -> Result<Option<usize>> {
-	let width = tensor.dim(candle_core::D::Minus1)?.max(1);
+/// What a custom operation returns.
+pub(crate) type Output = Result<(CpuStorage, Shape)>;
+
+/// Elements from which on an operation that works row by row is worth more than one thread.
+const WORTH_THREADS: usize = 1 << 15;
+
+/// Runs `f(first row, input rows, output rows)` on pieces of a row-wise operation, on all threads if it's large.
+pub(crate) fn by_rows(
+	x: &[f32],
+	width: usize,
+	out: &mut [f32],
+	out_width: usize,
+	f: impl Fn(usize, &[f32], &mut [f32]) -> Result<()> + Sync,
+) -> Result<()> {
+	let rows = x.len().checked_div(width).unwrap_or(0);
+	let threads = rayon::current_num_threads();
+	if threads == 1 || rows < 2 || x.len() < WORTH_THREADS {
+		return f(0, x, out);
+	}
+	let piece = rows.div_ceil(threads * 4);
+	x.par_chunks(piece * width)
+		.zip(out.par_chunks_mut(piece * out_width))
+		.enumerate()
+		.try_for_each(|(i, (x, out))| f(i * piece, x, out))
+}
+
+/// The first value that rounds to an infinity in f16 (65 504 + half a step).
+const F16_OVERFLOW: f32 = 65_520.0;
+
+/// Marks the rows of `tensor` `[rows, width]` that hold a NaN or an infinity, and those that would hold one in columns `f16`
+/// once these are rounded to f16. Rows that are already marked stay so.
+pub fn mark_bad_rows(tensor: &Tensor, f16: Range<usize>, bad: &mut [bool]) -> Result<()> {
+	let (rows, width) = tensor.dims2()?;
+	if rows != bad.len() || f16.end > width {
+		bail!("{rows} rows of {width} for {} flags, f16 columns {f16:?}", bad.len());
+	}
+	let below = |x: &[f32], limit: f32| x.iter().fold(true, |ok, v| ok & (v.abs() < limit));
 	with_elements::<f32, _>(tensor, |x| {
-		x.chunks(width)
-			.position(|row| !row.iter().fold(true, |ok, v| ok & v.is_finite()))
+		for (row, bad) in x.chunks_exact(width.max(1)).zip(bad) {
+			*bad |= !below(row, f32::INFINITY) || !below(row.get(f16.clone()).unwrap_or(&[]), F16_OVERFLOW);
+		}
 	})
 }

@@ -1,75 +1,210 @@
-//! RMS norm: the sum of squares runs in 16 strided lanes, then a fixed tree.
+//! Norms: sums run in 16 strided lanes, then a fixed tree.
 
-use super::{elements, Kernel, Tier};
-use candle_core::{bail, CpuStorage, CustomOp2, Layout, Result, Shape};
+use super::{by_rows, elements, Kernel, Output, Tier};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout};
 
 const LANES: usize = 16;
 
-/// `y = (x · r) · w` with `r = 1 / √(mean(x²) + ε)`. Operands: x f32 `[rows, D]`, w f32 `[D]`.
-pub struct RmsNorm {
+/// `y = (x · r) · w` with `r = 1 / √(mean(x²) + ε)` (§2.4). Operand and result f32 `[rows, D]`.
+pub struct RmsNorm<'a> {
+	/// w, f32 `[D]`.
+	pub weight: &'a [f32],
 	/// ε.
 	pub epsilon: f32,
-	/// Which compilation runs.
+	/// Which instructions compute.
 	pub tier: Tier,
 }
 
-impl CustomOp2 for RmsNorm {
+impl CustomOp1 for RmsNorm<'_> {
 	fn name(&self) -> &'static str {
 		"c1-w8 rms_norm"
 	}
 
-	fn cpu_fwd(
-		&self,
-		x: &CpuStorage,
-		x_layout: &Layout,
-		w: &CpuStorage,
-		w_layout: &Layout,
-	) -> Result<(CpuStorage, Shape)> {
-		let (rows, width) = x_layout.shape().dims2()?;
-		if w_layout.shape().dims1()? != width || width == 0 {
-			bail!("rms_norm: x [{rows}, {width}], w {:?}", w_layout.shape());
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, width) = layout.shape().dims2()?;
+		if self.weight.len() != width || width == 0 {
+			bail!("rms_norm: x [{rows}, {width}], w [{}]", self.weight.len());
 		}
 		let mut out = vec![0f32; rows * width];
-		let (x, w) = (elements(x, x_layout)?, elements(w, w_layout)?);
-		self.tier.run(NormKernel {
-			x,
-			w,
-			out: &mut out,
-			epsilon: self.epsilon,
-		});
+		by_rows(elements(x, layout)?, width, &mut out, width, |_, x, out| {
+			self.tier.run(Rms {
+				x,
+				w: self.weight,
+				out,
+				epsilon: self.epsilon,
+			})
+		})?;
 		Ok((CpuStorage::F32(out), (rows, width).into()))
 	}
 }
 
-struct NormKernel<'a> {
+struct Rms<'a> {
 	x: &'a [f32],
 	w: &'a [f32],
 	out: &'a mut [f32],
 	epsilon: f32,
 }
 
-impl Kernel for NormKernel<'_> {
+impl Kernel for Rms<'_> {
+	type Output = ();
+
 	#[inline(always)]
 	fn run(self) {
 		let width = self.w.len();
 		for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
-			let mean = sum_of_squares(x) / width as f32;
-			let r = 1.0 / (mean + self.epsilon).sqrt();
-			for ((out, x), w) in out.iter_mut().zip(x).zip(self.w) {
-				*out = (x * r) * w;
+			rms(x, self.w, out, self.epsilon);
+		}
+	}
+}
+
+#[inline(always)]
+fn rms(x: &[f32], w: &[f32], out: &mut [f32], epsilon: f32) {
+	let mean = lanes(x, |v, lane| v.mul_add(v, lane)) / w.len() as f32;
+	let r = 1.0 / (mean + epsilon).sqrt();
+	for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
+		*out = (x * r) * w;
+	}
+}
+
+/// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§2.9). Operand and result f32
+/// `[rows, (heads + 2 · kv_heads) · head_dim]`.
+pub struct HeadNorm<'a> {
+	/// Weight of every query head, f32 `[head_dim]`.
+	pub q: &'a [f32],
+	/// Weight of every key head, f32 `[head_dim]`.
+	pub k: &'a [f32],
+	/// Query heads.
+	pub heads: usize,
+	/// Key heads.
+	pub kv_heads: usize,
+	/// ε.
+	pub epsilon: f32,
+	/// Which instructions compute.
+	pub tier: Tier,
+}
+
+impl CustomOp1 for HeadNorm<'_> {
+	fn name(&self) -> &'static str {
+		"c1-w8 head_norm"
+	}
+
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, width) = layout.shape().dims2()?;
+		let head_dim = self.q.len();
+		if head_dim == 0 || self.k.len() != head_dim || width != (self.heads + 2 * self.kv_heads) * head_dim {
+			bail!("head_norm: x [{rows}, {width}], head of {head_dim}");
+		}
+		let mut out = vec![0f32; rows * width];
+		by_rows(elements(x, layout)?, width, &mut out, width, |_, x, out| {
+			self.tier.run(Heads {
+				op: self,
+				x,
+				out,
+				width,
+			})
+		})?;
+		Ok((CpuStorage::F32(out), (rows, width).into()))
+	}
+}
+
+struct Heads<'a> {
+	op: &'a HeadNorm<'a>,
+	x: &'a [f32],
+	out: &'a mut [f32],
+	width: usize,
+}
+
+impl Kernel for Heads<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn run(self) {
+		let head_dim = self.op.q.len();
+		let normed = self.op.heads + self.op.kv_heads;
+		let rows = self
+			.x
+			.chunks_exact(self.width)
+			.zip(self.out.chunks_exact_mut(self.width));
+		for (x, out) in rows {
+			let heads = x.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
+			for (head, (x, out)) in heads.enumerate() {
+				match head {
+					_ if head < self.op.heads => rms(x, self.op.q, out, self.op.epsilon),
+					_ if head < normed => rms(x, self.op.k, out, self.op.epsilon),
+					_ => out.copy_from_slice(x),
+				}
 			}
 		}
 	}
 }
 
-/// Element i goes to lane i mod 16, in ascending order; then lanes 0–7 take 8–15, 0–3 take 4–7, and so on.
-#[inline(always)]
-fn sum_of_squares(x: &[f32]) -> f32 {
-	let mut lanes = [0f32; LANES];
-	for chunk in x.chunks(LANES) {
-		for (lane, v) in lanes.iter_mut().zip(chunk) {
-			*lane = v.mul_add(*v, *lane);
+/// `y = ((x − mean) · r) · w + b` with `r = 1 / √(mean((x − mean)²) + ε)` (§2.10). Operand and result f32 `[rows, D]`.
+pub struct LayerNorm<'a> {
+	/// w, f32 `[D]`.
+	pub weight: &'a [f32],
+	/// b, f32 `[D]`.
+	pub bias: &'a [f32],
+	/// ε.
+	pub epsilon: f32,
+	/// Which instructions compute.
+	pub tier: Tier,
+}
+
+impl CustomOp1 for LayerNorm<'_> {
+	fn name(&self) -> &'static str {
+		"c1-w8 layer_norm"
+	}
+
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, width) = layout.shape().dims2()?;
+		if self.weight.len() != width || self.bias.len() != width || width == 0 {
+			bail!("layer_norm: x [{rows}, {width}], w [{}]", self.weight.len());
 		}
+		let mut out = vec![0f32; rows * width];
+		by_rows(elements(x, layout)?, width, &mut out, width, |_, x, out| {
+			self.tier.run(Layers { op: self, x, out })
+		})?;
+		Ok((CpuStorage::F32(out), (rows, width).into()))
+	}
+}
+
+struct Layers<'a> {
+	op: &'a LayerNorm<'a>,
+	x: &'a [f32],
+	out: &'a mut [f32],
+}
+
+impl Kernel for Layers<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn run(self) {
+		let width = self.op.weight.len();
+		for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
+			let mean = lanes(x, |v, lane| lane + v) / width as f32;
+			let variance = lanes(x, |v, lane| (v - mean).mul_add(v - mean, lane)) / width as f32;
+			let r = 1.0 / (variance + self.op.epsilon).sqrt();
+			let parameters = self.op.weight.iter().zip(self.op.bias);
+			for ((out, x), (w, b)) in out.iter_mut().zip(x).zip(parameters) {
+				*out = ((x - mean) * r) * w + b;
+			}
+		}
+	}
+}
+
+/// Element i goes to lane i mod 16, in ascending order, by `add(element, lane)`; then lanes 0–7 take 8–15, 0–3 take 4–7,
+/// and so on.
+#[inline(always)]
+fn lanes(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
+	let mut lanes = [0f32; LANES];
+	let (chunks, rest) = x.as_chunks::<LANES>();
+	for chunk in chunks {
+		for (lane, v) in lanes.iter_mut().zip(chunk) {
+			*lane = add(*v, *lane);
+		}
+	}
+	for (lane, v) in lanes.iter_mut().zip(rest) {
+		*lane = add(*v, *lane);
 	}
 	for stride in [8, 4, 2, 1] {
 		for i in 0..stride {
@@ -77,28 +212,4 @@ fn sum_of_squares(x: &[f32]) -> f32 {
 		}
 	}
 	lanes[0]
-}
-
-#[cfg(test)]
-mod tests {
-	use super::*;
-	use candle_core::{Device, Tensor};
-
-	#[test]
-	fn both_tiers_and_every_width_give_the_same_bits_near_the_truth() {
-		for width in [1usize, 15, 16, 17, 64, 100] {
-			let x: Vec<f32> = (0..width).map(|i| ((i * 37 % 23) as f32 - 11.0) * 0.37).collect();
-			let truth = (x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / width as f64 + 1e-5).sqrt();
-			let w = Tensor::ones(width, candle_core::DType::F32, &Device::Cpu).unwrap();
-			let x_tensor = Tensor::from_slice(&x, (1, width), &Device::Cpu).unwrap();
-			let [a, b] = [Tier::Portable, Tier::detect()].map(|tier| {
-				let y = x_tensor.apply_op2_no_bwd(&w, &RmsNorm { epsilon: 1e-5, tier }).unwrap();
-				y.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-			});
-			assert_eq!(a, b);
-			for (a, x) in a.iter().zip(&x) {
-				assert!((f64::from(*a) - f64::from(*x) / truth).abs() < 1e-5);
-			}
-		}
-	}
 }

@@ -1,8 +1,8 @@
 //! Rotary positions. The tables are computed once in f64 by a pure-Rust libm, rounded to f32, and hashed into the manifest.
 
-use super::{elements, Kernel, Tier};
+use super::{by_rows, elements, Kernel, Output, Tier};
 use assay_primitives::Hash32;
-use candle_core::{bail, CpuStorage, CustomOp3, Layout, Result, Shape};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout};
 
 /// cos and sin, each `[positions, head_dim / 2]`, row by row.
 pub struct Tables {
@@ -36,81 +36,86 @@ impl Tables {
 	}
 }
 
-/// Turns element i and element i + head_dim/2 of each head by the angle of the row's position. Operands: x f32
-/// `[rows, heads · head_dim]`, cos and sin `[positions, head_dim/2]`.
-pub struct Rope {
-	/// Position of the first row.
-	pub offset: usize,
+/// Turns element i and element i + head_dim/2 of the first heads of each row by the angle of the row's position (§2.6); the
+/// rest of the row passes through. Operand and result f32 `[rows, width]`, as the fused rows q ‖ k ‖ v.
+pub struct Rope<'a> {
+	/// Cosines, `[positions, head_dim / 2]`.
+	pub cos: &'a [f32],
+	/// Sines, of the same shape.
+	pub sin: &'a [f32],
+	/// Position of each row.
+	pub positions: &'a [u32],
+	/// Heads that are turned: those of q and k.
+	pub heads: usize,
 	/// Length of one head.
 	pub head_dim: usize,
-	/// Which compilation runs.
+	/// Which instructions compute.
 	pub tier: Tier,
 }
 
-impl CustomOp3 for Rope {
+impl CustomOp1 for Rope<'_> {
 	fn name(&self) -> &'static str {
 		"c1-w8 rope"
 	}
 
-	fn cpu_fwd(
-		&self,
-		x: &CpuStorage,
-		x_layout: &Layout,
-		cos: &CpuStorage,
-		cos_layout: &Layout,
-		sin: &CpuStorage,
-		sin_layout: &Layout,
-	) -> Result<(CpuStorage, Shape)> {
-		let (rows, width) = x_layout.shape().dims2()?;
-		let (positions, half) = cos_layout.shape().dims2()?;
-		if half * 2 != self.head_dim || half == 0 || width % self.head_dim != 0 || self.offset + rows > positions {
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, width) = layout.shape().dims2()?;
+		let half = self.head_dim / 2;
+		let known = self.cos.len().min(self.sin.len()).checked_div(half).unwrap_or(0);
+		let fits = self.head_dim > 0 && half * 2 == self.head_dim && self.heads * self.head_dim <= width;
+		if !fits || self.positions.len() != rows || self.positions.iter().any(|p| *p as usize >= known) {
 			bail!(
-				"rope: {rows} rows of {width} from {} on, tables [{positions}, {half}]",
-				self.offset
+				"rope: x [{rows}, {width}], {} heads of {}, {} positions below {known}",
+				self.heads,
+				self.head_dim,
+				self.positions.len()
 			);
 		}
 		let mut out = vec![0f32; rows * width];
-		self.tier.run(RopeKernel {
-			x: elements(x, x_layout)?,
-			cos: &elements(cos, cos_layout)?[self.offset * half..],
-			sin: &elements(sin, sin_layout)?[self.offset * half..],
-			out: &mut out,
-			width,
-			half,
-		});
+		by_rows(elements(x, layout)?, width, &mut out, width, |first, x, out| {
+			self.tier.run(Turn {
+				op: self,
+				positions: &self.positions[first..],
+				x,
+				out,
+				width,
+			})
+		})?;
 		Ok((CpuStorage::F32(out), (rows, width).into()))
 	}
 }
 
-struct RopeKernel<'a> {
+struct Turn<'a> {
+	op: &'a Rope<'a>,
+	positions: &'a [u32],
 	x: &'a [f32],
-	cos: &'a [f32],
-	sin: &'a [f32],
 	out: &'a mut [f32],
 	width: usize,
-	half: usize,
 }
 
-impl Kernel for RopeKernel<'_> {
+impl Kernel for Turn<'_> {
+	type Output = ();
+
 	#[inline(always)]
 	fn run(self) {
-		let Self {
-			x,
-			cos,
-			sin,
-			out,
-			width,
-			half,
-		} = self;
-		let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-		for ((x, out), (cos, sin)) in rows.zip(cos.chunks_exact(half).zip(sin.chunks_exact(half))) {
-			for (x, out) in x.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {
+		let (head_dim, turned) = (self.op.head_dim, self.op.heads * self.op.head_dim);
+		let half = head_dim / 2;
+		let rows = self
+			.x
+			.chunks_exact(self.width)
+			.zip(self.out.chunks_exact_mut(self.width));
+		for ((x, out), position) in rows.zip(self.positions) {
+			let at = *position as usize * half;
+			let (cos, sin) = (&self.op.cos[at..at + half], &self.op.sin[at..at + half]);
+			let heads = x[..turned].chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
+			for (x, out) in heads {
 				let ((a, b), (out_a, out_b)) = (x.split_at(half), out.split_at_mut(half));
 				for i in 0..half {
 					out_a[i] = a[i].mul_add(cos[i], -(b[i] * sin[i]));
 					out_b[i] = b[i].mul_add(cos[i], a[i] * sin[i]);
 				}
 			}
+			out[turned..].copy_from_slice(&x[turned..]);
 		}
 	}
 }

@@ -1,12 +1,14 @@
-//! Keys and values of the positions seen so far, in f16.
+//! Keys and values of one sequence: pages of a pool of its own.
 
-use crate::Result;
-use candle_core::{DType, Device, Tensor};
+use crate::{
+	kv::{PageId, Pool, PAGE},
+	Result,
+};
 
 /// Keys and values of one sequence.
 pub struct Cache {
-	/// Per layer, keys and values, each `[kv_heads, capacity, head_dim]`.
-	pub(crate) layers: Vec<(Tensor, Tensor)>,
+	pub(crate) pool: Pool,
+	pub(crate) pages: Vec<PageId>,
 	/// Positions filled.
 	pub(crate) len: usize,
 	capacity: usize,
@@ -15,10 +17,11 @@ pub struct Cache {
 impl Cache {
 	/// An empty cache with room for `capacity` positions.
 	pub(crate) fn new(layers: usize, kv_heads: usize, head_dim: usize, capacity: usize) -> Result<Self> {
-		let empty = || Tensor::zeros((kv_heads, capacity, head_dim), DType::F16, &Device::Cpu);
-		let layers = (0..layers).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()?;
+		let mut pool = Pool::new(layers, kv_heads, head_dim, capacity.div_ceil(PAGE))?;
+		let pages = std::iter::from_fn(|| pool.alloc()).collect();
 		Ok(Self {
-			layers,
+			pool,
+			pages,
 			len: 0,
 			capacity,
 		})
@@ -38,15 +41,4 @@ impl Cache {
 	pub fn free(&self) -> usize {
 		self.capacity.saturating_sub(self.len)
 	}
-}
-
-/// Rounds rows `[rows, kv_heads · head_dim]` to f16 (ties to even) and writes them behind the `len` positions of a layer.
-pub(crate) fn append(cache: &Tensor, rows: &Tensor, len: usize) -> Result<()> {
-	let (kv_heads, _, head_dim) = cache.dims3()?;
-	let rows = rows
-		.reshape(((), kv_heads, head_dim))?
-		.transpose(0, 1)?
-		.to_dtype(DType::F16)?
-		.contiguous()?;
-	Ok(cache.slice_set(&rows, 1, len)?)
 }

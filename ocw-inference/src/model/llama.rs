@@ -3,54 +3,44 @@
 //! Rows go through together, but no operation lets one row see another except attention, which sees a row's own prefix. So
 //! rows that are decoded one by one and rows of one prefill are the same rows, bit for bit.
 
-use super::{
-	cache::{append, Cache},
-	config::LlamaConfig,
-	weights::Weights,
-};
+use super::{cache::Cache, config::LlamaConfig, weights::Weights};
 use crate::{
 	canonical::{
 		activation::SiluMul,
-		attention::Attention,
-		first_non_finite,
-		linear::{Gather, Linear},
+		attention::{Attention, Mask},
+		linear::Linear,
+		mark_bad_rows,
 		norm::RmsNorm,
+		packed::{Gather, Packed},
 		rope::{Rope, Tables},
 		Tier,
 	},
+	kv::Segment,
 	manifest::SCALE_SUFFIX,
 	Error, Result,
 };
-use candle_core::{Device, Tensor, D};
-
-/// A quantised matrix.
-#[derive(Clone)]
-struct Matrix {
-	weight: Tensor,
-	scale: Tensor,
-}
+use candle_core::Tensor;
+use half::f16;
+use std::cell::RefCell;
 
 struct Layer {
-	attention_norm: Tensor,
-	q: Matrix,
-	k: Matrix,
-	v: Matrix,
-	o: Matrix,
-	mlp_norm: Tensor,
-	gate: Matrix,
-	up: Matrix,
-	down: Matrix,
+	attention_norm: Vec<f32>,
+	qkv: Packed,
+	o: Packed,
+	mlp_norm: Vec<f32>,
+	gate_up: Packed,
+	down: Packed,
 }
 
 /// A Llama decoder.
 pub struct Llama {
 	numbers: LlamaConfig,
-	embedding: Matrix,
+	embedding: Packed,
 	layers: Vec<Layer>,
-	norm: Tensor,
-	head: Matrix,
-	cos: Tensor,
-	sin: Tensor,
+	norm: Vec<f32>,
+	/// None: the embedding.
+	head: Option<Packed>,
+	rope: Tables,
 	scale: f32,
 	pub(crate) tier: Tier,
 }
@@ -73,50 +63,60 @@ impl Llama {
 				.remove(&name)
 				.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks tensor `{name}`")))
 		};
-		let mut matrix = |name: &str| -> Result<Matrix> {
-			Ok(Matrix {
-				weight: take(format!("{name}.weight"))?,
-				scale: take(format!("{name}.weight{SCALE_SUFFIX}"))?,
-			})
+		let mut matrix = |names: &[String]| -> Result<Packed> {
+			let mut parts = Vec::new();
+			let mut width = 0;
+			for name in names {
+				let weight = take(format!("{name}.weight"))?;
+				width = weight.dim(1)?;
+				let scale = take(format!("{name}.weight{SCALE_SUFFIX}"))?
+					.flatten_all()?
+					.to_vec1::<f32>()?;
+				let scale: Vec<f16> = scale.into_iter().map(f16::from_f32).collect();
+				parts.push((weight.flatten_all()?.to_vec1::<u8>()?, scale));
+			}
+			let parts: Vec<_> = parts.iter().map(|(w, s)| (w.as_slice(), s.as_slice())).collect();
+			Ok(Packed::pack(&parts, width)?)
 		};
-		let embedding = matrix("model.embed_tokens")?;
-		let head = if numbers.tie_word_embeddings {
-			embedding.clone()
-		} else {
-			matrix("lm_head")?
+		let embedding = matrix(&["model.embed_tokens".into()])?;
+		let head = match numbers.tie_word_embeddings {
+			true => None,
+			false => Some(matrix(&["lm_head".into()])?),
 		};
-		let mut layers = Vec::new();
+		let mut packed = Vec::new();
 		for layer in 0..numbers.num_hidden_layers {
-			let mut part = |part: &str| matrix(&format!("model.layers.{layer}.{part}"));
-			let [q, k, v, o] = ["q", "k", "v", "o"].map(|p| part(&format!("self_attn.{p}_proj")));
-			let [gate, up, down] = ["gate", "up", "down"].map(|p| part(&format!("mlp.{p}_proj")));
-			layers.push((q?, k?, v?, o?, gate?, up?, down?));
+			let mut fused = |parts: &[&str]| {
+				let names: Vec<_> = parts
+					.iter()
+					.map(|part| format!("model.layers.{layer}.{part}_proj"))
+					.collect();
+				matrix(&names)
+			};
+			packed.push((
+				fused(&["self_attn.q", "self_attn.k", "self_attn.v"])?,
+				fused(&["self_attn.o"])?,
+				fused(&["mlp.gate", "mlp.up"])?,
+				fused(&["mlp.down"])?,
+			));
 		}
-		let mut norm = |name: String| take(format!("{name}.weight"));
-		let mut finished = Vec::new();
-		for (layer, (q, k, v, o, gate, up, down)) in layers.into_iter().enumerate() {
-			let attention_norm = norm(format!("model.layers.{layer}.input_layernorm"))?;
-			let mlp_norm = norm(format!("model.layers.{layer}.post_attention_layernorm"))?;
-			finished.push(Layer {
-				attention_norm,
-				q,
-				k,
-				v,
+		let mut norm = |name: String| -> Result<Vec<f32>> { Ok(take(format!("{name}.weight"))?.to_vec1()?) };
+		let mut layers = Vec::new();
+		for (layer, (qkv, o, gate_up, down)) in packed.into_iter().enumerate() {
+			layers.push(Layer {
+				attention_norm: norm(format!("model.layers.{layer}.input_layernorm"))?,
+				qkv,
 				o,
-				mlp_norm,
-				gate,
-				up,
+				mlp_norm: norm(format!("model.layers.{layer}.post_attention_layernorm"))?,
+				gate_up,
 				down,
 			});
 		}
-		let half = numbers.head_dim as usize / 2;
 		Ok(Self {
 			norm: norm("model.norm".into())?,
 			embedding,
 			head,
-			layers: finished,
-			cos: Tensor::from_vec(rope.cos, (numbers.max_position_embeddings as usize, half), &Device::Cpu)?,
-			sin: Tensor::from_vec(rope.sin, (numbers.max_position_embeddings as usize, half), &Device::Cpu)?,
+			layers,
+			rope,
 			scale: (1.0 / f64::from(numbers.head_dim).sqrt()) as f32,
 			tier: Tier::detect(),
 			numbers,
@@ -149,92 +149,84 @@ impl Llama {
 				cache.free()
 			)));
 		}
-		let offset = cache.len;
-		let mut bad = FirstBad(None);
-		let embedding = &self.embedding;
-		let mut x = embedding
-			.weight
-			.apply_op2_no_bwd(&embedding.scale, &Gather { ids: tokens })?;
+		let (offset, tier, numbers) = (cache.len, self.tier, &self.numbers);
+		let (heads, kv_heads) = (
+			numbers.num_attention_heads as usize,
+			numbers.num_key_value_heads as usize,
+		);
+		let head_dim = numbers.head_dim as usize;
+		let positions: Vec<u32> = (offset..offset + tokens.len()).map(|p| p as u32).collect();
+		let segments = [Segment {
+			rows: 0..tokens.len(),
+			start: offset,
+			pages: &cache.pages,
+		}];
+		let mut bad = vec![false; tokens.len()];
+		let mut x = Gather {
+			ids: tokens,
+			weight: &self.embedding,
+		}
+		.rows()?;
 		let mut residual = Vec::with_capacity(self.layers.len());
-		for (layer, (keys, values)) in self.layers.iter().zip(&cache.layers) {
-			let h = bad.check(self.norm(&x, &layer.attention_norm)?)?;
-			let q = bad.check(self.rope(&self.linear(&h, &layer.q)?, offset)?)?;
-			let k = bad.check(self.rope(&self.linear(&h, &layer.k)?, offset)?)?;
-			let v = bad.check(self.linear(&h, &layer.v)?)?;
-			bad.check(f16_range(&k)?)?;
-			bad.check(f16_range(&v)?)?;
-			append(keys, &k, offset)?;
-			append(values, &v, offset)?;
-			let attention = Attention {
-				offset,
-				heads: self.numbers.num_attention_heads as usize,
-				head_dim: self.numbers.head_dim as usize,
+		for (index, layer) in self.layers.iter().enumerate() {
+			let h = self.norm(&x, &layer.attention_norm)?;
+			mark_bad_rows(&h, 0..0, &mut bad)?;
+			let qkv = self.linear(&h, &layer.qkv)?.apply_op1_no_bwd(&Rope {
+				cos: &self.rope.cos,
+				sin: &self.rope.sin,
+				positions: &positions,
+				heads: heads + kv_heads,
+				head_dim,
+				tier,
+			})?;
+			mark_bad_rows(&qkv, heads * head_dim..(heads + 2 * kv_heads) * head_dim, &mut bad)?;
+			let a = qkv.apply_op1_no_bwd(&Attention {
+				pool: RefCell::new(&mut cache.pool),
+				layer: index,
+				segments: &segments,
+				heads,
 				scale: self.scale,
-				tier: self.tier,
-			};
-			let a = bad.check(q.apply_op3_no_bwd(keys, values, &attention)?)?;
+				mask: Mask::Causal { window: None },
+				tier,
+			})?;
+			mark_bad_rows(&a, 0..0, &mut bad)?;
 			x = (x + self.linear(&a, &layer.o)?)?;
-			let h = bad.check(self.norm(&x, &layer.mlp_norm)?)?;
-			let (gate, up) = (self.linear(&h, &layer.gate)?, self.linear(&h, &layer.up)?);
-			let inner = bad.check(gate.apply_op2_no_bwd(&up, &SiluMul { tier: self.tier })?)?;
-			x = bad.check((x + self.linear(&inner, &layer.down)?)?)?;
+			let h = self.norm(&x, &layer.mlp_norm)?;
+			mark_bad_rows(&h, 0..0, &mut bad)?;
+			let inner = self.linear(&h, &layer.gate_up)?.apply_op1_no_bwd(&SiluMul { tier })?;
+			mark_bad_rows(&inner, 0..0, &mut bad)?;
+			x = (x + self.linear(&inner, &layer.down)?)?;
+			mark_bad_rows(&x, 0..0, &mut bad)?;
 			residual.push(x.clone());
 		}
-		let norm = bad.check(self.norm(&x, &self.norm)?)?;
+		let norm = self.norm(&x, &self.norm)?;
+		mark_bad_rows(&norm, 0..0, &mut bad)?;
 		cache.len = offset + tokens.len();
 		Ok(Rows {
 			residual,
 			norm,
-			first_bad: bad.0,
+			first_bad: bad.iter().position(|bad| *bad),
 		})
 	}
 
 	/// Logits `[rows, vocabulary]` of rows after the final norm.
 	pub fn logits(&self, norm: &Tensor) -> Result<Tensor> {
-		self.linear(norm, &self.head)
+		self.linear(norm, self.head.as_ref().unwrap_or(&self.embedding))
 	}
 
-	fn linear(&self, x: &Tensor, matrix: &Matrix) -> Result<Tensor> {
-		Ok(x.apply_op3_no_bwd(&matrix.weight, &matrix.scale, &Linear { tier: self.tier })?)
-	}
-
-	fn norm(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-		let epsilon = self.numbers.rms_norm_eps.0;
-		Ok(x.apply_op2_no_bwd(
+	fn linear(&self, x: &Tensor, weight: &Packed) -> Result<Tensor> {
+		Ok(x.apply_op1_no_bwd(&Linear {
 			weight,
-			&RmsNorm {
-				epsilon,
-				tier: self.tier,
-			},
-		)?)
-	}
-
-	fn rope(&self, x: &Tensor, offset: usize) -> Result<Tensor> {
-		let rope = Rope {
-			offset,
-			head_dim: self.numbers.head_dim as usize,
+			bias: None,
 			tier: self.tier,
-		};
-		Ok(x.apply_op3_no_bwd(&self.cos, &self.sin, &rope)?)
+		})?)
 	}
-}
 
-/// Keys and values as the cache holds them, so that an overflow of f16 is seen.
-fn f16_range(rows: &Tensor) -> Result<Tensor> {
-	Ok(rows
-		.to_dtype(candle_core::DType::F16)?
-		.to_dtype(candle_core::DType::F32)?)
-}
-
-/// The smallest row index in which any checked tensor isn't finite.
-struct FirstBad(Option<usize>);
-
-impl FirstBad {
-	fn check(&mut self, rows: Tensor) -> Result<Tensor> {
-		debug_assert!(rows.dim(D::Minus1).is_ok());
-		if let Some(row) = first_non_finite(&rows)? {
-			self.0 = Some(self.0.map_or(row, |first| first.min(row)));
-		}
-		Ok(rows)
+	fn norm(&self, x: &Tensor, weight: &[f32]) -> Result<Tensor> {
+		Ok(x.apply_op1_no_bwd(&RmsNorm {
+			weight,
+			epsilon: self.numbers.rms_norm_eps.0,
+			tier: self.tier,
+		})?)
 	}
 }

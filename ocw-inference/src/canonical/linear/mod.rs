@@ -1,0 +1,166 @@
+//! Linear layers: int8 weights and activations in blocks of 32 along K, exact integer sums, then one `fma` a block
+//! (`docs/spec/c1-w8.md` §2.2).
+//!
+//! Rows are quantised once, into panels of a few rows. A kernel multiplies one tile of 32 outputs with one panel, and keeps
+//! all sums in registers from the first block to the last. Pieces of work are runs of tiles, so that the threads read
+//! different weights; where there are few tiles and many rows, panels are split too.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod panels;
+mod portable;
+
+pub use super::packed::{Gather, Packed, BLOCK};
+
+use super::{elements, packed::TILE, Output, Tier};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
+use panels::Panels;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Multiplications from which on a second thread is worth waking.
+const WORTH_THREADS: usize = 1 << 18;
+/// Pieces of work for each thread, so that one that is disturbed leaves some to the others.
+const PIECES: usize = 8;
+
+/// `y = x · Wᵀ + bias`. Operand: x f32 `[rows, K]`; result `[rows, N]`. The bias is one addition after the last block.
+pub struct Linear<'a> {
+	/// W `[N, K]`.
+	pub weight: &'a Packed,
+	/// f32 `[N]`.
+	pub bias: Option<&'a [f32]>,
+	/// Which instructions compute.
+	pub tier: Tier,
+}
+
+impl CustomOp1 for Linear<'_> {
+	fn name(&self) -> &'static str {
+		"c1-w8 linear"
+	}
+
+	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
+		let (rows, k) = layout.shape().dims2()?;
+		if k != self.weight.width() {
+			bail!(
+				"linear: x [{rows}, {k}], W [{}, {}]",
+				self.weight.rows(),
+				self.weight.width()
+			);
+		}
+		let mut out = vec![0f32; rows * self.weight.rows()];
+		self.apply(elements(x, layout)?, &mut out)?;
+		Ok((CpuStorage::F32(out), (rows, self.weight.rows()).into()))
+	}
+}
+
+impl Linear<'_> {
+	/// The operation on slices: x `[rows, K]`, out `[rows, N]`.
+	pub fn apply(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+		let (n, k) = (self.weight.rows(), self.weight.width());
+		let rows = x.len() / k;
+		if rows * k != x.len() || rows * n != out.len() || self.bias.is_some_and(|b| b.len() != n) {
+			bail!("linear: {} values for W [{n}, {k}], {} results", x.len(), out.len());
+		}
+		let panel = match self.tier {
+			Tier::Portable => 4,
+			#[cfg(target_arch = "x86_64")]
+			Tier::Avx2 => avx2::ROWS,
+			#[cfg(target_arch = "x86_64")]
+			Tier::Avx512 => avx512::ROWS,
+			#[cfg(not(target_arch = "x86_64"))]
+			_ => 1,
+		};
+		let job = Job {
+			weight: self.weight,
+			bias: self.bias,
+			tier: self.tier,
+			panels: &Panels::new(x, k, panel, self.tier)?,
+			out: Columns {
+				start: out.as_mut_ptr(),
+				width: n,
+			},
+		};
+		let (tiles, panels) = (self.weight.tiles(), job.panels.count());
+		let threads = rayon::current_num_threads();
+		if threads == 1 || rows * n * k < WORTH_THREADS {
+			return job.run(0..tiles, 0..panels);
+		}
+		let cuts = tiles.min(threads * PIECES);
+		let row_cuts = (threads * PIECES / cuts).clamp(1, panels);
+		(0..cuts * row_cuts)
+			.into_par_iter()
+			.with_max_len(1)
+			.try_for_each(|piece| {
+				let cut = |i: usize, cuts: usize, all: usize| i * all / cuts..(i + 1) * all / cuts;
+				job.run(
+					cut(piece / row_cuts, cuts, tiles),
+					cut(piece % row_cuts, row_cuts, panels),
+				)
+			})
+	}
+}
+
+/// One product, ready to be cut into pieces.
+struct Job<'a> {
+	weight: &'a Packed,
+	bias: Option<&'a [f32]>,
+	tier: Tier,
+	panels: &'a Panels,
+	out: Columns,
+}
+
+/// The result `[rows, width]`, written by several threads, each its own tiles and rows.
+struct Columns {
+	start: *mut f32,
+	width: usize,
+}
+
+// SAFETY: the pieces of a job are disjoint ranges of tiles and panels, so no element is written twice.
+unsafe impl Sync for Columns {}
+
+impl Job<'_> {
+	/// Computes the outputs of some tiles for the rows of some panels.
+	fn run(&self, tiles: Range<usize>, panels: Range<usize>) -> Result<()> {
+		self.tier.check()?;
+		let blocks = self.weight.width() / BLOCK;
+		for tile in tiles {
+			let weights = self.weight.tile(tile);
+			for panel in panels.clone() {
+				let rows = self.panels.rows(panel);
+				let mut sums = [[0f32; TILE]; panels::MAX_ROWS];
+				let (words, sums) = (self.panels.words(panel), &mut sums[..rows.len()]);
+				match self.tier {
+					// SAFETY: `check` asked the processor for the features; `Packed` and `Panels` have the lengths of `blocks`.
+					#[cfg(target_arch = "x86_64")]
+					Tier::Avx512 => unsafe { avx512::tile(weights, words, blocks, sums) },
+					// SAFETY: as above.
+					#[cfg(target_arch = "x86_64")]
+					Tier::Avx2 => unsafe { avx2::tile(weights, words, blocks, sums) },
+					_ => portable::tile(weights, words, sums),
+				}
+				self.store(tile, rows.start, sums);
+			}
+		}
+		Ok(())
+	}
+
+	/// Adds the bias and writes a tile's sums.
+	fn store(&self, tile: usize, first_row: usize, sums: &mut [[f32; TILE]]) {
+		let first = tile * TILE;
+		let count = TILE.min(self.out.width - first);
+		for (row, sums) in sums.iter_mut().enumerate() {
+			if let Some(bias) = self.bias {
+				for (sum, bias) in sums.iter_mut().zip(&bias[first..first + count]) {
+					*sum += bias;
+				}
+			}
+			// SAFETY: row and columns lie inside the result, whose length `apply` checked, and belong to this piece alone.
+			unsafe {
+				let to = self.out.start.add((first_row + row) * self.out.width + first);
+				std::ptr::copy_nonoverlapping(sums.as_ptr(), to, count);
+			}
+		}
+	}
+}

@@ -1,0 +1,125 @@
+//! Activations as the kernels read them: quantised once a call, a few rows side by side.
+//!
+//! A panel of r rows is a list of 32-bit words. Per block of 32 columns: eight steps of r words (each four int8), then r scales
+//! (f32 bits), then r start values −128·Σq: with weights stored as `w + 128`, a sum that starts there ends at `Σ w·q`.
+
+use super::super::{
+	packed::{BLOCK, STEP},
+	Kernel, Tier,
+};
+use candle_core::Result;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Most rows of a panel, whatever the tier.
+pub(super) const MAX_ROWS: usize = 6;
+/// Words of a block for each row: 8 of activations, a scale, a start value.
+pub(super) const WORDS: usize = BLOCK / STEP + 2;
+/// Values from which on a second thread is worth waking.
+const WORTH_THREADS: usize = 1 << 15;
+
+/// All rows of one call.
+pub(super) struct Panels {
+	words: Vec<i32>,
+	rows: usize,
+	count: usize,
+	blocks: usize,
+}
+
+impl Panels {
+	/// Quantises x `[rows, k]` into panels of at most `most` rows.
+	pub(super) fn new(x: &[f32], k: usize, most: usize, tier: Tier) -> Result<Self> {
+		let (rows, blocks) = (x.len() / k, k / BLOCK);
+		let mut panels = Self {
+			words: Vec::new(),
+			rows,
+			count: rows.div_ceil(most),
+			blocks,
+		};
+		let mut words = vec![0i32; rows * blocks * WORDS];
+		let mut pieces = Vec::with_capacity(panels.count);
+		let mut rest = words.as_mut_slice();
+		for panel in 0..panels.count {
+			let rows = panels.rows(panel);
+			let (words, behind) = rest.split_at_mut(rows.len() * blocks * WORDS);
+			pieces.push(Quantise {
+				x: &x[rows.start * k..rows.end * k],
+				words,
+				rows: rows.len(),
+				k,
+			});
+			rest = behind;
+		}
+		if x.len() < WORTH_THREADS || rayon::current_num_threads() == 1 {
+			pieces.into_iter().try_for_each(|piece| tier.run(piece))?;
+		} else {
+			pieces.into_par_iter().try_for_each(|piece| tier.run(piece))?;
+		}
+		panels.words = words;
+		Ok(panels)
+	}
+
+	/// How many.
+	pub(super) fn count(&self) -> usize {
+		self.count
+	}
+
+	/// The rows of a panel; their number differs by one at most.
+	pub(super) fn rows(&self, panel: usize) -> Range<usize> {
+		panel * self.rows / self.count..(panel + 1) * self.rows / self.count
+	}
+
+	/// The words of a panel.
+	pub(super) fn words(&self, panel: usize) -> &[i32] {
+		let rows = self.rows(panel);
+		&self.words[rows.start * self.blocks * WORDS..rows.end * self.blocks * WORDS]
+	}
+}
+
+struct Quantise<'a> {
+	x: &'a [f32],
+	words: &'a mut [i32],
+	rows: usize,
+	k: usize,
+}
+
+impl Kernel for Quantise<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn run(self) {
+		for (row, x) in self.x.chunks_exact(self.k).enumerate() {
+			let blocks = self.words.chunks_exact_mut(self.rows * WORDS);
+			for (x, words) in x.as_chunks::<BLOCK>().0.iter().zip(blocks) {
+				let (q, d) = quantise(x);
+				let sum = q.iter().fold(0i32, |sum, q| sum.wrapping_add(i32::from(*q as i8)));
+				for (step, four) in q.as_chunks::<STEP>().0.iter().enumerate() {
+					words[step * self.rows + row] = i32::from_le_bytes(*four);
+				}
+				words[8 * self.rows + row] = d.to_bits() as i32;
+				words[9 * self.rows + row] = sum.wrapping_mul(-128);
+			}
+		}
+	}
+}
+
+/// One block to int8 in two's complement, and its scale.
+#[inline(always)]
+fn quantise(x: &[f32; BLOCK]) -> ([u8; BLOCK], f32) {
+	// 1.5 · 2²³: adding it rounds to an integer, ties to even, and leaves the integer in the low bits.
+	const ROUND: f32 = 12_582_912.0;
+	// Without their signs, floats are ordered like their bits.
+	let amax = f32::from_bits(x.iter().fold(0, |max, v| (v.to_bits() & 0x7FFF_FFFF).max(max)));
+	let d = amax / 127.0;
+	// If d is 0, no value is above 1e-43, and dividing by 1 makes zeros of them.
+	let divisor = if d == 0.0 { 1.0 } else { d };
+	let mut q = [0u8; BLOCK];
+	for (q, v) in q.iter_mut().zip(x) {
+		// The bound matters only where d is subnormal and itself badly rounded.
+		let v = v / divisor;
+		let v = if v > 127.0 { 127.0 } else { v };
+		let v = if v < -127.0 { -127.0 } else { v };
+		*q = (v + ROUND).to_bits() as u8;
+	}
+	(q, d)
+}

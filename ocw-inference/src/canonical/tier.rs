@@ -1,0 +1,186 @@
+//! Which instructions compute. The bits are the same.
+
+use candle_core::{bail, Result};
+use std::{fmt, str::FromStr};
+
+/// Which instructions the operations use. All give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+	/// Nothing beyond the target's baseline. On x86-64 that has no fused multiply-add, so it's slow: the reference.
+	Portable,
+	/// AVX2, FMA and F16C.
+	Avx2,
+	/// AVX-512 F, BW, VL, DQ and VNNI.
+	Avx512,
+}
+
+impl Tier {
+	/// All of them, the slowest first.
+	pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+	/// The fastest tier of this computer.
+	pub fn detect() -> Self {
+		Self::ALL
+			.into_iter()
+			.rev()
+			.find(|tier| tier.works())
+			.unwrap_or(Self::Portable)
+	}
+
+	/// Those that this computer has, the slowest first.
+	pub fn available() -> impl Iterator<Item = Self> {
+		Self::ALL.into_iter().filter(|tier| tier.works())
+	}
+
+	/// Whether this computer has the instructions.
+	pub fn works(self) -> bool {
+		match self {
+			Self::Portable => true,
+			#[cfg(target_arch = "x86_64")]
+			Self::Avx2 => {
+				is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+			}
+			#[cfg(target_arch = "x86_64")]
+			Self::Avx512 => {
+				Self::Avx2.works()
+					&& is_x86_feature_detected!("avx512f")
+					&& is_x86_feature_detected!("avx512bw")
+					&& is_x86_feature_detected!("avx512vl")
+					&& is_x86_feature_detected!("avx512dq")
+					&& is_x86_feature_detected!("avx512vnni")
+			}
+			#[cfg(not(target_arch = "x86_64"))]
+			_ => false,
+		}
+	}
+
+	/// Runs a body compiled for this tier. An error if the computer lacks it, or this thread doesn't round as IEEE 754 says.
+	pub(crate) fn run<K: Kernel>(self, kernel: K) -> Result<K::Output> {
+		self.check()?;
+		Ok(match self {
+			// SAFETY: `check` asked the processor for exactly these features.
+			#[cfg(target_arch = "x86_64")]
+			Self::Avx512 => unsafe { run_avx512(kernel) },
+			// SAFETY: as above.
+			#[cfg(target_arch = "x86_64")]
+			Self::Avx2 => unsafe { run_avx2(kernel) },
+			_ => kernel.run(),
+		})
+	}
+
+	/// Whether this thread may compute on this tier.
+	pub(crate) fn check(self) -> Result<()> {
+		if !self.works() {
+			bail!("this computer has no instructions of tier {self}");
+		}
+		if !rounds_as_ieee754() {
+			bail!(
+				"this thread flushes subnormal numbers to zero or doesn't round to nearest; its results would be wrong"
+			);
+		}
+		Ok(())
+	}
+}
+
+impl fmt::Display for Tier {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str(match self {
+			Self::Portable => "portable",
+			Self::Avx2 => "avx2",
+			Self::Avx512 => "avx512",
+		})
+	}
+}
+
+impl FromStr for Tier {
+	type Err = String;
+
+	fn from_str(name: &str) -> std::result::Result<Self, String> {
+		Self::ALL
+			.into_iter()
+			.find(|tier| tier.to_string() == name)
+			.ok_or_else(|| format!("no tier is called `{name}`; there are portable, avx2 and avx512"))
+	}
+}
+
+/// An operation's body on plain slices. Implementations are `#[inline(always)]`, so that each tier compiles its own.
+pub(crate) trait Kernel {
+	/// What it returns.
+	type Output;
+	/// Computes.
+	fn run(self) -> Self::Output;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+	kernel.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+	kernel.run()
+}
+
+/// Whether this thread rounds to nearest and keeps subnormals. A foreign library may have switched either.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn rounds_as_ieee754() -> bool {
+	// Flush-to-zero, rounding mode, denormals-are-zero.
+	const MUST_BE_CLEAR: u32 = 0x8000 | 0x6000 | 0x0040;
+	let mut control = 0u32;
+	// SAFETY: stores the 32-bit control register at the given address and does nothing else.
+	unsafe {
+		std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack, preserves_flags));
+	}
+	control & MUST_BE_CLEAR == 0
+}
+
+/// Whether this thread rounds to nearest and keeps subnormals. A foreign library may have switched either.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn rounds_as_ieee754() -> bool {
+	// Flush-to-zero (also of f16), default NaN, rounding mode.
+	const MUST_BE_CLEAR: u64 = 1 << 24 | 1 << 19 | 3 << 22;
+	let control: u64;
+	// SAFETY: reads the floating-point control register.
+	unsafe {
+		std::arch::asm!("mrs {}, fpcr", out(reg) control, options(nomem, nostack, preserves_flags));
+	}
+	control & MUST_BE_CLEAR == 0
+}
+
+/// Nothing is known about other processors' switches.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) fn rounds_as_ieee754() -> bool {
+	true
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn names_of_tiers_read_back_and_the_portable_one_always_works() {
+		for tier in Tier::ALL {
+			assert_eq!(tier.to_string().parse(), Ok(tier));
+		}
+		assert!("avx1".parse::<Tier>().is_err());
+		assert!(Tier::available().any(|t| t == Tier::Portable) && Tier::detect().works());
+	}
+
+	#[cfg(target_arch = "x86_64")]
+	#[test]
+	fn a_thread_that_flushes_subnormals_is_refused() {
+		let set = |control: u32| {
+			// SAFETY: loads the control register of this thread, which ends with the test.
+			unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack)) }
+		};
+		assert!(Tier::Portable.check().is_ok());
+		for wrong in [0x9F80, 0x1FC0, 0x3F80] {
+			set(wrong);
+			let refused = Tier::Portable.check().is_err();
+			set(0x1F80);
+			assert!(refused, "{wrong:x}");
+		}
+	}
+}
