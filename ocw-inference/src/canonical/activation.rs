@@ -3,7 +3,7 @@
 use super::{by_rows, elements, exp::exp, Kernel, Output, Tier};
 use candle_core::{bail, CpuStorage, CustomOp1, Layout};
 
-/// `y = (g / (1 + exp(−g))) · u` (§3.10). Operand f32 `[rows, 2 · I]`, each row g ‖ u; result `[rows, I]`.
+/// `y = (g / (1 + exp(−g))) · u` (§2.8). Operand f32 `[rows, 2 · I]`, each row g ‖ u; result `[rows, I]`.
 pub struct SiluMul {
 	/// Which instructions compute.
 	pub tier: Tier,
@@ -48,7 +48,7 @@ impl Kernel for Gate<'_> {
 	}
 }
 
-/// `y = (0.5 · x) · (1 + erf(x · √½))` (§3.13). Operand and result f32 `[rows, width]`.
+/// `y = (0.5 · x) · (1 + erf(x · √½))` (§2.11). Operand and result f32 `[rows, width]`.
 pub struct Gelu {
 	/// Which instructions compute.
 	pub tier: Tier,

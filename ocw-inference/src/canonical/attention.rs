@@ -1,4 +1,4 @@
-//! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §3.9).
+//! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §2.7).
 //!
 //! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a row's
 //! result doesn't know how many rows were computed with it or where its pages lie.

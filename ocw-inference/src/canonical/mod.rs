@@ -1,4 +1,4 @@
-//! The canonical operations of profile `c1-w8` (`docs/spec/c1-w8.md` §3).
+//! The canonical operations of profile `c1-w8` (`docs/spec/c1-w8.md` §2).
 //!
 //! Every rounding and the order of every sum of floats are fixed; vector lanes never share a sum, and threads share rows or
 //! outputs, never a sum. So tiers, threads, batches and page layouts change the speed and no bit; tests say so.

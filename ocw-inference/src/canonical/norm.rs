@@ -5,7 +5,7 @@ use candle_core::{bail, CpuStorage, CustomOp1, Layout};
 
 const LANES: usize = 16;
 
-/// `y = (x · r) · w` with `r = 1 / √(mean(x²) + ε)` (§3.5). Operand and result f32 `[rows, D]`.
+/// `y = (x · r) · w` with `r = 1 / √(mean(x²) + ε)` (§2.4). Operand and result f32 `[rows, D]`.
 pub struct RmsNorm<'a> {
 	/// w, f32 `[D]`.
 	pub weight: &'a [f32],
@@ -66,7 +66,7 @@ fn rms(x: &[f32], w: &[f32], out: &mut [f32], epsilon: f32) {
 	}
 }
 
-/// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§3.11). Operand and result f32
+/// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§2.9). Operand and result f32
 /// `[rows, (heads + 2 · kv_heads) · head_dim]`.
 pub struct HeadNorm<'a> {
 	/// Weight of every query head, f32 `[head_dim]`.
@@ -138,7 +138,7 @@ impl Kernel for Heads<'_> {
 	}
 }
 
-/// `y = ((x − mean) · r) · w + b` with `r = 1 / √(mean((x − mean)²) + ε)` (§3.12). Operand and result f32 `[rows, D]`.
+/// `y = ((x − mean) · r) · w + b` with `r = 1 / √(mean((x − mean)²) + ε)` (§2.10). Operand and result f32 `[rows, D]`.
 pub struct LayerNorm<'a> {
 	/// w, f32 `[D]`.
 	pub weight: &'a [f32],

@@ -36,7 +36,7 @@ impl Tables {
 	}
 }
 
-/// Turns element i and element i + head_dim/2 of the first heads of each row by the angle of the row's position (§3.8); the
+/// Turns element i and element i + head_dim/2 of the first heads of each row by the angle of the row's position (§2.6); the
 /// rest of the row passes through. Operand and result f32 `[rows, width]`, as the fused rows q ‖ k ‖ v.
 pub struct Rope<'a> {
 	/// Cosines, `[positions, head_dim / 2]`.

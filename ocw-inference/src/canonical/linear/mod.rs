@@ -1,5 +1,5 @@
 //! Linear layers: int8 weights and activations in blocks of 32 along K, exact integer sums, then one `fma` a block
-//! (`docs/spec/c1-w8.md` §3.2).
+//! (`docs/spec/c1-w8.md` §2.2).
 //!
 //! Rows are quantised once, into panels of a few rows. A kernel multiplies one tile of 32 outputs with one panel, and keeps
 //! all sums in registers from the first block to the last. Pieces of work are runs of tiles, so that the threads read
