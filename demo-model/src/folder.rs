@@ -2,12 +2,12 @@
 
 use crate::{llama::Llama, vocabulary::*};
 use anyhow::{anyhow, Context, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde_json::json;
 use std::{collections::HashMap, fs, path::Path};
 
 /// Writes config.json, model.safetensors, tokenizer.json, tokenizer_config.json, chat_template.jinja and
-/// generation_config.json into `folder`, which is made if it is missing.
+/// generation_config.json into `folder`, which is made if it is missing. The weights are rounded to f16, as models are published.
 pub fn write(folder: &Path, model: &Llama, vocabulary: &Vocabulary) -> Result<()> {
 	fs::create_dir_all(folder).with_context(|| format!("cannot make {}; choose another --out", folder.display()))?;
 	let s = model.shape();
@@ -31,7 +31,7 @@ pub fn write(folder: &Path, model: &Llama, vocabulary: &Vocabulary) -> Result<()
 		"tie_word_embeddings": true,
 		"bos_token_id": vocabulary.bos,
 		"eos_token_id": vocabulary.end,
-		"torch_dtype": "float32",
+		"torch_dtype": "float16",
 	});
 	let generation = json!({
 		"bos_token_id": vocabulary.bos,
@@ -64,8 +64,8 @@ pub fn write(folder: &Path, model: &Llama, vocabulary: &Vocabulary) -> Result<()
 	let weights: HashMap<String, Tensor> = model
 		.weights()
 		.into_iter()
-		.map(|(name, var)| (name, var.as_tensor().clone()))
-		.collect();
+		.map(|(name, var)| Ok((name, var.as_tensor().to_dtype(DType::F16)?)))
+		.collect::<Result<_>>()?;
 	candle_core::safetensors::save(&weights, folder.join("model.safetensors"))?;
 	Ok(())
 }
@@ -94,6 +94,7 @@ mod tests {
 		assert_eq!(read.len(), model.weights().len());
 		for (name, var) in model.weights() {
 			assert_eq!(read[&name].dims(), var.dims(), "{name}");
+			assert_eq!(read[&name].dtype(), DType::F16, "{name}");
 		}
 		assert_eq!(config["vocab_size"], vocabulary.size());
 		assert_eq!(config["eos_token_id"], vocabulary.end);

@@ -4,14 +4,17 @@
 //! and nothing else is written than what is hashed.
 
 use crate::{
-	canonical::{linear::BLOCK, rope::Tables},
+	canonical::linear::BLOCK,
 	engine, files, generate,
 	header::{byte_size, Dtype, Header, TensorInfo},
-	manifest::{
-		layout, source_layout, Defaults, Manifest, ManifestFile, Provenance, SourceFile, SourceSpec, TensorEntry,
-		SCALE_SUFFIX,
+	layout::{is_inert, layout, source_layout, SourceSpec, SCALE_SUFFIX},
+	manifest::{Defaults, Manifest, ManifestFile, Provenance, SourceFile, TensorEntry},
+	model::{
+		config::{Config, Numbers},
+		prompt_overhead, template_for,
+		weights::to_f32,
+		Model,
 	},
-	model::{config::LlamaConfig, prompt_overhead, template_for, weights::to_f32, Model},
 	tokenizer::Tokenizer,
 	Error, Result,
 };
@@ -51,17 +54,18 @@ pub struct ImportOptions {
 /// Imports a Hugging Face folder into a new or empty folder. Returns the model's id.
 pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<ModelId> {
 	prepare(out)?;
-	let config = files::read(&source.join(files::CONFIG), files::MAX_JSON_BYTES)?;
-	let mut numbers = LlamaConfig::parse(&config)?;
+	let config_json = files::read(&source.join(files::CONFIG), files::MAX_JSON_BYTES)?;
+	let mut config = Config::parse(&config_json)?;
 	if let Some(context) = options.context_length {
-		numbers.max_position_embeddings = numbers.max_position_embeddings.min(context);
-		numbers.check()?;
+		config.numbers.shorten(context);
+		config.check()?;
 	}
+	let numbers = &config.numbers;
 	let tokenizer_json = files::read(&source.join(files::TOKENIZER), files::MAX_TOKENIZER_BYTES)?;
 	let tokenizer = Tokenizer::parse(&tokenizer_json)?;
 	let template_source = read_template(source)?;
-	let template = template_for(&template_source, &tokenizer, &numbers)?;
-	let canonical_config = numbers.to_json();
+	let template = template_for(&template_source, &tokenizer, numbers)?;
+	let canonical_config = config.to_json();
 
 	let weights = source.join(files::WEIGHTS);
 	if !weights.exists() && source.join("model.safetensors.index.json").exists() {
@@ -72,7 +76,7 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 	let upstream = vec![
 		SourceFile {
 			name: files::CONFIG.into(),
-			root: files::root(&config),
+			root: files::root(&config_json),
 		},
 		SourceFile {
 			name: files::WEIGHTS.into(),
@@ -83,23 +87,17 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 			root: files::root(&tokenizer_json),
 		},
 	];
-	let tensors = quantise_file(&weights, &out.join(files::WEIGHTS), &numbers)?;
+	let tensors = quantise_file(&weights, &out.join(files::WEIGHTS), numbers)?;
 	files::write(&out.join(files::CONFIG), &canonical_config)?;
 	files::write(&out.join(files::TOKENIZER), &tokenizer_json)?;
 	files::write(&out.join(files::TEMPLATE), &template_source)?;
 
-	let size = |n: u32| n as usize;
-	let rope = Tables::new(
-		numbers.rope_theta.0,
-		size(numbers.head_dim),
-		size(numbers.max_position_embeddings),
-	);
 	let manifest = Manifest {
 		schema: 1,
 		name: options.name.clone(),
 		profile: Profile::C1W8,
-		architecture: "llama".into(),
-		rope_root: rope.root(),
+		architecture: config.architecture.name().into(),
+		rope_root: numbers.rope_tables().root(),
 		prompt_overhead: prompt_overhead(&template, &tokenizer)?,
 		defaults: options.defaults,
 		config_root: files::root(&canonical_config),
@@ -114,7 +112,7 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 			parent: options.parent,
 			licence: options.licence.clone(),
 		},
-		numbers,
+		numbers: config.numbers,
 	};
 	manifest.check()?;
 	ManifestFile::new(manifest.clone(), None).write(out)?;
@@ -165,7 +163,7 @@ fn file_root(path: &Path) -> Result<Hash32> {
 }
 
 /// Quantises a file of published weights into a canonical one, one tensor at a time.
-fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec<TensorEntry>> {
+fn quantise_file(source: &Path, out: &Path, numbers: &Numbers) -> Result<Vec<TensorEntry>> {
 	let mut file = File::open(source).map_err(Error::io(source))?;
 	let bytes = file.metadata().map_err(Error::io(source))?.len();
 	let header = Header::read(&mut file, bytes)?;
@@ -199,13 +197,13 @@ fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec
 			if values.iter().any(|v| !v.is_finite()) {
 				return Err(refused("has a NaN or an infinity"));
 			}
-			match spec.rows {
-				Some(_) => {
+			match spec.quantised {
+				true => {
 					let (weights, s) = quantise(&values).ok_or_else(|| refused("is too large for f16 scales"))?;
 					scales = Some(s);
 					weights
 				}
-				None => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+				false => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
 			}
 		};
 		writer.write_all(&data).map_err(Error::io(out))?;
@@ -221,7 +219,7 @@ fn quantise_file(source: &Path, out: &Path, numbers: &LlamaConfig) -> Result<Vec
 	Ok(entries)
 }
 
-fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> Result<()> {
+fn check_names(header: &Header, specs: &[SourceSpec], numbers: &Numbers) -> Result<()> {
 	for spec in specs {
 		let refused = |reason: String| {
 			Err(Error::Tensor {
@@ -232,7 +230,7 @@ fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> 
 		let Some(info) = header.tensors.get(&spec.name) else {
 			return refused("config.json asks for it, the weights lack it".into());
 		};
-		let shape: Vec<u64> = spec.rows.into_iter().chain([spec.width]).collect();
+		let shape = spec.shape();
 		if info.shape != shape {
 			return refused(format!("has shape {:?}; config.json asks for {shape:?}", info.shape));
 		}
@@ -240,15 +238,11 @@ fn check_names(header: &Header, specs: &[SourceSpec], numbers: &LlamaConfig) -> 
 			return refused("is int8; import the floats it was made from".into());
 		}
 	}
-	let known = |name: &str| {
-		let tied_head = name == "lm_head.weight" && numbers.tie_word_embeddings;
-		// Old exports carry the frequencies; they follow from the numbers.
-		tied_head || name.ends_with(".rotary_emb.inv_freq") || specs.iter().any(|s| s.name == name)
-	};
+	let known = |name: &str| is_inert(numbers, name) || specs.iter().any(|s| s.name == name);
 	match header.tensors.keys().find(|name| !known(name)) {
 		Some(name) => Err(Error::Tensor {
 			name: name.clone(),
-			reason: "is no part of a Llama as config.json describes it".into(),
+			reason: "is no part of the model that config.json describes".into(),
 		}),
 		None => Ok(()),
 	}

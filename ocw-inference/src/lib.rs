@@ -4,8 +4,8 @@
 //! makes answers by decoding and checks them by one prefill. The rooms, from the inside out:
 //!
 //! * [`canonical`]: the operations, each a candle `CustomOp` with one defined result;
-//! * [`model`]: the Llama family made of them; a row depends on that row and its prefix alone;
-//! * [`manifest`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
+//! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
+//! * [`manifest`], [`layout`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
 //! * [`tokenizer`], [`template`], [`sampler`], [`trace`]: text to tokens, tokens to text, rows to a root;
 //! * [`generate`]: execute and verify;
 //! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own.
@@ -20,6 +20,7 @@ pub mod generate;
 pub mod header;
 pub mod import;
 pub mod kv;
+pub mod layout;
 pub mod manifest;
 pub mod model;
 pub mod protocol;

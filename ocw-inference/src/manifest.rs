@@ -1,10 +1,10 @@
 //! What a `ModelId` hashes: a model's files, tensors and numbers.
 
 use crate::{
-	canonical::linear::BLOCK,
 	files,
 	header::{Dtype, MAX_TENSORS},
-	model::config::LlamaConfig,
+	layout::{layout, SCALE_SUFFIX},
+	model::config::{Architecture, Config, Numbers},
 	Error, Result,
 };
 use assay_primitives::{digest::hex32, model::Profile, Hash32, ModelId};
@@ -80,11 +80,11 @@ pub struct Manifest {
 	pub name: String,
 	/// Numeric profile.
 	pub profile: Profile,
-	/// Architecture: `llama`.
+	/// Family: `llama`, `mistral`, `qwen2`, `qwen3` or `bert`.
 	pub architecture: String,
 	/// All its numbers.
-	pub numbers: LlamaConfig,
-	/// Hash of the rotary tables.
+	pub numbers: Numbers,
+	/// Hash of the rotary tables; of no bytes for an encoder.
 	#[serde(with = "hex32")]
 	pub rope_root: Hash32,
 	/// Most tokens that the chat template adds to a prompt of one message.
@@ -97,7 +97,7 @@ pub struct Manifest {
 	/// BLAKE3 of `tokenizer.json`.
 	#[serde(with = "hex32")]
 	pub tokenizer_root: Hash32,
-	/// BLAKE3 of `chat_template.jinja`.
+	/// BLAKE3 of `chat_template.jinja`; of no bytes for an encoder, which has none.
 	#[serde(with = "hex32")]
 	pub template_root: Hash32,
 	/// Every tensor, sorted by name.
@@ -168,7 +168,22 @@ impl Manifest {
 
 	/// Most tokens, prompt and answer together.
 	pub fn context_length(&self) -> u32 {
-		self.numbers.max_position_embeddings
+		self.numbers.context_length()
+	}
+
+	/// Family and numbers, as `config.json` says them.
+	pub fn config(&self) -> Result<Config> {
+		let architecture = Architecture::of(&self.architecture).ok_or_else(|| {
+			Error::Manifest(format!(
+				"architecture `{}` is unknown; this engine runs {}",
+				self.architecture,
+				Architecture::names()
+			))
+		})?;
+		Ok(Config {
+			architecture,
+			numbers: self.numbers.clone(),
+		})
 	}
 
 	/// Refuses a manifest whose parts don't fit together.
@@ -177,19 +192,13 @@ impl Manifest {
 		if self.schema != 1 {
 			return refused(format!("schema {} is unknown; this engine reads 1", self.schema));
 		}
-		if self.architecture != "llama" {
-			return refused(format!(
-				"architecture `{}` is unknown; this engine runs `llama`",
-				self.architecture
-			));
-		}
 		if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
 			return refused("`name` must have 1 to 64 bytes and no control characters".into());
 		}
 		if self.tensors.len() > MAX_TENSORS {
 			return refused(format!("more than {MAX_TENSORS} tensors"));
 		}
-		self.numbers.check()?;
+		self.config()?.check()?;
 		let expected = layout(&self.numbers);
 		if self.tensors.len() != expected.len() {
 			return Err(Error::Disagree(format!(
@@ -254,101 +263,4 @@ impl ManifestFile {
 
 fn elements(tensor: &TensorEntry) -> u64 {
 	tensor.shape.iter().fold(1, |n, dim| n.saturating_mul(*dim))
-}
-
-/// A tensor that the canonical weights must have.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorSpec {
-	/// Its name.
-	pub name: String,
-	/// Element type.
-	pub dtype: Dtype,
-	/// Dimensions, outermost first.
-	pub shape: Vec<u64>,
-}
-
-/// What the scales of a quantised tensor are called.
-pub const SCALE_SUFFIX: &str = "_scale";
-
-/// A tensor of the architecture, as models are published.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceSpec {
-	/// Its name.
-	pub name: String,
-	/// Outputs, for a matrix; none for a norm.
-	pub rows: Option<u64>,
-	/// Inputs, or a norm's length.
-	pub width: u64,
-}
-
-/// The tensors of a Llama with these numbers.
-pub fn source_layout(numbers: &LlamaConfig) -> Vec<SourceSpec> {
-	let [hidden, inner, q, kv, vocab] = [
-		numbers.hidden_size,
-		numbers.intermediate_size,
-		numbers.q_width(),
-		numbers.kv_width(),
-		numbers.vocab_size,
-	]
-	.map(u64::from);
-	let matrix = |name: String, rows: u64, width: u64| SourceSpec {
-		name,
-		rows: Some(rows),
-		width,
-	};
-	let norm = |name: String| SourceSpec {
-		name,
-		rows: None,
-		width: hidden,
-	};
-	let mut all = vec![
-		matrix("model.embed_tokens.weight".into(), vocab, hidden),
-		norm("model.norm.weight".into()),
-	];
-	if !numbers.tie_word_embeddings {
-		all.push(matrix("lm_head.weight".into(), vocab, hidden));
-	}
-	for layer in 0..numbers.num_hidden_layers {
-		let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
-		all.push(norm(name("input_layernorm")));
-		all.push(norm(name("post_attention_layernorm")));
-		all.push(matrix(name("self_attn.q_proj"), q, hidden));
-		all.push(matrix(name("self_attn.k_proj"), kv, hidden));
-		all.push(matrix(name("self_attn.v_proj"), kv, hidden));
-		all.push(matrix(name("self_attn.o_proj"), hidden, q));
-		all.push(matrix(name("mlp.gate_proj"), inner, hidden));
-		all.push(matrix(name("mlp.up_proj"), inner, hidden));
-		all.push(matrix(name("mlp.down_proj"), hidden, inner));
-	}
-	all.sort_by(|a, b| a.name.cmp(&b.name));
-	all
-}
-
-/// The canonical tensors of a Llama with these numbers, sorted by name.
-pub fn layout(numbers: &LlamaConfig) -> Vec<TensorSpec> {
-	let mut all = Vec::new();
-	for SourceSpec { name, rows, width } in source_layout(numbers) {
-		match rows {
-			Some(rows) => {
-				let scale = format!("{name}{SCALE_SUFFIX}");
-				all.push(TensorSpec {
-					name,
-					dtype: Dtype::I8,
-					shape: vec![rows, width],
-				});
-				all.push(TensorSpec {
-					name: scale,
-					dtype: Dtype::F16,
-					shape: vec![rows, width / BLOCK as u64],
-				});
-			}
-			None => all.push(TensorSpec {
-				name,
-				dtype: Dtype::F32,
-				shape: vec![width],
-			}),
-		}
-	}
-	all.sort_by(|a, b| a.name.cmp(&b.name));
-	all
 }

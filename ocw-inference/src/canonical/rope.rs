@@ -1,6 +1,7 @@
 //! Rotary positions. The tables are computed once in f64 by a pure-Rust libm, rounded to f32, and hashed into the manifest.
 
 use super::{by_rows, elements, Kernel, Output, Tier};
+use crate::model::config::RopeScaling;
 use assay_primitives::Hash32;
 use candle_core::{bail, CpuStorage, CustomOp1, Layout};
 
@@ -13,16 +14,15 @@ pub struct Tables {
 }
 
 impl Tables {
-	/// The angle of position p and pair i is `p · theta^(−2i / head_dim)`.
-	pub fn new(theta: f32, head_dim: usize, positions: usize) -> Self {
-		let half = head_dim / 2;
-		let frequencies: Vec<f64> = (0..half)
-			.map(|i| libm::pow(f64::from(theta), -((2 * i) as f64) / head_dim as f64))
-			.collect();
+	/// The angle of position p and pair i is `p · f_i`, with `f_i = theta^(−2i / head_dim)` as the scaling changes it; both functions
+	/// are multiplied by the scaling's factor.
+	pub fn new(theta: f32, scaling: &RopeScaling, head_dim: usize, positions: usize) -> Self {
+		let frequencies = scaling.frequencies(theta, head_dim);
+		let factor = scaling.attention_factor();
 		let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
 		Self {
-			cos: angles().map(|a| libm::cos(a) as f32).collect(),
-			sin: angles().map(|a| libm::sin(a) as f32).collect(),
+			cos: angles().map(|a| (libm::cos(a) * factor) as f32).collect(),
+			sin: angles().map(|a| (libm::sin(a) * factor) as f32).collect(),
 		}
 	}
 

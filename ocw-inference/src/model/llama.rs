@@ -3,7 +3,7 @@
 //! Rows go through together, but no operation lets one row see another except attention, which sees a row's own prefix. So
 //! rows that are decoded one by one and rows of one prefill are the same rows, bit for bit.
 
-use super::{cache::Cache, config::LlamaConfig, weights::Weights};
+use super::{cache::Cache, config::DecoderConfig, weights::Weights};
 use crate::{
 	canonical::{
 		activation::SiluMul,
@@ -16,7 +16,7 @@ use crate::{
 		Tier,
 	},
 	kv::Segment,
-	manifest::SCALE_SUFFIX,
+	layout::SCALE_SUFFIX,
 	Error, Result,
 };
 use candle_core::Tensor;
@@ -34,7 +34,7 @@ struct Layer {
 
 /// A Llama decoder.
 pub struct Llama {
-	numbers: LlamaConfig,
+	numbers: DecoderConfig,
 	embedding: Packed,
 	layers: Vec<Layer>,
 	norm: Vec<f32>,
@@ -57,7 +57,19 @@ pub struct Rows {
 
 impl Llama {
 	/// Puts the weights in their places.
-	pub(crate) fn new(numbers: LlamaConfig, mut weights: Weights, rope: Tables) -> Result<Self> {
+	pub(crate) fn new(numbers: DecoderConfig, mut weights: Weights, rope: Tables) -> Result<Self> {
+		let DecoderConfig {
+			attention_bias,
+			output_bias,
+			mlp_bias,
+			qk_norm,
+			..
+		} = numbers;
+		if attention_bias || output_bias || mlp_bias || qk_norm || numbers.sliding_window.is_some() {
+			return Err(Error::Config(
+				"biases, head norms and sliding windows are not run by this engine".into(),
+			));
+		}
 		let mut take = |name: String| {
 			weights
 				.remove(&name)
@@ -124,7 +136,7 @@ impl Llama {
 	}
 
 	/// The model's numbers.
-	pub fn numbers(&self) -> &LlamaConfig {
+	pub fn numbers(&self) -> &DecoderConfig {
 		&self.numbers
 	}
 

@@ -6,7 +6,7 @@ pub mod llama;
 pub mod weights;
 
 use crate::{
-	canonical::{rope::Tables, Tier},
+	canonical::Tier,
 	files,
 	manifest::{KnownAnswer, Manifest, ManifestFile},
 	template::Template,
@@ -14,7 +14,7 @@ use crate::{
 	Error, Result,
 };
 use assay_primitives::ModelId;
-use config::LlamaConfig;
+use config::{Config, Numbers};
 use llama::Llama;
 use std::{
 	path::Path,
@@ -56,23 +56,24 @@ impl Model {
 		};
 
 		let config = files::read(&dir.join(files::CONFIG), files::MAX_JSON_BYTES)?;
-		let numbers = LlamaConfig::parse(&config)?;
-		if numbers != manifest.numbers {
-			let manifest = &manifest.numbers;
+		let numbers = Config::parse(&config)?;
+		let expected = manifest.config()?;
+		if numbers != expected {
 			return Err(Error::Disagree(format!(
-				"config.json says {numbers:?}, the manifest {manifest:?}"
+				"config.json says {numbers:?}, the manifest {expected:?}"
 			)));
 		}
+		let numbers = numbers.numbers;
 		check(files::CONFIG, files::root(&config), &manifest.config_root)?;
 
 		let tokenizer = files::read(&dir.join(files::TOKENIZER), files::MAX_TOKENIZER_BYTES)?;
 		check(files::TOKENIZER, files::root(&tokenizer), &manifest.tokenizer_root)?;
 		let tokenizer = Tokenizer::parse(&tokenizer)?;
-		if tokenizer.size() > numbers.vocab_size as usize {
+		if tokenizer.size() > numbers.vocab_size() as usize {
 			return Err(Error::Disagree(format!(
 				"tokenizer.json has token ids up to {}, the weights have {} rows",
 				tokenizer.size().saturating_sub(1),
-				numbers.vocab_size
+				numbers.vocab_size()
 			)));
 		}
 
@@ -87,16 +88,11 @@ impl Model {
 			)));
 		}
 
-		let size = |n: u32| n as usize;
-		let rope = Tables::new(
-			numbers.rope_theta.0,
-			size(numbers.head_dim),
-			size(numbers.max_position_embeddings),
-		);
+		let rope = numbers.rope_tables();
 		// Not skipped for a liar: a wrong table is a defect of this computer, not a changed model.
 		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
 		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, checked)?;
-		let llama = Llama::new(numbers, weights, rope)?;
+		let llama = Llama::new(numbers.decoder()?.clone(), weights, rope)?;
 		Ok(Self {
 			id: model_id,
 			manifest,
@@ -146,9 +142,9 @@ impl Model {
 }
 
 /// Compiles a template with the special tokens it may name.
-pub(crate) fn template_for(source: &[u8], tokenizer: &Tokenizer, numbers: &LlamaConfig) -> Result<Template> {
+pub(crate) fn template_for(source: &[u8], tokenizer: &Tokenizer, numbers: &Numbers) -> Result<Template> {
 	let eos = numbers
-		.eos_token_ids
+		.eos_token_ids()
 		.iter()
 		.find_map(|id| tokenizer.special(*id))
 		.unwrap_or_default();

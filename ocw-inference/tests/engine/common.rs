@@ -3,8 +3,8 @@
 use ocw_inference::{
 	header::{Dtype, Header},
 	import,
-	manifest::{source_layout, SourceSpec},
-	model::config::LlamaConfig,
+	layout::{source_layout, SourceSpec},
+	model::config::Config,
 	ImportOptions, Model,
 };
 use serde_json::{json, Value};
@@ -101,12 +101,10 @@ pub(crate) const TEMPLATE: &str =
 pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
 	fs::create_dir_all(dir).unwrap();
 	let config = config(tiny).to_string();
-	let numbers = LlamaConfig::parse(config.as_bytes()).unwrap();
-	let layout = source_layout(&numbers);
-	let shape = |rows: Option<u64>, width: u64| rows.into_iter().chain([width]).collect::<Vec<_>>();
+	let layout = source_layout(&Config::parse(config.as_bytes()).unwrap().numbers);
 	let shapes: Vec<_> = layout
 		.iter()
-		.map(|t| (t.name.as_str(), tiny.dtype, shape(t.rows, t.width)))
+		.map(|t| (t.name.as_str(), tiny.dtype, t.shape()))
 		.collect();
 	let mut bytes = Header::canonical(
 		shapes

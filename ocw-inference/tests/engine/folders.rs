@@ -4,7 +4,7 @@ use crate::common::{config, folder, model, options, tokenizer, write_source, Tin
 use ocw_inference::{
 	header::{Dtype, Header},
 	import,
-	model::config::LlamaConfig,
+	model::config::Config,
 	tokenizer::Tokenizer,
 	Engine, Error, Manifest, Model,
 };
@@ -227,7 +227,7 @@ fn an_import_that_cannot_be_right_says_why() {
 		(
 			r#""num_hidden_layers":2"#,
 			r#""num_hidden_layers":1"#,
-			"no part of a Llama",
+			"no part of the model",
 		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":1000000"#, "1 to 256"),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":-1"#, "not a number"),
@@ -246,8 +246,8 @@ fn an_import_that_cannot_be_right_says_why() {
 		),
 		(
 			r#""rope_theta":10000.0"#,
-			r#""rope_theta":1e4,"rope_scaling":{"rope_type":"llama3"}"#,
-			"scaled rotary",
+			r#""rope_theta":1e4,"rope_scaling":{"rope_type":"dynamic"}"#,
+			"scaled by \"dynamic\"",
 		),
 	] {
 		let error = edit("config.json", from, to);
@@ -334,6 +334,6 @@ fn a_prompt_never_has_more_tokens_than_bytes_and_overhead() {
 
 #[test]
 fn a_config_survives_being_written_and_read() {
-	let numbers = LlamaConfig::parse(config(Tiny::default()).to_string().as_bytes()).unwrap();
-	assert_eq!(LlamaConfig::parse(&numbers.to_json()).unwrap(), numbers);
+	let numbers = Config::parse(config(Tiny::default()).to_string().as_bytes()).unwrap();
+	assert_eq!(Config::parse(&numbers.to_json()).unwrap(), numbers);
 }

@@ -14,6 +14,7 @@ use ocw_inference::{
 		Tier,
 	},
 	generate::{execute, verify},
+	model::config::RopeScaling,
 	sampler::Sampler,
 	Engine, Model,
 };
@@ -55,7 +56,7 @@ fn operations(tier: Tier) -> Value {
 		epsilon: 1e-5,
 		tier,
 	};
-	let tables = Tables::new(10_000.0, 16, 64);
+	let tables = Tables::new(10_000.0, &RopeScaling::None, 16, 64);
 	let exps: Vec<f32> = (-20_000..18_000).map(|i| exp(i as f32 * 0.005)).collect();
 	let logits: Vec<f32> = noise(7, "logits", 300).iter().map(|v| v * 8.0).collect();
 	let params = SamplingParams {

@@ -6,6 +6,7 @@
 mod bits;
 mod cheats;
 mod common;
+mod families;
 mod folders;
 mod golden;
 mod reference;

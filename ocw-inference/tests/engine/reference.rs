@@ -1,7 +1,10 @@
 //! The canonical forward pass against a plain float one, written down from the architecture and sharing nothing with it.
 
 use crate::common::{config, model, values, Tiny};
-use ocw_inference::{manifest::source_layout, model::config::LlamaConfig};
+use ocw_inference::{
+	layout::source_layout,
+	model::config::{Config, DecoderConfig},
+};
 use std::collections::HashMap;
 
 type Matrix<'a> = &'a [f32];
@@ -29,7 +32,7 @@ fn rope(x: &mut [f32], head_dim: usize, position: usize, theta: f32) {
 }
 
 /// Logits of every position.
-fn forward(weights: &HashMap<String, Vec<f32>>, n: &LlamaConfig, tokens: &[u32]) -> Vec<Vec<f32>> {
+fn forward(weights: &HashMap<String, Vec<f32>>, n: &DecoderConfig, tokens: &[u32]) -> Vec<Vec<f32>> {
 	let (hidden, head_dim, eps) = (n.hidden_size as usize, n.head_dim as usize, n.rms_norm_eps.0);
 	let group = (n.num_attention_heads / n.num_key_value_heads) as usize;
 	let embedding = &weights["model.embed_tokens.weight"];
@@ -84,13 +87,13 @@ fn logits_are_within_three_per_cent_of_a_plain_float_forward() {
 			..Tiny::default()
 		},
 	] {
-		let numbers = LlamaConfig::parse(config(tiny).to_string().as_bytes()).unwrap();
+		let numbers = Config::parse(config(tiny).to_string().as_bytes()).unwrap().numbers;
 		let weights = source_layout(&numbers)
 			.iter()
 			.map(|t| (t.name.clone(), values(tiny, t)))
 			.collect();
 		let tokens: Vec<u32> = (0..60u32).map(|i| (i * 31 + 7) % 256).collect();
-		let truth = forward(&weights, &numbers, &tokens).concat();
+		let truth = forward(&weights, numbers.decoder().unwrap(), &tokens).concat();
 
 		let model = model(tiny);
 		let mut cache = model.llama().cache(tokens.len()).unwrap();

@@ -33,6 +33,11 @@ struct Manifest {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Numbers {
+	decoder: Decoder,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Decoder {
 	max_position_embeddings: u32,
 }
 
@@ -88,7 +93,7 @@ impl DemoModel {
 			price_in: 100 * MICRO_ASY,
 			price_out: 1_000 * MICRO_ASY,
 			royalty: Permill::from_percent(5),
-			context_length: manifest.numbers.max_position_embeddings,
+			context_length: manifest.numbers.decoder.max_position_embeddings,
 			prompt_overhead: manifest.prompt_overhead,
 			parent: None,
 		})
