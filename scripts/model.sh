@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the demo model again from its corpus and recipe, quantises it, and writes it to a folder to look at. With --replace it
-# takes the place of the bundled one, whose name the runtime's presets carry: then rebuild.
+# and the floats it was made from take the place of the bundled ones, whose name the runtime's presets carry: then rebuild.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -14,7 +14,8 @@ mkdir -p "$out"
 say "Training (some minutes)"
 "$CARGO_TARGET_DIR/release/assay-train" --out "$out/trained"
 say "Quantising to profile c1-w8"
-bin/assay-engine import "$out/trained" "$out/assay-demo" --name assay-demo --licence Apache-2.0
+bin/assay-engine import "$out/trained" "$out/assay-demo" --name assay-demo --licence Apache-2.0 \
+	--source-url "assay-train, from demo-model/corpus"
 id=$(bin/assay-engine check "$out/assay-demo")
 say "Trained $id"
 note "bundled: $(cat demo-model/assay-demo/model_id)"
@@ -23,9 +24,10 @@ say "Judging it on questions it never learnt"
 bin/assay-engine run "$out/assay-demo" "What is a receipt?"
 
 if [ "${1:-}" = --replace ]; then
+	cp "$out"/trained/* demo-model/original/
 	cp "$out"/assay-demo/* demo-model/assay-demo/
 	printf '%s\n' "$id" >demo-model/assay-demo/model_id
-	note "replaced demo-model/assay-demo: make build, and run the tests"
+	note "replaced demo-model/original and demo-model/assay-demo: make build, ASSAY_GOLDEN=write for the engine's tests, and run all"
 else
 	note "it lies in $out/assay-demo; scripts/model.sh --replace makes it the bundled one"
 fi

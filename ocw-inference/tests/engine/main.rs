@@ -9,5 +9,6 @@ mod common;
 mod families;
 mod folders;
 mod golden;
+mod quality;
 mod reference;
 mod socket;
