@@ -13,6 +13,7 @@ pub mod linear;
 pub mod norm;
 pub mod packed;
 pub mod rope;
+mod simd;
 pub mod tier;
 
 pub(crate) use tier::Kernel;
