@@ -104,7 +104,8 @@ const INNER: [f32; 6] = [
 	f32::from_bits(0xBEC0_9380),
 	f32::from_bits(0x3E03_75D4),
 ];
-const BORDER: f32 = 0.927_734_375;
+/// 475 / 512.
+const BORDER: f32 = f32::from_bits(0x3F6D_8000);
 /// From here on, erf rounds to one.
 const ONE_FROM: f32 = 4.0;
 

@@ -96,7 +96,7 @@ impl Attention<'_> {
 		}
 		let mut next = 0;
 		for segment in self.segments {
-			let end = segment.start.checked_add(segment.rows.len()).unwrap_or(usize::MAX);
+			let end = segment.start.saturating_add(segment.rows.len());
 			let known = segment.pages.iter().all(|page| page.index() < pool.capacity());
 			let ordered = segment.rows.start == next && segment.rows.end > next;
 			if !ordered || !known || end.div_ceil(PAGE) > segment.pages.len() {
@@ -143,8 +143,8 @@ unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
 	/// # Safety
-	/// The range lies inside the memory, and nobody else has a part of it.
-	unsafe fn slice(&self, from: usize, len: usize) -> &mut [T] {
+	/// The range lies inside the memory, which outlives the slice, and nobody else has a part of it.
+	unsafe fn slice<'b>(&self, from: usize, len: usize) -> &'b mut [T] {
 		// SAFETY: the caller's promise.
 		unsafe { std::slice::from_raw_parts_mut(self.0.add(from), len) }
 	}
