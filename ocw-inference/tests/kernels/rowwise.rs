@@ -2,12 +2,15 @@
 
 use crate::definition::{self, bits, noise};
 use candle_core::{CustomOp1, Device, Tensor};
-use ocw_inference::canonical::{
-	activation::{Gelu, SiluMul},
-	mark_bad_rows,
-	norm::{HeadNorm, LayerNorm, RmsNorm},
-	rope::{Rope, Tables},
-	Tier,
+use ocw_inference::{
+	canonical::{
+		activation::{Gelu, SiluMul},
+		mark_bad_rows,
+		norm::{HeadNorm, LayerNorm, RmsNorm},
+		rope::{Rope, Tables},
+		Tier,
+	},
+	model::config::RopeScaling,
 };
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
@@ -82,7 +85,7 @@ proptest! {
 		let width = (heads + 2 * kv_heads) * head_dim;
 		let x = noise(seed, rows * width);
 		let (q, k) = (noise(seed ^ 1, head_dim), noise(seed ^ 2, head_dim));
-		let tables = Tables::new(10_000.0, head_dim, 400);
+		let tables = Tables::new(10_000.0, &RopeScaling::None, head_dim, 400);
 		// Neighbours in a batch stand at unrelated positions.
 		let positions: Vec<u32> = (0..rows).map(|row| ((start + row * 37) % 400) as u32).collect();
 		let (mut normed, mut turned) = (Vec::new(), Vec::new());
