@@ -2,9 +2,15 @@
 
 use crate::{
 	amount::{percent, q16, Asy},
+	error::CliError,
 	keys::{account, KeyArgs},
 };
-use assay_primitives::{digest::hex32, JobId};
+use assay_primitives::{
+	digest::hex32,
+	job::Stop,
+	limits::{MAX_STOPS, MAX_STOP_BYTES},
+	JobId, ModelId, SamplingParams,
+};
 use assay_receipt::Account;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -94,6 +100,24 @@ pub(crate) struct AskArgs {
 	/// Providers that compute the answer: 1 (nobody checks), 4, 7, 10 or 13
 	#[arg(long, default_value_t = 4, value_name = "N", value_parser = committee)]
 	pub(crate) committee: u32,
+	#[command(flatten)]
+	pub(crate) sampling: SamplingArgs,
+	/// Most to pay, in ASY; without it the chain's quote
+	#[arg(long, value_name = "ASY")]
+	pub(crate) max_fee: Option<Asy>,
+	/// Return at the verdict; do not wait until its block is finalized
+	#[arg(long)]
+	pub(crate) no_wait: bool,
+	/// Write the receipt to a file that `assay verify` reads
+	#[arg(long, value_name = "FILE")]
+	pub(crate) save: Option<PathBuf>,
+	#[command(flatten)]
+	pub(crate) key: KeyArgs,
+}
+
+/// How tokens are chosen and when an answer ends.
+#[derive(Args)]
+pub(crate) struct SamplingArgs {
 	/// Most tokens to generate
 	#[arg(long, default_value_t = 128, value_name = "N",
 		value_parser = clap::value_parser!(u32).range(1..=i64::from(assay_primitives::limits::MAX_OUTPUT_TOKENS)))]
@@ -110,27 +134,53 @@ pub(crate) struct AskArgs {
 	/// End the answer before this text; up to four times
 	#[arg(long, value_name = "TEXT")]
 	pub(crate) stop: Vec<String>,
-	/// Most to pay, in ASY; without it the chain's quote
-	#[arg(long, value_name = "ASY")]
-	pub(crate) max_fee: Option<Asy>,
-	/// Return at the verdict; do not wait until its block is finalized
-	#[arg(long)]
-	pub(crate) no_wait: bool,
-	/// Write the receipt to a file that `assay verify` reads
-	#[arg(long, value_name = "FILE")]
-	pub(crate) save: Option<PathBuf>,
-	#[command(flatten)]
-	pub(crate) key: KeyArgs,
+}
+
+impl SamplingArgs {
+	/// As the chain and the engine take them.
+	pub(crate) fn params(&self) -> Result<SamplingParams, CliError> {
+		let mut params = SamplingParams::greedy(self.max_tokens);
+		params.temperature = self.temperature;
+		params.top_k = self.top_k;
+		params.min_p = self.min_p;
+		for text in &self.stop {
+			if text.is_empty() {
+				return Err(CliError::Usage("--stop must not be empty".into()));
+			}
+			let stop = Stop::try_from(text.clone().into_bytes())
+				.map_err(|_| CliError::Usage(format!("--stop {text}: longer than {MAX_STOP_BYTES} bytes")))?;
+			params
+				.stop
+				.try_push(stop)
+				.map_err(|_| CliError::Usage(format!("at most {MAX_STOPS} --stop")))?;
+		}
+		Ok(params)
+	}
 }
 
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
-	/// Show a model and who serves it
+	/// Show a model of the chain and who serves it, or what is in a canonical folder
 	Show {
-		/// Name or id
+		/// Name or id, or a folder with manifest.json
 		model: String,
 	},
-	/// Register the model of a canonical folder (see `assay-engine import`)
+	/// Make a canonical folder from a Hugging Face folder or a GGUF file
+	///
+	/// The work is done in OUT.partial, which becomes OUT when all is in it. Ctrl-C, a full disk or a power cut cost nothing: the same
+	/// command goes on where it was.
+	Import(ImportArgs),
+	/// Check a canonical folder: every byte, and the known answer
+	Check {
+		/// Folder with manifest.json
+		folder: PathBuf,
+		/// Record the known answer that an import --without-answer left out
+		#[arg(long)]
+		record: bool,
+	},
+	/// Run a canonical folder on a prompt, without a chain
+	Run(RunArgs),
+	/// Register the model of a canonical folder (see `assay model import`)
 	Register {
 		/// Folder with manifest.json
 		folder: PathBuf,
@@ -174,6 +224,65 @@ pub(crate) enum ModelCommand {
 		key: KeyArgs,
 	},
 }
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+	/// A Hugging Face folder (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), or a GGUF file
+	/// with Q8_0 matrices
+	pub(crate) source: PathBuf,
+	/// The folder to make
+	pub(crate) out: PathBuf,
+	/// What people will call the model
+	#[arg(long)]
+	pub(crate) name: String,
+	/// Who made the weights, and where they are published
+	#[arg(long, default_value = "", value_name = "URL")]
+	pub(crate) source_url: String,
+	/// Which version of it
+	#[arg(long, default_value = "")]
+	pub(crate) revision: String,
+	/// Licence of the weights (SPDX)
+	#[arg(long, default_value = "", value_name = "SPDX")]
+	pub(crate) licence: String,
+	/// Id of the Assay model it was made from
+	#[arg(long, value_parser = model_id, value_name = "ID")]
+	pub(crate) parent: Option<ModelId>,
+	/// Longest context to offer, if shorter than the model's own; a shorter one needs less memory
+	#[arg(long, value_name = "N")]
+	pub(crate) context_length: Option<u32>,
+	/// Chat template to take instead of the source's own
+	#[arg(long, value_name = "FILE")]
+	pub(crate) chat_template: Option<PathBuf>,
+	/// Temperature to suggest, 0 to 16
+	#[arg(long, default_value = "0", value_name = "X", value_parser = temperature)]
+	pub(crate) temperature: u32,
+	/// Number of tokens to suggest
+	#[arg(long, default_value_t = 128, value_name = "N")]
+	pub(crate) max_tokens: u32,
+	/// Don't run the model for its known answer, which needs memory for all of it; `assay model check --record` adds it elsewhere
+	#[arg(long)]
+	pub(crate) without_answer: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+	/// Folder with manifest.json
+	pub(crate) folder: PathBuf,
+	/// The question, or the text to embed
+	pub(crate) prompt: String,
+	#[command(flatten)]
+	pub(crate) sampling: SamplingArgs,
+	/// 64 hex digits that decide the noise of a temperature above 0
+	#[arg(long, value_parser = seed, value_name = "HEX")]
+	pub(crate) seed: Option<Seed>,
+	/// Don't verify the answer by prefill afterwards
+	#[arg(long)]
+	pub(crate) no_verify: bool,
+}
+
+/// A sampling seed.
+#[derive(Clone, Copy)]
+pub(crate) struct Seed(pub(crate) [u8; 32]);
 
 #[derive(Subcommand)]
 pub(crate) enum ProviderCommand {
@@ -250,6 +359,18 @@ fn job(text: &str) -> Result<JobId, String> {
 		.ok_or_else(|| "a job's name is 64 hex digits, with or without 0x".into())
 }
 
+fn model_id(text: &str) -> Result<ModelId, String> {
+	hex32::parse(text)
+		.map(ModelId)
+		.ok_or_else(|| "a model's id is 64 hex digits, with or without 0x".into())
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+	hex32::parse(text)
+		.map(Seed)
+		.ok_or_else(|| "a seed is 64 hex digits, with or without 0x".into())
+}
+
 fn committee(text: &str) -> Result<u32, String> {
 	let n = text
 		.parse()
@@ -299,7 +420,7 @@ mod tests {
 	#[test]
 	fn a_plain_question_asks_a_committee_of_four() {
 		let args = ask(&["What is a receipt?"]).unwrap();
-		assert_eq!((args.committee, args.temperature, args.max_fee), (4, 0, None));
+		assert_eq!((args.committee, args.sampling.temperature, args.max_fee), (4, 0, None));
 	}
 
 	#[test]

@@ -1,6 +1,7 @@
 //! One file a family of commands; here what they share.
 
 pub(crate) mod ask;
+pub(crate) mod folder;
 pub(crate) mod model;
 pub(crate) mod provider;
 pub(crate) mod receipt;

@@ -47,6 +47,12 @@ pub(crate) enum CliError {
 	/// A file that can't be read or written.
 	#[error("{0}")]
 	File(String),
+	/// A model folder, or what was to become one, isn't as it must be.
+	#[error("{0}")]
+	Model(String),
+	/// Ctrl-C in work that can be gone on with.
+	#[error("{0}")]
+	Interrupted(String),
 	/// The node or the connection failed on the way.
 	#[error("the node failed us: {0}. Try again, or look into its log")]
 	Node(String),
@@ -65,10 +71,21 @@ impl CliError {
 		Self::Refused { name, next }
 	}
 
-	/// 2 for a command line that makes no sense, 1 for everything else.
+	/// An error of the engine about a model folder.
+	pub(crate) fn folder(path: &Path, error: ocw_inference::Error) -> Self {
+		let shown = path.display();
+		match error {
+			// These name the file themselves.
+			e @ ocw_inference::Error::Io { .. } => Self::Model(format!("{e}; is {shown} a model's folder?")),
+			e => Self::Model(format!("{shown}: {e}")),
+		}
+	}
+
+	/// 2 for a command line that makes no sense, 130 after Ctrl-C as shells have it, 1 for everything else.
 	pub(crate) fn exit_code(&self) -> u8 {
 		match self {
 			Self::Usage(_) => 2,
+			Self::Interrupted(_) => 130,
 			_ => 1,
 		}
 	}
@@ -84,6 +101,8 @@ impl CliError {
 			Self::NotFound(_) => "not_found",
 			Self::NotVerified(_) => "not_verified",
 			Self::File(_) => "file",
+			Self::Model(_) => "model",
+			Self::Interrupted(_) => "interrupted",
 			Self::Node(_) => "node",
 		}
 	}

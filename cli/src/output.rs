@@ -1,7 +1,7 @@
 //! What a command says: progress on stderr, its one result on stdout, both for people or as JSON.
 
 use crate::error::CliError;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::{json, Value};
 use std::{
 	io::{IsTerminal, Write},
@@ -24,6 +24,18 @@ impl Outcome {
 			json,
 		}
 	}
+}
+
+/// Between two lines that say how much is done.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// What [`Reporter::bytes`] said last of one piece of work.
+#[derive(Default)]
+pub(crate) struct Gauge {
+	begun: Option<Instant>,
+	/// What was done when it began.
+	first: Option<u64>,
+	told: Option<Instant>,
 }
 
 /// Tells how a command gets on.
@@ -67,6 +79,54 @@ impl Reporter {
 		if let Some(bar) = &self.spinner {
 			bar.set_message(text.to_owned());
 		}
+	}
+
+	/// How much of a long piece of work is done, in bytes: a bar on a terminal, elsewhere a line now and then.
+	pub(crate) fn bytes(&self, gauge: &mut Gauge, done: u64, total: u64) {
+		let begun = *gauge.begun.get_or_insert_with(Instant::now);
+		let first = *gauge.first.get_or_insert(done);
+		if let Some(bar) = &self.spinner {
+			if bar.length() != Some(total) {
+				if let Ok(style) =
+					ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+				{
+					bar.set_style(style);
+				}
+				bar.set_length(total);
+				bar.reset_eta();
+			}
+			bar.set_position(done);
+			return;
+		}
+		if gauge.told.is_some_and(|told| told.elapsed() < LINE_EVERY) {
+			return;
+		}
+		gauge.told = Some(Instant::now());
+		let speed = done.saturating_sub(first) as f64 / begun.elapsed().as_secs_f64().max(1e-3);
+		let left = (speed > 0.0).then(|| total.saturating_sub(done) as f64 / speed);
+		let mut text = format!("{} of {}", HumanBytes(done), HumanBytes(total));
+		if let Some(left) = left {
+			let left = Duration::from_secs(left.min(1e9) as u64);
+			text.push_str(&format!(
+				", {}/s, {} left",
+				HumanBytes(speed as u64),
+				HumanDuration(left)
+			));
+		}
+		let facts = json!({ "done": done, "total": total, "seconds_left": left.map(|s| s.round()) });
+		self.step("progress", &text, facts);
+	}
+
+	/// The next part of an answer, while it's being made. Programs get it whole, at the end.
+	pub(crate) fn stream(&self, text: &str) {
+		if self.json {
+			return;
+		}
+		if let Some(bar) = &self.spinner {
+			bar.finish_and_clear();
+		}
+		let mut out = std::io::stdout();
+		let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 	}
 
 	/// A part of the result that people need not wait for the rest of. Programs get it with the rest.

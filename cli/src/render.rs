@@ -9,6 +9,7 @@ use assay_primitives::{
 	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Failure, FinishReason, Verdict,
 };
 use assay_receipt::{Account, Checked, ReceiptFile};
+use ocw_inference::manifest::ManifestFile;
 use serde_json::{json, Value};
 
 const WIDTH: usize = 76;
@@ -46,17 +47,21 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 pub(crate) fn answer(file: &ReceiptFile) -> String {
 	match file.output.as_ref().map(|o| o.finish) {
 		None => String::new(),
-		Some(FinishReason::Failed(Failure::PromptTooLong)) => {
-			"(No answer: the prompt fills the model's context. Ask something shorter.)".into()
-		}
-		Some(FinishReason::Failed(Failure::NonFinite)) => {
-			"(No answer: this prompt drives the model's numbers out of range. Ask in other words.)".into()
-		}
+		Some(FinishReason::Failed(failure)) => format!("({})", no_answer(failure)),
 		Some(_) => file.answer().unwrap_or_default().into(),
 	}
 }
 
-fn finish(reason: FinishReason) -> &'static str {
+/// Why a model said nothing, and what to do.
+pub(crate) fn no_answer(failure: Failure) -> &'static str {
+	match failure {
+		Failure::PromptTooLong => "No answer: the prompt fills the model's context. Ask something shorter.",
+		Failure::NonFinite => "No answer: this prompt drives the model's numbers out of range. Ask in other words.",
+	}
+}
+
+/// Why an answer ended.
+pub(crate) fn finish(reason: FinishReason) -> &'static str {
 	match reason {
 		FinishReason::Eos => "the model ended it",
 		FinishReason::Stop => "a stop text came up",
@@ -307,6 +312,89 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 		lines.push(("provider", load));
 	}
 	boxed("model", &lines)
+}
+
+/// Bytes as people read them.
+pub(crate) fn bytes(bytes: u64) -> String {
+	indicatif::DecimalBytes(bytes).to_string()
+}
+
+/// The numbers of an architecture, as many to a line as fit.
+fn numbers(all: &Value) -> Vec<String> {
+	const LINE: usize = 64;
+	let mut lines = vec![String::new()];
+	// Decoders and encoders lie one level down.
+	let groups = all.as_object().into_iter().flat_map(|map| map.iter());
+	let fields = groups.flat_map(|(key, value)| match value.as_object() {
+		Some(inner) => inner.iter().collect(),
+		None => vec![(key, value)],
+	});
+	for (key, value) in fields {
+		let text = format!("{key} {}", value.to_string().trim_matches('"'));
+		match lines.last_mut() {
+			Some(line) if line.is_empty() => *line = text,
+			Some(line) if line.chars().count() + text.chars().count() + 2 <= LINE => {
+				line.push_str(", ");
+				line.push_str(&text);
+			}
+			_ => lines.push(text),
+		}
+	}
+	lines
+}
+
+/// The manifest of a folder in a box.
+pub(crate) fn manifest(file: &ManifestFile) -> String {
+	let m = &file.manifest;
+	let or = |text: &str, none: &str| {
+		if text.is_empty() {
+			none.to_owned()
+		} else {
+			text.to_owned()
+		}
+	};
+	let mut lines = vec![
+		("model", m.name.clone()),
+		("id", file.model_id.to_string()),
+		(
+			"kind",
+			format!(
+				"{}, {} parameters, {} of weights",
+				m.architecture,
+				m.parameters(),
+				bytes(m.weight_bytes())
+			),
+		),
+		("profile", json!(m.profile).as_str().unwrap_or_default().to_owned()),
+	];
+	for (i, text) in numbers(&json!(m.numbers)).into_iter().enumerate() {
+		lines.push((if i == 0 { "numbers" } else { "" }, text));
+	}
+	lines.push((
+		"context",
+		format!(
+			"{} tokens, up to {} of them the chat template's",
+			m.context_length(),
+			m.prompt_overhead
+		),
+	));
+	lines.push(("tensors", format!("{} in model.safetensors", m.tensors.len())));
+	lines.push(("source", or(&m.provenance.source, "not said")));
+	lines.push(("revision", or(&m.provenance.revision, "not said")));
+	for source in &m.provenance.upstream {
+		lines.push(("", format!("{} {}", short(&source.root), source.name)));
+	}
+	lines.push(("quantiser", m.provenance.quantiser.clone()));
+	if let Some(parent) = &m.provenance.parent {
+		lines.push(("made from", parent.to_string()));
+	}
+	lines.push(("licence", or(&m.provenance.licence, "not said")));
+	let known = match &file.known_answer {
+		Some(known) => format!("recorded: {} tokens to {:?}", known.max_tokens, known.prompt),
+		None => "missing; no node serves it: `assay model check --record` adds it".into(),
+	};
+	lines.push(("answer", known));
+	boxed("model folder", &lines)
 }
 
 /// A provider of a model as JSON.

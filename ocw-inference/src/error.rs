@@ -63,6 +63,31 @@ pub enum Error {
 		/// Why.
 		reason: String,
 	},
+	/// A GGUF file lies, is outside the limits, or holds what this profile doesn't know.
+	#[error("GGUF file refused: {0}")]
+	Gguf(String),
+	/// The disk has no room for what is being written.
+	#[error("{path}: no room for it ({source}); free some space and run the same command again: it goes on where it was")]
+	NoSpace {
+		/// The file.
+		path: PathBuf,
+		/// What the system says.
+		source: std::io::Error,
+	},
+	/// A place that this user can't write to.
+	#[error("{path}: can't be written ({source}); name a folder of yours")]
+	Unwritable {
+		/// The place.
+		path: PathBuf,
+		/// What the system says.
+		source: std::io::Error,
+	},
+	/// The import was asked to end.
+	#[error("stopped; the same command goes on where this one was. What is done lies in {partial}: delete it if you don't want to go on")]
+	Interrupted {
+		/// The folder of the unfinished work.
+		partial: PathBuf,
+	},
 	/// The import can't be done as asked.
 	#[error("import: {0}")]
 	Import(String),

@@ -254,7 +254,7 @@ impl ManifestFile {
 		files::write(&dir.join(files::MANIFEST), &self.to_json()?)
 	}
 
-	fn to_json(&self) -> Result<Vec<u8>> {
+	pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
 		let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::Manifest(e.to_string()))?;
 		json.push(b'\n');
 		Ok(json)

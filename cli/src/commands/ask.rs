@@ -10,12 +10,7 @@ use crate::{
 	output::Outcome,
 	render,
 };
-use assay_primitives::{
-	api::JobPhase,
-	job::{Input, Stop},
-	limits::{MAX_INPUT_BYTES, MAX_STOPS, MAX_STOP_BYTES},
-	JobId, SamplingParams, Verdict,
-};
+use assay_primitives::{api::JobPhase, job::Input, limits::MAX_INPUT_BYTES, JobId, SamplingParams, Verdict};
 use assay_receipt::{check, ChainReceipt};
 use serde_json::{json, Value};
 use std::time::Duration;
@@ -128,22 +123,7 @@ fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 			"the prompt has {length} bytes, the limit is {MAX_INPUT_BYTES}: shorten it"
 		))
 	})?;
-	let mut params = SamplingParams::greedy(args.max_tokens);
-	params.temperature = args.temperature;
-	params.top_k = args.top_k;
-	params.min_p = args.min_p;
-	for text in &args.stop {
-		if text.is_empty() {
-			return Err(CliError::Usage("--stop must not be empty".into()));
-		}
-		let stop = Stop::try_from(text.clone().into_bytes())
-			.map_err(|_| CliError::Usage(format!("--stop {text}: longer than {MAX_STOP_BYTES} bytes")))?;
-		params
-			.stop
-			.try_push(stop)
-			.map_err(|_| CliError::Usage(format!("at most {MAX_STOPS} --stop")))?;
-	}
-	Ok((input, params))
+	Ok((input, args.sampling.params()?))
 }
 
 /// The only model that somebody serves.

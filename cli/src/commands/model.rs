@@ -1,6 +1,6 @@
 //! `assay models` and `assay model …`: the catalogue.
 
-use super::Context;
+use super::{folder, Context};
 use crate::{
 	amount::Asy,
 	args::ModelCommand,
@@ -30,7 +30,11 @@ pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
 /// Runs a command on one model.
 pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, CliError> {
 	match command {
+		ModelCommand::Show { model } if Path::new(&model).is_dir() => folder::show(Path::new(&model)),
 		ModelCommand::Show { model } => show(cx, &model).await,
+		ModelCommand::Import(args) => folder::import(cx, args).await,
+		ModelCommand::Check { folder, record } => folder::check(cx, &folder, record),
+		ModelCommand::Run(args) => folder::run(cx, &args),
 		ModelCommand::Register {
 			folder,
 			price_in,
@@ -128,7 +132,7 @@ async fn register(
 	royalty: u32,
 	key: &KeyArgs,
 ) -> Result<Outcome, CliError> {
-	let manifest = Manifest::read(folder).map_err(|e| CliError::file(folder, e))?;
+	let manifest = Manifest::read(folder).map_err(|e| CliError::folder(folder, e))?;
 	let id = manifest.model_id();
 	let registration = Registration {
 		id: id.into(),

@@ -159,6 +159,7 @@ fn run(command: Command) -> Result<()> {
 				parent,
 				defaults,
 				context_length,
+				..ImportOptions::default()
 			};
 			println!("{}", import(&source, &out, &options)?);
 			Ok(())

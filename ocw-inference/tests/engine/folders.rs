@@ -221,7 +221,7 @@ fn an_import_that_cannot_be_right_says_why() {
 		(
 			r#""hidden_size":64"#,
 			r#""hidden_size":128,"head_dim":16"#,
-			"config.json asks for",
+			"the model's numbers ask for",
 		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":3"#, "lack it"),
 		(
@@ -285,8 +285,13 @@ fn a_template_inside_the_tokenizer_config_is_found() {
 	)
 	.unwrap();
 	let out = tempfile::tempdir().unwrap();
-	let id = import(source.path(), out.path(), &options()).unwrap();
-	assert_eq!(id, model(Tiny::default()).id());
+	import(source.path(), out.path(), &options()).unwrap();
+	assert_eq!(
+		fs::read_to_string(out.path().join("chat_template.jinja")).unwrap(),
+		template
+	);
+	let upstream = Manifest::read(out.path()).unwrap().provenance.upstream;
+	assert!(upstream.iter().any(|file| file.name == "tokenizer_config.json"));
 }
 
 #[test]

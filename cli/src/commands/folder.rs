@@ -1,0 +1,314 @@
+//! `assay model import|check|run`, and `show` of a folder: models without a chain.
+
+use super::Context;
+use crate::{
+	args::{ImportArgs, RunArgs},
+	error::CliError,
+	output::{Gauge, Outcome},
+	render,
+};
+use assay_primitives::{job::Output, FinishReason, ModelId, Vote};
+use ocw_inference::{
+	engine::known_answer_test,
+	generate,
+	import::{import_with, record_known_answer, Progress},
+	manifest::{Defaults, ManifestFile},
+	Error, ImportOptions, Model,
+};
+use serde_json::{json, Value};
+use std::{
+	ops::ControlFlow,
+	path::Path,
+	sync::{
+		atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+		Arc,
+	},
+	time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How long an import may take to end after Ctrl-C before it's left where it is, which is safe at any time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What an import at work and the command that watches it tell each other.
+#[derive(Default)]
+struct Shared {
+	done: AtomicU64,
+	total: AtomicU64,
+	answering: AtomicBool,
+	stop: AtomicBool,
+}
+
+impl Shared {
+	fn told(&self, progress: Progress) -> ControlFlow<()> {
+		match progress {
+			Progress::Converting { done, total } => {
+				self.total.store(total, Relaxed);
+				self.done.store(done, Relaxed);
+			}
+			Progress::Answering => self.answering.store(true, Relaxed),
+		}
+		match self.stop.load(Relaxed) {
+			true => ControlFlow::Break(()),
+			false => ControlFlow::Continue(()),
+		}
+	}
+}
+
+/// Makes a canonical folder.
+pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, CliError> {
+	let options = ImportOptions {
+		name: args.name.clone(),
+		source: args.source_url,
+		revision: args.revision,
+		licence: args.licence,
+		parent: args.parent,
+		defaults: Defaults {
+			temperature: args.temperature,
+			max_tokens: args.max_tokens,
+			..Defaults::default()
+		},
+		context_length: args.context_length,
+		chat_template: args.chat_template,
+		without_answer: args.without_answer,
+	};
+	let shared = Arc::new(Shared::default());
+	let (send, receive) = oneshot::channel();
+	let (worker, out) = (shared.clone(), args.out.clone());
+	// A thread of its own: the program may end without it.
+	std::thread::spawn(move || {
+		let done = import_with(&args.source, &args.out, &options, &mut |progress| worker.told(progress));
+		send.send(done).ok();
+	});
+	let id = watch(cx, &shared, receive).await?;
+	let shown = out.display();
+	let next = match args.without_answer {
+		true => format!("`assay model check --record {shown}`, on a computer with memory for all of it"),
+		false => format!("`assay model run {shown} \"Hello\"`, then `assay model register {shown} …`"),
+	};
+	let text = format!("{} is imported as {id}\nIt lies in {shown}. Next: {next}.", args.name);
+	Ok(Outcome::new(
+		text,
+		json!({ "model": id, "name": args.name, "folder": out }),
+	))
+}
+
+/// Shows how an import gets on, and ends it at Ctrl-C.
+async fn watch(
+	cx: &Context,
+	shared: &Shared,
+	mut done: oneshot::Receiver<Result<ModelId, Error>>,
+) -> Result<ModelId, CliError> {
+	let mut gauge = Gauge::default();
+	let mut tick = tokio::time::interval(Duration::from_millis(100));
+	let mut answering = false;
+	let mut stopped: Option<Instant> = None;
+	loop {
+		tokio::select! {
+			result = &mut done => {
+				return match result {
+					Ok(Ok(id)) => Ok(id),
+					Ok(Err(e @ Error::Interrupted { .. })) => Err(CliError::Interrupted(e.to_string())),
+					Ok(Err(e)) => Err(CliError::Model(e.to_string())),
+					Err(_) => Err(CliError::Model("the import ended without a result; run it again: it goes on where it was".into())),
+				}
+			}
+			Ok(()) = tokio::signal::ctrl_c(), if stopped.is_none() => {
+				shared.stop.store(true, Relaxed);
+				stopped = Some(Instant::now());
+			}
+			_ = tick.tick() => {
+				if stopped.is_some_and(|at| at.elapsed() > PATIENCE) {
+					return Err(CliError::Interrupted("stopped; the same command goes on where this one was".into()));
+				}
+				let total = shared.total.load(Relaxed);
+				if shared.answering.load(Relaxed) {
+					if !std::mem::replace(&mut answering, true) {
+						cx.report.step("converted", "converted; now it runs once for its known answer", json!({ "bytes": total }));
+					}
+				} else if total > 0 {
+					cx.report.bytes(&mut gauge, shared.done.load(Relaxed), total);
+				}
+			}
+		}
+	}
+}
+
+/// Checks a folder.
+pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome, CliError> {
+	let refused = |e| CliError::folder(folder, e);
+	cx.report.waiting("reading and checking");
+	if record {
+		record_known_answer(folder).map_err(refused)?;
+		cx.report.step("recorded", "the known answer is recorded", Value::Null);
+	}
+	let model = Model::load(folder).map_err(refused)?;
+	let (bytes, took) = (model.manifest().weight_bytes(), model.load_time());
+	let speed = bytes as f64 / took.as_secs_f64().max(1e-6) / 1e6;
+	cx.report.step(
+		"checked",
+		&format!(
+			"every byte is the manifest's: {} of weights in {:.2} s, {speed:.0} MB/s",
+			render::bytes(bytes),
+			took.as_secs_f64()
+		),
+		json!({ "bytes": bytes, "mb_per_second": speed.round() }),
+	);
+	cx.report.waiting("computing the known answer");
+	known_answer_test(&model).map_err(refused)?;
+	let text = format!(
+		"{} {}\nThe known answer is reproduced, by decoding and by prefill: this computer may vote on this model.",
+		model.id(),
+		model.manifest().name
+	);
+	Ok(Outcome::new(
+		text,
+		json!({
+			"model": model.id(),
+			"name": model.manifest().name,
+			"bytes": bytes,
+			"seconds": took.as_secs_f64(),
+			"mb_per_second": speed.round(),
+			"known_answer": true,
+		}),
+	))
+}
+
+/// Shows what is in a folder; reads only its manifest.
+pub(crate) fn show(folder: &Path) -> Result<Outcome, CliError> {
+	let file = ManifestFile::read(folder).map_err(|e| CliError::folder(folder, e))?;
+	let json = json!({
+		"model": file.model_id,
+		"name": file.manifest.name,
+		"parameters": file.manifest.parameters(),
+		"weight_bytes": file.manifest.weight_bytes(),
+		"known_answer": file.known_answer.is_some(),
+		"manifest": file.manifest,
+	});
+	Ok(Outcome::new(render::manifest(&file), json))
+}
+
+/// Runs a folder on a prompt.
+pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
+	let params = args.sampling.params()?;
+	let seed = args.seed.map_or([0; 32], |seed| seed.0);
+	let failed = |e| CliError::folder(&args.folder, e);
+	cx.report.waiting("reading and checking");
+	let model = Model::load(&args.folder).map_err(failed)?;
+	cx.report.waiting("reading the prompt");
+	let begun = Instant::now();
+	let (mut shown, mut first) = (0, None);
+	let executed = generate::execute_with(&model, &args.prompt, &params, seed, &mut |text| {
+		first.get_or_insert_with(|| begun.elapsed());
+		cx.report.stream(text.get(shown..).unwrap_or_default());
+		shown = shown.max(text.len());
+	})
+	.map_err(failed)?;
+	let took = begun.elapsed();
+	if shown > 0 {
+		cx.report.stream("\n");
+	}
+	let speeds = Speeds::new(&executed.output, first.unwrap_or(took), took);
+	tell(cx, &executed.output, &speeds);
+	let mut verify = Value::Null;
+	if !args.no_verify {
+		let begun = Instant::now();
+		let vote = generate::verify(&model, &args.prompt, &params, seed, &executed.output).map_err(failed)?;
+		let trace_root = executed.trace_root;
+		if vote != (Vote::Confirm { trace_root }) {
+			return Err(CliError::NotVerified(format!(
+				"Prefill does not confirm what decoding gave: {vote:?}. Please report it"
+			)));
+		}
+		let share = begun.elapsed().as_secs_f64() / took.as_secs_f64().max(1e-9);
+		let text = format!("verified by one prefill, in {:.0} % of the time", share * 100.0);
+		cx.report.step("verified", &text, json!({ "share": share }));
+		verify = share.into();
+	}
+	let Output {
+		input_tokens,
+		tokens,
+		finish,
+		text,
+	} = &executed.output;
+	Ok(Outcome::new(
+		"",
+		json!({
+			"model": model.id(),
+			"name": model.manifest().name,
+			"text": String::from_utf8_lossy(text),
+			"finish": finish,
+			"prompt_tokens": input_tokens,
+			"answer_tokens": tokens.len(),
+			"prompt_tokens_per_second": speeds.prompt,
+			"answer_tokens_per_second": speeds.answer,
+			"trace_root": format!("0x{}", hex::encode(executed.trace_root)),
+			"verify_share": verify,
+		}),
+	))
+}
+
+/// Tokens a second.
+struct Speeds {
+	prompt: f64,
+	/// None for an answer of one token, which comes with the prompt.
+	answer: Option<f64>,
+}
+
+impl Speeds {
+	fn new(output: &Output, first: Duration, all: Duration) -> Self {
+		let rate = |tokens: f64, time: Duration| tokens / time.as_secs_f64().max(1e-9);
+		let later = output.tokens.len().saturating_sub(1);
+		Self {
+			prompt: rate(f64::from(output.input_tokens), first),
+			answer: (later > 0).then(|| rate(later as f64, all.saturating_sub(first))),
+		}
+	}
+}
+
+fn tell(cx: &Context, output: &Output, speeds: &Speeds) {
+	if let FinishReason::Failed(failure) = output.finish {
+		cx.report.warn(render::no_answer(failure));
+	}
+	let (tokens, answers) = (output.input_tokens, output.tokens.len());
+	let rate = speeds
+		.answer
+		.map_or(String::new(), |rate| format!(" at {rate:.1} tokens/s"));
+	cx.report.step(
+		"answered",
+		&format!(
+			"prompt: {tokens} tokens at {:.1} tokens/s; answer: {answers} tokens{rate}; {}",
+			speeds.prompt,
+			render::finish(output.finish)
+		),
+		json!({ "prompt_tokens": tokens, "answer_tokens": answers }),
+	);
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_first_token_counts_as_the_prompts() {
+		let output = Output {
+			input_tokens: 30,
+			tokens: vec![1; 11].try_into().unwrap(),
+			text: Vec::new().try_into().unwrap(),
+			finish: FinishReason::Length,
+		};
+		let speeds = Speeds::new(&output, Duration::from_secs(3), Duration::from_secs(8));
+		assert!((speeds.prompt - 10.0).abs() < 1e-9);
+		assert!((speeds.answer.unwrap() - 2.0).abs() < 1e-9);
+	}
+
+	#[test]
+	fn an_import_is_told_to_stop_by_its_next_sign_of_life() {
+		let shared = Shared::default();
+		let step = Progress::Converting { done: 1, total: 2 };
+		assert!(shared.told(step).is_continue());
+		shared.stop.store(true, Relaxed);
+		assert!(shared.told(step).is_break());
+		assert_eq!((shared.done.load(Relaxed), shared.total.load(Relaxed)), (1, 2));
+	}
+}
