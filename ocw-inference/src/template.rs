@@ -1,7 +1,7 @@
 //! The chat template: a program from a stranger, so it runs with fuel, without a clock, and into a buffer with an end.
 
 use crate::{files, Error, Result};
-use minijinja::{context, Environment, ErrorKind, State, Value};
+use minijinja::{context, Environment, ErrorKind, Value};
 use std::{io, path::Path};
 
 /// Instructions one rendering may take.
@@ -53,7 +53,8 @@ impl Template {
 				Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 			},
 		);
-		environment.set_unknown_method_callback(string_method);
+		// Python's methods of strings, lists and dictionaries.
+		environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
 		environment
 			.add_template_owned(NAME, source.to_owned())
 			.map_err(refused)?;
@@ -71,6 +72,9 @@ impl Template {
 		let context = context! {
 			messages => [context! { role => "user", content => message }],
 			add_generation_prompt => true,
+			// Said as transformers says it: templates ask whether they are none.
+			tools => Value::from(()),
+			documents => Value::from(()),
 			bos_token => self.bos,
 			eos_token => self.eos,
 		};
@@ -81,23 +85,6 @@ impl Template {
 
 fn refused(error: minijinja::Error) -> Error {
 	Error::Template(format!("{error:#}"))
-}
-
-/// The few string methods of Python that chat templates call.
-fn string_method(
-	_: &State<'_, '_>,
-	value: &Value,
-	method: &str,
-	args: &[Value],
-) -> std::result::Result<Value, minijinja::Error> {
-	match (value.as_str(), method, args.first().and_then(Value::as_str)) {
-		(Some(s), "strip", None) => Ok(s.trim().into()),
-		(Some(s), "lstrip", None) => Ok(s.trim_start().into()),
-		(Some(s), "rstrip", None) => Ok(s.trim_end().into()),
-		(Some(s), "startswith", Some(with)) => Ok(s.starts_with(with).into()),
-		(Some(s), "endswith", Some(with)) => Ok(s.ends_with(with).into()),
-		_ => Err(minijinja::Error::from(ErrorKind::UnknownMethod)),
-	}
 }
 
 struct Bounded(Vec<u8>);
@@ -133,6 +120,60 @@ mod tests {
 			render(source, " <b>&hi ").unwrap(),
 			"<s><|user|><b>&hi</s><|assistant|>"
 		);
+	}
+
+	/// Excerpts with every construct that the published templates of the families use on a prompt of one message.
+	#[test]
+	fn the_families_templates_render_as_transformers_renders_them() {
+		for (source, expected) in [
+			(
+				"{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n\
+				{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n{% endif %}\n\
+				{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}",
+				"<|user|>\nhi </s>\n<|assistant|>\n",
+			),
+			(
+				"{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content'] %}\
+				{%- set loop_messages = messages[1:] %}{%- else %}{%- set loop_messages = messages %}{%- endif %}\
+				{%- if not tools is defined %}{%- set tools = none %}{%- endif %}\
+				{%- set user_messages = loop_messages | selectattr('role', 'equalto', 'user') | list %}\
+				{%- set ns = namespace() %}{%- set ns.index = 0 %}{%- for message in loop_messages %}\
+				{%- if not (message.role == 'tool' or (message.tool_calls is defined and message.tool_calls is not none)) %}\
+				{%- if (message['role'] == 'user') != (ns.index % 2 == 0) %}{{- raise_exception('roles must alternate') }}{%- endif %}\
+				{%- set ns.index = ns.index + 1 %}{%- endif %}{%- endfor %}{{- bos_token }}\
+				{%- for message in loop_messages %}{%- if message['role'] == 'user' %}\
+				{%- if tools is not none and (message == user_messages[-1]) %}{{- '[AVAILABLE_TOOLS]' + tools|tojson }}{%- endif %}\
+				{{- '[INST] ' + message['content'] + '[/INST]' }}{%- endif %}{%- endfor %}",
+				"<s>[INST] hi [/INST]",
+			),
+			(
+				"{{- bos_token }}{%- if not date_string is defined %}{%- if strftime_now is defined %}\
+				{%- set date_string = strftime_now('%d %b %Y') %}{%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}{%- endif %}\
+				{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content']|trim %}\
+				{%- set messages = messages[1:] %}{%- else %}{%- set system_message = '' %}{%- endif %}\
+				{{- '<|start_header_id|>system<|end_header_id|>\n\n' }}{{- 'Today Date: ' + date_string + '\n\n' }}\
+				{{- system_message }}{{- '<|eot_id|>' }}\
+				{%- for message in messages %}{%- if not (message.role == 'ipython' or 'tool_calls' in message) %}\
+				{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}\
+				{%- endif %}{%- endfor %}",
+				"<s><|start_header_id|>system<|end_header_id|>\n\nToday Date: 26 Jul 2024\n\n<|eot_id|>\
+				<|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>",
+			),
+			(
+				"{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}\
+				{%- for message in messages[::-1] %}{%- set index = (messages|length - 1) - loop.index0 %}\
+				{%- if ns.multi_step_tool and message.role == 'user' and message.content is string and \
+				not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}\
+				{%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}{%- endif %}{%- endfor %}\
+				{%- for message in messages %}{%- set content = message.content %}{%- if (message.role == 'user') %}\
+				{{- '<|im_start|>' + message.role + '\n' + content.split('</think>')[-1].lstrip('\n') + '<|im_end|>' + '\n' }}\
+				{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}\
+				{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}{%- endif %}",
+				"<|im_start|>user\nhi <|im_end|>\n<|im_start|>assistant\n",
+			),
+		] {
+			assert_eq!(render(source, "hi ").unwrap(), expected, "{source}");
+		}
 	}
 
 	#[test]

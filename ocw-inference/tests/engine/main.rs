@@ -14,3 +14,4 @@ mod import;
 mod quality;
 mod reference;
 mod socket;
+mod tokenizers;

@@ -1,15 +1,21 @@
 //! Text to tokens, and tokens to text.
 //!
-//! Only byte-level BPE: every byte has a token, so no text is unknown and a prompt never has more tokens than bytes; and the
-//! tokens' own bytes are known, so that text is made here by a rule of ours instead of a lossy decoder.
+//! Three kinds of tokenizers, on an allow-list ([`Kind`]). The library cuts and merges; the tokens' own bytes are found here, so
+//! that text is made by a rule of ours instead of a lossy decoder.
+
+mod kind;
+pub mod patterns;
+
+pub use kind::Kind;
 
 use crate::{files, Error, Result};
 use serde_json::Value;
 use std::{collections::HashMap, path::Path};
 
-/// A byte-level BPE tokenizer.
+/// A tokenizer, as `tokenizer.json` describes it.
 pub struct Tokenizer {
 	inner: tokenizers::Tokenizer,
+	kind: Kind,
 	/// Bytes of each token id; empty for special tokens and for ids without a token.
 	bytes: Vec<Box<[u8]>>,
 	/// Special tokens by id.
@@ -22,18 +28,21 @@ impl Tokenizer {
 		Self::parse(&files::read(&dir.join(files::TOKENIZER), files::MAX_TOKENIZER_BYTES)?)
 	}
 
-	/// Reads a `tokenizer.json`, which must be byte-level BPE without normaliser, dropout, truncation or padding.
+	/// Reads a `tokenizer.json`, which must be of a kind on the list.
 	pub fn parse(json: &[u8]) -> Result<Self> {
-		let root: Value = serde_json::from_slice(json).map_err(|e| Error::Tokenizer(e.to_string()))?;
-		check_kind(&root)?;
-		let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::Tokenizer(e.to_string()))?;
+		let malformed = |e: &dyn std::fmt::Display| Error::Tokenizer(e.to_string());
+		let mut root: Value = serde_json::from_slice(json).map_err(|e| malformed(&e))?;
+		let kind = kind::check(&mut root)?;
+		// The library reads what was checked and not the bytes from outside: no second reading of a name that appears twice.
+		let checked = serde_json::to_vec(&root).map_err(|e| malformed(&e))?;
+		drop(root);
+		let inner = tokenizers::Tokenizer::from_bytes(checked).map_err(|e| malformed(&e))?;
 		let added = inner.get_added_tokens_decoder();
 		let special: HashMap<u32, String> = added
 			.iter()
 			.filter(|(_, t)| t.special)
 			.map(|(id, t)| (*id, t.content.clone()))
 			.collect();
-		let alphabet = alphabet();
 		let vocabulary = inner.get_vocab(true);
 		let size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
 		if size > 1 << 20 {
@@ -41,10 +50,8 @@ impl Tokenizer {
 				"token ids up to {size}; at most 2²⁰ are supported"
 			)));
 		}
-		if let Some((symbol, _)) = alphabet
-			.iter()
-			.find(|(symbol, _)| !vocabulary.contains_key(&symbol.to_string()))
-		{
+		let writing = Writing::of(kind);
+		if let Some(symbol) = writing.missing(&vocabulary) {
 			return Err(Error::Tokenizer(format!(
 				"no token for the byte written `{symbol}`; all 256 are needed"
 			)));
@@ -56,7 +63,7 @@ impl Tokenizer {
 			}
 			let content: Option<Box<[u8]>> = match added.get(id) {
 				Some(token) => Some(token.content.as_bytes().into()),
-				None => token.chars().map(|c| alphabet.get(&c).copied()).collect(),
+				None => writing.bytes(token),
 			};
 			let content =
 				content.ok_or_else(|| Error::Tokenizer(format!("token `{token}` is not written in bytes")))?;
@@ -64,7 +71,45 @@ impl Tokenizer {
 				*slot = content;
 			}
 		}
-		Ok(Self { inner, bytes, special })
+		if let Kind::WordPiece { marks: (first, last) } = kind {
+			if !special.contains_key(&first) || !special.contains_key(&last) {
+				return Err(Error::Tokenizer(
+					"the marks around a text must be special tokens".into(),
+				));
+			}
+		}
+		Ok(Self {
+			inner,
+			kind,
+			bytes,
+			special,
+		})
+	}
+
+	/// Which kind it is.
+	pub fn kind(&self) -> Kind {
+		self.kind
+	}
+
+	/// Token ids of a text for an encoder: its marks around it.
+	pub fn encode_marked(&self, text: &str) -> Result<Vec<u32>> {
+		let Kind::WordPiece { marks: (first, last) } = self.kind else {
+			return Err(Error::Tokenizer("only WordPiece marks a text's ends".into()));
+		};
+		let mut ids = vec![first];
+		ids.extend(self.encode(text)?);
+		ids.push(last);
+		Ok(ids)
+	}
+
+	/// Text of an answer's bytes: [`text()`], and without the space that the tokenizer wrote before it, if it's of that kind.
+	pub fn text(&self, bytes: &[u8]) -> String {
+		match self.kind {
+			Kind::ByteFallback {
+				strips_first_space: true,
+			} => text(bytes.strip_prefix(b" ").unwrap_or(bytes)),
+			_ => text(bytes),
+		}
 	}
 
 	/// Token ids of a rendered prompt. Special tokens written out in it count as such; none are added.
@@ -119,61 +164,54 @@ pub fn text(bytes: &[u8]) -> String {
 	text
 }
 
-fn check_kind(root: &Value) -> Result<()> {
-	let refused = |reason: String| Err(Error::Tokenizer(reason));
-	let present = |key: &str| root.get(key).filter(|v| !v.is_null());
-	let kind = |v: &Value| v.get("type").and_then(Value::as_str).unwrap_or("none").to_owned();
-	for key in ["normalizer", "truncation", "padding"] {
-		if let Some(value) = present(key) {
-			return refused(format!("`{key}` is {}; c1-w8 allows none", kind(value)));
+/// How the tokens of a vocabulary are written.
+enum Writing {
+	/// A character for each byte.
+	Alphabet(HashMap<char, u8>),
+	/// As text, with `▁` for the space, or as `<0xNN>`.
+	Fallback,
+	/// As text that is only ever read.
+	Words,
+}
+
+impl Writing {
+	fn of(kind: Kind) -> Self {
+		match kind {
+			Kind::ByteLevel => Self::Alphabet(alphabet()),
+			Kind::ByteFallback { .. } => Self::Fallback,
+			Kind::WordPiece { .. } => Self::Words,
 		}
 	}
-	let Some(model) = present("model") else {
-		return refused("`model` is missing".into());
-	};
-	if model.get("type").is_some_and(|t| t != "BPE") || model.get("merges").is_none() {
-		return refused(format!("the model is {}; c1-w8 knows byte-level BPE", kind(model)));
-	}
-	if model
-		.get("dropout")
-		.is_some_and(|d| !d.is_null() && d.as_f64() != Some(0.0))
-	{
-		return refused("`dropout` makes tokens random".into());
-	}
-	match present("decoder").map(kind) {
-		Some(kind) if kind == "ByteLevel" => {}
-		other => {
-			return refused(format!(
-				"the decoder is {}; c1-w8 knows ByteLevel",
-				other.unwrap_or("none".into())
-			))
+
+	/// A byte that the vocabulary has no token for, as it would be written.
+	fn missing(&self, vocabulary: &HashMap<String, u32>) -> Option<String> {
+		match self {
+			Self::Alphabet(alphabet) => alphabet
+				.keys()
+				.map(char::to_string)
+				.find(|symbol| !vocabulary.contains_key(symbol)),
+			Self::Fallback => (0..=255u8)
+				.map(|byte| format!("<0x{byte:02X}>"))
+				.find(|symbol| !vocabulary.contains_key(symbol)),
+			Self::Words => None,
 		}
 	}
-	let Some(pre) = present("pre_tokenizer") else {
-		return refused("`pre_tokenizer` is missing".into());
-	};
-	let steps: Vec<&Value> = match pre.get("pretokenizers").and_then(Value::as_array) {
-		Some(steps) => steps.iter().collect(),
-		None => vec![pre],
-	};
-	for step in &steps {
-		if !["ByteLevel", "Split", "Digits"].contains(&kind(step).as_str()) {
-			return refused(format!(
-				"pre-tokenizer {} is not on c1-w8's list (ByteLevel, Split, Digits)",
-				kind(step)
-			));
+
+	/// The bytes of a token; none if it isn't written so.
+	fn bytes(&self, token: &str) -> Option<Box<[u8]>> {
+		match self {
+			Self::Alphabet(alphabet) => token.chars().map(|c| alphabet.get(&c).copied()).collect(),
+			Self::Fallback => {
+				let byte = token.strip_prefix("<0x").and_then(|t| t.strip_suffix('>'));
+				let hex = |t: &&str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_hexdigit());
+				let byte = byte.filter(hex).and_then(|t| u8::from_str_radix(t, 16).ok());
+				Some(match byte {
+					Some(byte) => [byte].into(),
+					None => token.replace(kind::SPACE, " ").into_bytes().into(),
+				})
+			}
+			Self::Words => Some(token.as_bytes().into()),
 		}
-		// A removed piece of the prompt would be text that the model never sees.
-		if step.get("behavior").is_some_and(|b| b == "Removed") {
-			return refused("a pre-tokenizer that removes text is not on c1-w8's list".into());
-		}
-		if step.get("add_prefix_space").is_some_and(|b| b != &Value::Bool(false)) {
-			return refused("`add_prefix_space` must be false".into());
-		}
-	}
-	match steps.iter().filter(|s| kind(s) == "ByteLevel").count() {
-		1 => Ok(()),
-		n => refused(format!("{n} ByteLevel pre-tokenizers; c1-w8 needs one")),
 	}
 }
 
