@@ -1,9 +1,11 @@
-//! The loaded models, and one piece of work at a time.
+//! The loaded models, and the work that is done on them.
 
 use crate::{
-	generate::{self, Executed},
+	canonical::Tier,
+	generate::{self, Executed, Finished, Job},
 	manifest::KnownAnswer,
 	protocol::{ServedModel, Work, WorkResult},
+	scheduler::{Limits, Scheduler},
 	Error, Model, Result,
 };
 use assay_primitives::{Hash32, ModelId, SamplingParams, Vote};
@@ -19,6 +21,8 @@ use std::{
 #[derive(Default)]
 pub struct Engine {
 	models: BTreeMap<ModelId, Served>,
+	limits: Limits,
+	tier: Option<Tier>,
 }
 
 struct Served {
@@ -32,9 +36,24 @@ impl Engine {
 		Self::default()
 	}
 
-	/// Loads every model folder in `dir`. A bad folder is logged with its reason and left out.
+	/// An engine without models, with these limits for all of them together. Without a tier it takes the fastest.
+	pub fn with(limits: Limits, tier: Option<Tier>) -> Self {
+		Self {
+			limits,
+			tier,
+			..Self::default()
+		}
+	}
+
+	/// [`Self::load`] with the limits of the default.
 	pub fn open(dir: &Path) -> Result<Self> {
 		let mut engine = Self::new();
+		engine.load(dir)?;
+		Ok(engine)
+	}
+
+	/// Loads every model folder in `dir`. A bad folder is logged with its reason and left out.
+	pub fn load(&mut self, dir: &Path) -> Result<()> {
 		let mut folders: Vec<_> = fs::read_dir(dir)
 			.map_err(Error::io(dir))?
 			.filter_map(|entry| Some(entry.ok()?.path()))
@@ -45,7 +64,7 @@ impl Engine {
 			let begun = Instant::now();
 			// A defect met in one folder must not take the others away.
 			let added = catch_unwind(AssertUnwindSafe(|| {
-				Model::load(&folder).and_then(|model| engine.add(model))
+				Model::load(&folder).and_then(|model| self.add(model))
 			}));
 			let shown = folder.display();
 			match added {
@@ -54,33 +73,25 @@ impl Engine {
 				Err(_) => log::error!("{shown}: not served: loading it panicked"),
 			}
 		}
-		Ok(engine)
+		Ok(())
 	}
 
 	/// Serves a model, if this computer reproduces the model's known answer, by decoding and by prefill.
-	pub fn add(&mut self, model: Model) -> Result<ModelId> {
+	pub fn add(&mut self, mut model: Model) -> Result<ModelId> {
 		let begun = Instant::now();
+		if let Some(tier) = self.tier {
+			model = model.with_tier(tier);
+		}
 		known_answer_test(&model)?;
-		let id = model.id();
-		self.models.insert(
-			id,
-			Served {
-				model,
-				loading: begun.elapsed(),
-			},
-		);
+		let (id, loading) = (model.id(), begun.elapsed());
+		self.models.insert(id, Served { model, loading });
 		Ok(id)
 	}
 
 	/// Serves a model under another's id and without its test. Only for tests that play a liar.
 	pub fn add_as(&mut self, claimed: ModelId, model: Model) {
-		self.models.insert(
-			claimed,
-			Served {
-				model,
-				loading: Duration::ZERO,
-			},
-		);
+		let loading = Duration::ZERO;
+		self.models.insert(claimed, Served { model, loading });
 	}
 
 	/// The models that are served.
@@ -94,33 +105,109 @@ impl Engine {
 		self.models.iter().map(describe).collect()
 	}
 
-	/// Does one piece of work. In doubt it abstains: no error and no panic leaves this function.
+	/// Everything that works on the models at once.
+	pub fn workshop(&self) -> Result<Workshop<'_>> {
+		let decoders = || self.models.iter().filter(|(_, served)| served.model.decoder().is_ok());
+		let limits = Limits {
+			kv_bytes: self.limits.kv_bytes / decoders().count().max(1),
+			..self.limits
+		};
+		let mut schedulers = BTreeMap::new();
+		for (id, Served { model, .. }) in decoders() {
+			schedulers.insert(*id, Scheduler::new(model, limits)?);
+		}
+		Ok(Workshop { schedulers, last: None })
+	}
+
+	/// Does one piece of work by itself. In doubt it abstains: no error and no panic leaves this function.
 	pub fn run(&self, work: &Work) -> WorkResult {
-		match catch_unwind(AssertUnwindSafe(|| self.try_run(work))) {
-			Ok(Ok(result)) => result,
-			Ok(Err(error)) => WorkResult::Abstained {
-				reason: error.to_string(),
-			},
-			Err(_) => WorkResult::Abstained {
-				reason: "the computation panicked".into(),
-			},
+		const ID: Hash32 = [0; 32];
+		let mut workshop = match self.workshop() {
+			Ok(workshop) => workshop,
+			Err(error) => return abstained(&error),
+		};
+		let mut done = workshop.submit(ID, work.clone());
+		while done.is_none() && !workshop.is_idle() {
+			done = workshop.step().pop().map(|(_, result)| result);
+		}
+		done.unwrap_or_else(|| abstained(&Error::Compute("the work was lost".into())))
+	}
+}
+
+/// The schedulers of an engine's models, which take turns.
+pub struct Workshop<'e> {
+	schedulers: BTreeMap<ModelId, Scheduler<'e>>,
+	/// Whose step was the last.
+	last: Option<ModelId>,
+}
+
+impl Workshop<'_> {
+	/// Takes a piece of work in. A result comes back only if it can't be done.
+	pub fn submit(&mut self, id: Hash32, work: Work) -> Option<WorkResult> {
+		// Tokenizer and template are programs from strangers: whatever they do, it's this piece of work alone that ends.
+		let taken = catch_unwind(AssertUnwindSafe(|| self.try_submit(id, work)));
+		match taken.unwrap_or_else(|_| Err(Error::Compute("reading the prompt panicked".into()))) {
+			Ok(()) => None,
+			Err(error) => Some(abstained(&error)),
 		}
 	}
 
-	fn try_run(&self, work: &Work) -> Result<WorkResult> {
-		let Some(Served { model, .. }) = self.models.get(&work.model) else {
-			return Err(Error::Work(format!("model {} is not served here", work.model)));
+	fn try_submit(&mut self, id: Hash32, work: Work) -> Result<()> {
+		let Work {
+			model,
+			input,
+			params,
+			seed,
+			claim,
+		} = work;
+		let scheduler = self.schedulers.get_mut(&model);
+		let scheduler = scheduler.ok_or_else(|| Error::Work(format!("model {model} is not served here")))?;
+		let input = String::from_utf8(input.into_inner()).map_err(|_| Error::Work("the prompt is not UTF-8".into()))?;
+		scheduler.submit(
+			id,
+			Job {
+				input,
+				params,
+				seed,
+				claim,
+			},
+		)
+	}
+
+	/// Drops a piece of work; false if it isn't here.
+	pub fn cancel(&mut self, id: &Hash32) -> bool {
+		self.schedulers.values_mut().any(|scheduler| scheduler.cancel(id))
+	}
+
+	/// Whether there is nothing to do.
+	pub fn is_idle(&self) -> bool {
+		self.schedulers.values().all(Scheduler::is_idle)
+	}
+
+	/// One step of the next model that has work. Returns what is done.
+	pub fn step(&mut self) -> Vec<(Hash32, WorkResult)> {
+		let behind = |(id, _): &(&ModelId, &mut Scheduler<'_>)| self.last.is_some_and(|last| **id <= last);
+		let mut busy: Vec<_> = self.schedulers.iter_mut().filter(|(_, s)| !s.is_idle()).collect();
+		busy.sort_by_key(behind);
+		let Some((id, scheduler)) = busy.into_iter().next() else {
+			return Vec::new();
 		};
-		let input = std::str::from_utf8(&work.input).map_err(|_| Error::Work("the prompt is not UTF-8".into()))?;
-		match &work.claim {
-			None => {
-				let Executed { output, trace_root } = generate::execute(model, input, &work.params, work.seed)?;
-				Ok(WorkResult::Executed { output, trace_root })
+		self.last = Some(*id);
+		let done = scheduler.step(&mut |_, _| ()).into_iter();
+		done.map(|(id, result)| match result {
+			Ok(Finished::Executed(Executed { output, trace_root })) => {
+				(id, WorkResult::Executed { output, trace_root })
 			}
-			Some(claim) => Ok(WorkResult::Verified {
-				vote: generate::verify(model, input, &work.params, work.seed, claim)?,
-			}),
-		}
+			Ok(Finished::Verified(vote)) => (id, WorkResult::Verified { vote }),
+			Err(error) => (id, abstained(&error)),
+		})
+		.collect()
+	}
+}
+
+fn abstained(error: &Error) -> WorkResult {
+	WorkResult::Abstained {
+		reason: error.to_string(),
 	}
 }
 

@@ -4,13 +4,19 @@
 //! makes answers by decoding and checks them by one prefill. The rooms, from the inside out:
 //!
 //! * [`canonical`]: the operations, each a candle `CustomOp` with one defined result;
+//! * [`kv`]: keys and values, in pages of 32 positions;
 //! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
 //! * [`manifest`], [`layout`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
 //! * [`tokenizer`], [`template`], [`sampler`], [`trace`]: text to tokens, tokens to text, rows to a root;
-//! * [`generate`]: execute and verify;
+//! * [`generate`]: execute and verify, one run of the model each;
+//! * [`scheduler`]: many runs at once, in batches;
 //! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own.
 
 #![deny(missing_docs)]
+
+// Tests in here use the helpers of those outside, which know the crate by its name.
+#[cfg(test)]
+extern crate self as ocw_inference;
 
 pub mod canonical;
 pub mod engine;
@@ -25,6 +31,7 @@ pub mod manifest;
 pub mod model;
 pub mod protocol;
 pub mod sampler;
+pub mod scheduler;
 pub mod server;
 pub mod template;
 pub mod tokenizer;

@@ -6,7 +6,7 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 /// Largest frame.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
-/// Most pieces of work that wait in an engine.
+/// Most pieces of work that an engine holds, begun or not.
 pub const MAX_QUEUE: usize = 64;
 
 /// One piece of work: an answer to make, or to check.
@@ -29,7 +29,7 @@ pub struct Work {
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
-	/// Do this work and answer under this name.
+	/// Do this work and answer under this name, once. A name that the engine holds already is ignored.
 	#[codec(index = 0)]
 	Run {
 		/// Comes back with the result.
@@ -40,6 +40,13 @@ pub enum Request {
 	/// Are you there? Answered at once, also during work.
 	#[codec(index = 1)]
 	Ping(u64),
+	/// Stop this work: its result is no longer wanted. Work that is held is answered with an abstention, unless it's done;
+	/// other names are ignored.
+	#[codec(index = 2)]
+	Cancel {
+		/// Its name.
+		id: Hash32,
+	},
 }
 
 /// From the engine.

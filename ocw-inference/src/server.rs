@@ -1,38 +1,54 @@
-//! The engine's side of the socket: one thread computes, the rest only passes messages.
+//! The engine's side of the socket: one thread computes, step by step; the rest only passes messages.
 
 use crate::{
+	engine::Workshop,
 	protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE},
 	Engine, Error, Result,
 };
 use assay_primitives::Hash32;
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
-use std::{path::Path, sync::mpsc as blocking};
+use std::{
+	collections::HashSet,
+	path::Path,
+	sync::{mpsc as blocking, Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::{net::UnixStream, sync::mpsc};
 use tokio_util::{
 	bytes::Bytes,
 	codec::{FramedRead, FramedWrite},
 };
 
-/// Answers the node that listens at `socket` until it hangs up.
+/// Answers the node that listens at `socket` until it hangs up, computing on all cores.
 pub async fn serve(socket: &Path, engine: Engine) -> Result<()> {
-	serve_loading(socket, move || Ok(engine)).await
+	serve_loading(socket, 0, move || Ok(engine)).await
 }
 
-/// [`serve`], connecting first and loading the models then, on the computing thread.
-pub async fn serve_loading(socket: &Path, load: impl FnOnce() -> Result<Engine> + Send + 'static) -> Result<()> {
+/// [`serve`] on so many threads (0: one for each core), connecting first and loading the models then.
+pub async fn serve_loading(
+	socket: &Path,
+	threads: usize,
+	load: impl FnOnce() -> Result<Engine> + Send + 'static,
+) -> Result<()> {
 	let stream = UnixStream::connect(socket).await.map_err(Error::io(socket))?;
 	let (reader, writer) = stream.into_split();
 	let mut frames = FramedRead::new(reader, framing());
 	let mut out = FramedWrite::new(writer, framing());
 
-	let (work, queue) = blocking::sync_channel::<(Hash32, Work)>(MAX_QUEUE);
-	// As deep as the queue and then some: the computing thread waits rather than lose a result.
+	let held = Held::default();
+	let (orders, queue) = blocking::sync_channel(2 * MAX_QUEUE);
+	// Deep enough for all that is held and then some: the computing thread waits rather than lose a result.
 	let (responses, mut outgoing) = mpsc::channel::<Response>(2 * MAX_QUEUE);
-	let results = responses.clone();
+	let desk = Desk {
+		queue,
+		held: held.clone(),
+		results: responses.clone(),
+	};
+	let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+	let pool = pool.map_err(|e| Error::Socket(format!("no threads to compute on: {e}")))?;
 	let computing = std::thread::Builder::new()
 		.name("compute".into())
-		.spawn(move || compute(load, &queue, &results))
+		.spawn(move || pool.install(move || desk.compute(load)))
 		.map_err(|e| Error::Socket(format!("no thread to compute on: {e}")))?;
 
 	let sending = async {
@@ -46,16 +62,13 @@ pub async fn serve_loading(socket: &Path, load: impl FnOnce() -> Result<Engine> 
 		while let Some(frame) = frames.next().await {
 			let answer = match decode::<Request>(&frame.map_err(broken)?)? {
 				Request::Ping(number) => Some(Response::Pong(number)),
-				Request::Run { id, work: job } => work.try_send((id, job)).err().map(|error| {
-					let reason = match error {
-						blocking::TrySendError::Full(_) => format!("{MAX_QUEUE} pieces of work wait already"),
-						blocking::TrySendError::Disconnected(_) => "the engine has no models".into(),
-					};
-					Response::Done {
-						id,
-						result: WorkResult::Abstained { reason },
+				Request::Run { id, work } => take_in(&held, &orders, id, work).map(|reason| abstained(id, reason)),
+				Request::Cancel { id } => {
+					if held.lock().contains(&id) && orders.try_send(Order::Cancel(id)).is_err() {
+						log::warn!("too many orders wait; a cancellation is left out");
 					}
-				}),
+					None
+				}
 			};
 			if let Some(answer) = answer {
 				responses.send(answer).await.map_err(broken)?;
@@ -76,27 +89,101 @@ pub async fn serve_loading(socket: &Path, load: impl FnOnce() -> Result<Engine> 
 	}
 }
 
-/// The computing thread: loads, says that it's ready, then works until the queue closes.
-fn compute(
-	load: impl FnOnce() -> Result<Engine>,
-	queue: &blocking::Receiver<(Hash32, Work)>,
-	results: &mpsc::Sender<Response>,
-) -> Result<()> {
-	let engine = load()?;
-	let mut gone = results
-		.blocking_send(Response::Ready {
-			models: engine.served(),
-		})
-		.is_err();
-	while let (false, Ok((id, work))) = (gone, queue.recv()) {
-		gone = results
-			.blocking_send(Response::Done {
-				id,
-				result: engine.run(&work),
-			})
-			.is_err();
+/// Hands a piece of work to the computing thread, or says why not.
+fn take_in(held: &Held, orders: &blocking::SyncSender<Order>, id: Hash32, work: Work) -> Option<String> {
+	let mut ids = held.lock();
+	if ids.contains(&id) {
+		log::warn!("work 0x{} is here already", hex::encode(id));
+		return None;
 	}
-	Ok(())
+	if ids.len() >= MAX_QUEUE {
+		return Some(format!("{MAX_QUEUE} pieces of work are here already"));
+	}
+	match orders.try_send(Order::Run(id, Box::new(work))) {
+		Ok(()) => {
+			ids.insert(id);
+			None
+		}
+		Err(blocking::TrySendError::Full(_)) => Some("too many orders wait already".into()),
+		Err(blocking::TrySendError::Disconnected(_)) => Some("the engine has no models".into()),
+	}
+}
+
+/// Names of the work that is taken in and not answered.
+#[derive(Clone, Default)]
+struct Held(Arc<Mutex<HashSet<Hash32>>>);
+
+impl Held {
+	fn lock(&self) -> MutexGuard<'_, HashSet<Hash32>> {
+		self.0.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+}
+
+/// What the computing thread is told.
+enum Order {
+	Run(Hash32, Box<Work>),
+	Cancel(Hash32),
+}
+
+/// The computing thread's ends of all channels.
+struct Desk {
+	queue: blocking::Receiver<Order>,
+	held: Held,
+	results: mpsc::Sender<Response>,
+}
+
+impl Desk {
+	/// Loads, says that it's ready, then works until the queue closes: takes orders in between steps, and waits for them
+	/// when there is nothing to do.
+	fn compute(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
+		let engine = load()?;
+		let mut workshop = engine.workshop()?;
+		let ready = Response::Ready {
+			models: engine.served(),
+		};
+		let mut gone = self.results.blocking_send(ready).is_err();
+		while !gone {
+			if workshop.is_idle() {
+				match self.queue.recv() {
+					Ok(order) => gone = self.follow(order, &mut workshop),
+					Err(_) => return Ok(()),
+				}
+			}
+			while let Ok(order) = self.queue.try_recv() {
+				gone |= self.follow(order, &mut workshop);
+			}
+			for (id, result) in workshop.step() {
+				gone |= self.answer(id, result);
+			}
+		}
+		Ok(())
+	}
+
+	/// Does what it's told; true if nobody listens any more.
+	fn follow(&self, order: Order, workshop: &mut Workshop<'_>) -> bool {
+		match order {
+			Order::Run(id, work) => match workshop.submit(id, *work) {
+				Some(result) => self.answer(id, result),
+				None => false,
+			},
+			Order::Cancel(id) if workshop.cancel(&id) => {
+				let reason = "it was cancelled".into();
+				self.answer(id, WorkResult::Abstained { reason })
+			}
+			Order::Cancel(_) => false,
+		}
+	}
+
+	/// Sends a result; true if nobody listens any more.
+	fn answer(&self, id: Hash32, result: WorkResult) -> bool {
+		self.held.lock().remove(&id);
+		self.results.blocking_send(Response::Done { id, result }).is_err()
+	}
+}
+
+fn abstained(id: Hash32, reason: String) -> Response {
+	let result = WorkResult::Abstained { reason };
+	Response::Done { id, result }
 }
 
 fn broken(error: impl std::fmt::Display) -> Error {

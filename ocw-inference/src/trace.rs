@@ -3,10 +3,11 @@
 //! A leaf is the hash of up to 32 positions after one layer, so that a dispute can be narrowed down to 32 positions of one
 //! layer. Hashing runs along while rows appear; nothing is kept but hashes.
 
-use crate::{canonical::with_elements, model::llama::Rows, Result};
+use crate::{model::decoder::Rows, Result};
 use assay_primitives::Hash32;
 use blake3::Hasher;
-use candle_core::Tensor;
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// Positions of one leaf.
 pub const CHUNK: usize = 32;
@@ -49,14 +50,26 @@ impl Trace {
 		self.rows
 	}
 
-	/// Adds the first `count` of these rows.
-	pub fn push(&mut self, rows: &Rows, count: usize) -> Result<()> {
-		let filled = self.rows;
-		for (stream, tensor) in self.streams.iter_mut().zip(rows.residual.iter().chain([&rows.norm])) {
-			stream.push(tensor, count, filled)?;
+	/// Adds some of these rows.
+	pub fn push(&mut self, rows: &Rows, part: Range<usize>) -> Result<()> {
+		push_all(rows, vec![(self, part)])
+	}
+
+	/// The leaves of a full chunk: one for each layer, then the final norm's.
+	pub fn chunk(&self, chunk: usize) -> Option<Vec<Hash32>> {
+		self.streams.iter().map(|s| s.leaves.get(chunk).copied()).collect()
+	}
+
+	/// Adds a full chunk by its leaves, as [`Self::chunk`] gives them. False, and nothing is added, in the middle of a chunk.
+	pub fn push_chunk(&mut self, leaves: &[Hash32]) -> bool {
+		let fits = self.rows.is_multiple_of(CHUNK) && leaves.len() == self.streams.len();
+		if fits {
+			for (stream, leaf) in self.streams.iter_mut().zip(leaves) {
+				stream.leaves.push(*leaf);
+			}
+			self.rows += CHUNK;
 		}
-		self.rows += count;
-		Ok(())
+		fits
 	}
 
 	/// The root over all rows so far: leaves chunk by chunk, in each chunk layer by layer; then the final norm's leaves.
@@ -80,22 +93,48 @@ impl Trace {
 	}
 }
 
-impl Stream {
-	fn push(&mut self, tensor: &Tensor, count: usize, filled: usize) -> Result<()> {
-		let width = tensor.dim(candle_core::D::Minus1)?;
-		with_elements::<f32, _>(tensor, |x| {
-			let mut bytes = Vec::with_capacity(width * 4);
-			for (i, row) in x.chunks(width).take(count).enumerate() {
-				bytes.clear();
-				bytes.extend(row.iter().flat_map(|v| v.to_le_bytes()));
-				self.open.update(&bytes);
-				if (filled + i + 1).is_multiple_of(CHUNK) {
-					self.leaves.push(*self.open.finalize().as_bytes());
-					self.open.reset();
-				}
+/// Adds rows to several traces at once. Streams share nothing, so they are hashed in parallel, straight from the tensors.
+pub fn push_all(rows: &Rows, parts: Vec<(&mut Trace, Range<usize>)>) -> Result<()> {
+	let width = rows.width();
+	rows.with_streams(|layers| {
+		let mut work = Vec::new();
+		for (trace, part) in parts {
+			let filled = trace.rows;
+			trace.rows += part.len();
+			for (stream, layer) in trace.streams.iter_mut().zip(layers) {
+				let values = layer.get(part.start * width..part.end * width).unwrap_or_default();
+				work.push((stream, values, filled));
 			}
-		})?;
-		Ok(())
+		}
+		work.into_par_iter()
+			.for_each(|(stream, values, filled)| stream.push(values, width, filled));
+	})
+}
+
+impl Stream {
+	/// Adds whole rows behind `filled` others.
+	fn push(&mut self, mut values: &[f32], width: usize, mut filled: usize) {
+		while !values.is_empty() {
+			let room = CHUNK - filled % CHUNK;
+			let (now, rest) = values.split_at(values.len().min(room * width));
+			update(&mut self.open, now);
+			filled += now.len() / width;
+			values = rest;
+			if filled.is_multiple_of(CHUNK) {
+				self.leaves.push(*self.open.finalize().as_bytes());
+				self.open.reset();
+			}
+		}
+	}
+}
+
+/// Hashes little-endian bytes: on most computers the floats as they lie in memory.
+fn update(hasher: &mut Hasher, values: &[f32]) {
+	if cfg!(target_endian = "little") {
+		hasher.update(bytemuck::cast_slice(values));
+	} else {
+		let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+		hasher.update(&bytes);
 	}
 }
 

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use assay_primitives::{job::Output, ModelId, SamplingParams, Vote};
 use clap::{Parser, Subcommand};
 use ocw_inference::{
-	engine::known_answer_test, generate, import, manifest::Defaults, server, Engine, ImportOptions, Model,
+	canonical::Tier, engine::known_answer_test, generate, import, manifest::Defaults, scheduler::Limits, server,
+	Engine, ImportOptions, Model,
 };
 use std::{
 	io::Write,
@@ -31,6 +32,15 @@ enum Command {
 		/// A folder with one folder per model.
 		#[arg(long)]
 		models: PathBuf,
+		/// Threads that compute; 0 takes one for each core.
+		#[arg(long, default_value_t = 0)]
+		threads: usize,
+		/// Compute with these instructions instead of the fastest: portable, avx2 or avx512. The bits are the same.
+		#[arg(long)]
+		tier: Option<Tier>,
+		/// Memory for keys and values of all models together, in bytes; K, M and G are understood.
+		#[arg(long, value_parser = bytes, default_value = "1G")]
+		kv_memory: usize,
 	},
 	/// Make a canonical model folder from a Hugging Face one.
 	Import {
@@ -107,6 +117,19 @@ fn seed(text: &str) -> Result<Seed, String> {
 		.ok_or("expected 64 hex digits".into())
 }
 
+/// A number of bytes, with K, M or G for powers of 1024.
+fn bytes(text: &str) -> Result<usize, String> {
+	let (digits, shift) = match text.strip_suffix(['K', 'M', 'G']) {
+		Some(digits) if text.ends_with('K') => (digits, 10),
+		Some(digits) if text.ends_with('M') => (digits, 20),
+		Some(digits) => (digits, 30),
+		None => (text, 0),
+	};
+	let number = digits.parse::<usize>().ok();
+	let number = number.and_then(|number| number.checked_mul(1 << shift));
+	number.ok_or_else(|| format!("`{text}` is no number of bytes, such as 512M or 2G"))
+}
+
 fn model_id(text: &str) -> Result<ModelId, String> {
 	seed(text).map(|seed| ModelId(seed.0))
 }
@@ -127,12 +150,27 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
 	match command {
-		Command::Serve { socket, models } => {
+		Command::Serve {
+			socket,
+			models,
+			threads,
+			tier,
+			kv_memory,
+		} => {
+			let limits = Limits {
+				kv_bytes: kv_memory,
+				..Limits::default()
+			};
 			let runtime = tokio::runtime::Builder::new_multi_thread()
 				.worker_threads(1)
 				.enable_all()
 				.build()?;
-			Ok(runtime.block_on(server::serve_loading(&socket, move || Engine::open(&models)))?)
+			let load = move || {
+				let mut engine = Engine::with(limits, tier);
+				engine.load(&models)?;
+				Ok(engine)
+			};
+			Ok(runtime.block_on(server::serve_loading(&socket, threads, load))?)
 		}
 		Command::Import {
 			source,

@@ -1,8 +1,7 @@
 //! A model: what a checked folder becomes in memory.
 
-pub mod cache;
 pub mod config;
-pub mod llama;
+pub mod decoder;
 pub mod weights;
 
 use crate::{
@@ -15,11 +14,16 @@ use crate::{
 };
 use assay_primitives::ModelId;
 use config::{Config, Numbers};
-use llama::Llama;
+use decoder::Decoder;
 use std::{
 	path::Path,
 	time::{Duration, Instant},
 };
+
+/// The weights at work.
+enum Network {
+	Decoder(Box<Decoder>),
+}
 
 /// A model ready to run.
 pub struct Model {
@@ -28,7 +32,7 @@ pub struct Model {
 	known_answer: Option<KnownAnswer>,
 	pub(crate) tokenizer: Tokenizer,
 	pub(crate) template: Template,
-	pub(crate) llama: Llama,
+	network: Network,
 	load_time: Duration,
 }
 
@@ -91,15 +95,17 @@ impl Model {
 		let rope = numbers.rope_tables();
 		// Not skipped for a liar: a wrong table is a defect of this computer, not a changed model.
 		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
-		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, checked)?;
-		let llama = Llama::new(numbers.decoder()?.clone(), weights, rope)?;
+		let numbers = numbers.decoder()?;
+		let groups = Decoder::groups(numbers);
+		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, &groups, checked)?;
+		let network = Network::Decoder(Box::new(Decoder::new(numbers.clone(), weights, rope)?));
 		Ok(Self {
 			id: model_id,
 			manifest,
 			known_answer,
 			tokenizer,
 			template,
-			llama,
+			network,
 			load_time: begun.elapsed(),
 		})
 	}
@@ -124,15 +130,24 @@ impl Model {
 		self.load_time
 	}
 
-	/// Runs on another compilation of the canonical operations.
+	/// Computes with other instructions. The bits are the same.
 	pub fn with_tier(mut self, tier: Tier) -> Self {
-		self.llama.tier = tier;
+		match &mut self.network {
+			Network::Decoder(decoder) => decoder.tier = tier,
+		}
 		self
 	}
 
-	/// The decoder: for tests of the arithmetic.
-	pub fn llama(&self) -> &Llama {
-		&self.llama
+	/// The decoder, which a model that makes text has.
+	pub fn decoder(&self) -> Result<&Decoder> {
+		match &self.network {
+			Network::Decoder(decoder) => Ok(decoder),
+		}
+	}
+
+	/// Tokens that end an answer.
+	pub(crate) fn eos_token_ids(&self) -> &[u32] {
+		self.manifest.numbers.eos_token_ids()
 	}
 
 	/// Token ids of a prompt of one user message, chat template included.

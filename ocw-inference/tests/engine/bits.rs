@@ -1,45 +1,95 @@
 //! The promise: a row's bits depend on the row and its prefix, never on what was computed with it.
 
 use crate::common::{model, Tiny};
-use assay_primitives::SamplingParams;
+use assay_primitives::{SamplingParams, Vote};
 use candle_core::Tensor;
 use ocw_inference::{
 	canonical::Tier,
 	generate::{execute, verify_with},
-	model::llama::Rows,
+	kv::{PageId, Pool, Segment},
+	model::decoder::{Batch, Rows},
 	Model,
 };
 
-fn tokens(count: usize) -> Vec<u32> {
-	(0..count as u32).map(|i| (i * 97 + 13) % 256).collect()
+fn tokens(seed: u32, count: usize) -> Vec<u32> {
+	(0..count as u32).map(|i| (i * 97 + 13 + seed * 31) % 256).collect()
 }
 
-fn bits(t: &Tensor) -> Vec<u32> {
-	t.flatten_all()
-		.unwrap()
-		.to_vec1::<f32>()
-		.unwrap()
-		.iter()
-		.map(|v| v.to_bits())
-		.collect()
+/// A sequence on its way.
+pub(crate) struct Sequence {
+	pub(crate) tokens: Vec<u32>,
+	pub(crate) done: usize,
+	pages: Vec<PageId>,
+}
+
+impl Sequence {
+	/// A sequence with its pages, which are full of NaN.
+	pub(crate) fn new(tokens: Vec<u32>, pool: &mut Pool) -> Self {
+		pool.poison();
+		let pages = (0..tokens.len().div_ceil(32)).map(|_| pool.alloc().unwrap()).collect();
+		Self { tokens, done: 0, pages }
+	}
+}
+
+/// Feeds the next rows of some sequences in one pass; `takes` says how many of each.
+pub(crate) fn pass(model: &Model, pool: &mut Pool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
+	let (mut tokens, mut segments) = (Vec::new(), Vec::new());
+	for (sequence, take) in sequences.iter().zip(takes).filter(|(_, take)| **take > 0) {
+		segments.push(Segment {
+			rows: tokens.len()..tokens.len() + take,
+			start: sequence.done,
+			pages: &sequence.pages,
+		});
+		tokens.extend(&sequence.tokens[sequence.done..][..*take]);
+	}
+	let batch = Batch {
+		tokens: &tokens,
+		segments: &segments,
+	};
+	let rows = model.decoder().unwrap().forward(&batch, pool).unwrap();
+	for (sequence, take) in sequences.iter_mut().zip(takes) {
+		sequence.done += take;
+	}
+	rows
+}
+
+/// The logits of one sequence, row by row.
+pub(crate) fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
+	let decoder = model.decoder().unwrap();
+	let mut pool = decoder.pool(tokens.len().div_ceil(32)).unwrap();
+	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
+	let rows = pass(model, &mut pool, &mut [&mut sequence], &[tokens.len()]);
+	decoder.logits(&rows.norm).unwrap().to_vec2().unwrap().concat()
 }
 
 /// Residual rows of each layer, final norm and logits, one list a row.
-fn rows(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
-	let mut cache = model.llama().cache(tokens.len()).unwrap();
+fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
+	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
+	let parts: Vec<Vec<Vec<f32>>> = rows
+		.residual
+		.iter()
+		.chain([&rows.norm, &logits])
+		.map(|t: &Tensor| t.to_vec2().unwrap())
+		.collect();
+	let row = |i: usize| {
+		parts
+			.iter()
+			.flat_map(|part| part[i].iter().map(|v| v.to_bits()))
+			.collect()
+	};
+	(0..rows.bad.len()).map(row).collect()
+}
+
+/// All rows of one sequence, so many at a time.
+fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
+	let mut pool = model.decoder().unwrap().pool(tokens.len().div_ceil(32)).unwrap();
+	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
 	let mut all = Vec::new();
-	for chunk in tokens.chunks(chunk) {
-		let Rows {
-			residual,
-			norm,
-			first_bad,
-		} = model.llama().forward(chunk, &mut cache).unwrap();
-		assert_eq!(first_bad, None);
-		let logits = model.llama().logits(&norm).unwrap();
-		let parts: Vec<_> = residual.iter().chain([&norm, &logits]).cloned().collect();
-		for row in 0..chunk.len() {
-			all.push(parts.iter().flat_map(|t| bits(&t.narrow(0, row, 1).unwrap())).collect());
-		}
+	while sequence.done < tokens.len() {
+		let take = chunk.min(tokens.len() - sequence.done);
+		let rows = pass(model, &mut pool, &mut [&mut sequence], &[take]);
+		assert!(!rows.bad.contains(&true));
+		all.extend(bits(model, &rows));
 	}
 	all
 }
@@ -48,29 +98,91 @@ fn rows(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
 fn decoded_rows_are_the_rows_of_any_prefill() {
 	let model = model(Tiny::default());
 	// Longer than two attention tiles.
-	let tokens = tokens(530);
-	let decoded = rows(&model, &tokens, 1);
+	let tokens = tokens(0, 530);
+	let decoded = alone(&model, &tokens, 1);
 	for chunk in [2, 3, 7, 33, 64, 256, 530] {
-		assert!(rows(&model, &tokens, chunk) == decoded, "prefill by {chunk}");
+		assert!(alone(&model, &tokens, chunk) == decoded, "prefill by {chunk}");
 	}
 }
 
 #[test]
-fn every_tier_computes_the_same_rows() {
-	let detected = rows(&model(Tiny::default()), &tokens(70), 33);
-	let portable = rows(&model(Tiny::default()).with_tier(Tier::Portable), &tokens(70), 33);
-	assert!(detected == portable);
+fn every_tier_computes_the_same_rows_on_any_number_of_threads() {
+	let detected = alone(&model(Tiny::default()), &tokens(0, 70), 33);
+	for tier in Tier::available() {
+		let model = model(Tiny::default()).with_tier(tier);
+		for threads in [1, 2, 3] {
+			let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+			let rows = pool.install(|| alone(&model, &tokens(0, 70), 33));
+			assert!(rows == detected, "{tier} on {threads} threads");
+		}
+	}
 }
 
 #[test]
-fn a_row_does_not_know_what_comes_after_it_or_how_much_room_there_is() {
+fn a_row_does_not_know_what_comes_after_it() {
 	let model = model(Tiny {
 		tied: false,
 		..Tiny::default()
 	});
-	let long = rows(&model, &tokens(300), 300);
-	let short = rows(&model, &tokens(40), 40);
+	let long = alone(&model, &tokens(0, 300), 300);
+	let short = alone(&model, &tokens(0, 40), 40);
 	assert!(long[..40] == short[..]);
+}
+
+#[test]
+fn sequences_that_share_batches_and_reuse_pages_have_the_rows_of_each_alone() {
+	let model = model(Tiny::default());
+	let mut pool = model.decoder().unwrap().pool(40).unwrap();
+	// Pages in an order of no meaning, with the leftovers of others in them.
+	let mut used: Vec<_> = (0..40).map(|_| pool.alloc().unwrap()).collect();
+	used.sort_by_key(|page| page.index() * 7 % 40);
+	used.into_iter().for_each(|page| pool.free(page));
+	let lengths = [300, 41, 1, 97, 64];
+	let mut all: Vec<_> = (0..)
+		.zip(lengths)
+		.map(|(i, n)| Sequence::new(tokens(i, n), &mut pool))
+		.collect();
+	let mut rows = vec![Vec::new(); lengths.len()];
+	for step in 0usize.. {
+		let left = |s: &Sequence| s.tokens.len() - s.done;
+		let takes: Vec<_> = all
+			.iter()
+			.enumerate()
+			.map(|(i, s)| left(s).min([7, 1, 33, 0, 5][(i + step) % 5]))
+			.collect();
+		if all.iter().all(|s| left(s) == 0) {
+			break;
+		}
+		if takes.iter().all(|take| *take == 0) {
+			continue;
+		}
+		let mut sequences: Vec<_> = all.iter_mut().collect();
+		let passed = pass(&model, &mut pool, &mut sequences, &takes);
+		let mut found = bits(&model, &passed).into_iter();
+		for (rows, take) in rows.iter_mut().zip(&takes) {
+			rows.extend(found.by_ref().take(*take));
+		}
+	}
+	for (i, (rows, sequence)) in rows.iter().zip(&all).enumerate() {
+		assert!(*rows == alone(&model, &sequence.tokens, 1), "sequence {i}");
+	}
+}
+
+#[test]
+fn a_row_that_is_not_finite_leaves_the_other_sequences_of_its_batch_alone() {
+	let model = model(Tiny {
+		poison: Some(77),
+		..Tiny::default()
+	});
+	let mut pool = model.decoder().unwrap().pool(3).unwrap();
+	let [mut first, mut bad, mut last] =
+		[vec![1, 2, 3, 4], vec![5, 77, 6], vec![7, 8, 9]].map(|tokens| Sequence::new(tokens, &mut pool));
+	let rows = pass(&model, &mut pool, &mut [&mut first, &mut bad, &mut last], &[4, 3, 3]);
+	assert_eq!(rows.bad[..6], [false, false, false, false, false, true]);
+	assert_eq!(rows.bad[7..], [false; 3]);
+	let found = bits(&model, &rows);
+	assert!(found[..4] == alone(&model, &first.tokens, 4)[..]);
+	assert!(found[7..] == alone(&model, &last.tokens, 3)[..]);
 }
 
 #[test]
@@ -87,7 +199,7 @@ fn verification_confirms_execution_whatever_the_chunk() {
 			let vote = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
 			assert_eq!(
 				vote,
-				assay_primitives::Vote::Confirm {
+				Vote::Confirm {
 					trace_root: done.trace_root
 				}
 			);

@@ -1,13 +1,17 @@
 //! Every way to claim another answer than the model's is rejected, at the position where it first differs.
 
-use crate::common::{folder, model, Tiny, VOCABULARY};
+use crate::{
+	bits::{pass, Sequence},
+	common::{folder, model, options, write_source, Tiny, TEMPLATE, VOCABULARY},
+};
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
 	Hash32, SamplingParams, Vote,
 };
 use ocw_inference::{
-	generate::{execute, verify, verify_with, Executed},
-	model::weights,
+	generate::{execute, verify, verify_with, Executed, Finished, Job},
+	import,
+	scheduler::{Limits, Scheduler},
 	trace::Trace,
 	Model,
 };
@@ -23,24 +27,17 @@ fn warm(max_tokens: u32) -> SamplingParams {
 	}
 }
 
-fn first_difference(a: &Output, b: &Output) -> usize {
-	a.tokens
-		.iter()
-		.zip(b.tokens.iter())
-		.position(|(a, b)| a != b)
-		.expect("the answers differ")
-}
-
 /// The root over the rows of the prompt and the first tokens, computed row by row.
 fn prefix_root(model: &Model, claim: &Output, position: usize) -> Hash32 {
 	let mut tokens = model.prompt(PROMPT).unwrap();
 	tokens.extend(claim.tokens.iter().take(position));
-	let mut cache = model.llama().cache(tokens.len()).unwrap();
-	let mut trace = Trace::new(model.llama().numbers().num_hidden_layers as usize);
-	for token in tokens {
-		trace
-			.push(&model.llama().forward(&[token], &mut cache).unwrap(), 1)
-			.unwrap();
+	let decoder = model.decoder().unwrap();
+	let mut pool = decoder.pool(tokens.len().div_ceil(32)).unwrap();
+	let mut trace = Trace::new(decoder.layers());
+	let mut sequence = Sequence::new(tokens, &mut pool);
+	while sequence.done < sequence.tokens.len() {
+		let rows = pass(model, &mut pool, &mut [&mut sequence], &[1]);
+		trace.push(&rows, 0..1).unwrap();
 	}
 	trace.root()
 }
@@ -86,24 +83,176 @@ fn with_tokens(claim: &Output, change: impl FnOnce(&mut Vec<u32>)) -> Output {
 	}
 }
 
+/// Why a claim is rejected at its position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reason {
+	/// The model chooses another token there.
+	OtherToken,
+	/// The model goes on there, the claim doesn't.
+	EarlyStop,
+	/// The model has ended there, the claim goes on.
+	RunOn,
+	/// The tokens are the model's; what the claim says besides isn't.
+	OtherText,
+}
+
+/// The first position at which a claim leaves the truth, and how.
+fn fault(lie: &Output, truth: &Output) -> (usize, Reason) {
+	let (lies, truths) = (&lie.tokens, &truth.tokens);
+	let differs = lies.iter().zip(truths.iter()).position(|(a, b)| a != b);
+	match differs {
+		Some(position) => (position, Reason::OtherToken),
+		None if lies.len() < truths.len() => (lies.len(), Reason::EarlyStop),
+		None if lies.len() > truths.len() => (truths.len(), Reason::RunOn),
+		None => (truths.len(), Reason::OtherText),
+	}
+}
+
+/// An answer to the prompt by a model that was changed.
+fn answer_of(liar: &Model, params: &SamplingParams) -> Output {
+	execute(liar, PROMPT, params, SEED).unwrap().output
+}
+
+/// Models of the same name with one byte of their weights changed, one after the other all over the file.
+fn flipped() -> impl Iterator<Item = Model> {
+	let folder = folder(Tiny::default());
+	let path = folder.path().join("model.safetensors");
+	let weights = fs::read(&path).unwrap();
+	let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+	(0..60).map(move |i| {
+		let mut bytes = weights.clone();
+		let place = header + (bytes.len() - header) / 61 * (i + 1);
+		bytes[place] ^= 0x40;
+		fs::write(&path, bytes).unwrap();
+		assert!(Model::load(folder.path()).is_err(), "byte {place} is checked");
+		Model::load_unchecked(folder.path()).unwrap()
+	})
+}
+
+/// The tiny model with a system prompt that the honest template doesn't have.
+fn with_system_prompt() -> Model {
+	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+	write_source(source.path(), Tiny::default());
+	fs::write(
+		source.path().join("chat_template.jinja"),
+		format!("Be brief. {TEMPLATE}"),
+	)
+	.unwrap();
+	import(source.path(), out.path(), &options()).unwrap();
+	Model::load(out.path()).unwrap()
+}
+
 #[test]
-fn another_seed_temperature_or_prompt_is_rejected_where_it_first_differs() {
+fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 	let model = model(Tiny::default());
-	let params = warm(40);
+	let params = warm(60);
 	let truth = honest(&model, &params).output;
+	let changed =
+		|change: SamplingParams, prompt: &str, seed: Hash32| execute(&model, prompt, &change, seed).unwrap().output;
+	let other_model = crate::common::model(Tiny {
+		seed: 2,
+		..Tiny::default()
+	});
+	let four_bits = crate::common::model(Tiny {
+		levels: 7,
+		..Tiny::default()
+	});
+	let one_byte = flipped()
+		.map(|liar| answer_of(&liar, &params))
+		.find(|lie| *lie != truth);
 	let cooler = SamplingParams {
-		temperature: 1 << 15,
+		temperature: 3 << 14,
 		..params.clone()
 	};
-	for lie in [
-		execute(&model, PROMPT, &params, [8; 32]).unwrap().output,
-		execute(&model, PROMPT, &cooler, SEED).unwrap().output,
-		execute(&model, "hello world, who checks that?", &params, SEED)
-			.unwrap()
-			.output,
-	] {
-		rejected(&model, &params, &lie, first_difference(&lie, &truth));
+	let table = [
+		("another model", answer_of(&other_model, &params), Reason::OtherToken),
+		(
+			"weights of four bits",
+			answer_of(&four_bits, &params),
+			Reason::OtherToken,
+		),
+		(
+			"one flipped byte of the weights",
+			one_byte.expect("one of sixty bytes changes the answer"),
+			Reason::OtherToken,
+		),
+		(
+			"another prompt",
+			changed(params.clone(), "hello world, who checks that?", SEED),
+			Reason::OtherToken,
+		),
+		(
+			"another system prompt",
+			Output {
+				input_tokens: truth.input_tokens,
+				..answer_of(&with_system_prompt(), &params)
+			},
+			Reason::OtherToken,
+		),
+		("another temperature", changed(cooler, PROMPT, SEED), Reason::OtherToken),
+		(
+			"another seed",
+			changed(params.clone(), PROMPT, [8; 32]),
+			Reason::OtherToken,
+		),
+		("an early stop", changed(warm(44), PROMPT, SEED), Reason::EarlyStop),
+		("a run-on", changed(warm(70), PROMPT, SEED), Reason::RunOn),
+		(
+			"another text for the same tokens",
+			Output {
+				text: b"Trust me.".to_vec().try_into().unwrap(),
+				..truth.clone()
+			},
+			Reason::OtherText,
+		),
+	];
+	let votes = table.map(|(cheat, lie, reason)| {
+		let (position, found) = fault(&lie, &truth);
+		assert_eq!(found, reason, "{cheat}");
+		rejected(&model, &params, &lie, position);
+		(lie, position)
+	});
+	// All of them checked in one batch: the same votes.
+	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	for (i, (lie, _)) in votes.iter().enumerate() {
+		let job = Job {
+			input: PROMPT.into(),
+			params: params.clone(),
+			seed: SEED,
+			claim: Some(lie.clone()),
+		};
+		scheduler.submit([i as u8; 32], job).unwrap();
 	}
+	let mut seen = 0;
+	while !scheduler.is_idle() {
+		for (id, vote) in scheduler.step(&mut |_, _| ()) {
+			let (lie, position) = &votes[usize::from(id[0])];
+			let prefix_root = prefix_root(&model, lie, *position);
+			let position = *position as u32;
+			assert_eq!(
+				vote.unwrap(),
+				Finished::Verified(Vote::Reject { position, prefix_root })
+			);
+			seen += 1;
+		}
+	}
+	assert_eq!(seen, votes.len());
+}
+
+#[test]
+fn changed_weights_that_choose_the_same_tokens_still_give_another_trace() {
+	let model = model(Tiny::default());
+	let params = warm(20);
+	let truth = honest(&model, &params);
+	let mut lucky = 0;
+	// The first quarter of the file is the embedding, with rows that this answer never uses.
+	for liar in flipped().skip(16).step_by(5) {
+		let lie = execute(&liar, PROMPT, &params, SEED).unwrap();
+		lucky += usize::from(lie.output == truth.output);
+		let votes = [&liar, &model].map(|m| verify(m, PROMPT, &params, SEED, &truth.output).unwrap());
+		assert_ne!(votes[0], votes[1]);
+	}
+	assert!(lucky > 0, "some bytes change no token of a short answer");
 }
 
 #[test]
@@ -180,46 +329,6 @@ fn a_changed_text_length_or_ending_is_rejected_behind_the_last_token() {
 			},
 			40,
 		);
-	}
-}
-
-#[test]
-fn a_flipped_weight_byte_and_coarser_weights_never_earn_a_confirmation() {
-	let truthful = folder(Tiny::default());
-	let model = Model::load(truthful.path()).unwrap();
-	let params = warm(60);
-	let truth = honest(&model, &params);
-
-	let liars = folder(Tiny::default());
-	let path = liars.path().join("model.safetensors");
-	let mut bytes = fs::read(&path).unwrap();
-	let place = bytes.len() / 2;
-	bytes[place] ^= 0x40;
-	fs::write(&path, bytes).unwrap();
-	assert!(Model::load(liars.path()).is_err());
-	let flipped = Model::load_unchecked(liars.path()).unwrap();
-	assert_eq!(flipped.id(), model.id());
-	let coarse = crate::common::model(Tiny {
-		levels: 7,
-		..Tiny::default()
-	});
-
-	for liar in [flipped, coarse] {
-		let lie = execute(&liar, PROMPT, &params, SEED).unwrap();
-		assert_ne!(lie.trace_root, truth.trace_root);
-		match lie.output == truth.output {
-			// The same tokens by luck: the trace still tells.
-			true => {
-				let votes = [&liar, &model].map(|m| verify(m, PROMPT, &params, SEED, &truth.output).unwrap());
-				assert_ne!(votes[0], votes[1]);
-			}
-			false => rejected(
-				&model,
-				&params,
-				&lie.output,
-				first_difference(&lie.output, &truth.output),
-			),
-		}
 	}
 }
 
@@ -388,16 +497,4 @@ fn invalid_parameters_are_an_error_and_no_vote() {
 		..SamplingParams::greedy(4)
 	};
 	assert!(execute(&model, PROMPT, &bad, SEED).is_err());
-}
-
-#[test]
-fn loading_reads_the_same_weights_with_and_without_checks() {
-	let dir = folder(Tiny::default());
-	let manifest = ocw_inference::Manifest::read(dir.path()).unwrap();
-	let read = |checked| {
-		weights::read(&dir.path().join("model.safetensors"), &manifest, checked)
-			.unwrap()
-			.len()
-	};
-	assert_eq!(read(true), read(false));
 }

@@ -26,7 +26,7 @@ async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 	let path = dir.path().join("engine.sock");
 	let listener = UnixListener::bind(&path).unwrap();
 	let engine = tokio::spawn(async move {
-		server::serve_loading(&path, move || {
+		server::serve_loading(&path, 2, move || {
 			let mut engine = Engine::new();
 			engine.add(model)?;
 			Ok(engine)
@@ -153,8 +153,52 @@ async fn a_ping_is_answered_during_work_and_a_full_queue_abstains() {
 			Response::Ready { .. } => panic!("Ready comes once"),
 		}
 	}
-	assert!(abstained > 0, "more than {MAX_QUEUE} were queued");
+	assert!(abstained > 0, "more than {MAX_QUEUE} pieces of work came");
 	assert!(done < MAX_QUEUE, "the ping waited for the work");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_is_cancelled_is_answered_once_and_leaves_the_others_alone() {
+	let (mut node, _engine, id) = connect().await;
+	for i in 0..6 {
+		send(
+			&mut node,
+			Request::Run {
+				id: [i; 32],
+				work: work(id, 300),
+			},
+		)
+		.await;
+	}
+	// The second, one that nobody has heard of, and the second again.
+	for i in [1, 9, 1] {
+		send(&mut node, Request::Cancel { id: [i; 32] }).await;
+	}
+	// A name that is held already.
+	send(
+		&mut node,
+		Request::Run {
+			id: [2; 32],
+			work: work(id, 5),
+		},
+	)
+	.await;
+	let mut answers = Vec::new();
+	for _ in 0..6 {
+		let Response::Done { id, result } = next(&mut node).await else {
+			panic!("only results were asked for")
+		};
+		match result {
+			WorkResult::Abstained { reason } => assert!(id == [1; 32] && reason.contains("cancelled")),
+			WorkResult::Executed { output, .. } => assert_eq!(output.tokens.len(), 300),
+			WorkResult::Verified { .. } => panic!("nothing was to be verified"),
+		}
+		answers.push(id[0]);
+	}
+	answers.sort_unstable();
+	assert_eq!(answers, [0, 1, 2, 3, 4, 5]);
+	send(&mut node, Request::Ping(7)).await;
+	assert_eq!(next(&mut node).await, Response::Pong(7));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

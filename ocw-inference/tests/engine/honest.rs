@@ -1,0 +1,76 @@
+//! No false alarm: ten thousand honest answers, made and checked in batches, and not one rejection.
+
+use crate::common::{model, Tiny};
+use assay_primitives::{SamplingParams, Vote};
+use ocw_inference::{
+	generate::{Executed, Finished, Job},
+	scheduler::{Limits, Scheduler},
+	Model,
+};
+
+const RUNS: u32 = 10_000;
+
+fn job(i: u32) -> Job {
+	let words = ["why", "a receipt", "hello world", "0x00ff", "größer", "…"];
+	let params = SamplingParams {
+		temperature: (i % 5) << 15,
+		top_k: if i % 3 == 0 { 20 } else { 0 },
+		min_p: if i % 4 == 0 { 1 << 12 } else { 0 },
+		..SamplingParams::greedy(1 + i % 7)
+	};
+	Job {
+		input: format!("{} {i}", words[i as usize % words.len()]),
+		params,
+		seed: *blake3::hash(&i.to_le_bytes()).as_bytes(),
+		claim: None,
+	}
+}
+
+/// What the jobs come to, run as many at a time as the scheduler takes.
+fn results(model: &Model, jobs: impl Iterator<Item = Job>) -> Vec<Finished> {
+	let mut scheduler = Scheduler::new(model, Limits::default()).unwrap();
+	let mut jobs = jobs.enumerate().peekable();
+	let mut results = Vec::new();
+	while jobs.peek().is_some() || !scheduler.is_idle() {
+		while scheduler.load().1 < 32 {
+			let Some((i, job)) = jobs.next() else { break };
+			let mut id = [0; 32];
+			id[..8].copy_from_slice(&i.to_le_bytes());
+			scheduler.submit(id, job).unwrap();
+		}
+		for (id, result) in scheduler.step(&mut |_, _| ()) {
+			let i = usize::from_le_bytes(id[..8].try_into().unwrap());
+			results.push((i, result.unwrap()));
+		}
+	}
+	results.sort_by_key(|(i, _)| *i);
+	results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[test]
+fn ten_thousand_honest_answers_are_all_confirmed() {
+	let model = model(Tiny::default());
+	let executed: Vec<Executed> = results(&model, (0..RUNS).map(job))
+		.into_iter()
+		.map(|result| match result {
+			Finished::Executed(executed) => executed,
+			Finished::Verified(_) => panic!("nothing was to be verified"),
+		})
+		.collect();
+	let claims = executed.iter().zip(0..).map(|(executed, i)| Job {
+		claim: Some(executed.output.clone()),
+		..job(i)
+	});
+	let votes = results(&model, claims);
+	assert_eq!(votes.len(), RUNS as usize);
+	let rejected = votes.iter().zip(&executed).filter(|(vote, executed)| {
+		let trace_root = executed.trace_root;
+		**vote != Finished::Verified(Vote::Confirm { trace_root })
+	});
+	assert_eq!(rejected.count(), 0);
+	// They are ten thousand answers, not one.
+	let mut roots: Vec<_> = executed.iter().map(|executed| executed.trace_root).collect();
+	roots.sort_unstable();
+	roots.dedup();
+	assert_eq!(roots.len(), RUNS as usize);
+}
