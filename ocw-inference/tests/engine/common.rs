@@ -94,6 +94,11 @@ pub(crate) fn tokenizer() -> Value {
 	})
 }
 
+/// [`tokenizer`] as a file.
+pub(crate) fn tokenizer_json() -> String {
+	sorted(tokenizer()).to_string()
+}
+
 pub(crate) const TEMPLATE: &str =
 	"{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
@@ -123,7 +128,7 @@ pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
 	}
 	fs::write(dir.join("model.safetensors"), bytes).unwrap();
 	fs::write(dir.join("config.json"), config).unwrap();
-	fs::write(dir.join("tokenizer.json"), sorted(tokenizer()).to_string()).unwrap();
+	fs::write(dir.join("tokenizer.json"), tokenizer_json()).unwrap();
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
 }
 

@@ -12,6 +12,7 @@ mod gguf;
 mod golden;
 mod honest;
 mod import;
+mod memory;
 mod quality;
 mod reference;
 mod scheduling;
