@@ -55,6 +55,7 @@ clients() {
 
 scripts/build.sh
 stage workspace workspace
+stage specification scripts/spec-test.sh
 stage benchmarks benchmarks
 stage clients clients
 stage documents scripts/readme-test.sh

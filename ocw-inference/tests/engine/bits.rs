@@ -81,7 +81,7 @@ fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
 }
 
 /// All rows of one sequence, so many at a time.
-fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
+pub(crate) fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
 	let mut pool = model.decoder().unwrap().pool(tokens.len().div_ceil(32)).unwrap();
 	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
 	let mut all = Vec::new();

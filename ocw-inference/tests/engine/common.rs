@@ -104,8 +104,13 @@ pub(crate) const TEMPLATE: &str =
 
 /// Writes the Hugging Face folder of a tiny model.
 pub(crate) fn write_source(dir: &Path, tiny: Tiny) {
+	write_source_of(dir, tiny, &config(tiny));
+}
+
+/// The same with another configuration.
+pub(crate) fn write_source_of(dir: &Path, tiny: Tiny, config: &Value) {
 	fs::create_dir_all(dir).unwrap();
-	let config = config(tiny).to_string();
+	let config = config.to_string();
 	let layout = source_layout(&Config::parse(config.as_bytes()).unwrap().numbers);
 	let shapes: Vec<_> = layout
 		.iter()
@@ -139,6 +144,7 @@ pub(crate) fn values(tiny: Tiny, tensor: &SourceSpec) -> Vec<f32> {
 	let embedding = matches!(tensor.name.as_str(), "model.embed_tokens.weight" | "lm_head.weight");
 	for v in &mut values {
 		*v = match tensor.rows {
+			None if tensor.name.ends_with(".bias") => 0.1 * *v,
 			None => 1.0 + 0.1 * *v,
 			Some(_) if embedding => 0.5 * *v,
 			Some(_) => 0.25 * *v,
@@ -164,8 +170,13 @@ pub(crate) fn values(tiny: Tiny, tensor: &SourceSpec) -> Vec<f32> {
 
 /// A canonical folder of a tiny model; it goes away with the returned guard.
 pub(crate) fn folder(tiny: Tiny) -> TempDir {
+	folder_of(tiny, &config(tiny))
+}
+
+/// The same with another configuration.
+pub(crate) fn folder_of(tiny: Tiny, config: &Value) -> TempDir {
 	let source = tempfile::tempdir().unwrap();
-	write_source(source.path(), tiny);
+	write_source_of(source.path(), tiny, config);
 	let out = tempfile::tempdir().unwrap();
 	import(source.path(), out.path(), &options()).unwrap();
 	out
@@ -185,7 +196,7 @@ pub(crate) fn model(tiny: Tiny) -> Model {
 }
 
 /// The same value with its keys in order: which order `json!` keeps depends on features that other crates switch on.
-fn sorted(value: Value) -> Value {
+pub(crate) fn sorted(value: Value) -> Value {
 	match value {
 		Value::Object(map) => {
 			let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
