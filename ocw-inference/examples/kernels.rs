@@ -1,8 +1,9 @@
-//! Speed of the canonical operations: `cargo run --release -p ocw-inference --example kernels [tier…]`.
+//! Speed of the canonical operations: `cargo run --release -p ocw-inference --example kernels [tier… | sampler]`.
 //!
 //! Each figure is the best of several rounds, because whatever else runs on the computer can only make one slower. Weights are
 //! cycled through copies that no cache holds. A row of the table is one shape, tier and number of threads.
 
+use assay_primitives::SamplingParams;
 use candle_core::{Device, Result, Tensor};
 use half::f16;
 use ocw_inference::{
@@ -14,6 +15,7 @@ use ocw_inference::{
 		Tier,
 	},
 	kv::{Pool, Segment, PAGE},
+	sampler::Sampler,
 };
 use rayon::{prelude::*, ThreadPool, ThreadPoolBuilder};
 use std::{cell::RefCell, hint::black_box, time::Instant};
@@ -23,6 +25,10 @@ const BYTES: usize = 192 << 20;
 const SHAPES: [(usize, usize); 5] = [(2048, 2048), (2560, 2048), (11264, 2048), (2048, 5632), (32000, 2048)];
 
 fn main() -> Result<()> {
+	if std::env::args().any(|a| a == "sampler") {
+		sampler();
+		return Ok(());
+	}
 	let named: Vec<Tier> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
 	let tiers: Vec<Tier> = Tier::available()
 		.filter(|t| named.is_empty() || named.contains(t))
@@ -40,7 +46,35 @@ fn main() -> Result<()> {
 			small(&pool, tier)?;
 		}
 	}
+	sampler();
 	Ok(())
+}
+
+/// Microseconds to choose one token, on one thread.
+fn sampler() {
+	for vocabulary in [32_000, 152_000] {
+		let logits: Vec<f32> = noise(vocabulary).iter().map(|v| v * v * v * 12.0).collect();
+		for (name, temperature, top_k, min_p) in [
+			("temperature 0", 0, 0, 0),
+			("temperature 1", 1 << 16, 0, 0),
+			("temperature 1, top 40", 1 << 16, 40, 0),
+			("temperature 1, min_p 0.05", 1 << 16, 0, 3277),
+		] {
+			let params = SamplingParams {
+				temperature,
+				top_k,
+				min_p,
+				..SamplingParams::greedy(1)
+			};
+			let sampler = Sampler::new(&params, [1; 32]);
+			let seconds = best(30, |t| {
+				black_box(sampler.choose(&logits, t as u32));
+				Ok(())
+			});
+			let us = seconds.unwrap_or(f64::NAN) * 1e6;
+			println!("sampler {vocabulary} tokens, {name}: {us:.0} us");
+		}
+	}
 }
 
 /// Seconds of the fastest of some calls, after one to warm up.

@@ -57,15 +57,20 @@ impl Tier {
 	/// Runs a body compiled for this tier. An error if the computer lacks it, or this thread doesn't round as IEEE 754 says.
 	pub(crate) fn run<K: Kernel>(self, kernel: K) -> Result<K::Output> {
 		self.check()?;
-		Ok(match self {
-			// SAFETY: `check` asked the processor for exactly these features.
+		Ok(self.run_exact(kernel))
+	}
+
+	/// [`Self::run`] for bodies that round nothing: whether the thread rounds as it should doesn't matter to them.
+	pub(crate) fn run_exact<K: Kernel>(self, kernel: K) -> K::Output {
+		match self {
+			// SAFETY: `works` asked the processor for exactly these features.
 			#[cfg(target_arch = "x86_64")]
-			Self::Avx512 => unsafe { run_avx512(kernel) },
+			Self::Avx512 if self.works() => unsafe { run_avx512(kernel) },
 			// SAFETY: as above.
 			#[cfg(target_arch = "x86_64")]
-			Self::Avx2 => unsafe { run_avx2(kernel) },
+			Self::Avx2 if self.works() => unsafe { run_avx2(kernel) },
 			_ => kernel.run(),
-		})
+		}
 	}
 
 	/// Whether this thread may compute on this tier.

@@ -9,3 +9,4 @@ mod attention;
 mod definition;
 mod linear;
 mod rowwise;
+mod stock;
