@@ -67,7 +67,9 @@ pub enum Error {
 	#[error("GGUF file refused: {0}")]
 	Gguf(String),
 	/// The disk has no room for what is being written.
-	#[error("{path}: no room for it ({source}); free some space and run the same command again: it goes on where it was")]
+	#[error(
+		"{path}: no room for it ({source}); free some space and run the same command again: it goes on where it was"
+	)]
 	NoSpace {
 		/// The file.
 		path: PathBuf,

@@ -79,10 +79,43 @@ pub fn mark_bad_rows(tensor: &Tensor, f16: Range<usize>, bad: &mut [bool]) -> Re
 	if rows != bad.len() || f16.end > width {
 		bail!("{rows} rows of {width} for {} flags, f16 columns {f16:?}", bad.len());
 	}
-	let below = |x: &[f32], limit: f32| x.iter().fold(true, |ok, v| ok & (v.abs() < limit));
+	let width = width.max(1);
 	with_elements::<f32, _>(tensor, |x| {
-		for (row, bad) in x.chunks_exact(width.max(1)).zip(bad) {
-			*bad |= !below(row, f32::INFINITY) || !below(row.get(f16.clone()).unwrap_or(&[]), F16_OVERFLOW);
+		let mark = |x, bad| {
+			Tier::detect().run_exact(Mark {
+				x,
+				bad,
+				width,
+				f16: f16.clone(),
+			});
+		};
+		if rayon::current_num_threads() == 1 || x.len() < 4 * WORTH_THREADS {
+			return mark(x, bad);
 		}
+		let piece = rows.div_ceil(rayon::current_num_threads()).max(1);
+		x.par_chunks(piece * width)
+			.zip(bad.par_chunks_mut(piece))
+			.for_each(|(x, bad)| mark(x, bad));
 	})
+}
+
+struct Mark<'a> {
+	x: &'a [f32],
+	bad: &'a mut [bool],
+	width: usize,
+	f16: Range<usize>,
+}
+
+impl Kernel for Mark<'_> {
+	type Output = ();
+
+	#[inline(always)]
+	fn run(self) {
+		// Without their signs, floats are ordered like their bits, and a NaN is above all.
+		let largest = |x: &[f32]| x.iter().fold(0, |max, v| (v.to_bits() & 0x7FFF_FFFF).max(max));
+		for (row, bad) in self.x.chunks_exact(self.width).zip(self.bad) {
+			let f16 = row.get(self.f16.clone()).unwrap_or(&[]);
+			*bad |= largest(row) >= f32::INFINITY.to_bits() || largest(f16) >= F16_OVERFLOW.to_bits();
+		}
+	}
 }

@@ -8,6 +8,14 @@ use super::{
 };
 use std::arch::x86_64::*;
 
+/// Both halves of a tile.
+macro_rules! halves {
+	($rows:literal, $w:ident, $a:ident, $blocks:ident, $out:ident) => {{
+		rows::<$rows, 2>($w, $a, $blocks, 0, $out);
+		rows::<$rows, 2>($w, $a, $blocks, 2, $out);
+	}};
+}
+
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
 
@@ -19,47 +27,63 @@ pub(super) const ROWS: usize = 4;
 pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
 	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * sums.len());
 	let (w, a, out) = (weights.as_ptr(), words.as_ptr(), sums.as_mut_ptr());
-	for half in 0..2 {
-		// SAFETY: the caller's promise; each half is 16 outputs of the tile.
-		unsafe {
-			match sums.len() {
-				1 => rows::<1>(w, a, blocks, half, out),
-				2 => rows::<2>(w, a, blocks, half, out),
-				3 => rows::<3>(w, a, blocks, half, out),
-				4 => rows::<4>(w, a, blocks, half, out),
-				_ => unreachable!("a panel has one to four rows"),
-			}
+	// SAFETY: the caller's promise. One row is bound by memory, so it reads the tile once; several rows need the registers, and
+	// read it as two halves of 16 outputs.
+	unsafe {
+		match sums.len() {
+			1 => rows::<1, 4>(w, a, blocks, 0, out),
+			2 => halves!(2, w, a, blocks, out),
+			3 => halves!(3, w, a, blocks, out),
+			4 => halves!(4, w, a, blocks, out),
+			_ => unreachable!("a panel has one to four rows"),
 		}
 	}
 }
 
+/// The sums of V vectors of 8 outputs from vector `first` on.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usize, half: usize, out: *mut [f32; TILE]) {
+unsafe fn rows<const R: usize, const V: usize>(
+	mut w: *const u8,
+	mut a: *const i32,
+	blocks: usize,
+	first: usize,
+	out: *mut [f32; TILE],
+) {
+	// How far ahead of a single row's reading the weights are asked for.
+	const AHEAD: usize = 4 * BLOCK_BYTES;
 	let flip = _mm256_set1_epi8(-128);
 	let ones = _mm256_set1_epi16(1);
-	let mut sums = [[_mm256_setzero_ps(); 2]; R];
+	let mut sums = [[_mm256_setzero_ps(); V]; R];
 	for _ in 0..blocks {
 		// SAFETY: inside the block that `w` and `a` point to.
 		unsafe {
-			let mut s = [[_mm256_setzero_si256(); 2]; R];
+			let mut s = [[_mm256_setzero_si256(); V]; R];
 			for step in 0..BLOCK / STEP {
-				let at = w.add(step * TILE * STEP + half * 64).cast::<__m256i>();
-				let weights = [0, 1].map(|i| _mm256_xor_si256(_mm256_load_si256(at.add(i)), flip));
-				let sizes = weights.map(|w| _mm256_abs_epi8(w));
+				let at = w.add(step * TILE * STEP).cast::<__m256i>().add(first);
+				if R == 1 {
+					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(AHEAD).cast());
+					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(AHEAD + 64).cast());
+				}
+				let mut weights = [flip; V];
+				let mut sizes = [flip; V];
+				for i in 0..V {
+					weights[i] = _mm256_xor_si256(_mm256_load_si256(at.add(i)), flip);
+					sizes[i] = _mm256_abs_epi8(weights[i]);
+				}
 				for (r, s) in s.iter_mut().enumerate() {
 					let q = _mm256_set1_epi32(*a.add(step * R + r));
-					for i in 0..2 {
+					for i in 0..V {
 						let pairs = _mm256_maddubs_epi16(sizes[i], _mm256_sign_epi8(q, weights[i]));
 						s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(pairs, ones));
 					}
 				}
 			}
-			let scales = w.add(TILE * BLOCK + half * 32).cast::<__m128i>();
-			let scales = [0, 1].map(|i| _mm256_cvtph_ps(_mm_load_si128(scales.add(i))));
+			let scales = w.add(TILE * BLOCK).cast::<__m128i>().add(first);
 			for (r, (sums, s)) in sums.iter_mut().zip(&s).enumerate() {
 				let d = _mm256_set1_ps(f32::from_bits(*a.add(8 * R + r) as u32));
-				for i in 0..2 {
-					sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[i]), _mm256_mul_ps(scales[i], d), sums[i]);
+				for i in 0..V {
+					let scale = _mm256_cvtph_ps(_mm_load_si128(scales.add(i)));
+					sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[i]), _mm256_mul_ps(scale, d), sums[i]);
 				}
 			}
 			w = w.add(BLOCK_BYTES);
@@ -67,11 +91,9 @@ unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usiz
 		}
 	}
 	for (r, sums) in sums.iter().enumerate() {
-		// SAFETY: `out` has R rows of 32.
-		unsafe {
-			let to = out.add(r).cast::<f32>().add(half * 16);
-			_mm256_storeu_ps(to, sums[0]);
-			_mm256_storeu_ps(to.add(8), sums[1]);
+		for (i, sum) in sums.iter().enumerate() {
+			// SAFETY: `out` has R rows of 32, and vectors `first`… are among their four.
+			unsafe { _mm256_storeu_ps(out.add(r).cast::<f32>().add((first + i) * 8), *sum) };
 		}
 	}
 }

@@ -18,7 +18,7 @@ use super::{elements, packed::TILE, Output, Tier};
 use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
 use panels::Panels;
 use rayon::prelude::*;
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 /// Multiplications from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 18;
@@ -49,8 +49,15 @@ impl CustomOp1 for Linear<'_> {
 				self.weight.width()
 			);
 		}
-		let mut out = vec![0f32; rows * self.weight.rows()];
-		self.apply(elements(x, layout)?, &mut out)?;
+		// Not zeroed first: that would touch as much memory as the result once more.
+		let mut out = Vec::with_capacity(rows * self.weight.rows());
+		self.write(
+			elements(x, layout)?,
+			out.spare_capacity_mut(),
+			rows * self.weight.rows(),
+		)?;
+		// SAFETY: `write` wrote so many elements.
+		unsafe { out.set_len(rows * self.weight.rows()) };
 		Ok((CpuStorage::F32(out), (rows, self.weight.rows()).into()))
 	}
 }
@@ -58,10 +65,18 @@ impl CustomOp1 for Linear<'_> {
 impl Linear<'_> {
 	/// The operation on slices: x `[rows, K]`, out `[rows, N]`.
 	pub fn apply(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+		let len = out.len();
+		// SAFETY: the same memory; `write` writes only numbers.
+		let out = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), len) };
+		self.write(x, out, len)
+	}
+
+	/// Writes the `len` results of x to the front of `out`.
+	fn write(&self, x: &[f32], out: &mut [MaybeUninit<f32>], len: usize) -> Result<()> {
 		let (n, k) = (self.weight.rows(), self.weight.width());
 		let rows = x.len() / k;
-		if rows * k != x.len() || rows * n != out.len() || self.bias.is_some_and(|b| b.len() != n) {
-			bail!("linear: {} values for W [{n}, {k}], {} results", x.len(), out.len());
+		if rows * k != x.len() || rows * n != len || out.len() < len || self.bias.is_some_and(|b| b.len() != n) {
+			bail!("linear: {} values for W [{n}, {k}], {len} results", x.len());
 		}
 		let panel = match self.tier {
 			Tier::Portable => 4,
@@ -78,7 +93,7 @@ impl Linear<'_> {
 			tier: self.tier,
 			panels: &Panels::new(x, k, panel, self.tier)?,
 			out: Columns {
-				start: out.as_mut_ptr(),
+				start: out.as_mut_ptr().cast(),
 				width: n,
 			},
 		};
