@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from blake3 import blake3
 
-from floats import F32, F64, log
+from floats import F64, log
 from operations import (
-    attention, embedding, gate, gelu, head_norm, layer_norm, linear, rms_norm, rope_tables, rotate)
+    attention, embedding, gate, gelu, head_norm, layer_norm, linear, mean, normalized, rms_norm, rope_tables, rotate)
 
 CHUNK = 32
 MAX_OUTPUT_BYTES = 16_384
@@ -54,6 +54,7 @@ class Model:
     numbers: dict
     tensors: dict
     tokens: list = field(default_factory=list)
+    overhead: int = 0
 
     def __post_init__(self):
         n = self.numbers
@@ -104,6 +105,25 @@ class Model:
         norm = check(rms_norm(x, self.tensors["model.norm.weight"], eps))
         cache.length += rows
         return Rows(residual, norm, finite)
+
+
+def encode(n, tensors, tokens):
+    """3.4: the vector of a text."""
+    eps, count, heads = n["layer_norm_eps"], len(tokens), n["num_attention_heads"]
+    apply = lambda x, name: linear(x, tensors[name + ".weight"], tensors[name + ".bias"])
+    norm = lambda x, name: layer_norm(x, tensors[name + ".weight"], tensors[name + ".bias"], eps)
+    table = lambda name: tensors[f"embeddings.{name}_embeddings.weight"]
+    first, last = np.zeros(count, int), np.full(count, count - 1)
+    x = (embedding(table("word"), tokens) + table("token_type")[0]) + table("position")[:count]
+    x = norm(x, "embeddings.LayerNorm")
+    for layer in range(n["num_hidden_layers"]):
+        name = f"encoder.layer.{layer}."
+        q, k, v = (apply(x, f"{name}attention.self.{part}").reshape(count, heads, -1) for part in ("query", "key", "value"))
+        a = attention(q, k.astype(np.float16), v.astype(np.float16), first, last).reshape(count, -1)
+        x = norm(x + apply(a, name + "attention.output.dense"), name + "attention.output.LayerNorm")
+        y = gelu(apply(x, name + "intermediate.dense"))
+        x = norm(x + apply(y, name + "output.dense"), name + "output.LayerNorm")
+    return normalized(mean(x)) if n["normalize"] else mean(x)
 
 
 # ── 4.3: text of tokens ──────────────────────────────────────────────────────
@@ -181,9 +201,9 @@ class Run:
     trace_root: bytes
 
 
-def execute(model, prompt, params, seed):
-    """5: decodes row by row behind one prefill of the prompt."""
-    count, room = min(len(prompt), model.context), model.context - len(prompt)
+def execute(model, size, prompt, params, seed):
+    """5: decodes row by row behind one prefill of the prompt, which an input of `size` bytes became."""
+    count, room = min(len(prompt), model.context, size + model.overhead), model.context - len(prompt)
     trace = Trace(model.numbers["num_hidden_layers"])
     if room <= 0:
         return Run(Output(count, [], b"", "prompt_too_long"), trace.root())

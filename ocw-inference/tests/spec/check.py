@@ -213,10 +213,14 @@ def model(golden, name):
         manifest = said["manifest"]
         tensors = folder.golden_weights(manifest["numbers"], said["seed"], said["poison"])
         yield "weights_root", said["weights_root"], c1w8.H(folder.weights_file(tensors)).hex()
-    made = c1w8.Model(manifest["numbers"]["decoder"], tensors, tokens_of(said["tokens"]))
-    yield "rope_root", manifest["rope_root"], "0x" + c1w8.rope_root(made.cos, made.sin).hex()
     identity = folder.model_id(manifest, tensors)
     yield "model_id", said["model_id"], "0x" + identity.hex()
+    if "encoder" in manifest["numbers"]:
+        for key, text in golden["vectors"].items():
+            yield key, text["vector"], bits(c1w8.encode(manifest["numbers"]["encoder"], tensors, text["tokens"]))
+        return
+    made = c1w8.Model(manifest["numbers"]["decoder"], tensors, tokens_of(said["tokens"]), manifest["prompt_overhead"])
+    yield "rope_root", manifest["rope_root"], "0x" + c1w8.rope_root(made.cos, made.sin).hex()
 
     layers = LAYERS.get(name)
     if layers:
@@ -229,7 +233,7 @@ def model(golden, name):
     known = golden.get("known answer")
     for key, said in (list(golden["runs"].items()) + ([("known answer", known)] if known else [])):
         params, seed = params_of(said["params"]), bytes.fromhex(said["seed"])
-        run = done[key] = c1w8.execute(made, said["prompt"], params, seed)
+        run = done[key] = c1w8.execute(made, len(said["input"].encode()), said["prompt"], params, seed)
         yield f"{key}: output", output_of(said["output"]), run.output
         yield f"{key}: output hash", said["output"]["hash"], c1w8.output_hash(run.output).hex()
         yield f"{key}: trace root", said["trace_root"], run.trace_root.hex()

@@ -158,11 +158,9 @@ def reduce(x):
     n = (x * INV + shift) - shift
     r, w = x - n * Q1, n * Q1T
     y0 = r - w
+    again = np.ones(np.shape(y0), bool)
     for part, tail, bits in ((Q2, Q2T, 16), (Q3, Q3T, 49)):
-        again = (e >> 20) - exponent(y0) > bits
-        if part is Q3:
-            again &= twice
-        twice = again
+        again = again & ((e >> 20) - exponent(y0) > bits)
         t, w2 = r, n * part
         r2 = t - w2
         w2 = n * tail - ((t - r2) - w2)

@@ -3,7 +3,7 @@
 import numpy as np
 from blake3 import blake3
 
-from c1w8 import D, H, compact, scale_bytes, scale_list, u32
+from c1w8 import D, H, scale_bytes, scale_list, u32
 from floats import F32
 from operations import BLOCK, Matrix
 
@@ -32,6 +32,32 @@ def decoder_layout(n):
             if bias:
                 all[name + part + ".bias"] = (rows,)
     return all
+
+
+def encoder_layout(n):
+    """The same of an encoder; the tables of positions and token types are not quantised."""
+    hidden, inner = n["hidden_size"], n["intermediate_size"]
+    all = {
+        "embeddings.word_embeddings.weight": (n["vocab_size"], hidden),
+        "embeddings.position_embeddings.weight": (n["max_position_embeddings"], hidden),
+        "embeddings.token_type_embeddings.weight": (n["type_vocab_size"], hidden),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(n["num_hidden_layers"]):
+        name = f"encoder.layer.{layer}."
+        norms += [name + "attention.output.LayerNorm", name + "output.LayerNorm"]
+        for part, rows, width in (
+            ("attention.self.query", hidden, hidden), ("attention.self.key", hidden, hidden),
+            ("attention.self.value", hidden, hidden), ("attention.output.dense", hidden, hidden),
+            ("intermediate.dense", inner, hidden), ("output.dense", hidden, inner),
+        ):
+            all[f"{name}{part}.weight"], all[f"{name}{part}.bias"] = (rows, width), (rows,)
+    for norm in norms:
+        all[norm + ".weight"] = all[norm + ".bias"] = (hidden,)
+    return all
+
+
+TABLES = ("embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight")
 
 
 def stored(tensors):
@@ -161,6 +187,12 @@ def golden_weights(numbers, seed, poison):
     """The tensors of a golden model."""
     ((kind, n),) = numbers.items()
     tensors = {}
+    if kind == "encoder":
+        for name, shape in encoder_layout(n).items():
+            v = noise(seed, name, int(np.prod(shape))).reshape(shape)
+            v = F32(1) + F32(0.1) * v if name.endswith("LayerNorm.weight") else F32(0.25) * v
+            tensors[name] = quantise(v) if len(shape) == 2 and name not in TABLES else v
+        return tensors
     for name, shape in decoder_layout(n).items():
         v = noise(seed, name, int(np.prod(shape))).reshape(shape)
         embedding = name in ("model.embed_tokens.weight", "lm_head.weight")

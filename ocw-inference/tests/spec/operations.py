@@ -190,3 +190,17 @@ def erf(a):
 def gelu(x):
     """2.11"""
     return (F32(0.5) * x) * (F32(1) + erf(x * SQRT_HALF))
+
+
+def mean(x):
+    """2.12"""
+    total = np.zeros(x.shape[1], F32)
+    for row in x:
+        total = total + row
+    return total / F32(len(x))
+
+
+def normalized(m):
+    """2.12"""
+    length = np.sqrt(lanes(m, lambda v, lane: fma(v, v, lane)))
+    return m / np.maximum(length, f32_bits(0x2B8CBCCC))

@@ -3,13 +3,17 @@
 //! `ASSAY_GOLDEN=write cargo test -p ocw-inference --release golden` writes the files anew; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
+mod hashes;
 mod layers;
 mod models;
 mod operations;
 
 use crate::common::sorted;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{env, fs, path::PathBuf};
+
+/// The cases of one file.
+type Cases = Map<String, Value>;
 
 /// Compares with `tests/golden/<key>.json`, or writes it.
 fn compare(key: &str, found: &Value) {

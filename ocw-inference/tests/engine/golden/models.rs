@@ -1,6 +1,6 @@
 //! Whole runs of tiny models whose weights anyone can make, and of the bundled one.
 
-use super::{compare, operations::params_json};
+use super::{compare, hashes::params_json};
 use crate::common::{config, folder, folder_of, Tiny};
 use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
