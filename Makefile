@@ -28,7 +28,7 @@ fmt: ## format all Rust files
 lint: ## format, clippy, licences, one version of each SDK crate
 	@scripts/lint.sh
 
-bench: ## how fast the engine is on this machine
+bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (an hour the first time)
 	@scripts/bench.sh
 
 model: ## train the bundled demo model again from its recipe (minutes)

@@ -1,34 +1,47 @@
 #!/usr/bin/env bash
-# Measures the engine on this machine with the demo model: checking the folder, generating, and verifying by prefill.
-# Medians of repeated runs of the same program that nodes start. BENCH_RUNS sets how many (7).
+# The engine beside its peers, llama.cpp and stock candle: same weights, same shapes, same threads, one run.
+# Writes the tables of docs/benchmarks.md and the charts of docs/img, and prints them. An hour the first time (peers are built,
+# models made), about half of it later; Ctrl-C loses nothing: the next call goes on where this one stopped.
+#
+# What may be set: BENCH_QUICK=1 (a small shape, few repetitions, nothing in docs/), BENCH_MODELS and BENCH_ENGINES
+# (0.5b,1.1b,demo and ours,llama.cpp,candle: some of them), BENCH_THREADS (all cores), BENCH_OUT (a folder instead of docs/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-if [ -z "${ASSAY_ENGINE:-}" ]; then
-	scripts/setup.sh
-	scripts/build.sh
-fi
+scripts/setup.sh
 . scripts/env.sh
-engine=${ASSAY_ENGINE:-$CARGO_TARGET_DIR/release/assay-engine}
-model=demo-model/assay-demo
-runs=${BENCH_RUNS:-7}
 
-median() { sort -n | awk '{ v[NR] = $1 } END { if (NR) print (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'; }
+home=$ASSAY_CACHE/bench
+mkdir -p "$home"
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
+git diff --quiet HEAD 2>/dev/null || commit+=" with changes"
 
-say "$(grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: //'), $(nproc) cores; $runs runs each"
-"$engine" check "$model" >/dev/null # once, so that the files are in memory
+# Its own target directory: another workspace, another lock.
+export CARGO_TARGET_DIR=${BENCH_TARGET_DIR:-$home/target}
+say "Building the benchmark (some minutes the first time)"
+cargo build --release --locked --quiet --manifest-path bench/Cargo.toml
 
-checks=$(for _ in $(seq "$runs"); do
-	begin=$(date +%s%N)
-	"$engine" check "$model" >/dev/null
-	echo $((($(date +%s%N) - begin) / 1000000))
-done | median)
+versions="rustc $(rustc --version | cut -d ' ' -f 2), candle $(awk '/^name = "candle-core"/ { getline; gsub(/"/, ""); print $3 }' bench/Cargo.lock)"
+options=()
+case ",${BENCH_ENGINES:-llama.cpp}," in
+*,llama.cpp,*)
+	if python=$(bench/peers/setup.sh); then
+		options+=(--python "$python")
+		versions+=", $("$python" bench/peers/llamacpp.py --version)"
+	fi
+	;;
+esac
+if [ -n "${BENCH_QUICK:-}" ]; then
+	options+=(--quick)
+	out=${BENCH_OUT:-$home/quick}
+else
+	out=${BENCH_OUT:-docs}
+fi
+mkdir -p "$out"
+[ -z "${BENCH_MODELS:-}" ] || options+=(--models "$BENCH_MODELS")
+[ -z "${BENCH_ENGINES:-}" ] || options+=(--engines "$BENCH_ENGINES")
+[ -z "${BENCH_THREADS:-}" ] || options+=(--threads "$BENCH_THREADS")
 
-printf '\n%-28s %12s %16s\n' "prompt" "tokens/s" "verify ÷ generate"
-for prompt in "What is a receipt?" "Who pays whom?" "How does a committee decide?"; do
-	lines=$(for _ in $(seq "$runs"); do "$engine" run "$model" "$prompt" 2>&1 >/dev/null; done)
-	speed=$(sed -nE 's/.*; ([0-9.]+) tokens\/s.*/\1/p' <<<"$lines" | median)
-	share=$(sed -nE 's/.*prefill in ([0-9.]+) % of.*/\1/p' <<<"$lines" | median)
-	printf '%-28s %12s %15s%%\n' "${prompt:0:28}" "${speed:-?}" "${share:-?}"
-done
-printf '\n%-28s %9s ms\n' "load, check, known answer" "$checks"
+say "Measuring"
+"$CARGO_TARGET_DIR/release/assay-bench" run --root "$ASSAY_ROOT" --cache "$home" --out "$out" \
+	--commit "$commit" --versions "$versions" "${options[@]}"

@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/env.sh
 say "Removing $CARGO_TARGET_DIR, bin/ and e2e/js/node_modules"
-rm -rf "${CARGO_TARGET_DIR:?}" "${ASSAY_CACHE:?}/lint" bin e2e/js/node_modules zombienet/target
+rm -rf "${CARGO_TARGET_DIR:?}" "${ASSAY_CACHE:?}/lint" bin e2e/js/node_modules zombienet/target bench/target
