@@ -12,6 +12,7 @@ pub mod exp;
 pub mod linear;
 pub mod norm;
 pub mod packed;
+pub mod residual;
 pub mod rope;
 mod simd;
 pub mod tier;

@@ -13,8 +13,9 @@ use crate::{
 		linear::{Gather, Linear, Packed},
 		mark_bad_rows,
 		norm::{HeadNorm, RmsNorm},
+		residual::Add,
 		rope::{Rope, Tables},
-		Tier,
+		with_elements, Tier,
 	},
 	kv::{Pool, Segment},
 	Error, Result,
@@ -59,6 +60,15 @@ pub struct Batch<'a> {
 	pub tokens: &'a [u32],
 	/// Which of them follow one another in which sequence: they cover the tokens in order.
 	pub segments: &'a [Segment<'a>],
+}
+
+/// What goes along with the rows through the layers.
+struct Pass<'a> {
+	/// Position of each row in its sequence.
+	positions: Vec<u32>,
+	segments: &'a [Segment<'a>],
+	pool: &'a mut Pool,
+	bad: Vec<bool>,
 }
 
 /// What a pass over a batch leaves behind.
@@ -174,7 +184,12 @@ impl Decoder {
 					u32::try_from(segment.start + i).map_err(|_| Error::Compute("a position is too large".into()))?;
 			}
 		}
-		let mut bad = vec![false; positions.len()];
+		let mut pass = Pass {
+			bad: vec![false; positions.len()],
+			positions,
+			segments: batch.segments,
+			pool,
+		};
 		let embedding = Gather {
 			ids: batch.tokens,
 			weight: &self.embedding,
@@ -182,27 +197,21 @@ impl Decoder {
 		let mut x = embedding.rows()?;
 		let mut residual = Vec::with_capacity(self.layers.len());
 		for (index, layer) in self.layers.iter().enumerate() {
-			x = self.attend(layer, index, &x, &positions, batch.segments, pool, &mut bad)?;
-			x = self.feed(layer, &x, &mut bad)?;
-			mark_bad_rows(&x, 0..0, &mut bad)?;
+			x = self.attend(layer, index, &x, &mut pass)?;
+			x = self.feed(layer, &x, &mut pass.bad)?;
+			mark_bad_rows(&x, 0..0, &mut pass.bad)?;
 			residual.push(x.clone());
 		}
-		let norm = self.norm(&x, &self.norm, &mut bad)?;
-		Ok(Rows { residual, norm, bad })
+		let norm = self.norm(&x, &self.norm, &mut pass.bad)?;
+		Ok(Rows {
+			residual,
+			norm,
+			bad: pass.bad,
+		})
 	}
 
 	/// `x + o(attention(q, k, v))`
-	#[allow(clippy::too_many_arguments)]
-	fn attend(
-		&self,
-		layer: &Layer,
-		index: usize,
-		x: &Tensor,
-		positions: &[u32],
-		segments: &[Segment<'_>],
-		pool: &mut Pool,
-		bad: &mut [bool],
-	) -> Result<Tensor> {
+	fn attend(&self, layer: &Layer, index: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
 		let n = &self.numbers;
 		let (heads, kv_heads, head_dim) = (
 			n.num_attention_heads as usize,
@@ -210,7 +219,7 @@ impl Decoder {
 			n.head_dim as usize,
 		);
 		let tier = self.tier;
-		let h = self.norm(x, &layer.attention_norm, bad)?;
+		let h = self.norm(x, &layer.attention_norm, &mut pass.bad)?;
 		let mut qkv = self.linear(&h, &layer.qkv)?;
 		if let Some((q, k)) = &layer.head_norms {
 			qkv = qkv.apply_op1_no_bwd(&HeadNorm {
@@ -225,17 +234,17 @@ impl Decoder {
 		let qkv = qkv.apply_op1_no_bwd(&Rope {
 			cos: &self.rope.cos,
 			sin: &self.rope.sin,
-			positions,
+			positions: &pass.positions,
 			heads: heads + kv_heads,
 			head_dim,
 			tier,
 		})?;
 		// Keys and values are kept in f16, which has less room.
-		mark_bad_rows(&qkv, heads * head_dim..(heads + 2 * kv_heads) * head_dim, bad)?;
+		mark_bad_rows(&qkv, heads * head_dim..(heads + 2 * kv_heads) * head_dim, &mut pass.bad)?;
 		let attended = qkv.apply_op1_no_bwd(&Attention {
-			pool: RefCell::new(pool),
+			pool: RefCell::new(&mut *pass.pool),
 			layer: index,
-			segments,
+			segments: pass.segments,
 			heads,
 			scale: (1.0 / f64::from(n.head_dim).sqrt()) as f32,
 			mask: Mask::Causal {
@@ -243,8 +252,8 @@ impl Decoder {
 			},
 			tier,
 		})?;
-		mark_bad_rows(&attended, 0..0, bad)?;
-		Ok((x + self.linear(&attended, &layer.o)?)?)
+		mark_bad_rows(&attended, 0..0, &mut pass.bad)?;
+		Ok(x.apply_op2_no_bwd(&self.linear(&attended, &layer.o)?, &Add)?)
 	}
 
 	/// `x + down(gate · up)`
@@ -254,7 +263,7 @@ impl Decoder {
 			.linear(&h, &layer.gate_up)?
 			.apply_op1_no_bwd(&SiluMul { tier: self.tier })?;
 		mark_bad_rows(&inner, 0..0, bad)?;
-		Ok((x + self.linear(&inner, &layer.down)?)?)
+		Ok(x.apply_op2_no_bwd(&self.linear(&inner, &layer.down)?, &Add)?)
 	}
 
 	/// Logits `[rows, vocabulary]` of rows after the final norm.
@@ -300,8 +309,12 @@ impl Rows {
 		match rows.first() {
 			Some(first) if consecutive => Ok(self.norm.narrow(0, *first, rows.len())?),
 			_ => {
-				let ids = rows.iter().map(|row| *row as u32).collect::<Vec<_>>();
-				Ok(self.norm.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?)
+				let width = self.width();
+				let picked = with_elements::<f32, _>(&self.norm, |norm| {
+					let row = |row: &usize| norm.get(row * width..(row + 1) * width).unwrap_or_default();
+					rows.iter().flat_map(row).copied().collect::<Vec<_>>()
+				})?;
+				Ok(Tensor::from_vec(picked, (rows.len(), width), &Device::Cpu)?)
 			}
 		}
 	}

@@ -14,8 +14,8 @@ fn job(i: u32) -> Job {
 	let words = ["why", "a receipt", "hello world", "0x00ff", "größer", "…"];
 	let params = SamplingParams {
 		temperature: (i % 5) << 15,
-		top_k: if i % 3 == 0 { 20 } else { 0 },
-		min_p: if i % 4 == 0 { 1 << 12 } else { 0 },
+		top_k: if i.is_multiple_of(3) { 20 } else { 0 },
+		min_p: if i.is_multiple_of(4) { 1 << 12 } else { 0 },
 		..SamplingParams::greedy(1 + i % 7)
 	};
 	Job {
