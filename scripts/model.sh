@@ -14,14 +14,15 @@ mkdir -p "$out"
 say "Training (some minutes)"
 "$CARGO_TARGET_DIR/release/assay-train" --out "$out/trained"
 say "Quantising to profile c1-w8"
-bin/assay-engine import "$out/trained" "$out/assay-demo" --name assay-demo --licence Apache-2.0 \
+bin/assay model import "$out/trained" "$out/assay-demo" --name assay-demo --licence Apache-2.0 \
 	--source-url "assay-train, from demo-model/corpus"
-id=$(bin/assay-engine check "$out/assay-demo")
+bin/assay model check "$out/assay-demo"
+id=$(sed -nE 's/^  "model_id": "(0x[0-9a-f]{64})",$/\1/p' "$out/assay-demo/manifest.json")
 say "Trained $id"
 note "bundled: $(cat demo-model/assay-demo/model_id)"
 say "Judging it on questions it never learnt"
-"$CARGO_TARGET_DIR/release/assay-judge" --engine bin/assay-engine --model "$out/assay-demo"
-bin/assay-engine run "$out/assay-demo" "What is a receipt?"
+"$CARGO_TARGET_DIR/release/assay-judge" --assay bin/assay --model "$out/assay-demo"
+bin/assay model run "$out/assay-demo" "What is a receipt?"
 
 if [ "${1:-}" = --replace ]; then
 	cp "$out"/trained/* demo-model/original/

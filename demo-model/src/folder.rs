@@ -1,4 +1,4 @@
-//! The folder that is written: a plain Hugging Face model, readable by `assay-engine import` and by anybody else.
+//! The folder that is written: a plain Hugging Face model, readable by `assay model import` and by anybody else.
 
 use crate::{llama::Llama, vocabulary::*};
 use anyhow::{anyhow, Context, Result};

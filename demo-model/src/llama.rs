@@ -1,7 +1,7 @@
 //! The model while it learns: the Llama architecture in f32, differentiable, as Hugging Face defines it.
 //!
 //! RMSNorm, rotary positions over rotated halves, grouped-query attention, SwiGLU, tied embeddings. Whoever reads the
-//! written folder (candle, transformers, `assay-engine import`) computes the same function.
+//! written folder (candle, transformers, `assay model import`) computes the same function.
 
 use anyhow::{ensure, Result};
 use candle_core::{DType, Device, Tensor, Var, D};

@@ -108,7 +108,7 @@ fn main() -> Result<()> {
 	let took = teach(&model, &topics, &vocabulary, &plan, &options.out)?;
 	report(&model, &topics, &vocabulary, took)?;
 	println!(
-		"\nWritten to {}. Next: assay-engine import {0} DIR --name assay-demo",
+		"\nWritten to {}. Next: assay model import {0} DIR --name assay-demo",
 		options.out.display()
 	);
 	Ok(())

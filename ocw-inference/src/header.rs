@@ -32,6 +32,9 @@ pub enum Dtype {
 	/// Brain float; only in models to import.
 	#[codec(index = 3)]
 	BF16,
+	/// Eight-byte integer; only in models to import, in tensors that are not needed.
+	#[codec(index = 4)]
+	I64,
 }
 
 impl Dtype {
@@ -41,6 +44,7 @@ impl Dtype {
 			Self::I8 => 1,
 			Self::F16 | Self::BF16 => 2,
 			Self::F32 => 4,
+			Self::I64 => 8,
 		}
 	}
 }

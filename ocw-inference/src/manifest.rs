@@ -242,7 +242,7 @@ impl ManifestFile {
 		}
 		if file.to_json()? != bytes {
 			return Err(Error::Manifest(
-				"it is not in the form that `assay-engine import` writes".into(),
+				"it is not in the form that `assay model import` writes".into(),
 			));
 		}
 		file.manifest.check()?;

@@ -25,7 +25,10 @@ use std::{
 	},
 	time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::{
+	signal::unix::{signal, Signal, SignalKind},
+	sync::oneshot,
+};
 
 /// How long an import may take to end after Ctrl-C before it's left where it is, which is safe at any time.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -72,6 +75,8 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 		chat_template: args.chat_template,
 		without_answer: args.without_answer,
 	};
+	// Before the work begins, so that no Ctrl-C falls between the two.
+	let interrupts = signal(SignalKind::interrupt()).map_err(|e| CliError::Model(format!("Ctrl-C: {e}")))?;
 	let shared = Arc::new(Shared::default());
 	let (send, receive) = oneshot::channel();
 	let (worker, out) = (shared.clone(), args.out.clone());
@@ -80,7 +85,7 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 		let done = import_with(&args.source, &args.out, &options, &mut |progress| worker.told(progress));
 		send.send(done).ok();
 	});
-	let id = watch(cx, &shared, receive).await?;
+	let id = watch(cx, &shared, receive, interrupts).await?;
 	let shown = out.display();
 	let next = match args.without_answer {
 		true => format!("`assay model check --record {shown}`, on a computer with memory for all of it"),
@@ -98,6 +103,7 @@ async fn watch(
 	cx: &Context,
 	shared: &Shared,
 	mut done: oneshot::Receiver<Result<ModelId, Error>>,
+	mut interrupts: Signal,
 ) -> Result<ModelId, CliError> {
 	let mut gauge = Gauge::default();
 	let mut tick = tokio::time::interval(Duration::from_millis(100));
@@ -113,7 +119,7 @@ async fn watch(
 					Err(_) => Err(CliError::Model("the import ended without a result; run it again: it goes on where it was".into())),
 				}
 			}
-			Ok(()) = tokio::signal::ctrl_c(), if stopped.is_none() => {
+			Some(()) = interrupts.recv(), if stopped.is_none() => {
 				shared.stop.store(true, Relaxed);
 				stopped = Some(Instant::now());
 			}

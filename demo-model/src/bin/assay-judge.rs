@@ -10,10 +10,10 @@ use std::{path::PathBuf, process::Command};
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-	/// The `assay-engine` program.
+	/// The `assay` program.
 	#[arg(long)]
-	engine: PathBuf,
-	/// The model's canonical folder, as `assay-engine import` wrote it.
+	assay: PathBuf,
+	/// The model's canonical folder, as `assay model import` wrote it.
 	#[arg(long)]
 	model: PathBuf,
 }
@@ -44,18 +44,18 @@ fn main() -> Result<()> {
 
 /// The engine's greedy answer.
 fn ask(options: &Options, question: &str) -> Result<String> {
-	let engine = options.engine.display();
-	let output = Command::new(&options.engine)
-		.arg("run")
+	let assay = options.assay.display();
+	let output = Command::new(&options.assay)
+		.args(["model", "run", "--no-verify", "--max-tokens", "128"])
 		.arg(&options.model)
-		.args(["--max-tokens", "128", "--", question])
+		.args(["--", question])
 		.output()
-		.with_context(|| format!("cannot start {engine}; build it with: cargo build --release -p ocw-inference"))?;
+		.with_context(|| format!("cannot start {assay}; build it with: cargo build --release -p assay-cli"))?;
 	let errors = String::from_utf8_lossy(&output.stderr);
 	ensure!(
 		output.status.success(),
-		"{engine} failed on \"{question}\": {}",
+		"{assay} failed on \"{question}\": {}",
 		errors.trim()
 	);
-	String::from_utf8(output.stdout).with_context(|| format!("{engine} did not print UTF-8"))
+	String::from_utf8(output.stdout).with_context(|| format!("{assay} did not print UTF-8"))
 }

@@ -2,12 +2,14 @@
 
 use super::{
 	blocks::Encoding,
+	sentences,
 	source::{assign, Found, Source, WeightFile},
 	ImportOptions,
 };
 use crate::{
 	files,
 	header::{Dtype, Header, MAX_TENSORS},
+	layout::is_inert,
 	manifest::SourceFile,
 	model::config::{Config, Numbers},
 	Error, Result,
@@ -31,6 +33,9 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	let json = whole(dir, files::CONFIG, files::MAX_JSON_BYTES, &mut read).map_err(|e| missing_config(dir, e))?;
 	refuse_quantised(&json)?;
 	let mut config = Config::parse(&json)?;
+	if let Numbers::Encoder(numbers) = &mut config.numbers {
+		sentences::complete(dir, numbers, &mut read)?;
+	}
 	if let Some(context) = options.context_length {
 		config.numbers.shorten(context);
 	}
@@ -49,7 +54,7 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 		Numbers::Decoder(_) => template(dir, options, &mut read)?,
 	};
 	let mut weights = weight_files(dir, &mut read)?;
-	let found = tensors(&mut weights)?;
+	let found = tensors(&weights, &config.numbers)?;
 	assign(&config, found, &mut weights)?;
 	Ok(Source {
 		config,
@@ -61,7 +66,7 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 }
 
 /// Reads a whole small file and remembers its hash.
-fn whole(dir: &Path, name: &str, limit: u64, read: &mut Vec<SourceFile>) -> Result<Vec<u8>> {
+pub(super) fn whole(dir: &Path, name: &str, limit: u64, read: &mut Vec<SourceFile>) -> Result<Vec<u8>> {
 	let content = files::read(&dir.join(name), limit)?;
 	read.push(SourceFile {
 		name: name.into(),
@@ -226,7 +231,7 @@ fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 }
 
 /// The tensors of all files by name.
-fn tensors(weights: &mut [WeightFile]) -> Result<BTreeMap<String, Found>> {
+fn tensors(weights: &[WeightFile], numbers: &Numbers) -> Result<BTreeMap<String, Found>> {
 	let mut found = BTreeMap::new();
 	for (at, file) in weights.iter().enumerate() {
 		let mut reader = File::open(&file.path).map_err(Error::io(&file.path))?;
@@ -235,15 +240,18 @@ fn tensors(weights: &mut [WeightFile]) -> Result<BTreeMap<String, Found>> {
 			e => e,
 		})?;
 		for (name, info) in header.tensors {
+			if is_inert(numbers, &name) {
+				continue;
+			}
 			let (begin, end) = info.data_offsets;
 			let encoding = match info.dtype {
 				Dtype::F32 => Encoding::F32,
 				Dtype::F16 => Encoding::F16,
 				Dtype::BF16 => Encoding::Bf16,
-				Dtype::I8 => {
+				Dtype::I8 | Dtype::I64 => {
 					return Err(Error::Tensor {
 						name,
-						reason: "is int8; import the floats it was made from".into(),
+						reason: format!("is {:?}; import the floats it was made from", info.dtype),
 					})
 				}
 			};

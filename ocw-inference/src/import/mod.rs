@@ -11,12 +11,13 @@ mod convert;
 mod folder;
 mod gguf;
 mod journal;
+mod sentences;
 mod source;
 
 use crate::{
 	engine, files, generate,
 	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},
-	model::{prompt_overhead, template_for, Model},
+	model::{config::Numbers, prompt_overhead, template_for, Model},
 	tokenizer::Tokenizer,
 	Error, Result,
 };
@@ -107,12 +108,10 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 		},
 		..manifest
 	};
-	for (name, content) in [
-		(files::CONFIG, &source.config.to_json()),
-		(files::TOKENIZER, &source.tokenizer),
-		(files::TEMPLATE, &source.template),
-	] {
-		write(&partial.join(name), content)?;
+	write(&partial.join(files::CONFIG), &source.config.to_json())?;
+	write(&partial.join(files::TOKENIZER), &source.tokenizer)?;
+	if let Numbers::Decoder(_) = source.config.numbers {
+		write(&partial.join(files::TEMPLATE), &source.template)?;
 	}
 	let mut file = ManifestFile::new(manifest, None);
 	write_manifest(&partial, &file)?;
@@ -147,7 +146,11 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 			numbers.vocab_size()
 		)));
 	}
-	let template = template_for(&source.template, &tokenizer, numbers)?;
+	let prompt_overhead = match numbers {
+		Numbers::Decoder(_) => prompt_overhead(&template_for(&source.template, &tokenizer, numbers)?, &tokenizer)?,
+		// The marks before and behind the text.
+		Numbers::Encoder(_) => 2,
+	};
 	let mut encodings = source.files.iter().flat_map(|f| &f.pieces);
 	let kept = encodings.clone().any(|p| p.encoding == Encoding::Q8);
 	let quantised = encodings.any(|p| p.spec.quantised && p.encoding != Encoding::Q8);
@@ -168,7 +171,7 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 		profile: Profile::C1W8,
 		architecture: source.config.architecture.name().into(),
 		rope_root: numbers.rope_tables().root(),
-		prompt_overhead: prompt_overhead(&template, &tokenizer)?,
+		prompt_overhead,
 		defaults: options.defaults,
 		config_root: files::root(&source.config.to_json()),
 		tokenizer_root: files::root(&source.tokenizer),

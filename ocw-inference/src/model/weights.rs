@@ -62,7 +62,7 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 				continue;
 			}
 			Dtype::F16 => stem(&entry.name),
-			Dtype::F32 | Dtype::BF16 => {
+			Dtype::F32 | Dtype::BF16 | Dtype::I64 => {
 				weights.vectors.insert(entry.name.clone(), to_f32(entry.dtype, &data));
 				continue;
 			}
@@ -165,7 +165,7 @@ fn to_f16(data: &[u8]) -> Vec<f16> {
 	data.chunks_exact(2).map(two).collect()
 }
 
-/// Little-endian elements as f32; exact for every type.
+/// Little-endian elements as f32; exact for every float.
 pub fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
 	let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 	match dtype {
@@ -177,6 +177,10 @@ pub fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
 		Dtype::BF16 => data
 			.chunks_exact(2)
 			.map(|b| half::bf16::from_le_bytes(two(b)).to_f32())
+			.collect(),
+		Dtype::I64 => data
+			.chunks_exact(8)
+			.map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()) as f32)
 			.collect(),
 		Dtype::F32 => data
 			.chunks_exact(4)

@@ -128,6 +128,7 @@ pub(crate) fn write_source_of(dir: &Path, tiny: Tiny, config: &Value) {
 				Dtype::F16 => bytes.extend(half::f16::from_f32(v).to_le_bytes()),
 				Dtype::BF16 => bytes.extend(half::bf16::from_f32(v).to_le_bytes()),
 				Dtype::I8 => bytes.push(v as i8 as u8),
+				Dtype::I64 => bytes.extend((v as i64).to_le_bytes()),
 			}
 		}
 	}

@@ -4,6 +4,7 @@
 use crate::{
 	common::{options, values, write_source, Tiny, TEMPLATE},
 	gguf::{self, Gguf},
+	tokenizers::{byte_fallback, qwen},
 };
 use assay_primitives::SamplingParams;
 use ocw_inference::{
@@ -14,6 +15,7 @@ use ocw_inference::{
 	layout::source_layout,
 	manifest::ManifestFile,
 	model::config::Config,
+	tokenizer::{patterns, Tokenizer},
 	Engine, Error, ImportOptions, Manifest, Model,
 };
 use serde_json::{json, Value};
@@ -97,15 +99,11 @@ fn a_gguf_file_becomes_the_folder_whose_blocks_it_holds_and_answers_alike() {
 		let dir = tempfile::tempdir().unwrap();
 		let [source, plain, file, out] = ["source", "plain", "model.gguf", "out"].map(|name| dir.path().join(name));
 		write_with(&source, &config(more.clone()), Dtype::F32);
-		let runs = more.get("model_type").is_none();
-		let options = ImportOptions {
-			without_answer: !runs,
-			..options()
-		};
-		let id = import(&source, &plain, &options).unwrap();
+		let id = import(&source, &plain, &options()).unwrap();
 		gguf::from_folder(&plain).write(&file);
-		let other = import(&file, &out, &options).unwrap();
+		let other = import(&file, &out, &options()).unwrap();
 		same_model(&plain, &out);
+		same_tokens(&plain, &out);
 		assert_ne!(id, other, "where a model comes from is part of its identity");
 
 		let provenance = Manifest::read(&out).unwrap().provenance;
@@ -113,9 +111,6 @@ fn a_gguf_file_becomes_the_folder_whose_blocks_it_holds_and_answers_alike() {
 		assert_eq!(provenance.upstream.len(), 1);
 		assert_eq!(provenance.upstream[0].root, files::root(&fs::read(&file).unwrap()));
 
-		if !runs {
-			continue;
-		}
 		let [a, b] = [&plain, &out].map(|dir| Model::load(dir).unwrap());
 		for prompt in ["hello world", "é😀 <|end|> or 123", "  \n x"] {
 			assert_eq!(a.prompt(prompt).unwrap(), b.prompt(prompt).unwrap());
@@ -128,6 +123,122 @@ fn a_gguf_file_becomes_the_folder_whose_blocks_it_holds_and_answers_alike() {
 		}
 		Engine::new().add(b).unwrap();
 	}
+}
+
+const SAMPLES: [&str; 7] = [
+	"hello world",
+	"A  b\n\n12345",
+	"e\u{301}é 😀",
+	"don't",
+	"<|end|> x",
+	"\t",
+	"日本語",
+];
+
+/// The tokenizers of two folders make the same tokens.
+fn same_tokens(a: &Path, b: &Path) {
+	let [a, b] = [a, b].map(|dir| Tokenizer::read(dir).unwrap());
+	assert_eq!((a.kind(), a.size()), (b.kind(), b.size()));
+	for text in SAMPLES {
+		let tokens = a.encode(text).unwrap();
+		assert_eq!(tokens, b.encode(text).unwrap(), "{text:?}");
+		assert!(tokens.iter().all(|t| a.bytes(*t) == b.bytes(*t)));
+	}
+}
+
+#[test]
+fn byte_level_tokenizers_cut_text_as_their_families_do() {
+	let (dir, source) = source();
+	let smollm = |json: &mut Value| {
+		json["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [
+			{ "type": "Digits", "individual_digits": true }, json["pre_tokenizer"] ] });
+	};
+	let split = |pattern: &str, nfc: bool| {
+		let mut json = qwen(pattern);
+		json["normalizer"] = if nfc { json!({ "type": "NFC" }) } else { Value::Null };
+		json["model"]["ignore_merges"] = (!nfc).into();
+		json
+	};
+	let mut digits = crate::common::tokenizer();
+	smollm(&mut digits);
+	for (pre, theirs) in [
+		("qwen2", split(patterns::QWEN2, true)),
+		("llama-bpe", split(patterns::LLAMA3, false)),
+		("tekken", split(patterns::TEKKEN, false)),
+		("smollm", digits),
+		("gpt-2", crate::common::tokenizer()),
+	] {
+		fs::write(source.join("tokenizer.json"), theirs.to_string()).unwrap();
+		let [plain, out] = ["plain", "out"].map(|kind| dir.path().join(format!("{pre}-{kind}")));
+		let file = dir.path().join("model.gguf");
+		import(&source, &plain, &options()).unwrap();
+		let mut gguf = gguf::from_folder(&plain);
+		gguf.text("tokenizer.ggml.pre", pre);
+		gguf.write(&file);
+		import(&file, &out, &options()).unwrap();
+		same_tokens(&plain, &out);
+		let parts = |dir: &Path| {
+			let mut json: Value = serde_json::from_slice(&read(dir, files::TOKENIZER)).unwrap();
+			["normalizer", "pre_tokenizer"].map(|key| json[key].take())
+		};
+		let ([a, b], [c, d]) = (parts(&plain), parts(&out));
+		assert_eq!(
+			(a, b["pretokenizers"][0].clone()),
+			(c, d["pretokenizers"][0].clone()),
+			"{pre}"
+		);
+	}
+}
+
+#[test]
+fn sentence_piece_becomes_the_merges_that_its_scores_stand_for() {
+	let dir = tempfile::tempdir().unwrap();
+	let [source, plain, file, out] = ["source", "plain", "model.gguf", "out"].map(|name| dir.path().join(name));
+	write_with(
+		&source,
+		&config(json!({ "vocab_size": 320, "eos_token_id": 2 })),
+		Dtype::F32,
+	);
+	let theirs = byte_fallback();
+	fs::write(source.join("tokenizer.json"), theirs.to_string()).unwrap();
+	import(&source, &plain, &options()).unwrap();
+
+	let mut tokens: Vec<(u64, &str)> = Vec::new();
+	for (token, id) in theirs["model"]["vocab"].as_object().unwrap() {
+		tokens.push((id.as_u64().unwrap(), token));
+	}
+	tokens.sort_unstable();
+	let kinds: Vec<i32> = (0..tokens.len())
+		.map(|id| match id {
+			0 => 2,
+			1 | 2 => 3,
+			3..259 => 6,
+			_ => 1,
+		})
+		.collect();
+	// As SentencePiece scores BPE: the earlier a piece was learnt, the better.
+	let scores: Vec<f32> = (0..tokens.len()).map(|id| 258.0 - id.max(258) as f32).collect();
+	let mut gguf = gguf::from_folder(&plain);
+	gguf.text("tokenizer.ggml.model", "llama");
+	gguf.texts("tokenizer.ggml.tokens", tokens.iter().map(|(_, token)| *token));
+	gguf.ints("tokenizer.ggml.token_type", &kinds);
+	gguf.floats("tokenizer.ggml.scores", &scores);
+	gguf.write(&file);
+	import(&file, &out, &options()).unwrap();
+	same_model(&plain, &out);
+	same_tokens(&plain, &out);
+	let json: Value = serde_json::from_slice(&read(&out, files::TOKENIZER)).unwrap();
+	let merges: Vec<String> = json["model"]["merges"]
+		.as_array()
+		.unwrap()
+		.iter()
+		.map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()))
+		.collect();
+	assert_eq!(json!(merges), theirs["model"]["merges"]);
+	let [a, b] = [&plain, &out].map(|dir| Model::load(dir).unwrap());
+	let params = SamplingParams::greedy(12);
+	let answers = [&a, &b].map(|m| generate::execute(m, "hello é", &params, [3; 32]).unwrap());
+	assert_eq!(answers[0], answers[1]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use ocw_inference::tokenizer::{patterns, text, Kind, Tokenizer};
 use serde_json::{json, Value};
 
 /// Llama 2's form: BPE with `▁` and byte tokens.
-fn byte_fallback() -> Value {
+pub(crate) fn byte_fallback() -> Value {
 	let mut vocabulary = serde_json::Map::new();
 	for (id, token) in ["<unk>", "<s>", "</s>"].iter().enumerate() {
 		vocabulary.insert((*token).into(), json!(id));
@@ -78,7 +78,7 @@ fn word_piece() -> Value {
 }
 
 /// Qwen's form: NFC, and a pattern of its own before the bytes.
-fn qwen(pattern: &str) -> Value {
+pub(crate) fn qwen(pattern: &str) -> Value {
 	let mut json = byte_level();
 	json["normalizer"] = json!({ "type": "NFC" });
 	json["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [

@@ -3,7 +3,7 @@
 //! The file is written by hand, field by field in one order, because its bytes are part of the model's identity.
 
 use super::Keys;
-use crate::{Error, Result};
+use crate::{tokenizer::patterns, Error, Result};
 use std::collections::HashMap;
 
 /// Most tokens.
@@ -28,47 +28,46 @@ struct Cut {
 	pattern: Option<&'static str>,
 	/// Whether each digit is cut off first.
 	digits: bool,
+	/// Whether characters are composed first (NFC).
+	composes: bool,
 	/// Whether a word that is a token stays whole.
 	ignore_merges: bool,
 }
 
+/// GPT-2's.
+const PLAIN: Cut = Cut {
+	names: &["gpt-2", "gpt2"],
+	pattern: None,
+	digits: false,
+	composes: false,
+	ignore_merges: false,
+};
+
 const CUTS: [Cut; 5] = [
 	Cut {
 		names: &["llama-bpe", "llama3", "llama-v3"],
-		pattern: Some(
-			r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-		),
-		digits: false,
+		pattern: Some(patterns::LLAMA3),
 		ignore_merges: true,
+		..PLAIN
 	},
 	Cut {
 		names: &["qwen2"],
-		pattern: Some(
-			r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-		),
-		digits: false,
-		ignore_merges: false,
+		pattern: Some(patterns::QWEN2),
+		composes: true,
+		..PLAIN
 	},
 	Cut {
 		names: &["tekken"],
-		pattern: Some(
-			r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-		),
-		digits: false,
+		pattern: Some(patterns::TEKKEN),
 		ignore_merges: true,
+		..PLAIN
 	},
 	Cut {
 		names: &["smollm"],
-		pattern: None,
 		digits: true,
-		ignore_merges: false,
+		..PLAIN
 	},
-	Cut {
-		names: &["gpt-2", "gpt2"],
-		pattern: None,
-		digits: false,
-		ignore_merges: false,
-	},
+	PLAIN,
 ];
 
 fn refused<T>(reason: impl Into<String>) -> Result<T> {
@@ -209,8 +208,9 @@ fn byte_level(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 	}
 	let (added, vocabulary, merges) = (tokens.added(), tokens.vocabulary(), pairs(split.into_iter()));
 	let ignore = cut.ignore_merges;
+	let normaliser = if cut.composes { r#"{"type":"NFC"}"# } else { "null" };
 	Ok(format!(
-		r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{added}],"normalizer":null,"pre_tokenizer":{pre_tokenizer},"post_processor":null,"decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},"model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":{ignore},"vocab":{{{vocabulary}}},"merges":[{merges}]}}}}"#
+		r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{added}],"normalizer":{normaliser},"pre_tokenizer":{pre_tokenizer},"post_processor":null,"decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},"model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":{ignore},"vocab":{{{vocabulary}}},"merges":[{merges}]}}}}"#
 	)
 	.into_bytes())
 }
