@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build demo dev test fmt lint bench model zombienet clean
+.PHONY: help setup build demo dev test fmt lint bench fuzz model zombienet clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: ## format, clippy, licences, one version of each SDK crate
 
 bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (an hour the first time)
 	@scripts/bench.sh
+
+fuzz: ## the parsers against libFuzzer, a million executions each (FUZZ_RUNS, FUZZ_SECONDS)
+	@scripts/fuzz.sh
 
 model: ## train the bundled demo model again from its recipe (minutes)
 	@scripts/model.sh

@@ -1,11 +1,11 @@
 //! The safetensors header, read as what it is: bytes from a stranger.
 //!
-//! Limits come before parsing, ranges must tile the file without gaps, shapes are multiplied with checks, and a name that
-//! appears twice is an attack, not a tie to break.
+//! Limits come before parsing and while it goes on: what is too long is refused where it gets too long. Ranges must tile the
+//! file without gaps, shapes are multiplied with checks, and a name that appears twice is an attack, not a tie to break.
 
 use crate::{Error, Result};
 use serde::{
-	de::{Error as _, MapAccess, Visitor},
+	de::{Error as _, MapAccess, SeqAccess, Visitor},
 	Deserialize, Deserializer,
 };
 use std::{collections::BTreeMap, fmt, io::Read};
@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, fmt, io::Read};
 pub const MAX_HEADER_BYTES: u64 = 8 << 20;
 /// Most tensors of one file.
 pub const MAX_TENSORS: usize = 20_000;
+/// Longest name of a tensor.
+pub const MAX_NAME_BYTES: usize = 512;
 /// Most dimensions of one tensor.
 const MAX_DIMS: usize = 8;
 
@@ -55,7 +57,8 @@ impl Dtype {
 pub struct TensorInfo {
 	/// Element type.
 	pub dtype: Dtype,
-	/// Dimensions, outermost first.
+	/// Dimensions, outermost first; 8 at most.
+	#[serde(deserialize_with = "dimensions")]
 	pub shape: Vec<u64>,
 	/// Begin and end in bytes, counted from the end of the header.
 	pub data_offsets: (u64, u64),
@@ -106,7 +109,7 @@ impl Header {
 	fn check(&self, data_bytes: u64) -> Result<()> {
 		for (name, info) in &self.tensors {
 			let (begin, end) = info.data_offsets;
-			let size = byte_size(info.dtype, &info.shape).filter(|_| info.shape.len() <= MAX_DIMS);
+			let size = byte_size(info.dtype, &info.shape);
 			if size.is_none() || end.checked_sub(begin) != size {
 				let TensorInfo { dtype, shape, .. } = info;
 				return Err(Error::Header(format!(
@@ -163,6 +166,29 @@ impl Header {
 	}
 }
 
+fn dimensions<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<u64>, D::Error> {
+	struct Dimensions;
+	impl<'de> Visitor<'de> for Dimensions {
+		type Value = Vec<u64>;
+
+		fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+			f.write_str("a list of dimensions")
+		}
+
+		fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Vec<u64>, A::Error> {
+			let mut dimensions = Vec::new();
+			while let Some(dimension) = list.next_element()? {
+				if dimensions.len() >= MAX_DIMS {
+					return Err(A::Error::custom(format!("more than {MAX_DIMS} dimensions")));
+				}
+				dimensions.push(dimension);
+			}
+			Ok(dimensions)
+		}
+	}
+	deserializer.deserialize_seq(Dimensions)
+}
+
 /// The header's map, with its refusals.
 struct Entries(BTreeMap<String, TensorInfo>);
 
@@ -184,20 +210,71 @@ impl<'de> Deserialize<'de> for Entries {
 						if std::mem::replace(&mut metadata, true) {
 							return Err(A::Error::custom("`__metadata__` appears twice"));
 						}
-						map.next_value::<BTreeMap<String, String>>()?;
+						map.next_value::<Notes>()?;
 						continue;
 					}
 					if tensors.len() >= MAX_TENSORS {
 						return Err(A::Error::custom(format!("more than {MAX_TENSORS} tensors")));
 					}
+					// A name ends up in error messages and logs.
+					if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+						return Err(A::Error::custom(format!(
+							"a name of {} bytes; 1 to {MAX_NAME_BYTES} without control characters are read",
+							name.len()
+						)));
+					}
 					let info: TensorInfo = map.next_value()?;
-					if tensors.insert(name.clone(), info).is_some() {
+					if tensors.contains_key(&name) {
 						return Err(A::Error::custom(format!("tensor `{name}` appears twice")));
 					}
+					tensors.insert(name, info);
 				}
 				Ok(Entries(tensors))
 			}
 		}
 		deserializer.deserialize_map(EntriesVisitor)
+	}
+}
+
+/// `__metadata__`: texts that nobody here reads. Checked to be texts, and not kept.
+struct Notes;
+
+impl<'de> Deserialize<'de> for Notes {
+	fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+		struct NotesVisitor;
+		impl<'de> Visitor<'de> for NotesVisitor {
+			type Value = Notes;
+
+			fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+				f.write_str("a map from texts to texts")
+			}
+
+			fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Notes, A::Error> {
+				while map.next_entry::<Note, Note>()?.is_some() {}
+				Ok(Notes)
+			}
+		}
+		deserializer.deserialize_map(NotesVisitor)
+	}
+}
+
+/// A text that isn't kept.
+struct Note;
+
+impl<'de> Deserialize<'de> for Note {
+	fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+		struct NoteVisitor;
+		impl Visitor<'_> for NoteVisitor {
+			type Value = Note;
+
+			fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+				f.write_str("a text")
+			}
+
+			fn visit_str<E>(self, _: &str) -> std::result::Result<Note, E> {
+				Ok(Note)
+			}
+		}
+		deserializer.deserialize_str(NoteVisitor)
 	}
 }

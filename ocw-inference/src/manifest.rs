@@ -231,8 +231,12 @@ impl ManifestFile {
 
 	/// Reads a folder's `manifest.json` and checks its form, its numbers and its id.
 	pub fn read(dir: &Path) -> Result<Self> {
-		let bytes = files::read(&dir.join(files::MANIFEST), files::MAX_JSON_BYTES)?;
-		let file: Self = serde_json::from_slice(&bytes).map_err(|e| Error::Manifest(e.to_string()))?;
+		Self::parse(&files::read(&dir.join(files::MANIFEST), files::MAX_JSON_BYTES)?)
+	}
+
+	/// Reads a `manifest.json` and checks its form, its numbers and its id.
+	pub fn parse(bytes: &[u8]) -> Result<Self> {
+		let file: Self = files::JsonLimits::MANIFEST.parse(bytes).map_err(Error::Manifest)?;
 		let id = file.manifest.model_id();
 		if id != file.model_id {
 			return Err(Error::Manifest(format!(
@@ -254,7 +258,8 @@ impl ManifestFile {
 		files::write(&dir.join(files::MANIFEST), &self.to_json()?)
 	}
 
-	pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+	/// The one form of `manifest.json`.
+	pub fn to_json(&self) -> Result<Vec<u8>> {
 		let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::Manifest(e.to_string()))?;
 		json.push(b'\n');
 		Ok(json)

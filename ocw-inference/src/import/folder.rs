@@ -7,7 +7,7 @@ use super::{
 	ImportOptions,
 };
 use crate::{
-	files,
+	files::{self, JsonLimits},
 	header::{Dtype, Header, MAX_TENSORS},
 	layout::is_inert,
 	manifest::SourceFile,
@@ -91,7 +91,7 @@ fn missing_config(dir: &Path, error: Error) -> Error {
 }
 
 fn refuse_quantised(config: &[u8]) -> Result<()> {
-	let config: Value = serde_json::from_slice(config).map_err(|e| Error::Config(e.to_string()))?;
+	let config: Value = JsonLimits::CONFIG.parse(config).map_err(Error::Config)?;
 	match config.get("quantization_config").filter(|v| !v.is_null()) {
 		Some(how) => Err(Error::Import(format!(
 			"the weights are quantised already ({}); import the floats that they were made from",
@@ -113,7 +113,9 @@ fn stop_tokens(dir: &Path, numbers: &mut Numbers, read: &mut Vec<SourceFile>) ->
 	}
 	let mut seen = Vec::new();
 	let json = whole(dir, GENERATION, files::MAX_JSON_BYTES, &mut seen)?;
-	let json: Value = serde_json::from_slice(&json).map_err(|e| Error::Import(format!("{GENERATION}: {e}")))?;
+	let json: Value = JsonLimits::CONFIG
+		.parse(&json)
+		.map_err(|e| Error::Import(format!("{GENERATION}: {e}")))?;
 	let more: Vec<u32> = match json.get("eos_token_id") {
 		Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_u64).collect(),
 		Some(id) => id.as_u64().into_iter().collect(),
@@ -152,8 +154,9 @@ fn template(dir: &Path, options: &ImportOptions, read: &mut Vec<SourceFile>) -> 
 		return Err(none());
 	}
 	let config = whole(dir, TOKENIZER_CONFIG, files::MAX_JSON_BYTES, read)?;
-	let config: Value =
-		serde_json::from_slice(&config).map_err(|e| Error::Import(format!("{TOKENIZER_CONFIG}: {e}")))?;
+	let config: Value = JsonLimits::CONFIG
+		.parse(&config)
+		.map_err(|e| Error::Import(format!("{TOKENIZER_CONFIG}: {e}")))?;
 	let template = match config.get("chat_template") {
 		// Several by name: the one for plain chat is called `default`.
 		Some(Value::Array(all)) => all
@@ -206,7 +209,7 @@ fn no_weights(dir: &Path) -> Error {
 /// The distinct files of an index, which may lead nowhere outside the folder.
 fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 	let refused = |reason: String| Error::Import(format!("{INDEX}: {reason}"));
-	let index: Value = serde_json::from_slice(index).map_err(|e| refused(e.to_string()))?;
+	let index: Value = JsonLimits::MANIFEST.parse(index).map_err(refused)?;
 	let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
 		return Err(refused("`weight_map` is missing".into()));
 	};

@@ -14,6 +14,8 @@ mod journal;
 mod sentences;
 mod source;
 
+pub use gguf::probe as probe_gguf;
+
 use crate::{
 	engine, files, generate,
 	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},

@@ -1,6 +1,6 @@
 //! Which tokenizers run: an allow-list, read from `tokenizer.json` before the library sees it.
 
-use super::patterns;
+use super::{patterns, tables};
 use crate::{Error, Result};
 use serde_json::{json, Value};
 
@@ -100,7 +100,7 @@ fn check_bpe(root: &Value, model: &Value) -> Result<()> {
 			));
 		}
 	}
-	Ok(())
+	tables::check_merges(model)
 }
 
 fn byte_level(root: &Value) -> Result<Kind> {

@@ -5,6 +5,7 @@
 
 mod kind;
 pub mod patterns;
+mod tables;
 
 pub use kind::Kind;
 
@@ -31,10 +32,11 @@ impl Tokenizer {
 	/// Reads a `tokenizer.json`, which must be of a kind on the list.
 	pub fn parse(json: &[u8]) -> Result<Self> {
 		let malformed = |e: &dyn std::fmt::Display| Error::Tokenizer(e.to_string());
-		let mut root: Value = serde_json::from_slice(json).map_err(|e| malformed(&e))?;
+		let mut root: Value = files::JsonLimits::TOKENIZER.parse(json).map_err(Error::Tokenizer)?;
 		let kind = kind::check(&mut root)?;
 		// The library reads what was checked and not the bytes from outside: no second reading of a name that appears twice.
 		let checked = serde_json::to_vec(&root).map_err(|e| malformed(&e))?;
+		let listed = root["added_tokens"].take();
 		drop(root);
 		let inner = tokenizers::Tokenizer::from_bytes(checked).map_err(|e| malformed(&e))?;
 		let added = inner.get_added_tokens_decoder();
@@ -56,6 +58,7 @@ impl Tokenizer {
 				"no token for the byte written `{symbol}`; all 256 are needed"
 			)));
 		}
+		tables::check_ids(&listed, &inner)?;
 		let mut bytes = vec![Box::default(); size];
 		for (token, id) in &vocabulary {
 			if special.contains_key(id) {

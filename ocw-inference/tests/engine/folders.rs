@@ -34,7 +34,7 @@ fn a_lying_header_is_refused_with_its_reason() {
 		(one("[2]", "[0,4]"), 4, "does not fit"),
 		(one("[1]", "[4,0]"), 4, "does not fit"),
 		(one("[4294967296,4294967296,4]", "[0,4]"), 4, "does not fit"),
-		(one("[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "does not fit"),
+		(one("[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "more than 8 dimensions"),
 		(one("[1]", "[0,4]"), 8, "the data at 8"),
 		(one("[2]", "[0,8]"), 4, "the data at 4"),
 		(one("[1]", "[4,8]"), 8, "begins at 4"),

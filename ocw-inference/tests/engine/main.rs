@@ -11,6 +11,7 @@ mod folders;
 mod gguf;
 mod golden;
 mod honest;
+mod hostile;
 mod import;
 mod memory;
 mod quality;

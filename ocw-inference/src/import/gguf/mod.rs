@@ -9,7 +9,7 @@ use super::{
 	source::{assign, Found, Source, WeightFile},
 	ImportOptions,
 };
-use crate::{files, model::config::Config, Error, Result};
+use crate::{files, model::config::Config, tokenizer::Tokenizer, Error, Result};
 use read::{Gguf, Tensor, Value};
 use std::{
 	collections::BTreeMap,
@@ -17,6 +17,17 @@ use std::{
 	io::{BufReader, Read, Seek, SeekFrom},
 	path::Path,
 };
+
+/// Reads what the header of a GGUF file says of model and tokenizer, and keeps nothing: what a stranger's file passes through
+/// before a weight is read. `file_bytes` is how long the file says it is; `header` is its beginning.
+pub fn probe(header: &[u8], file_bytes: u64) -> Result<()> {
+	let gguf = Gguf::read(header, file_bytes)?;
+	let keys = Keys::new(&gguf)?;
+	let config = config::json(&keys, &gguf, None).and_then(|json| Config::parse(&json));
+	let tokenizer = tokenizer::json(&keys).and_then(|json| Tokenizer::parse(&json));
+	config?;
+	tokenizer.map(|_| ())
+}
 
 /// Reads everything of a GGUF file but the weights' values.
 pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {

@@ -5,7 +5,7 @@ use super::{
 	rope::yarn_attention_factor,
 	Architecture, Config, DecoderConfig, EncoderConfig, Numbers, RopeScaling, F32,
 };
-use crate::{Error, Result};
+use crate::{files::JsonLimits, Error, Result};
 use serde_json::{json, Value};
 
 /// What some model of some family computes and none of ours does. A name here is refused whatever it says, unless it says
@@ -36,7 +36,7 @@ const NOT_COMPUTED: [&str; 22] = [
 ];
 
 pub(super) fn config(json: &[u8]) -> Result<Config> {
-	let root: Value = serde_json::from_slice(json).map_err(|e| Error::Config(e.to_string()))?;
+	let root: Value = JsonLimits::CONFIG.parse(json).map_err(Error::Config)?;
 	let root = root
 		.as_object()
 		.ok_or_else(|| Error::Config("it is no JSON object".into()))?;
