@@ -35,7 +35,7 @@ enum Command {
 		/// Threads that compute; 0 takes one for each core.
 		#[arg(long, default_value_t = 0)]
 		threads: usize,
-		/// Compute with these instructions instead of the fastest: portable, avx2 or avx512. The bits are the same.
+		/// Compute with these instructions instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 		#[arg(long)]
 		tier: Option<Tier>,
 		/// Memory for keys and values of all models together, in bytes; K, M and G are understood.

@@ -152,3 +152,63 @@ mod x86 {
 		_mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps, _mm512_fmadd_ps
 	);
 }
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::Neon;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+	use super::Simd;
+	use std::arch::aarch64::*;
+
+	/// 4 lanes. Its instructions are in every aarch64.
+	pub(crate) struct Neon;
+
+	impl Simd for Neon {
+		const LANES: usize = 4;
+		const QUERIES: usize = 8;
+		type V = float32x4_t;
+
+		#[inline(always)]
+		unsafe fn splat(x: f32) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vdupq_n_f32(x) }
+		}
+
+		#[inline(always)]
+		unsafe fn load(from: *const f32) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vld1q_f32(from) }
+		}
+
+		#[inline(always)]
+		unsafe fn load_f16(from: *const u16) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))) }
+		}
+
+		#[inline(always)]
+		unsafe fn store(to: *mut f32, v: float32x4_t) {
+			// SAFETY: the caller's promise.
+			unsafe { vst1q_f32(to, v) }
+		}
+
+		#[inline(always)]
+		unsafe fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vaddq_f32(a, b) }
+		}
+
+		#[inline(always)]
+		unsafe fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vmulq_f32(a, b) }
+		}
+
+		#[inline(always)]
+		unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vfmaq_f32(c, a, b) }
+		}
+	}
+}

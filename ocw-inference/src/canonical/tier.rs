@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 pub enum Tier {
 	/// Nothing beyond the target's baseline. On x86-64 that has no fused multiply-add, so it's slow: the reference.
 	Portable,
+	/// NEON with `sdot`: aarch64 from ARMv8.2 on.
+	Neon,
 	/// AVX2, FMA and F16C.
 	Avx2,
 	/// AVX-512 F, BW, VL, DQ and VNNI.
@@ -16,7 +18,7 @@ pub enum Tier {
 
 impl Tier {
 	/// All of them, the slowest first.
-	pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+	pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
 
 	/// The fastest tier of this computer.
 	pub fn detect() -> Self {
@@ -49,7 +51,9 @@ impl Tier {
 					&& is_x86_feature_detected!("avx512dq")
 					&& is_x86_feature_detected!("avx512vnni")
 			}
-			#[cfg(not(target_arch = "x86_64"))]
+			#[cfg(target_arch = "aarch64")]
+			Self::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
+			#[allow(unreachable_patterns)]
 			_ => false,
 		}
 	}
@@ -91,6 +95,7 @@ impl fmt::Display for Tier {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.write_str(match self {
 			Self::Portable => "portable",
+			Self::Neon => "neon",
 			Self::Avx2 => "avx2",
 			Self::Avx512 => "avx512",
 		})
@@ -104,7 +109,7 @@ impl FromStr for Tier {
 		Self::ALL
 			.into_iter()
 			.find(|tier| tier.to_string() == name)
-			.ok_or_else(|| format!("no tier is called `{name}`; there are portable, avx2 and avx512"))
+			.ok_or_else(|| format!("no tier is called `{name}`; there are portable, neon, avx2 and avx512"))
 	}
 }
 

@@ -250,6 +250,8 @@ impl Plan<'_> {
 				Tier::Avx512 => self.run_avx512(task, pool, scratch, out),
 				#[cfg(target_arch = "x86_64")]
 				Tier::Avx2 => self.run_avx2(task, pool, scratch, out),
+				#[cfg(target_arch = "aarch64")]
+				Tier::Neon => self.run::<super::simd::Neon>(task, pool, scratch, out),
 				_ => self.run::<Plain>(task, pool, scratch, out),
 			}
 		}

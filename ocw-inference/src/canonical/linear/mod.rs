@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panels;
 mod portable;
 
@@ -79,13 +81,13 @@ impl Linear<'_> {
 			bail!("linear: {} values for W [{n}, {k}], {len} results", x.len());
 		}
 		let panel = match self.tier {
-			Tier::Portable => 4,
 			#[cfg(target_arch = "x86_64")]
 			Tier::Avx2 => avx2::ROWS,
 			#[cfg(target_arch = "x86_64")]
 			Tier::Avx512 => avx512::ROWS,
-			#[cfg(not(target_arch = "x86_64"))]
-			_ => 1,
+			#[cfg(target_arch = "aarch64")]
+			Tier::Neon => neon::ROWS,
+			_ => panels::MAX_ROWS,
 		};
 		let job = Job {
 			weight: self.weight,
@@ -153,6 +155,9 @@ impl Job<'_> {
 					// SAFETY: as above.
 					#[cfg(target_arch = "x86_64")]
 					Tier::Avx2 => unsafe { avx2::tile(weights, words, blocks, sums) },
+					// SAFETY: as above.
+					#[cfg(target_arch = "aarch64")]
+					Tier::Neon => unsafe { neon::tile(weights, words, blocks, sums) },
 					_ => portable::tile(weights, words, sums),
 				}
 				self.store(tile, rows.start, sums);
