@@ -195,7 +195,7 @@ impl Kernel for Layers<'_> {
 /// Element i goes to lane i mod 16, in ascending order, by `add(element, lane)`; then lanes 0–7 take 8–15, 0–3 take 4–7,
 /// and so on.
 #[inline(always)]
-fn lanes(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn lanes(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
 	let mut lanes = [0f32; LANES];
 	let (chunks, rest) = x.as_chunks::<LANES>();
 	for chunk in chunks {

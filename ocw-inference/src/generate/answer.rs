@@ -1,6 +1,6 @@
 //! The answer so far, and the rule that ends it (`docs/spec/c1-w8.md` §5).
 
-use crate::{tokenizer, Error, Model, Result};
+use crate::{Error, Model, Result};
 use assay_primitives::{
 	job::{FinishReason, Output, SamplingParams},
 	limits::MAX_OUTPUT_BYTES,
@@ -52,7 +52,7 @@ impl<'m> Answer<'m> {
 			return Some(FinishReason::Eos);
 		}
 		self.bytes.extend_from_slice(self.model.tokenizer.bytes(token));
-		self.text = tokenizer::text(&self.bytes);
+		self.text = self.model.tokenizer.text(&self.bytes);
 		let stops = self
 			.params
 			.stop

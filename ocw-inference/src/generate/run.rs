@@ -82,11 +82,12 @@ impl<'m> Run<'m> {
 			return Err(Error::Work("the prompt has no tokens".into()));
 		}
 		let context = model.manifest().context_length() as usize;
+		let input_tokens = model.input_tokens(&input, tokens.len());
 		let layers = model.decoder()?.layers();
 		let mut run = Self {
 			sampler: Sampler::new(&params, seed),
 			prompt: tokens.len(),
-			input_tokens: tokens.len().min(context) as u32,
+			input_tokens,
 			trace: Trace::new(layers),
 			layers,
 			answer: Answer::new(model, params, context.saturating_sub(tokens.len())),

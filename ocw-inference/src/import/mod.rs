@@ -17,7 +17,7 @@ mod source;
 pub use gguf::probe as probe_gguf;
 
 use crate::{
-	engine, files, generate,
+	engine, files,
 	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},
 	model::{config::Numbers, prompt_overhead, template_for, Model},
 	tokenizer::Tokenizer,
@@ -148,11 +148,9 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 			numbers.vocab_size()
 		)));
 	}
-	let prompt_overhead = match numbers {
-		Numbers::Decoder(_) => prompt_overhead(&template_for(&source.template, &tokenizer, numbers)?, &tokenizer)?,
-		// The marks before and behind the text.
-		Numbers::Encoder(_) => 2,
-	};
+	// Whether tokenizer and template fit the numbers is asked with it.
+	let template = template_for(&source.template, &tokenizer, numbers)?;
+	let prompt_overhead = prompt_overhead(&template, &tokenizer, numbers)?;
 	let mut encodings = source.files.iter().flat_map(|f| &f.pieces);
 	let kept = encodings.clone().any(|p| p.encoding == Encoding::Q8);
 	let quantised = encodings.any(|p| p.spec.quantised && p.encoding != Encoding::Q8);
@@ -195,8 +193,7 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 fn answer(dir: &Path, file: &mut ManifestFile) -> Result<()> {
 	let model = Model::load(dir)?;
 	let mut known = engine::known_question(KNOWN_PROMPT, KNOWN_TOKENS, files::root(KNOWN_PROMPT.as_bytes()));
-	let (params, seed) = engine::question_of(&known);
-	known.answer = generate::execute(&model, &known.prompt, &params, seed)?.hash();
+	known.answer = engine::known_answer_of(&model, &known)?;
 	file.known_answer = Some(known);
 	write_manifest(dir, file)
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod decoder;
+pub mod encoder;
 pub mod weights;
 
 use crate::{
@@ -9,12 +10,13 @@ use crate::{
 	files,
 	manifest::{KnownAnswer, Manifest, ManifestFile},
 	template::Template,
-	tokenizer::Tokenizer,
+	tokenizer::{Kind, Tokenizer},
 	Error, Result,
 };
 use assay_primitives::ModelId;
 use config::{Config, Numbers};
 use decoder::Decoder;
+use encoder::Encoder;
 use std::{
 	path::Path,
 	time::{Duration, Instant},
@@ -23,6 +25,7 @@ use std::{
 /// The weights at work.
 enum Network {
 	Decoder(Box<Decoder>),
+	Encoder(Box<Encoder>),
 }
 
 /// A model ready to run.
@@ -84,7 +87,7 @@ impl Model {
 		let template = files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?;
 		check(files::TEMPLATE, files::root(&template), &manifest.template_root)?;
 		let template = template_for(&template, &tokenizer, &numbers)?;
-		let overhead = prompt_overhead(&template, &tokenizer)?;
+		let overhead = prompt_overhead(&template, &tokenizer, &numbers)?;
 		if overhead != manifest.prompt_overhead {
 			let said = manifest.prompt_overhead;
 			return Err(Error::Disagree(format!(
@@ -95,10 +98,17 @@ impl Model {
 		let rope = numbers.rope_tables();
 		// Not skipped for a liar: a wrong table is a defect of this computer, not a changed model.
 		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
-		let numbers = numbers.decoder()?;
-		let groups = Decoder::groups(numbers);
-		let weights = weights::read(&dir.join(files::WEIGHTS), &manifest, &groups, checked)?;
-		let network = Network::Decoder(Box::new(Decoder::new(numbers.clone(), weights, rope)?));
+		let weights = |groups: &[Vec<String>]| weights::read(&dir.join(files::WEIGHTS), &manifest, groups, checked);
+		let network = match numbers {
+			Numbers::Decoder(numbers) => {
+				let weights = weights(&Decoder::groups(&numbers))?;
+				Network::Decoder(Box::new(Decoder::new(numbers, weights, rope)?))
+			}
+			Numbers::Encoder(numbers) => {
+				let weights = weights(&Encoder::groups(&numbers))?;
+				Network::Encoder(Box::new(Encoder::new(numbers, weights)?))
+			}
+		};
 		Ok(Self {
 			id: model_id,
 			manifest,
@@ -134,6 +144,7 @@ impl Model {
 	pub fn with_tier(mut self, tier: Tier) -> Self {
 		match &mut self.network {
 			Network::Decoder(decoder) => decoder.tier = tier,
+			Network::Encoder(encoder) => encoder.tier = tier,
 		}
 		self
 	}
@@ -142,7 +153,29 @@ impl Model {
 	pub fn decoder(&self) -> Result<&Decoder> {
 		match &self.network {
 			Network::Decoder(decoder) => Ok(decoder),
+			Network::Encoder(_) => Err(Error::Work("the model is an encoder: it makes vectors, no text".into())),
 		}
+	}
+
+	/// The encoder, which a model that makes vectors has.
+	pub fn encoder(&self) -> Result<&Encoder> {
+		match &self.network {
+			Network::Encoder(encoder) => Ok(encoder),
+			Network::Decoder(_) => Err(Error::Work("the model is a decoder: it makes text, no vectors".into())),
+		}
+	}
+
+	/// The vector of a text, f32 `[hidden_size]`. A text with more tokens than the encoder takes is an error.
+	pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
+		let vector = self.embed_all(&[text])?.pop();
+		vector.ok_or_else(|| Error::Compute("a text without its vector".into()))
+	}
+
+	/// The vectors of some texts. Each has the same bits as by itself.
+	pub fn embed_all(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+		let encoder = self.encoder()?;
+		let tokens = texts.iter().map(|text| self.tokenizer.encode_marked(text));
+		encoder.embed(&tokens.collect::<Result<Vec<_>>>()?)
 	}
 
 	/// Tokens that end an answer.
@@ -152,7 +185,16 @@ impl Model {
 
 	/// Token ids of a prompt of one user message, chat template included.
 	pub fn prompt(&self, input: &str) -> Result<Vec<u32>> {
+		self.decoder()?;
 		self.tokenizer.encode(&self.template.render(input)?)
+	}
+
+	/// Tokens of a prompt that are paid for: no more than the input has bytes and the template adds, whatever tokenizer and
+	/// template make of the input, and no more than the context holds.
+	pub(crate) fn input_tokens(&self, input: &str, prompt: usize) -> u32 {
+		let bound = input.len().saturating_add(self.manifest.prompt_overhead as usize);
+		let tokens = prompt.min(bound).min(self.manifest.context_length() as usize);
+		u32::try_from(tokens).unwrap_or(u32::MAX)
 	}
 }
 
@@ -173,8 +215,16 @@ pub(crate) fn template_for(source: &[u8], tokenizer: &Tokenizer, numbers: &Numbe
 }
 
 /// Most tokens that the template adds to one message: a special token counts one, other text one a byte, because that's the
-/// only bound that holds whatever the message's end and the template's text merge to.
-pub(crate) fn prompt_overhead(template: &Template, tokenizer: &Tokenizer) -> Result<u32> {
+/// only bound that holds whatever the message's end and the template's text merge to. An encoder's two marks are two.
+pub(crate) fn prompt_overhead(template: &Template, tokenizer: &Tokenizer, numbers: &Numbers) -> Result<u32> {
+	match (numbers, tokenizer.kind()) {
+		(Numbers::Encoder(_), Kind::WordPiece { .. }) => return Ok(2),
+		(Numbers::Decoder(_), Kind::ByteLevel | Kind::ByteFallback { .. }) => {}
+		(Numbers::Encoder(_), kind) => {
+			return Err(Error::Disagree(format!("an encoder needs WordPiece, not {kind:?}")))
+		}
+		(Numbers::Decoder(_), kind) => return Err(Error::Disagree(format!("text doesn't come back from {kind:?}"))),
+	}
 	const PROBE: &str = "Xq7Zk9Wv";
 	let rendered = template.render(PROBE)?;
 	let Some((before, after)) = rendered.split_once(PROBE) else {

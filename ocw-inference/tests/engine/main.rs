@@ -6,6 +6,7 @@
 mod bits;
 mod cheats;
 mod common;
+mod encoder;
 mod families;
 mod folders;
 mod gguf;

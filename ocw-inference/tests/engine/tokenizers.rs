@@ -45,7 +45,7 @@ pub(crate) fn byte_fallback() -> Value {
 }
 
 /// BERT's form.
-fn word_piece() -> Value {
+pub(crate) fn word_piece() -> Value {
 	let words = [
 		"[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "wor", "##ld", "naive", ",", "##s",
 	];
@@ -187,9 +187,12 @@ fn qwens_normalizer_composes_and_every_published_pattern_runs() {
 	}
 }
 
+/// A tokenizer by name.
+type Form = (&'static str, fn() -> Value);
+
 #[test]
 fn what_is_on_no_list_is_refused_by_name() {
-	let forms: [(&str, fn() -> Value); 4] = [
+	let forms: [Form; 4] = [
 		("bytes", byte_level),
 		("fallback", byte_fallback),
 		("words", word_piece),

@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from floats import F64, log
 from operations import (
-    attention, embedding, gate, gelu, head_norm, layer_norm, linear, mean, normalized, rms_norm, rope_tables, rotate)
+    attention, embedding, fine, gate, gelu, head_norm, layer_norm, linear, mean, normalized, rms_norm, rope_tables, rotate)
 
 CHUNK = 32
 MAX_OUTPUT_BYTES = 16_384
@@ -110,7 +110,7 @@ class Model:
 def encode(n, tensors, tokens):
     """3.4: the vector of a text."""
     eps, count, heads = n["layer_norm_eps"], len(tokens), n["num_attention_heads"]
-    apply = lambda x, name: linear(x, tensors[name + ".weight"], tensors[name + ".bias"])
+    apply = lambda x, name: fine(x, tensors[name + ".weight"], tensors[name + ".bias"])
     norm = lambda x, name: layer_norm(x, tensors[name + ".weight"], tensors[name + ".bias"], eps)
     table = lambda name: tensors[f"embeddings.{name}_embeddings.weight"]
     first, last = np.zeros(count, int), np.full(count, count - 1)

@@ -32,6 +32,15 @@ def linear(x, m, bias=None):
     return acc if bias is None else acc + bias
 
 
+def fine(x, m, bias):
+    """2.13: a product of a row and of what its quantisation keeps back."""
+    blocks = x.reshape(len(x), -1, BLOCK)
+    d = (np.abs(blocks).max(2) / F32(127))[..., None]
+    q = np.where(d == 0, F32(0), np.clip(np.rint(blocks / d), -127, 127)).astype(F32)
+    rest = fma(-q, np.broadcast_to(d, q.shape), blocks).reshape(x.shape)
+    return linear(x, m) + linear(rest, m, bias)
+
+
 def embedding(m, tokens):
     """2.3"""
     return m.w[tokens].astype(F32) * np.repeat(m.s[tokens].astype(F32), BLOCK, 1)

@@ -1,0 +1,247 @@
+//! BERT as a sentence encoder, on the canonical operations (`docs/spec/c1-w8.md` §3.4).
+//!
+//! Texts go through together, each as a sequence of its own that sees all of itself and nothing else, so a vector has the same
+//! bits whichever texts were computed with it.
+
+use super::{config::EncoderConfig, weights::Weights};
+use crate::{
+	canonical::{
+		activation::Gelu,
+		attention::{Attention, Mask},
+		linear::{Gather, Linear, Packed},
+		norm::LayerNorm,
+		pooling,
+		residue::residue,
+		Tier,
+	},
+	kv::{PageId, Pool, Segment, PAGE},
+	Error, Result,
+};
+use candle_core::{Device, Tensor};
+use std::cell::RefCell;
+
+/// Rows that go through together, at least one text's. Any number gives the same bits; this one bounds memory.
+const MAX_ROWS: usize = 1024;
+
+struct Matrix {
+	weight: Packed,
+	bias: Vec<f32>,
+}
+
+struct Norm {
+	weight: Vec<f32>,
+	bias: Vec<f32>,
+}
+
+struct Layer {
+	/// query ‖ key ‖ value
+	qkv: Matrix,
+	out: Matrix,
+	attention_norm: Norm,
+	inner: Matrix,
+	outer: Matrix,
+	norm: Norm,
+}
+
+/// An encoder.
+pub struct Encoder {
+	numbers: EncoderConfig,
+	words: Packed,
+	/// `[max_position_embeddings, hidden]`
+	positions: Vec<f32>,
+	/// The first token type's row: a text by itself has no other.
+	kind: Vec<f32>,
+	norm: Norm,
+	layers: Vec<Layer>,
+	pub(crate) tier: Tier,
+}
+
+impl Encoder {
+	/// Which matrices lie in one, for [`super::weights::read`].
+	pub(crate) fn groups(numbers: &EncoderConfig) -> Vec<Vec<String>> {
+		(0..numbers.num_hidden_layers)
+			.map(|layer| QKV.map(|part| part_of(layer, part)).into())
+			.collect()
+	}
+
+	/// Puts the weights in their places.
+	pub(crate) fn new(numbers: EncoderConfig, mut weights: Weights) -> Result<Self> {
+		let hidden = numbers.hidden_size as usize;
+		let norm = |weights: &mut Weights, name: &str| -> Result<Norm> {
+			Ok(Norm {
+				weight: weights.vector(&format!("{name}.weight"))?,
+				bias: weights.vector(&format!("{name}.bias"))?,
+			})
+		};
+		let mut layers = Vec::new();
+		for layer in 0..numbers.num_hidden_layers {
+			let mut matrix = |parts: &[&str]| -> Result<Matrix> {
+				let names: Vec<_> = parts.iter().map(|part| part_of(layer, part)).collect();
+				let mut bias = Vec::new();
+				for name in &names {
+					bias.extend(weights.vector(&format!("{name}.bias"))?);
+				}
+				Ok(Matrix {
+					weight: weights.matrix(&names)?,
+					bias,
+				})
+			};
+			let qkv = matrix(&QKV)?;
+			let [out, inner, outer] = ["attention.output.dense", "intermediate.dense", "output.dense"];
+			let (out, inner, outer) = (matrix(&[out])?, matrix(&[inner])?, matrix(&[outer])?);
+			layers.push(Layer {
+				qkv,
+				out,
+				attention_norm: norm(&mut weights, &part_of(layer, "attention.output.LayerNorm"))?,
+				inner,
+				outer,
+				norm: norm(&mut weights, &part_of(layer, "output.LayerNorm"))?,
+			});
+		}
+		let mut kind = weights.vector("embeddings.token_type_embeddings.weight")?;
+		kind.truncate(hidden);
+		Ok(Self {
+			words: weights.matrix(&["embeddings.word_embeddings".into()])?,
+			positions: weights.vector("embeddings.position_embeddings.weight")?,
+			kind,
+			norm: norm(&mut weights, "embeddings.LayerNorm")?,
+			layers,
+			tier: Tier::detect(),
+			numbers,
+		})
+	}
+
+	/// The encoder's numbers.
+	pub fn numbers(&self) -> &EncoderConfig {
+		&self.numbers
+	}
+
+	/// The vector of each text, given as its tokens with their marks: `[hidden_size]` each.
+	pub fn embed(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+		let most = self.numbers.max_seq_length as usize;
+		if let Some(text) = texts.iter().find(|t| t.is_empty() || t.len() > most) {
+			return Err(Error::Work(format!(
+				"a text has {} tokens; this encoder takes 1 to {most}",
+				text.len()
+			)));
+		}
+		let mut vectors = Vec::with_capacity(texts.len());
+		let mut rest = texts;
+		while !rest.is_empty() {
+			let mut rows = 0;
+			let fits = rest.iter().take_while(|text| {
+				rows += text.len();
+				rows <= MAX_ROWS
+			});
+			let (batch, behind) = rest.split_at(fits.count().max(1));
+			vectors.extend(self.batch(batch)?);
+			rest = behind;
+		}
+		Ok(vectors)
+	}
+
+	/// The vectors of texts that go through together.
+	fn batch(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+		let hidden = self.numbers.hidden_size as usize;
+		let tables: Vec<usize> = texts.iter().map(|text| text.len().div_ceil(PAGE)).collect();
+		// Keys and values are needed while their layer computes and no longer, so all layers share the pages of one.
+		let heads = self.numbers.num_attention_heads as usize;
+		let mut pool = Pool::new(1, heads, self.numbers.head_dim() as usize, tables.iter().sum())?;
+		let pages: Vec<PageId> = std::iter::from_fn(|| pool.alloc()).collect();
+		let (mut segments, mut row, mut page) = (Vec::new(), 0, 0);
+		for (text, count) in texts.iter().zip(tables) {
+			let own = pages.get(page..page + count);
+			segments.push(Segment {
+				rows: row..row + text.len(),
+				start: 0,
+				pages: own.ok_or_else(|| Error::Compute("too few pages".into()))?,
+			});
+			(row, page) = (row + text.len(), page + count);
+		}
+		let mut x = self.embedded(texts)?;
+		for layer in &self.layers {
+			x = self.layer(layer, &x, &segments, &mut pool)?;
+		}
+		let x = x.flatten_all()?.to_vec1::<f32>()?;
+		let vectors = segments.iter().map(|segment| {
+			let rows = x.get(segment.rows.start * hidden..segment.rows.end * hidden);
+			let mean = pooling::mean(rows.unwrap_or_default(), hidden);
+			let vector = match self.numbers.normalize {
+				true => pooling::normalized(&mean),
+				false => mean,
+			};
+			match vector.iter().all(|v| v.is_finite()) {
+				true => Ok(vector),
+				false => Err(Error::Compute("a text's vector is not finite".into())),
+			}
+		});
+		vectors.collect()
+	}
+
+	/// Rows of words, of the token type and of positions, added and normed.
+	fn embedded(&self, texts: &[Vec<u32>]) -> Result<Tensor> {
+		let hidden = self.numbers.hidden_size as usize;
+		let words = Gather {
+			ids: &texts.concat(),
+			weight: &self.words,
+		};
+		let mut x = words.rows()?.flatten_all()?.to_vec1::<f32>()?;
+		let places = texts
+			.iter()
+			.flat_map(|text| self.positions.chunks_exact(hidden).take(text.len()));
+		for (row, place) in x.chunks_exact_mut(hidden).zip(places) {
+			for ((v, kind), place) in row.iter_mut().zip(&self.kind).zip(place) {
+				*v = (*v + kind) + place;
+			}
+		}
+		let rows = x.len() / hidden;
+		self.norm(&Tensor::from_vec(x, (rows, hidden), &Device::Cpu)?, &self.norm)
+	}
+
+	fn layer(&self, layer: &Layer, x: &Tensor, segments: &[Segment<'_>], pool: &mut Pool) -> Result<Tensor> {
+		let attended = self.linear(x, &layer.qkv)?.apply_op1_no_bwd(&Attention {
+			pool: RefCell::new(pool),
+			layer: 0,
+			segments,
+			heads: self.numbers.num_attention_heads as usize,
+			scale: (1.0 / f64::from(self.numbers.head_dim()).sqrt()) as f32,
+			mask: Mask::Full,
+			tier: self.tier,
+		})?;
+		let x = self.norm(&(x + self.linear(&attended, &layer.out)?)?, &layer.attention_norm)?;
+		let inner = self
+			.linear(&x, &layer.inner)?
+			.apply_op1_no_bwd(&Gelu { tier: self.tier })?;
+		self.norm(&(&x + self.linear(&inner, &layer.outer)?)?, &layer.norm)
+	}
+
+	/// A product in two steps, of a row and of what its quantisation keeps back: BERT's rows have single elements that are
+	/// many times larger than the others of their block, which 8 bits would blur.
+	fn linear(&self, x: &Tensor, matrix: &Matrix) -> Result<Tensor> {
+		let product = |x: &Tensor, bias| {
+			x.apply_op1_no_bwd(&Linear {
+				weight: &matrix.weight,
+				bias,
+				tier: self.tier,
+			})
+		};
+		let left = residue(&x.flatten_all()?.to_vec1::<f32>()?);
+		let left = Tensor::from_vec(left, x.shape(), &Device::Cpu)?;
+		Ok((product(x, None)? + product(&left, Some(matrix.bias.as_slice()))?)?)
+	}
+
+	fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
+		Ok(x.apply_op1_no_bwd(&LayerNorm {
+			weight: &norm.weight,
+			bias: &norm.bias,
+			epsilon: self.numbers.layer_norm_eps.0,
+			tier: self.tier,
+		})?)
+	}
+}
+
+const QKV: [&str; 3] = ["attention.self.query", "attention.self.key", "attention.self.value"];
+
+fn part_of(layer: u32, part: &str) -> String {
+	format!("encoder.layer.{layer}.{part}")
+}
