@@ -75,7 +75,7 @@ fn write_source(dir: &Path) {
 		r#"{ "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true }"#,
 	)
 	.unwrap();
-	let module = |kind: &str| json!({ "type": format!("sentence_transformers.models.{kind}") });
+	let module = |kind: &str| json!({ "type": format!("sentence_transformers.models.{kind}"), "path": if kind == "Pooling" { "1_Pooling" } else { "" } });
 	let modules = ["Transformer", "Pooling", "Normalize"].map(module);
 	fs::write(dir.join("modules.json"), json!(modules).to_string()).unwrap();
 }
@@ -172,7 +172,11 @@ fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 	assert!(matches!(error, Error::KnownAnswer { .. }), "{error}");
 
 	for (name, content, reason) in [
-		("1_Pooling/config.json", r#"{ "pooling_mode_cls_token": true }"#, "1_Pooling"),
+		(
+			"1_Pooling/config.json",
+			r#"{ "pooling_mode_cls_token": true }"#,
+			"1_Pooling",
+		),
 		(
 			"modules.json",
 			r#"[{ "type": "x.Transformer" }, { "type": "x.Dense" }]"#,
