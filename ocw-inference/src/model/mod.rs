@@ -84,7 +84,11 @@ impl Model {
 			)));
 		}
 
-		let template = files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?;
+		let template = match numbers {
+			Numbers::Decoder(_) => files::read(&dir.join(files::TEMPLATE), files::MAX_TEMPLATE_BYTES)?,
+			// An encoder is asked nothing, so it has none.
+			Numbers::Encoder(_) => Vec::new(),
+		};
 		check(files::TEMPLATE, files::root(&template), &manifest.template_root)?;
 		let template = template_for(&template, &tokenizer, &numbers)?;
 		let overhead = prompt_overhead(&template, &tokenizer, &numbers)?;
