@@ -4,7 +4,7 @@ use anyhow::{bail, Context, Result};
 use assay_primitives::{JobId, ModelId, Output, SamplingParams};
 use codec::{Decode, Encode};
 use subxt::{
-	config::RpcConfigFor,
+	config::{substrate::DigestItem, RpcConfigFor},
 	dynamic::{self, Value},
 	rpcs::{client::RpcClient, methods::legacy::LegacyRpcMethods},
 	tx::{Payload, TransactionStatus},
@@ -145,6 +145,28 @@ impl Chain {
 			.await?
 			.context("there is a best block")?;
 		Ok(header.number)
+	}
+
+	/// The slot that a block was made in, as its header says: behind the kind of the claim and the author's index.
+	pub async fn slot(&self, number: u64) -> Result<u64> {
+		let hash = self
+			.rpc
+			.chain_get_block_hash(Some(number.into()))
+			.await?
+			.with_context(|| format!("there is a block {number}"))?;
+		let header = self
+			.rpc
+			.chain_get_header(Some(hash))
+			.await?
+			.context("a block has a header")?;
+		let claim = header.digest.logs.iter().find_map(|item| match item {
+			DigestItem::PreRuntime(engine, claim) if engine == b"BABE" => claim.get(5..13),
+			_ => None,
+		});
+		let slot = claim
+			.and_then(|bytes| bytes.try_into().ok())
+			.context("a header names its slot")?;
+		Ok(u64::from_le_bytes(slot))
 	}
 
 	/// Number of the newest finalized block.

@@ -2,10 +2,14 @@
 //! whatever it started when it goes out of scope.
 
 mod chain;
+mod model;
 mod node;
+mod rhythm;
 
 pub use chain::{Chain, Job, Receipt, Seat};
+pub use model::random_model;
 pub use node::{free_port, program, Network, Node, NodeOptions};
+pub use rhythm::Rhythm;
 
 /// Waits until `probe` gives something, looking every 300 ms; fails with `what` after `seconds`.
 pub async fn eventually<T, F>(what: &str, seconds: u64, mut probe: impl FnMut() -> F) -> anyhow::Result<T>

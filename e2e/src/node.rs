@@ -1,11 +1,14 @@
 //! Node processes: started with the real program, on free loopback ports, in a folder of their own.
 
 use anyhow::{bail, Context, Result};
+use rustix::process::{kill_process, Pid, Signal};
 use std::{
 	fs::File,
-	net::TcpListener,
+	io::{Read, Write},
+	net::{TcpListener, TcpStream},
 	path::{Path, PathBuf},
-	process::{Child, Command, Stdio},
+	process::{Child, Command, ExitStatus, Stdio},
+	time::Duration,
 };
 use tempfile::TempDir;
 
@@ -49,6 +52,18 @@ pub struct NodeOptions {
 	pub bootnode: Option<String>,
 	/// Last byte of the node key.
 	pub key: u8,
+	/// More arguments.
+	pub args: Vec<String>,
+	/// Variables of its environment, which its engine inherits.
+	pub env: Vec<(String, String)>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy)]
+struct Ports {
+	rpc: u16,
+	p2p: u16,
+	metrics: u16,
 }
 
 /// A running node. Dropping it kills the process and the folder.
@@ -56,34 +71,36 @@ pub struct Node {
 	options: NodeOptions,
 	child: Child,
 	folder: TempDir,
-	rpc: u16,
-	p2p: u16,
+	ports: Ports,
 }
 
 impl Node {
 	/// Starts a node; [`Node::chain`](crate::Chain::connect) waits until it answers.
 	pub fn start(options: NodeOptions) -> Result<Self> {
 		let folder = tempfile::Builder::new().prefix("assay-node-").tempdir()?;
-		let (rpc, p2p) = (free_port(), free_port());
-		let child = spawn(&options, folder.path(), rpc, p2p)?;
+		let ports = Ports {
+			rpc: free_port(),
+			p2p: free_port(),
+			metrics: free_port(),
+		};
+		let child = spawn(&options, folder.path(), ports)?;
 		Ok(Self {
 			options,
 			child,
 			folder,
-			rpc,
-			p2p,
+			ports,
 		})
 	}
 
 	/// Where its RPC listens.
 	pub fn url(&self) -> String {
-		format!("ws://127.0.0.1:{}", self.rpc)
+		format!("ws://127.0.0.1:{}", self.ports.rpc)
 	}
 
 	/// Its address for other nodes. Known because node key 1 always gives this peer id.
 	pub fn address(&self) -> String {
 		let peer = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
-		format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", self.p2p)
+		format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", self.ports.p2p)
 	}
 
 	/// Process id.
@@ -106,16 +123,58 @@ impl Node {
 			.context("the node has no engine process")
 	}
 
+	/// What its engine was told with a flag.
+	pub fn engine_argument(&self, flag: &str) -> Result<String> {
+		let line = std::fs::read_to_string(format!("/proc/{}/cmdline", self.engine_pid()?))?;
+		let mut words = line.split('\0').skip_while(|word| *word != flag);
+		words
+			.nth(1)
+			.map(str::to_owned)
+			.with_context(|| format!("the engine was not told {flag}"))
+	}
+
+	/// The sum of what Prometheus is told under a name, in the lines with this label if one is given.
+	pub fn metric(&self, name: &str, label: Option<(&str, &str)>) -> Result<u64> {
+		let mut stream = TcpStream::connect(("127.0.0.1", self.ports.metrics))?;
+		stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+		stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+		let mut text = String::new();
+		stream.read_to_string(&mut text)?;
+		let label = label.map(|(key, value)| format!("{key}=\"{value}\""));
+		let values: Vec<u64> = text
+			.lines()
+			.filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+			.filter(|line| label.as_ref().is_none_or(|label| line.contains(label)))
+			.filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+			.collect();
+		if values.is_empty() {
+			bail!("there is no metric {name} {label:?}");
+		}
+		Ok(values.iter().sum())
+	}
+
 	/// Sends a signal to the node.
-	pub fn signal(&self, signal: i32) {
+	pub fn signal(&self, signal: Signal) {
 		send(self.pid(), signal);
+	}
+
+	/// Sends a signal to its engine.
+	pub fn signal_engine(&self, signal: Signal) -> Result<()> {
+		send(self.engine_pid()?, signal);
+		Ok(())
+	}
+
+	/// Asks the node to end, and waits until it has.
+	pub fn terminate(&mut self) -> Result<ExitStatus> {
+		self.signal(Signal::TERM);
+		Ok(self.child.wait()?)
 	}
 
 	/// Kills the node as a power cut would, and starts it again in the same folder.
 	pub fn kill_and_restart(&mut self) -> Result<()> {
-		self.signal(libc::SIGKILL);
+		self.signal(Signal::KILL);
 		self.child.wait()?;
-		self.child = spawn(&self.options, self.folder.path(), self.rpc, self.p2p)?;
+		self.child = spawn(&self.options, self.folder.path(), self.ports)?;
 		Ok(())
 	}
 
@@ -127,9 +186,12 @@ impl Node {
 
 impl Drop for Node {
 	fn drop(&mut self) {
-		self.signal(libc::SIGCONT);
-		self.signal(libc::SIGKILL);
-		let _ = self.child.wait();
+		// Once it has ended, its process id may be another's.
+		if matches!(self.child.try_wait(), Ok(None)) {
+			self.signal(Signal::CONT);
+			self.signal(Signal::KILL);
+			let _ = self.child.wait();
+		}
 		if std::thread::panicking() {
 			let log = self.log();
 			let tail = log
@@ -150,24 +212,26 @@ impl Drop for Node {
 }
 
 /// Sends a signal to a process that this harness started.
-fn send(pid: u32, signal: i32) {
-	if let Ok(pid) = i32::try_from(pid) {
-		// SAFETY: kill(2) takes two integers and touches no memory of ours.
-		unsafe { libc::kill(pid, signal) };
+fn send(pid: u32, signal: Signal) {
+	if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+		// It may be gone already.
+		let _ = kill_process(pid, signal);
 	}
 }
 
-fn spawn(options: &NodeOptions, folder: &Path, rpc: u16, p2p: u16) -> Result<Child> {
+fn spawn(options: &NodeOptions, folder: &Path, ports: Ports) -> Result<Child> {
 	let log = File::options().create(true).append(true).open(folder.join("log"))?;
 	let mut command = Command::new(program("assay-node")?);
 	command.arg("--base-path").arg(folder.join("data"));
 	command.args([
 		"--rpc-port",
-		&rpc.to_string(),
+		&ports.rpc.to_string(),
+		"--prometheus-port",
+		&ports.metrics.to_string(),
 		"--listen-addr",
-		&format!("/ip4/127.0.0.1/tcp/{p2p}"),
+		&format!("/ip4/127.0.0.1/tcp/{}", ports.p2p),
 	]);
-	command.args(["--no-prometheus", "--no-telemetry", "--no-mdns", "-lassay=debug"]);
+	command.args(["--no-telemetry", "--no-mdns", "-lassay=debug"]);
 	command.args(["--node-key", &format!("{:064x}", options.key.max(1))]);
 	if options.dev {
 		command.arg("--dev");
@@ -186,6 +250,7 @@ fn spawn(options: &NodeOptions, folder: &Path, rpc: u16, p2p: u16) -> Result<Chi
 	if let Some(bootnode) = &options.bootnode {
 		command.args(["--bootnodes", bootnode]);
 	}
+	command.args(&options.args).envs(options.env.iter().cloned());
 	command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
 	command.spawn().context("the node does not start")
 }

@@ -5,6 +5,7 @@
 
 use assay_e2e::{eventually, program, Chain, Node, NodeOptions};
 use assay_primitives::{digest, Verdict, Vote};
+use rustix::process::Signal;
 use subxt_signer::sr25519::dev;
 
 fn dev_node() -> Node {
@@ -113,8 +114,7 @@ async fn a_killed_engine_comes_back_and_the_job_concludes() {
 		.await
 		.unwrap();
 	let job = chain.ask(&model, "Who pays whom?", 4, &dev::alice()).await.unwrap();
-	// SAFETY: kill(2) takes two integers; the process is the engine of the node started above.
-	assert_eq!(unsafe { libc::kill(engine as i32, libc::SIGKILL) }, 0);
+	node.signal_engine(Signal::KILL).unwrap();
 	let before = chain.height().await.unwrap();
 	let receipt = chain.verdict(&job, 120).await.unwrap();
 	assert_eq!(receipt.verdict, Verdict::Confirmed);

@@ -5,6 +5,7 @@
 
 use assay_e2e::{eventually, program, Chain, Network};
 use assay_primitives::{economics::Fault, Verdict, Vote};
+use rustix::process::Signal;
 use subxt::dynamic::{self, Value};
 use subxt_signer::sr25519::{dev, Keypair};
 
@@ -97,7 +98,7 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 	let model = chain.demo_model().await.unwrap();
 
 	// With Dave paused the committee cannot go on to the reveals, so there is time for the power cut.
-	network.nodes[3].signal(libc::SIGSTOP);
+	network.nodes[3].signal(Signal::STOP);
 	let job = chain
 		.ask(&model, "What is a commitment?", 4, &dev::eve())
 		.await
@@ -114,7 +115,7 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 	.unwrap();
 	network.nodes[2].kill_and_restart().unwrap();
 	Chain::connect(&network.nodes[2].url()).await.expect("Charlie is back");
-	network.nodes[3].signal(libc::SIGCONT);
+	network.nodes[3].signal(Signal::CONT);
 
 	let receipt = chain.verdict(&job, 180).await.unwrap();
 	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");

@@ -1,7 +1,8 @@
 //! What can be said on the node's command line.
 
-use crate::inference::Options;
+use crate::inference::{Options, Share};
 use clap::{Args, Parser};
+use ocw_inference::process::{Bytes, NICE};
 use sc_cli::RunCmd;
 use sc_service::{ChainType, Configuration};
 use std::path::PathBuf;
@@ -40,6 +41,38 @@ pub struct InferenceParams {
 	/// Run without the engine: follow the chain and make blocks, but answer no jobs.
 	#[arg(long)]
 	pub no_engine: bool,
+
+	/// Most memory that the engine may allocate, in bytes, or with K, M or G. Past it, it ends and is started again. Default: three
+	/// quarters of the computer's.
+	#[arg(long, value_name = "BYTES")]
+	pub engine_memory: Option<Bytes>,
+
+	/// How far the engine stands behind the node when both want the processor: its niceness, 0 to 19.
+	#[arg(long, value_name = "N", default_value_t = NICE, value_parser = clap::value_parser!(i32).range(0..=19))]
+	pub engine_nice: i32,
+
+	/// Threads that the engine computes on. Default: one less than there are cores, so that the node keeps one; at least one.
+	#[arg(long, value_name = "N", value_parser = threads)]
+	pub engine_threads: Option<usize>,
+
+	/// Instruction set that the engine computes with: portable, avx2 or avx512. All give the same bits. Default: the best there is.
+	#[arg(long, value_name = "NAME")]
+	pub engine_tier: Option<String>,
+
+	/// Memory for the keys and values of the works that the engine computes side by side, in bytes, or with K, M or G. Default: the
+	/// engine's choice.
+	#[arg(long, value_name = "BYTES")]
+	pub engine_kv_memory: Option<Bytes>,
+}
+
+/// Most threads that anyone may ask for.
+const MAX_THREADS: usize = 1_024;
+
+fn threads(text: &str) -> Result<usize, String> {
+	text.parse()
+		.ok()
+		.filter(|n| (1..=MAX_THREADS).contains(n))
+		.ok_or_else(|| format!("a number from 1 to {MAX_THREADS}"))
 }
 
 impl InferenceParams {
@@ -58,8 +91,20 @@ impl InferenceParams {
 		Options {
 			engine,
 			models,
+			share: self.share(),
 			journal: config.data_path.join("inference"),
 			demo_model,
+		}
+	}
+
+	fn share(&self) -> Share {
+		let usual = Share::default();
+		Share {
+			memory: self.engine_memory.or(usual.memory),
+			nice: self.engine_nice,
+			threads: self.engine_threads.or(usual.threads),
+			tier: self.engine_tier.clone().or(usual.tier),
+			kv_memory: self.engine_kv_memory.or(usual.kv_memory),
 		}
 	}
 }
@@ -113,5 +158,32 @@ mod tests {
 		let cli = Cli::try_parse_from(["assay-node", "--dev", "--models", "/m"]).unwrap();
 		assert_eq!(cli.inference.models, Some(PathBuf::from("/m")));
 		assert!(!cli.inference.no_engine);
+	}
+
+	#[test]
+	fn the_engine_s_share_is_what_was_said_and_else_the_usual() {
+		let share = |args: &[&str]| {
+			let args = ["assay-node"].iter().chain(args);
+			Cli::try_parse_from(args).map(|cli| cli.inference.share())
+		};
+		assert_eq!(share(&[]).unwrap(), Share::default());
+		let said = share(&["--engine-memory", "2G", "--engine-nice", "0", "--engine-threads", "7"]).unwrap();
+		assert_eq!(
+			(said.memory, said.nice, said.threads),
+			(Some(Bytes(2 << 30)), 0, Some(7))
+		);
+		let said = share(&["--engine-tier", "avx2", "--engine-kv-memory", "64M"]).unwrap();
+		assert_eq!(
+			(said.tier.as_deref(), said.kv_memory),
+			(Some("avx2"), Some(Bytes(64 << 20)))
+		);
+		for wrong in [
+			["--engine-memory", "much"],
+			["--engine-nice", "20"],
+			["--engine-nice", "-5"],
+			["--engine-threads", "0"],
+		] {
+			assert!(share(&wrong).is_err(), "{wrong:?}");
+		}
 	}
 }

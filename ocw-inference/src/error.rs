@@ -107,6 +107,9 @@ pub enum Error {
 	/// The tensor library refused an operation: a defect of the engine.
 	#[error("tensor operation failed: {0}")]
 	Compute(String),
+	/// The operating system did not set a limit of the process.
+	#[error("cannot limit this process: {0}")]
+	Limit(String),
 	/// The peer on the socket broke the protocol or went away.
 	#[error("socket: {0}")]
 	Socket(String),

@@ -10,7 +10,8 @@
 //! * [`tokenizer`], [`template`], [`sampler`], [`trace`]: text to tokens, tokens to text, rows to a root;
 //! * [`generate`]: execute and verify, one run of the model each;
 //! * [`scheduler`]: many runs at once, in batches;
-//! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own.
+//! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own;
+//! * [`process`]: what that process may take from its computer.
 
 #![deny(missing_docs)]
 
@@ -29,6 +30,7 @@ pub mod kv;
 pub mod layout;
 pub mod manifest;
 pub mod model;
+pub mod process;
 pub mod protocol;
 pub mod sampler;
 pub mod scheduler;

@@ -16,6 +16,8 @@ extern crate alloc;
 pub mod api;
 #[cfg(feature = "substrate")]
 pub mod crypto;
+#[cfg(feature = "serde")]
+pub mod decimal;
 pub mod digest;
 pub mod draw;
 pub mod economics;

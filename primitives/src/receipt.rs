@@ -80,7 +80,8 @@ pub struct Receipt<AccountId, BlockNumber> {
 	/// The sampling seed.
 	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
 	pub seed: Hash32,
-	/// What the requester paid.
+	/// What the requester paid, in base units.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub fee: Balance,
 	/// Block of the request.
 	pub requested_at: BlockNumber,

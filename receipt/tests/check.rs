@@ -162,6 +162,7 @@ fn other(leaf: &Value) -> Value {
 			let last = if s.ends_with('0') { '1' } else { '0' };
 			Value::from(format!("{}{last}", &s[..s.len() - 1]))
 		}
+		Value::String(s) if s.parse::<u128>().is_ok() => Value::from((s.parse::<u128>().unwrap() + 1).to_string()),
 		Value::String(s) => Value::from(match s.as_str() {
 			"confirmed" => "unchecked".into(),
 			"eos" => "length".into(),

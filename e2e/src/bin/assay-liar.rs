@@ -14,12 +14,19 @@ enum Command {
 		socket: PathBuf,
 		#[arg(long)]
 		models: PathBuf,
+		/// What else an engine is told.
+		#[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+		ignored: Vec<String>,
 	},
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-	let Command::Serve { socket, models } = Command::parse();
+	let Command::Serve {
+		socket,
+		models,
+		ignored: _,
+	} = Command::parse();
 	let scratch = tempfile::tempdir()?;
 	let mut engine = ocw_inference::Engine::new();
 	for entry in std::fs::read_dir(&models)? {

@@ -5,7 +5,7 @@
 
 use super::{
 	journal::{Journal, Record},
-	metrics::{Metrics, Role},
+	metrics::{Cause, Metrics, Role},
 	queue::{Entry, Known, Queue, Recent, Seat},
 	LOG_TARGET,
 };
@@ -18,7 +18,7 @@ use ocw_inference::protocol::{ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
 use rand::{rngs::OsRng, RngCore};
 use std::{
-	collections::HashMap,
+	collections::{HashMap, VecDeque},
 	time::{Duration, Instant},
 };
 use tokio::sync::{watch, Notify};
@@ -61,14 +61,20 @@ pub struct EngineStatus {
 struct State {
 	queue: Queue,
 	handed: HashMap<Hash32, Instant>,
+	/// Cancelled works of which the engine has not been told.
+	to_cancel: VecDeque<Hash32>,
 	jobs: Recent<JobId>,
 	status: EngineStatus,
 }
 
-/// The engine broke the protocol: it answered with the wrong kind of result.
-#[derive(Debug, thiserror::Error)]
-#[error("the engine answered a task with a result of the other kind")]
-pub struct WrongKind;
+/// The engine broke the protocol: this is no answer to what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+	/// It was not given that work.
+	Work,
+	/// It made what it was to check, or checked what it was to make.
+	Kind,
+}
 
 /// The node's end of the host function.
 pub struct Backend {
@@ -96,6 +102,7 @@ impl Backend {
 		let state = State {
 			queue: Queue::default(),
 			handed: HashMap::new(),
+			to_cancel: VecDeque::new(),
 			jobs: Recent::default(),
 			status,
 		};
@@ -133,6 +140,29 @@ impl Backend {
 		let next = state.queue.next()?;
 		state.handed.insert(next.0, Instant::now());
 		Some(next)
+	}
+
+	/// The next work that the engine computes in vain.
+	pub(super) fn next_cancelled(&self) -> Option<Hash32> {
+		self.state.lock().to_cancel.pop_front()
+	}
+
+	/// There is a new best block, and a worker will ask for what it still wants. What no worker has asked for in a while is dropped:
+	/// its job is over, or goes on without this node.
+	pub fn new_best_block(&self) {
+		let mut state = self.state.lock();
+		let dropped = state.queue.next_round();
+		if dropped.tasks == 0 {
+			return;
+		}
+		log::debug!(target: LOG_TARGET, "Dropped {} tasks that nobody asks for any more", dropped.tasks);
+		for key in dropped.running {
+			state.handed.remove(&key);
+			state.to_cancel.push_back(key);
+		}
+		self.metrics.open(state.queue.open());
+		drop(state);
+		self.work.notify_one();
 	}
 
 	/// How long the engine has been busy without an answer, if it is busy.
@@ -180,26 +210,31 @@ impl Backend {
 	}
 
 	/// The engine ended. What it was computing waits for the next one, or is given up.
-	pub(super) fn engine_died(&self, why: String) {
+	pub(super) fn engine_died(&self, cause: Cause, why: String) {
 		let mut state = self.state.lock();
 		state.handed.clear();
+		state.to_cancel.clear();
 		let given_up = state.queue.engine_died();
 		state.status.state = EngineState::Restarting;
 		state.status.models.clear();
 		state.status.last_error = Some(why);
 		self.metrics.engine_up(false);
+		self.metrics.died(cause);
 		for entry in given_up {
 			self.note_abstained(&mut state, &entry.seats, "the engine died each time it computed this");
 		}
 	}
 
 	/// The engine has computed a work: journals an answer for everyone who waits for it, then tells. Waits for the disk.
-	pub(super) fn done(&self, key: &Hash32, result: WorkResult) -> Result<(), WrongKind> {
+	pub(super) fn done(&self, key: &Hash32, result: WorkResult) -> Result<(), Unasked> {
 		let (entry, took) = {
 			let mut state = self.state.lock();
-			// An answer nobody waits for: the work was given up meanwhile.
 			let Some(entry) = state.queue.finish(key) else {
-				return Ok(());
+				return if state.queue.cancelled(key) {
+					Ok(())
+				} else {
+					Err(Unasked::Work)
+				};
 			};
 			(
 				entry,
@@ -217,7 +252,7 @@ impl Backend {
 			}
 			_ => {
 				self.abstain(&seats, "the engine's result is of the other kind");
-				return Err(WrongKind);
+				return Err(Unasked::Kind);
 			}
 		};
 		match made {
@@ -308,7 +343,7 @@ impl InferenceBackend for Backend {
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.
-		match state.queue.known(&id) {
+		match state.queue.ask(&id) {
 			Some(Known::Open) => return Polled::Pending,
 			Some(Known::Abstained) => return Polled::Abstained,
 			None if self.journal.as_ref().is_some_and(|j| j.contains(&id)) => return Polled::Pending,
@@ -339,7 +374,7 @@ impl InferenceBackend for Backend {
 				return Polled::Abstained;
 			}
 		}
-		match self.state.lock().queue.known(task) {
+		match self.state.lock().queue.ask(task) {
 			Some(Known::Open) => Polled::Pending,
 			Some(Known::Abstained) => Polled::Abstained,
 			None => Polled::Unknown,

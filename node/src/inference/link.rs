@@ -1,10 +1,13 @@
 //! One conversation with a running engine: works go out, results come back, and silence has limits.
 
-use super::backend::Backend;
+use super::{
+	backend::{Backend, Unasked},
+	metrics::Cause,
+};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
 use ocw_inference::protocol::{framing, Request, Response, ServedModel};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
 	io::{AsyncRead, AsyncWrite},
 	time::{interval, timeout, Instant, MissedTickBehavior},
@@ -38,7 +41,7 @@ impl Limits {
 		connect: Duration::from_secs(30),
 		ready: Duration::from_secs(600),
 		ping: Duration::from_secs(5),
-		silence: Duration::from_secs(30),
+		silence: Duration::from_secs(15),
 		work: Duration::from_secs(300),
 	};
 }
@@ -65,6 +68,20 @@ pub enum Ended {
 	/// It answers, but one work never ends.
 	#[error("the engine has worked on one task for {} s", .0.as_secs())]
 	Stuck(Duration),
+}
+
+impl Ended {
+	/// What this end is counted as.
+	pub fn cause(&self) -> Cause {
+		match self {
+			Self::HungUp => Cause::Crash,
+			// A frame over the limit.
+			Self::Socket(e) if e.kind() == io::ErrorKind::InvalidData => Cause::Garbage,
+			Self::Socket(_) => Cause::Crash,
+			Self::Garbage(_) => Cause::Garbage,
+			Self::NeverReady(_) | Self::Silent(_) | Self::Stuck(_) => Cause::Hang,
+		}
+	}
 }
 
 type Wire<S> = Framed<S, LengthDelimitedCodec>;
@@ -104,10 +121,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 
 	let mut ticks = interval(limits.ping);
 	ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-	let mut pings = 0u64;
+	let (mut pings, mut pongs) = (0u64, 0u64);
 	let mut heard = Instant::now();
 	let mut progress = std::time::Instant::now();
 	loop {
+		while let Some(id) = backend.next_cancelled() {
+			send(&mut wire, &Request::Cancel { id }, limits).await?;
+		}
 		while let Some((id, work)) = backend.next_work() {
 			send(&mut wire, &Request::Run { id, work }, limits).await?;
 		}
@@ -119,11 +139,16 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 					// The journal waits for the disk: not on a thread that others need.
 					match tokio::task::spawn_blocking(move || backend.done(&id, result)).await {
 						Ok(Ok(())) => {},
-						Ok(Err(_)) => return Err(Ended::Garbage("a result of the wrong kind")),
+						Ok(Err(Unasked::Work)) => return Err(Ended::Garbage("a result that nobody asked for")),
+						Ok(Err(Unasked::Kind)) => return Err(Ended::Garbage("a result of the wrong kind")),
 						Err(_) => return Err(Ended::Garbage("a result that could not be kept")),
 					}
 				},
-				Response::Pong(n) if n <= pings => heard = Instant::now(),
+				// Each ping once: a flood of pongs is no conversation.
+				Response::Pong(n) if n > pongs && n <= pings => {
+					pongs = n;
+					heard = Instant::now();
+				},
 				Response::Pong(_) => return Err(Ended::Garbage("a pong without its ping")),
 				Response::Ready { .. } => return Err(Ended::Garbage("ready twice")),
 			},

@@ -23,8 +23,35 @@ impl Role {
 	}
 }
 
+/// What ended an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+	/// It exited, was killed by a signal, or hung up.
+	Crash,
+	/// It did not come up, or answer, or finish in time.
+	Hang,
+	/// It wanted more memory than it was given.
+	Memory,
+	/// It broke the protocol of the socket.
+	Garbage,
+}
+
+impl Cause {
+	const ALL: [Self; 4] = [Self::Crash, Self::Hang, Self::Memory, Self::Garbage];
+
+	fn label(self) -> &'static str {
+		match self {
+			Self::Crash => "crash",
+			Self::Hang => "hang",
+			Self::Memory => "memory",
+			Self::Garbage => "garbage",
+		}
+	}
+}
+
 struct Registered {
 	up: Gauge<U64>,
+	deaths: CounterVec<U64>,
 	restarts: Counter<U64>,
 	queue: Gauge<U64>,
 	jobs: Counter<U64>,
@@ -43,7 +70,19 @@ impl Registered {
 		.buckets(vec![
 			0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 		]);
+		let deaths = register(
+			CounterVec::new(
+				Opts::new("assay_engine_deaths_total", "Times the engine ended, by cause"),
+				&["cause"],
+			)?,
+			registry,
+		)?;
+		// From zero on: an alert on the first death needs something to compare with.
+		for cause in Cause::ALL {
+			deaths.with_label_values(&[cause.label()]).inc_by(0);
+		}
 		Ok(Self {
+			deaths,
 			up: register(Gauge::new("assay_engine_up", "1 while the engine answers")?, registry)?,
 			restarts: register(
 				Counter::new("assay_engine_restarts_total", "Times the engine was started again")?,
@@ -101,6 +140,11 @@ impl Metrics {
 	/// The engine is started again.
 	pub fn restarted(&self) {
 		self.with(|m| m.restarts.inc());
+	}
+
+	/// The engine ended.
+	pub fn died(&self, cause: Cause) {
+		self.with(|m| m.deaths.with_label_values(&[cause.label()]).inc());
 	}
 
 	/// So many tasks are open now.

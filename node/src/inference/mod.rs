@@ -12,13 +12,17 @@
 mod backend;
 mod bundled;
 mod journal;
+mod last_words;
 mod link;
 mod metrics;
 mod queue;
+mod share;
+mod socket;
 mod supervisor;
 mod triggers;
 
 pub use backend::{Backend, EngineState, EngineStatus};
+pub use share::Share;
 pub use triggers::WorkerTriggers;
 
 use assay_primitives::crypto::INFERENCE_KEY_TYPE;
@@ -44,6 +48,8 @@ pub struct Options {
 	pub engine: Option<PathBuf>,
 	/// The folder that holds a folder per model.
 	pub models: PathBuf,
+	/// What part of the computer the engine is given.
+	pub share: Share,
 	/// The folder of the vote journal.
 	pub journal: PathBuf,
 	/// Whether the demo model is written into `models` if it is not there.
@@ -73,7 +79,8 @@ pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskH
 				target: LOG_TARGET,
 				"Engine: {}, models: {}", program.display(), options.models.display(),
 			);
-			let supervised = Supervised::new(program, options.models);
+			socket::clear_stale();
+			let supervised = Supervised::new(program, options.models, options.share);
 			spawner.spawn(
 				"engine-supervisor",
 				Some("inference"),

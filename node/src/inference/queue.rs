@@ -16,8 +16,10 @@ use std::{
 
 /// Most tasks open at once.
 pub const MAX_OPEN: usize = 256;
-/// Most works handed to the engine before it has answered the first.
-const WINDOW: usize = 8;
+/// Most works handed to the engine before it has answered the first: it computes them side by side.
+const WINDOW: usize = 32;
+/// Rounds without a question after which a task is not wanted any more. Some, because a fork may hide a job for a while.
+const PATIENCE: u64 = 8;
 /// Deaths of the engine after which a work that was with it each time is given up: handed over, and twice again.
 pub const MAX_CRASHES: u8 = 3;
 /// How many abstentions are remembered.
@@ -44,6 +46,15 @@ pub struct Entry {
 	crashes: u8,
 }
 
+/// What a round has dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+	/// How many tasks.
+	pub tasks: usize,
+	/// The works among them that the engine is computing.
+	pub running: Vec<Hash32>,
+}
+
 /// What the books say of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
@@ -56,21 +67,60 @@ pub enum Known {
 /// The books.
 #[derive(Default)]
 pub struct Queue {
-	open: HashSet<TaskId>,
+	/// Open tasks, and the round in which each was last asked for.
+	open: HashMap<TaskId, u64>,
+	round: u64,
 	works: HashMap<Hash32, Entry>,
 	waiting: VecDeque<Hash32>,
 	running: VecDeque<Hash32>,
+	/// Dropped works that the engine still owes a word on.
+	cancelled: HashSet<Hash32>,
 	abstained: Recent<TaskId>,
 }
 
 impl Queue {
 	/// What is known of a task.
 	pub fn known(&self, task: &TaskId) -> Option<Known> {
-		if self.open.contains(task) {
+		if self.open.contains_key(task) {
 			Some(Known::Open)
 		} else {
 			self.abstained.contains(task).then_some(Known::Abstained)
 		}
+	}
+
+	/// What is known of a task that somebody asks for: it is still wanted.
+	pub fn ask(&mut self, task: &TaskId) -> Option<Known> {
+		if let Some(asked) = self.open.get_mut(task) {
+			*asked = self.round;
+		}
+		self.known(task)
+	}
+
+	/// Begins a round, in which whoever wants a task asks for it, and drops the works for which nobody has asked in the last few.
+	pub fn next_round(&mut self) -> Dropped {
+		self.round = self.round.saturating_add(1);
+		let oldest = self.round.saturating_sub(PATIENCE);
+		let unwanted = |seat: &Seat| self.open.get(&seat.task).is_none_or(|asked| *asked < oldest);
+		let keys: Vec<_> = self
+			.works
+			.iter()
+			.filter(|(_, entry)| entry.seats.iter().all(unwanted))
+			.map(|(key, _)| *key)
+			.collect();
+		let mut dropped = Dropped::default();
+		for key in keys {
+			if let Some(place) = self.running.iter().position(|k| *k == key) {
+				self.running.remove(place);
+				self.cancelled.insert(key);
+				dropped.running.push(key);
+			}
+			self.waiting.retain(|k| *k != key);
+			if let Some(entry) = self.works.remove(&key) {
+				self.close(&entry.seats);
+				dropped.tasks = dropped.tasks.saturating_add(entry.seats.len());
+			}
+		}
+		dropped
 	}
 
 	/// How many tasks are open.
@@ -100,7 +150,7 @@ impl Queue {
 			seed,
 			claim,
 		} = task;
-		self.open.insert(id);
+		self.open.insert(id, self.round);
 		let entry = self.works.entry(key).or_insert_with(|| {
 			self.waiting.push_back(key);
 			Entry {
@@ -126,7 +176,9 @@ impl Queue {
 		if self.running.len() >= if alone { 1 } else { WINDOW } {
 			return None;
 		}
-		let key = self.waiting.pop_front()?;
+		// One that came again after it was dropped waits for the engine's word on the first.
+		let place = self.waiting.iter().position(|key| !self.cancelled.contains(key))?;
+		let key = self.waiting.remove(place)?;
 		let work = self.works.get(&key)?.work.clone();
 		self.running.push_back(key);
 		Some((key, work))
@@ -137,6 +189,11 @@ impl Queue {
 		let place = self.running.iter().position(|k| k == key)?;
 		self.running.remove(place);
 		self.works.remove(key)
+	}
+
+	/// Whether this is the engine's word, the only one, on a work that was dropped.
+	pub fn cancelled(&mut self, key: &Hash32) -> bool {
+		self.cancelled.remove(key)
 	}
 
 	/// Forgets tasks whose answers are on disk.
@@ -156,6 +213,7 @@ impl Queue {
 
 	/// The engine died: what was with it waits again, first of all. Returns what is given up instead.
 	pub fn engine_died(&mut self) -> Vec<Entry> {
+		self.cancelled.clear();
 		let mut given_up = Vec::new();
 		while let Some(key) = self.running.pop_back() {
 			let Some(entry) = self.works.get_mut(&key) else {
@@ -271,7 +329,7 @@ mod tests {
 	#[test]
 	fn the_engine_is_never_handed_more_than_the_window() {
 		let mut queue = Queue::default();
-		for n in 0..20 {
+		for n in 0..WINDOW as u8 + 4 {
 			push(&mut queue, n, 0);
 		}
 		assert_eq!(std::iter::from_fn(|| queue.next()).count(), WINDOW);
@@ -313,6 +371,32 @@ mod tests {
 		assert_eq!(queue.forget_unserved(|_| false), 1);
 		assert_eq!(queue.known(&id), None);
 		assert_eq!(push(&mut queue, 1, 0), id);
+	}
+
+	#[test]
+	fn a_task_that_nobody_asks_for_any_more_is_dropped_wherever_it_is() {
+		let mut queue = Queue::default();
+		let computed = push(&mut queue, 1, 0);
+		let (key, _) = queue.next().unwrap();
+		let waits = push(&mut queue, 2, 0);
+		let shared = [push(&mut queue, 3, 0), push(&mut queue, 3, 1)];
+		for _ in 0..PATIENCE {
+			assert_eq!(queue.next_round(), Dropped::default());
+			assert_eq!(queue.ask(&shared[1]), Some(Known::Open));
+		}
+		let dropped = queue.next_round();
+		assert_eq!((dropped.tasks, dropped.running), (2, vec![key]));
+		assert!([computed, waits].iter().all(|task| queue.known(task).is_none()));
+		assert!(
+			shared.iter().all(|task| queue.known(task) == Some(Known::Open)),
+			"one who asks is enough"
+		);
+		assert!(queue.finish(&key).is_none());
+		assert_eq!(push(&mut queue, 1, 0), computed, "it may come again");
+		assert_ne!(queue.next().unwrap().0, key);
+		assert!(queue.next().is_none(), "the engine owes a word on the first");
+		assert!(queue.cancelled(&key) && !queue.cancelled(&key));
+		assert_eq!(queue.next().unwrap().0, key);
 	}
 
 	#[test]

@@ -5,15 +5,17 @@
 
 use super::{
 	backend::Backend,
-	link::{converse, Ended, Limits},
-	ENGINE_LOG_TARGET, LOG_TARGET,
+	last_words::{listen, Heard},
+	link::{converse, Limits},
+	metrics::Cause,
+	share::Share,
+	socket::SocketFolder,
+	LOG_TARGET,
 };
-use futures::StreamExt;
 use ocw_inference::protocol::ServedModel;
 use std::{
-	fs::Permissions,
 	io,
-	os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+	os::unix::process::ExitStatusExt,
 	path::{Path, PathBuf},
 	process::{ExitStatus, Stdio},
 	sync::Arc,
@@ -21,17 +23,15 @@ use std::{
 };
 use tokio::{
 	net::UnixListener,
-	process::{Child, ChildStderr, Command},
+	process::{Child, Command},
+	task::JoinHandle,
 	time::{sleep, timeout, Instant},
 };
-use tokio_util::codec::{FramedRead, LinesCodec};
 
-/// Longest path of a Unix socket, with some air.
-const MAX_SOCKET_PATH: usize = 96;
-/// How long a process that hung up is given to end by itself.
+/// How long a process that hung up is given to end by itself, and a dead one's last lines to be read.
 const LAST_BREATH: Duration = Duration::from_secs(1);
-/// Longest line of the engine that goes to the log.
-const MAX_LINE: usize = 8 * 1024;
+/// The signal that nothing survives; also what the kernel sends when the computer's memory is short.
+const SIGKILL: i32 = 9;
 
 /// How an engine is started and how patient its keeper is.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Supervised {
 	pub program: PathBuf,
 	/// The folder that holds a folder per model.
 	pub models: PathBuf,
+	/// What part of the computer it is given.
+	pub share: Share,
 	/// What it is given time for.
 	pub limits: Limits,
 	/// Pause before the first new start; doubles with each start that brings nothing.
@@ -50,10 +52,11 @@ pub struct Supervised {
 
 impl Supervised {
 	/// An engine with the patience that a node has.
-	pub fn new(program: PathBuf, models: PathBuf) -> Self {
+	pub fn new(program: PathBuf, models: PathBuf, share: Share) -> Self {
 		Self {
 			program,
 			models,
+			share,
 			limits: Limits::DEFAULT,
 			pause: Duration::from_secs(1),
 			longest_pause: Duration::from_secs(60),
@@ -67,7 +70,14 @@ enum Death {
 	/// The program could not be started at all.
 	NotStarted(String),
 	/// It ran, and was ready since, if it ever was.
-	Died { why: String, ready: Option<Instant> },
+	Died { end: End, ready: Option<Instant> },
+}
+
+/// Why an engine that ran is no more.
+#[derive(Debug)]
+struct End {
+	cause: Cause,
+	why: String,
 }
 
 /// Starts the engine again and again, for as long as the node lives.
@@ -86,14 +96,15 @@ pub async fn supervise(backend: Arc<Backend>, engine: Supervised) {
 				said = Some(why);
 				pause = engine.longest_pause.min(pause.saturating_mul(2));
 			}
-			Death::Died { why, ready } => {
+			Death::Died { end, ready } => {
+				let End { cause, why } = end;
 				started = true;
 				said = None;
 				if ready.is_some_and(|since| since.elapsed() >= engine.longest_pause) {
 					pause = engine.pause;
 				}
 				log::warn!(target: LOG_TARGET, "Engine down: {why}. Starting it again in {pause:.1?}.");
-				backend.engine_died(why);
+				backend.engine_died(cause, why);
 				sleep(pause).await;
 				pause = engine.longest_pause.min(pause.saturating_mul(2));
 				continue;
@@ -110,10 +121,11 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 			engine.program.display()
 		));
 	}
-	let (folder, socket) = match socket_folder() {
+	let folder = match SocketFolder::new() {
 		Ok(made) => made,
 		Err(e) => return Death::NotStarted(format!("Cannot make a private folder for the engine's socket: {e}")),
 	};
+	let socket = folder.socket();
 	let listener = match UnixListener::bind(&socket) {
 		Ok(listener) => listener,
 		Err(e) => return Death::NotStarted(format!("Cannot listen on {}: {e}", socket.display())),
@@ -124,6 +136,7 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 		.arg(&socket)
 		.arg("--models")
 		.arg(&engine.models)
+		.args(engine.share.arguments())
 		.stdin(Stdio::null())
 		.stdout(Stdio::null())
 		.stderr(Stdio::piped())
@@ -134,16 +147,30 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 		Err(e) => return Death::NotStarted(format!("Cannot start the engine {}: {e}", engine.program.display())),
 	};
 	backend.engine_starting(again);
-	if let Some(stderr) = child.stderr.take() {
-		tokio::spawn(log_lines(stderr));
-	}
+	let lines = child.stderr.take().map(|stderr| tokio::spawn(listen(stderr)));
 	let mut ready = None;
-	let why = watch(&mut child, listener, backend, engine, &mut ready).await;
+	let end = watch(&mut child, listener, backend, engine, &mut ready).await;
 	if let Err(e) = child.kill().await {
 		log::debug!(target: LOG_TARGET, "The engine was already gone: {e}");
 	}
 	drop(folder);
-	Death::Died { why, ready }
+	let end = with_last_words(end, lines).await;
+	Death::Died { end, ready }
+}
+
+/// An engine that may allocate no more says so on its way out; to whoever watches the process that is a crash like any other.
+async fn with_last_words(end: End, lines: Option<JoinHandle<Heard>>) -> End {
+	let Some(lines) = lines else { return end };
+	match timeout(LAST_BREATH, lines).await {
+		Ok(Ok(Heard::OutOfMemory)) if end.cause == Cause::Crash => End {
+			cause: Cause::Memory,
+			why: format!(
+				"it ran out of the memory that it may allocate ({}); see --engine-memory",
+				end.why
+			),
+		},
+		_ => end,
+	}
 }
 
 /// Talks to a started engine until it exits or misbehaves; says which.
@@ -153,13 +180,16 @@ async fn watch(
 	backend: &Arc<Backend>,
 	engine: &Supervised,
 	ready: &mut Option<Instant>,
-) -> String {
+) -> End {
 	let limits = engine.limits;
 	let conversation = async {
 		let stream = match timeout(limits.connect, listener.accept()).await {
 			Ok(Ok((stream, _))) => stream,
-			Ok(Err(e)) => return Err(format!("it could not be reached: {e}")),
-			Err(_) => return Err(format!("it did not connect within {} s", limits.connect.as_secs())),
+			Ok(Err(e)) => return Err(End::new(Cause::Crash, format!("it could not be reached: {e}"))),
+			Err(_) => {
+				let why = format!("it did not connect within {} s", limits.connect.as_secs());
+				return Err(End::new(Cause::Hang, why));
+			}
 		};
 		let began = Instant::now();
 		let announce = |models: &[ServedModel]| {
@@ -175,21 +205,31 @@ async fn watch(
 	};
 	match ended {
 		// A process that dies closes its socket first: its exit says more than that.
-		Ok(hung_up @ (Ended::HungUp | Ended::Socket(_))) => timeout(LAST_BREATH, child.wait())
+		Ok(ended) if ended.cause() == Cause::Crash => timeout(LAST_BREATH, child.wait())
 			.await
-			.map_or_else(|_| hung_up.to_string(), exit),
-		Ok(ended) => ended.to_string(),
-		Err(why) => why,
+			.map_or_else(|_| End::new(Cause::Crash, ended.to_string()), exit),
+		Ok(ended) => End::new(ended.cause(), ended.to_string()),
+		Err(end) => end,
 	}
 }
 
-fn exit(status: io::Result<ExitStatus>) -> String {
-	match status.map(|status| (status.signal(), status.code())) {
+impl End {
+	fn new(cause: Cause, why: String) -> Self {
+		Self { cause, why }
+	}
+}
+
+fn exit(status: io::Result<ExitStatus>) -> End {
+	let why = match status.map(|status| (status.signal(), status.code())) {
+		Ok((Some(SIGKILL), _)) => {
+			format!("killed by signal {SIGKILL}: by someone, or by the kernel because the computer's memory is short")
+		}
 		Ok((Some(signal), _)) => format!("killed by signal {signal}"),
 		Ok((None, Some(code))) => format!("exited with code {code}"),
 		Ok((None, None)) => "exited".to_owned(),
 		Err(e) => format!("its process was lost: {e}"),
-	}
+	};
+	End::new(Cause::Crash, why)
 }
 
 fn announce(models: &[ServedModel], folder: &Path, took: Duration) {
@@ -208,43 +248,6 @@ fn announce(models: &[ServedModel], folder: &Path, took: Duration) {
 		);
 	}
 	log::info!(target: LOG_TARGET, "Engine ready after {took:.1?} with {} model(s)", models.len());
-}
-
-/// A folder that only this user can enter, and the socket's path in it.
-fn socket_folder() -> io::Result<(tempfile::TempDir, PathBuf)> {
-	let mut builder = tempfile::Builder::new();
-	builder.prefix("assay-").permissions(Permissions::from_mode(0o700));
-	let mut folder = builder.tempdir()?;
-	if folder.path().as_os_str().len() > MAX_SOCKET_PATH {
-		folder = builder.tempdir_in("/tmp")?;
-	}
-	let socket = folder.path().join("engine");
-	Ok((folder, socket))
-}
-
-/// Gives the engine's own log lines to the node's log.
-async fn log_lines(stderr: ChildStderr) {
-	let mut lines = FramedRead::new(stderr, LinesCodec::new_with_max_length(MAX_LINE));
-	while let Some(line) = lines.next().await {
-		match line {
-			Ok(line) => log_line(&line),
-			Err(tokio_util::codec::LinesCodecError::MaxLineLengthExceeded) => {
-				log::warn!(target: ENGINE_LOG_TARGET, "(a line over {MAX_LINE} bytes was left out)")
-			}
-			Err(tokio_util::codec::LinesCodecError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {}
-			Err(_) => return,
-		}
-	}
-}
-
-/// The engine writes `LEVEL: text`; whatever else a process may print is information.
-fn log_line(line: &str) {
-	let printable: String = line.chars().filter(|c| !c.is_control()).collect();
-	let (level, text) = printable
-		.split_once(": ")
-		.and_then(|(level, text)| Some((level.parse::<log::Level>().ok()?, text)))
-		.unwrap_or((log::Level::Info, &printable));
-	log::log!(target: ENGINE_LOG_TARGET, level, "{text}");
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! worker runs before the transaction pool has taken the block in: a vote that the pool judged by the block before would be
 //! refused, and come again only blocks later.
 
+use super::Backend;
 use futures::{future::BoxFuture, FutureExt, StreamExt};
 use sc_client_api::{
 	BlockImportNotification, BlockchainEvents, FinalityNotifications, ImportNotifications, StorageEventStream,
@@ -29,17 +30,17 @@ type Ready<Block> = Arc<dyn Fn(<Block as BlockT>::Hash) -> BoxFuture<'static, ()
 pub struct WorkerTriggers<C, P> {
 	client: Arc<C>,
 	pool: Arc<P>,
-	engine: watch::Receiver<u64>,
+	backend: Arc<Backend>,
 	spawner: SpawnTaskHandle,
 }
 
 impl<C, P> WorkerTriggers<C, P> {
-	/// Mixes `engine`'s ticks into `client`'s import notifications, in a task of `spawner`.
-	pub fn new(client: Arc<C>, pool: Arc<P>, engine: watch::Receiver<u64>, spawner: SpawnTaskHandle) -> Self {
+	/// Mixes `backend`'s ticks into `client`'s import notifications, in a task of `spawner`, and tells it of new best blocks.
+	pub fn new(client: Arc<C>, pool: Arc<P>, backend: Arc<Backend>, spawner: SpawnTaskHandle) -> Self {
 		Self {
 			client,
 			pool,
-			engine,
+			backend,
 			spawner,
 		}
 	}
@@ -58,10 +59,12 @@ where
 			let pool = pool.clone();
 			async move { drop(pool.ready_at_with_timeout(at, POOL_PATIENCE).await) }.boxed()
 		});
+		let backend = self.backend.clone();
 		let mix = mix(
 			self.client.import_notification_stream(),
-			self.engine.clone(),
+			backend.events(),
 			ready,
+			move || backend.new_best_block(),
 			sender,
 		);
 		self.spawner.spawn("worker-triggers", Some("offchain-worker"), mix);
@@ -90,6 +93,7 @@ async fn mix<Block: BlockT>(
 	mut blocks: ImportNotifications<Block>,
 	mut engine: watch::Receiver<u64>,
 	ready: Ready<Block>,
+	new_best: impl Fn(),
 	sender: TracingUnboundedSender<BlockImportNotification<Block>>,
 ) {
 	let mut best: Option<BlockImportNotification<Block>> = None;
@@ -99,6 +103,7 @@ async fn mix<Block: BlockT>(
 			block = blocks.next() => {
 				let Some(block) = block else { return };
 				if block.is_new_best {
+					new_best();
 					ready(block.hash).await;
 					best = Some(block.clone());
 				}
@@ -126,6 +131,7 @@ mod tests {
 	use assay_runtime::opaque::Block;
 	use sp_consensus::BlockOrigin;
 	use sp_runtime::{generic::Digest, traits::Header as _};
+	use std::sync::atomic::{AtomicUsize, Ordering};
 
 	fn block(number: u32, is_new_best: bool) -> BlockImportNotification<Block> {
 		let header = <Block as BlockT>::Header::new(
@@ -153,7 +159,7 @@ mod tests {
 			let mut gate = gate.clone();
 			async move { drop(gate.wait_for(|open| *open).await) }.boxed()
 		});
-		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), ready, out));
+		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), ready, || (), out));
 		blocks_in.unbounded_send(block(1, true)).unwrap();
 		sleep(GATHER).await;
 		assert!(mixed.next().now_or_never().is_none());
@@ -166,7 +172,12 @@ mod tests {
 		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
 		let (out, mut mixed) = tracing_unbounded("mixed", 10);
 		let engine = watch::Sender::new(0);
-		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), out));
+		let best = Arc::new(AtomicUsize::new(0));
+		let count = best.clone();
+		let new_best = move || {
+			count.fetch_add(1, Ordering::Relaxed);
+		};
+		tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), new_best, out));
 		blocks_in.unbounded_send(block(1, true)).unwrap();
 		blocks_in.unbounded_send(block(2, false)).unwrap();
 		assert_eq!(mixed.next().await.unwrap().header.number, 1);
@@ -175,6 +186,7 @@ mod tests {
 		let again = mixed.next().await.unwrap();
 		assert!(again.is_new_best);
 		assert_eq!(again.header.number, 1, "a fork's block is not the best one");
+		assert_eq!(best.load(Ordering::Relaxed), 1);
 	}
 
 	#[tokio::test]
@@ -182,7 +194,7 @@ mod tests {
 		let (blocks_in, blocks) = tracing_unbounded("blocks", 10);
 		let (out, mut mixed) = tracing_unbounded("mixed", 10);
 		let engine = watch::Sender::new(0);
-		let running = tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), out));
+		let running = tokio::spawn(mix::<Block>(blocks, engine.subscribe(), at_once(), || (), out));
 		engine.send_modify(|n| *n += 1);
 		sleep(GATHER * 3).await;
 		blocks_in.unbounded_send(block(1, true)).unwrap();

@@ -102,7 +102,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		let triggers = inference::WorkerTriggers::new(
 			client.clone(),
 			transaction_pool.clone(),
-			engine.events(),
+			engine.clone(),
 			task_manager.spawn_handle(),
 		);
 		task_manager.spawn_handle().spawn(

@@ -2,6 +2,7 @@
 
 mod full;
 mod partial;
+mod pool_tasks;
 
 pub use full::new_full;
 pub use partial::{new_partial, FullBackend, FullClient, FullPool, FullSelectChain};

@@ -1,6 +1,6 @@
 //! The parts that a running node and the offline commands share: client, pool, import queue.
 
-use super::HostFunctions;
+use super::{pool_tasks::PoolTasks, HostFunctions};
 use assay_runtime::{opaque::Block, RuntimeApi};
 use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle};
 use sc_consensus_grandpa::{GrandpaBlockImport, LinkHalf};
@@ -87,7 +87,7 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
 	let select_chain = sc_consensus::LongestChain::new(backend.clone());
 	let transaction_pool = Arc::new(
 		sc_transaction_pool::Builder::new(
-			task_manager.spawn_essential_handle(),
+			PoolTasks(task_manager.spawn_essential_handle()),
 			client.clone(),
 			config.role.is_authority().into(),
 		)

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use assay_primitives::{job::Output, ModelId, SamplingParams, Vote};
 use clap::{Parser, Subcommand};
 use ocw_inference::{
-	canonical::Tier, engine::known_answer_test, generate, import, manifest::Defaults, scheduler::Limits, server,
-	Engine, ImportOptions, Model,
+	canonical::Tier, engine::known_answer_test, generate, import, manifest::Defaults, process, process::Bytes,
+	scheduler::Limits, server, Engine, ImportOptions, Model,
 };
 use std::{
 	io::Write,
@@ -39,8 +39,10 @@ enum Command {
 		#[arg(long)]
 		tier: Option<Tier>,
 		/// Memory for keys and values of all models together, in bytes; K, M and G are understood.
-		#[arg(long, value_parser = bytes, default_value = "1G")]
-		kv_memory: usize,
+		#[arg(long, value_name = "BYTES", default_value = "1G")]
+		kv_memory: Bytes,
+		#[command(flatten)]
+		share: process::Limits,
 	},
 	/// Make a canonical model folder from a Hugging Face one.
 	Import {
@@ -117,19 +119,6 @@ fn seed(text: &str) -> Result<Seed, String> {
 		.ok_or("expected 64 hex digits".into())
 }
 
-/// A number of bytes, with K, M or G for powers of 1024.
-fn bytes(text: &str) -> Result<usize, String> {
-	let (digits, shift) = match text.strip_suffix(['K', 'M', 'G']) {
-		Some(digits) if text.ends_with('K') => (digits, 10),
-		Some(digits) if text.ends_with('M') => (digits, 20),
-		Some(digits) => (digits, 30),
-		None => (text, 0),
-	};
-	let number = digits.parse::<usize>().ok();
-	let number = number.and_then(|number| number.checked_mul(1 << shift));
-	number.ok_or_else(|| format!("`{text}` is no number of bytes, such as 512M or 2G"))
-}
-
 fn model_id(text: &str) -> Result<ModelId, String> {
 	seed(text).map(|seed| ModelId(seed.0))
 }
@@ -156,9 +145,12 @@ fn run(command: Command) -> Result<()> {
 			threads,
 			tier,
 			kv_memory,
+			share,
 		} => {
+			// Before any thread: these inherit it.
+			share.apply()?;
 			let limits = Limits {
-				kv_bytes: kv_memory,
+				kv_bytes: usize::try_from(kv_memory.0).context("--kv-memory")?,
 				..Limits::default()
 			};
 			let runtime = tokio::runtime::Builder::new_multi_thread()

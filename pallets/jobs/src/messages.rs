@@ -16,8 +16,13 @@ use sp_runtime::{
 /// Blocks for which a message stays good.
 pub(crate) const LONGEVITY: u32 = 16;
 
-/// Votes go before paid transactions: there are few, and a verdict waits for each.
-const PRIORITY: TransactionPriority = TransactionPriority::MAX / 2;
+/// Priority of each thing that a message says. Votes go before paid transactions: there are few, and a verdict waits for each.
+///
+/// A message that says the same again at a later block must outweigh all that it says again, or the pool, which lets no two
+/// messages with one tag in, would keep the older one; and that one may be known, and banned, where it was refused.
+/// So a message weighs (this + its block number) × what it says. 2 × [`MAX_BATCH`](assay_primitives::limits::MAX_BATCH) of them
+/// fit a `u64`.
+const PRIORITY_PER_TAG: TransactionPriority = 1 << 58;
 
 /// What a message is about: two with one tag exclude each other in the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Encode)]
@@ -57,8 +62,12 @@ impl<T: Config> Pallet<T> {
 
 	fn valid(at: BlockNumberFor<T>, provides: Vec<Vec<u8>>) -> ValidTransaction {
 		let left = LONGEVITY.saturating_sub(Self::age(at));
+		let made_at: u64 = at.unique_saturated_into();
+		let priority = PRIORITY_PER_TAG
+			.saturating_add(made_at)
+			.saturating_mul(provides.len() as u64);
 		let mut builder = ValidTransaction::with_tag_prefix("Assay")
-			.priority(PRIORITY)
+			.priority(priority)
 			.longevity(left.max(1).into())
 			.propagate(true);
 		for tag in provides {

@@ -2,7 +2,8 @@
 //!
 //! It runs on each new best block and may run again for the same one; what it does depends only on chain state, on what the
 //! engine says, and on a note of what it sent lately. A message counts as sent only when state shows its effect: until then it is
-//! sent again every few blocks, each time with a new block number in it, so that the pool takes it for a new transaction.
+//! sent again at each block, with that block's number in it. So it is a new transaction to pools that refused the last one, as a peer
+//! does that has not seen the block yet, and it outweighs and replaces the last one where that still waits.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -30,8 +31,10 @@ pub const LOG: &str = "assay::worker";
 const MAX_JOBS_PER_RUN: usize = 64;
 /// Models of one provider of which one must be loaded for a heartbeat.
 const MAX_MODELS_PROBED: usize = 16;
-/// Blocks after which a message without effect is sent again.
-const RESEND_AFTER: u32 = 3;
+/// Blocks after which a message without effect is sent again: a phase has few blocks, and each one lost delays a verdict.
+const RESEND_AFTER: u32 = 1;
+/// Blocks after which a sign of life without effect is sent again: nothing waits for it.
+const HEARTBEAT_AGAIN_AFTER: u32 = 3;
 /// Blocks after which a warning is repeated: an hour.
 const WARN_AGAIN_AFTER: u32 = 1_200;
 /// Notes that a provider's worker keeps.
@@ -234,7 +237,7 @@ impl<T: Config> Worker<T> {
 			.iter()
 			.take(MAX_MODELS_PROBED)
 			.any(|model| host::probe(model) == Polled::Serving);
-		if serving && self.may_say(b"alive".encode(), RESEND_AFTER) {
+		if serving && self.may_say(b"alive".encode(), HEARTBEAT_AGAIN_AFTER) {
 			let (commitments, reveals) = Default::default();
 			self.submit_batch(Batch {
 				voter: self.who.clone(),
@@ -270,7 +273,7 @@ impl<T: Config> Worker<T> {
 		};
 		let transaction = T::create_authorized_transaction(call(signature).into());
 		if SubmitTransaction::<T, Call<T>>::submit_transaction(transaction).is_err() {
-			log::warn!(target: LOG, "the pool refused a {what}; if it still applies it is sent again in {RESEND_AFTER} blocks");
+			log::warn!(target: LOG, "the pool refused a {what}; if it still applies it is sent again");
 		}
 	}
 

@@ -57,6 +57,7 @@ async fn hear(wire: &mut Wire) -> (Hash32, Work) {
 		match Request::decode_all(&mut &frame[..]).unwrap() {
 			Request::Ping(n) => say(wire, Response::Pong(n)).await,
 			Request::Run { id, work } => return (id, work),
+			Request::Cancel { .. } => panic!("nothing was cancelled"),
 		}
 	}
 }
@@ -171,7 +172,7 @@ async fn a_task_in_flight_is_handed_again_twice_and_then_given_up() {
 		ready(&mut wire).await;
 		hear(&mut wire).await;
 		drop(wire);
-		backend.engine_died(talk.await.unwrap().to_string());
+		backend.engine_died(Cause::Crash, talk.await.unwrap().to_string());
 		let expected = if death < 3 { Polled::Pending } else { Polled::Abstained };
 		assert_eq!(backend.poll(&task.id()), expected, "death {death}");
 	}
@@ -252,32 +253,56 @@ async fn a_work_without_end_is_noticed_although_pings_are_answered() {
 }
 
 #[tokio::test]
-async fn an_answer_to_nothing_is_ignored() {
+async fn a_result_that_nobody_asked_for_and_a_pong_said_twice_are_garbage() {
+	let folder = tempfile::tempdir().unwrap();
+	let backend = open(folder.path());
+	let (mut wire, talk) = connect(&backend, limits());
+	ready(&mut wire).await;
+	let result = WorkResult::Abstained { reason: "why".into() };
+	say(&mut wire, Response::Done { id: [9; 32], result }).await;
+	assert!(matches!(talk.await.unwrap(), link::Ended::Garbage(_)));
+
+	let (mut wire, talk) = connect(&backend, limits());
+	ready(&mut wire).await;
+	let frame = wire.next().await.unwrap().unwrap();
+	assert_eq!(Request::decode_all(&mut &frame[..]), Ok(Request::Ping(1)));
+	say(&mut wire, Response::Pong(1)).await;
+	say(&mut wire, Response::Pong(1)).await;
+	assert!(matches!(talk.await.unwrap(), link::Ended::Garbage(_)));
+}
+
+#[tokio::test]
+async fn a_work_that_nobody_asks_for_any_more_is_cancelled_and_its_late_result_is_no_vote() {
 	let folder = tempfile::tempdir().unwrap();
 	let backend = open(folder.path());
 	let (mut wire, _talk) = connect(&backend, limits());
 	ready(&mut wire).await;
-	say(
-		&mut wire,
-		Response::Done {
-			id: [9; 32],
-			result: WorkResult::Abstained { reason: "late".into() },
-		},
-	)
-	.await;
-	let task = task(1, 0, true);
-	backend.enqueue(task.clone());
-	let (id, work) = hear(&mut wire).await;
-	say(
-		&mut wire,
-		Response::Done {
-			id,
-			result: compute(&work),
-		},
-	)
-	.await;
-	answer_of(&backend, &task).await;
-	assert_eq!(backend.status().abstained, 0);
+	let (unwanted, wanted) = (task(1, 0, false), task(2, 0, false));
+	backend.enqueue(unwanted.clone());
+	backend.enqueue(wanted.clone());
+	let (first, second) = (hear(&mut wire).await, hear(&mut wire).await);
+	for _ in 0..20 {
+		backend.new_best_block();
+		assert_eq!(backend.poll(&wanted.id()), Polled::Pending);
+	}
+	assert_eq!(backend.status().queue, 1);
+	let cancelled = loop {
+		let frame = wire.next().await.unwrap().unwrap();
+		match Request::decode_all(&mut &frame[..]).unwrap() {
+			Request::Ping(n) => say(&mut wire, Response::Pong(n)).await,
+			Request::Cancel { id } => break id,
+			Request::Run { .. } => panic!("nothing new was asked"),
+		}
+	};
+	assert_eq!(cancelled, first.0);
+	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	for (id, work) in [first, second] {
+		let result = compute(&work);
+		say(&mut wire, Response::Done { id, result }).await;
+	}
+	answer_of(&backend, &wanted).await;
+	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	assert_eq!((backend.status().done, backend.status().abstained), (1, 0));
 }
 
 #[test]
@@ -294,7 +319,7 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 	backend.engine_ready(Vec::new());
 	assert_eq!(backend.probe(&task.model), Polled::Abstained);
 	assert_eq!(backend.enqueue(task.clone()), Polled::Abstained);
-	backend.engine_died("replaced".into());
+	backend.engine_died(Cause::Crash, "replaced".into());
 	backend.engine_ready(vec![served()]);
 	assert_eq!(backend.probe(&task.model), Polled::Serving);
 	assert_eq!(backend.enqueue(task), Polled::Pending);

@@ -1,7 +1,8 @@
 //! The supervisor against engines that are small shell scripts: they die, never connect, or are not there.
 
 use super::{super::backend::EngineState, super::metrics::Metrics, *};
-use std::fs;
+use prometheus_endpoint::Registry;
+use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt};
 
 fn script(folder: &Path, body: &str) -> PathBuf {
 	let path = folder.join("engine.sh");
@@ -21,7 +22,7 @@ fn hasty(program: PathBuf, models: &Path) -> Supervised {
 		},
 		pause: Duration::from_millis(10),
 		longest_pause: Duration::from_millis(40),
-		..Supervised::new(program, models.to_path_buf())
+		..Supervised::new(program, models.to_path_buf(), Share::default())
 	}
 }
 
@@ -94,10 +95,65 @@ async fn a_missing_engine_is_absent_and_found_when_it_comes() {
 	running.abort();
 }
 
+/// Deaths by cause, as Prometheus sees them.
+fn deaths(registry: &Registry) -> Vec<(String, u64)> {
+	let families = registry.gather();
+	let family = families
+		.iter()
+		.find(|family| family.get_name() == "assay_engine_deaths_total")
+		.expect("registered from the start");
+	family
+		.get_metric()
+		.iter()
+		.map(|metric| {
+			(
+				metric.get_label()[0].get_value().to_owned(),
+				metric.get_counter().get_value() as u64,
+			)
+		})
+		.collect()
+}
+
+/// Which cause the end of a script is counted as.
+async fn cause_of(body: &str) -> String {
+	let folder = tempfile::tempdir().unwrap();
+	let registry = Registry::new();
+	let backend = Arc::new(Backend::new(None, Metrics::new(Some(&registry))));
+	assert_eq!(deaths(&registry).len(), 4);
+	assert!(deaths(&registry).iter().all(|(_, count)| *count == 0));
+	let program = script(folder.path(), body);
+	let running = tokio::spawn(supervise(backend.clone(), hasty(program, folder.path())));
+	until(&backend, |status| status.last_error.is_some()).await;
+	running.abort();
+	let counted: Vec<_> = deaths(&registry).into_iter().filter(|(_, count)| *count > 0).collect();
+	assert_eq!(counted.len(), 1, "{counted:?}");
+	counted[0].0.clone()
+}
+
 #[tokio::test]
-async fn the_socket_lies_in_a_folder_that_only_this_user_can_enter() {
-	let (folder, socket) = socket_folder().unwrap();
-	assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
-	assert!(socket.as_os_str().len() < 108);
-	drop(UnixListener::bind(&socket).unwrap());
+async fn every_death_is_counted_by_its_cause() {
+	assert_eq!(cause_of("exit 3").await, "crash");
+	assert_eq!(cause_of("kill -9 $$").await, "crash");
+	assert_eq!(cause_of("exec sleep 600").await, "hang");
+	assert_eq!(
+		cause_of("echo 'memory allocation of 4096 bytes failed' >&2; kill -6 $$").await,
+		"memory"
+	);
+}
+
+#[tokio::test]
+async fn the_engine_is_told_its_share() {
+	let folder = tempfile::tempdir().unwrap();
+	let said = folder.path().join("arguments");
+	let program = script(folder.path(), &format!("echo \"$@\" > {}", said.display()));
+	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let running = tokio::spawn(supervise(backend.clone(), hasty(program, folder.path())));
+	until(&backend, |status| status.last_error.is_some()).await;
+	running.abort();
+	let said = fs::read_to_string(said).unwrap();
+	assert!(said.starts_with("serve --socket "), "{said}");
+	assert!(
+		said.contains(" --memory-limit ") && said.contains(" --nice 10"),
+		"{said}"
+	);
 }

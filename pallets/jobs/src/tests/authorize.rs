@@ -164,6 +164,40 @@ fn a_batch_is_tagged_by_what_applies_in_it() {
 }
 
 #[test]
+fn a_later_batch_outweighs_all_that_it_says_again() {
+	TestExt::providers(4).execute_with(|| {
+		let ids: Vec<_> = (0..3).map(|_| request(4)).collect();
+		next_block();
+		next_block();
+		// A verifier of all three, or of as many as chance has given to one.
+		let all: Vec<_> = ids
+			.iter()
+			.map(|id| publish_and_commit(*id, &[Some(CONFIRM), None, None, None]))
+			.collect();
+		let verifies = |who: &AccountId| all.iter().filter(|seats| seats[1..].contains(who)).count();
+		let who = (1..=4).map(account).max_by_key(verifies).expect("there are four");
+		let mine: Vec<_> = ids
+			.iter()
+			.zip(&all)
+			.filter(|(_, seats)| seats[1..].contains(&who))
+			.map(|(id, _)| (*id, 0, CONFIRM))
+			.collect();
+		assert!(mine.len() > 1, "four share three executors' places");
+		let weigh = |batch| {
+			let valid = validate(transaction(signed_batch(batch))).expect("valid");
+			(valid.priority, valid.provides.len())
+		};
+		let singles: Vec<_> = mine.iter().map(|item| weigh(commits(&who, vec![*item]))).collect();
+		assert!(singles.iter().all(|(_, tags)| *tags == 1));
+		next_block();
+		let (priority, tags) = weigh(commits(&who, mine));
+		assert_eq!(tags, singles.len());
+		let old: u64 = singles.iter().map(|(priority, _)| priority).sum();
+		assert!(priority > old, "{priority} replaces {old}");
+	});
+}
+
+#[test]
 fn a_code_of_the_pool_is_the_index_of_the_error() {
 	let all = [
 		(0, Error::<Test>::UnknownModel),

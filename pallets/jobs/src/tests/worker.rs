@@ -213,23 +213,23 @@ fn a_second_run_for_the_same_block_says_only_what_is_new() {
 }
 
 #[test]
-fn a_lost_message_is_sent_again_as_another_transaction() {
+fn a_lost_message_is_sent_again_at_the_next_block_as_a_transaction_that_replaces_it() {
 	on_a_node(1, 1, |node| {
 		drawn(1);
 		node.work();
 		node.engine.finish();
 		node.work();
 		let first = node.sent();
-		for _ in 0..2 {
-			next_block();
-			node.work();
-			assert!(node.sent().is_empty(), "patience");
-		}
+		node.work();
+		assert!(node.sent().is_empty(), "once for a block");
 		next_block();
 		node.work();
 		let second = node.sent();
 		assert_eq!((first.len(), second.len()), (1, 1));
 		assert_ne!(first, second, "the pool bans what is the same byte for byte");
+		let [old, new] = [&first, &second].map(|sent| validate(decode(&sent[0])).expect("both are valid"));
+		assert_eq!(old.provides, new.provides);
+		assert!(old.priority < new.priority, "the pool prefers the later one");
 		assert_eq!(apply(decode(&second[0])), Ok(Ok(())));
 		assert!(apply(decode(&first[0])).is_err(), "the first comes too late");
 	});

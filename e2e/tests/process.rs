@@ -1,0 +1,288 @@
+//! The engine as a process: whatever it does, it is replaced, the death is counted, and its node makes a block in every slot.
+
+// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+#![allow(clippy::unwrap_used)]
+
+use assay_e2e::{eventually, program, random_model, Chain, Node, NodeOptions, Rhythm};
+use assay_primitives::Verdict;
+use rustix::process::Signal;
+use std::{fs, path::Path};
+use subxt_signer::sr25519::dev;
+
+/// One node at a time: a slot that is missed because tests compete for two cores says nothing.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+const DEATHS: &str = "assay_engine_deaths_total";
+const RESTARTS: &str = "assay_engine_restarts_total";
+const ABSTAINED: &str = "assay_tasks_abstained_total";
+
+fn start(change: impl FnOnce(&mut NodeOptions)) -> Node {
+	let mut options = NodeOptions {
+		dev: true,
+		..Default::default()
+	};
+	change(&mut options);
+	Node::start(options).expect("the node starts")
+}
+
+/// A node whose engine is the one that misbehaves.
+fn start_rogue(way: &str, args: &[&str]) -> Node {
+	start(|options| {
+		options.engine = Some(program("assay-rogue").unwrap());
+		options.env = vec![("ASSAY_ROGUE".into(), way.into())];
+		options.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+	})
+}
+
+async fn deaths(node: &Node, cause: &str, times: u64, seconds: u64) {
+	eventually(&format!("{times} deaths by {cause}"), seconds, || async {
+		Ok((node.metric(DEATHS, Some(("cause", cause)))? >= times).then_some(()))
+	})
+	.await
+	.unwrap();
+}
+
+/// Waits until the engine has said that it is ready so many times, with so many models.
+async fn ready(node: &Node, times: usize, models: usize) {
+	let words = format!("with {models} model(s)");
+	eventually(&format!("the engine is ready, {times} times {words}"), 90, || async {
+		let log = node.log();
+		let lines = log
+			.lines()
+			.filter(|line| line.contains("Engine ready") && line.contains(&words));
+		Ok((lines.count() >= times).then_some(()))
+	})
+	.await
+	.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_and_a_stopped_engine_are_replaced_and_no_slot_is_missed() {
+	let _alone = ALONE.lock().await;
+	let node = start(|_| ());
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	ready(&node, 1, 1).await;
+	let rhythm = Rhythm::begin(&chain).await.unwrap();
+
+	let job = chain.ask(&model, "Who pays whom?", 4, &dev::alice()).await.unwrap();
+	let first = node.engine_pid().unwrap();
+	node.signal_engine(Signal::KILL).unwrap();
+	deaths(&node, "crash", 1, 10).await;
+	let receipt = chain.verdict(&job, 60).await.unwrap();
+	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
+	ready(&node, 2, 1).await;
+	let second = node.engine_pid().unwrap();
+	assert_ne!(first, second);
+
+	node.signal_engine(Signal::STOP).unwrap();
+	let job = chain.ask(&model, "What is a quorum?", 4, &dev::alice()).await.unwrap();
+	deaths(&node, "hang", 1, 40).await;
+	let receipt = chain.verdict(&job, 60).await.unwrap();
+	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
+	assert_ne!(node.engine_pid().unwrap(), second);
+
+	assert_eq!(node.metric(RESTARTS, None).unwrap(), 2);
+	assert_eq!(node.metric(DEATHS, None).unwrap(), 2);
+	assert!(rhythm.end().await.unwrap() > 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_and_floods_on_the_socket_are_ended_and_no_slot_is_missed() {
+	let _alone = ALONE.lock().await;
+	for way in ["garbage", "flood"] {
+		let node = start_rogue(way, &[]);
+		let chain = Chain::connect(&node.url()).await.unwrap();
+		let model = chain.demo_model().await.unwrap();
+		let rhythm = Rhythm::begin(&chain).await.unwrap();
+		let job = chain.ask(&model, "Is anybody there?", 4, &dev::alice()).await.unwrap();
+		deaths(&node, "garbage", 4, 60).await;
+		assert!(node.metric(RESTARTS, None).unwrap() >= 3);
+		assert_eq!(node.metric(DEATHS, Some(("cause", "crash"))).unwrap(), 0, "{way}");
+		let job = chain.job(&job).await.unwrap().unwrap();
+		assert!(
+			job.committee.iter().all(|seat| !seat.committed),
+			"nobody votes without an engine: {job:?}"
+		);
+		rhythm.end().await.unwrap();
+	}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_takes_all_its_memory_is_replaced_and_the_work_given_up_and_no_slot_is_missed() {
+	let _alone = ALONE.lock().await;
+	let node = start_rogue("hoard", &["--engine-memory", "300M"]);
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	ready(&node, 1, 1).await;
+	let rhythm = Rhythm::begin(&chain).await.unwrap();
+	let job = chain
+		.ask(&model, "How much is enough?", 4, &dev::alice())
+		.await
+		.unwrap();
+	deaths(&node, "memory", 3, 60).await;
+	eventually("the task is given up", 20, || async {
+		Ok((node.metric(ABSTAINED, None)? > 0).then_some(()))
+	})
+	.await
+	.unwrap();
+	assert_eq!(node.metric(DEATHS, None).unwrap(), 3, "after that it lives");
+	let job = chain.job(&job).await.unwrap().unwrap();
+	assert!(job.committee.iter().all(|seat| !seat.committed), "{job:?}");
+	rhythm.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_known_answer_is_asked_for_at_the_start_and_after_every_restart() {
+	let _alone = ALONE.lock().await;
+	let models = tempfile::tempdir().unwrap();
+	let folder = models.path().to_path_buf();
+	let node = start(|options| options.models = Some(folder.clone()));
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 1).await;
+
+	// The model's id does not cover its known answer, so nothing but the test itself can notice.
+	let file = folder.join("assay-demo/manifest.json");
+	let honest = fs::read_to_string(&file).unwrap();
+	let mut manifest: serde_json::Value = serde_json::from_str(&honest).unwrap();
+	let answer = manifest["known_answer"]["answer"].as_str().unwrap();
+	let last = if answer.ends_with('0') { "1" } else { "0" };
+	let other = format!("{}{last}", &answer[..answer.len() - 1]);
+	manifest["known_answer"]["answer"] = other.into();
+	fs::write(&file, serde_json::to_string_pretty(&manifest).unwrap()).unwrap();
+	for restart in 1..=2 {
+		node.signal_engine(Signal::KILL).unwrap();
+		ready(&node, restart, 0).await;
+		let failed = node.log().matches("known-answer test failed").count();
+		assert_eq!(failed, restart, "once for each start");
+	}
+	let model = chain.demo_model().await.unwrap();
+	let job = chain.ask(&model, "Do you vote?", 4, &dev::alice()).await.unwrap();
+	eventually("the worker says that the engine abstains", 30, || async {
+		Ok(node.log().contains("the engine abstains").then_some(()))
+	})
+	.await
+	.unwrap();
+	let seats = chain.job(&job).await.unwrap().unwrap().committee;
+	assert!(seats.iter().all(|seat| !seat.committed), "{seats:?}");
+
+	fs::write(&file, honest).unwrap();
+	node.signal_engine(Signal::KILL).unwrap();
+	ready(&node, 2, 1).await;
+	let job = chain.ask(&model, "Do you vote now?", 4, &dev::alice()).await.unwrap();
+	assert_eq!(chain.verdict(&job, 60).await.unwrap().verdict, Verdict::Confirmed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_stands_behind_its_node_and_within_its_limits() {
+	let _alone = ALONE.lock().await;
+	let node = start(|options| {
+		options.args = ["--engine-memory", "1G", "--engine-nice", "7", "--engine-threads", "1"]
+			.map(str::to_owned)
+			.to_vec();
+	});
+	Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 1).await;
+	let engine = node.engine_pid().unwrap();
+	let proc = |file: &str| fs::read_to_string(format!("/proc/{engine}/{file}")).unwrap();
+	let limits = proc("limits");
+	let limit = |name: &str| {
+		let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+		line.split_whitespace().next().unwrap().to_owned()
+	};
+	assert_eq!(limit("Max data size"), (1u64 << 30).to_string());
+	assert_eq!(limit("Max core file size"), "0");
+	assert_eq!(proc("oom_score_adj").trim(), "500");
+	// Every thread: the kernel knows no niceness of processes.
+	for task in fs::read_dir(format!("/proc/{engine}/task")).unwrap() {
+		// Niceness is not lowered: these tests may run at a higher one.
+		let own = nice_of(Path::new("/proc/self/stat"));
+		assert_eq!(nice_of(&task.unwrap().path().join("stat")), own.max(7));
+	}
+}
+
+/// The 19th number of a `stat` file, the 17th behind the name in parentheses.
+fn nice_of(stat: &Path) -> i32 {
+	let stat = fs::read_to_string(stat).unwrap();
+	let behind_the_name = stat.rsplit(')').next().unwrap();
+	behind_the_name.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ends_leaves_nothing_and_a_killed_one_leaves_nothing_for_long() {
+	let _alone = ALONE.lock().await;
+	let mut node = start(|_| ());
+	Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 1).await;
+	let folder = |node: &Node| {
+		Path::new(&node.engine_argument("--socket").unwrap())
+			.parent()
+			.unwrap()
+			.to_path_buf()
+	};
+	let left = folder(&node);
+	assert!(left.is_dir());
+	node.kill_and_restart().unwrap();
+	Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 2, 1).await;
+	let now = folder(&node);
+	assert!(
+		!left.exists() && now.is_dir(),
+		"the next node clears up after the killed one"
+	);
+	assert!(node.terminate().unwrap().success());
+	assert!(!now.exists());
+	let log = node.log();
+	assert!(
+		!log.contains("Essential task") && !log.contains("failed"),
+		"a clean end is no failure"
+	);
+}
+
+/// Bytes of a `/proc` file's line, which counts KiB.
+fn kib(text: &str, name: &str) -> u64 {
+	let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+	line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_in_memory_once_and_too_little_memory_for_them_takes_nothing_else_away() {
+	let _alone = ALONE.lock().await;
+	let models = tempfile::tempdir().unwrap();
+	let (_, weights) = random_model(&models.path().join("random")).unwrap();
+	assert!(weights > 90_000_000);
+
+	let kv = 64u64 << 20;
+	let node = start(|options| {
+		options.models = Some(models.path().to_path_buf());
+		options.args = vec!["--engine-kv-memory".into(), kv.to_string()];
+	});
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 2).await;
+	let status = fs::read_to_string(format!("/proc/{}/status", node.engine_pid().unwrap())).unwrap();
+	let resident = kib(&status, "VmRSS:");
+	let fixed = 64 << 20;
+	let most = weights / 100 * 115 + kv + fixed;
+	assert!(
+		resident > weights && resident <= most,
+		"{resident} bytes for {weights} weights, {most} at most:\n{status}"
+	);
+	drop((chain, node));
+
+	// With less, the engine serves what fits.
+	let node = start(|options| {
+		options.models = Some(models.path().to_path_buf());
+		options.args = vec!["--engine-memory".into(), "90M".into()];
+	});
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let rhythm = Rhythm::begin(&chain).await.unwrap();
+	ready(&node, 1, 1).await;
+	assert!(
+		node.log().contains("random: not served"),
+		"the log says what is missing"
+	);
+	let model = chain.demo_model().await.unwrap();
+	let job = chain.ask(&model, "What is a weight?", 4, &dev::alice()).await.unwrap();
+	assert_eq!(chain.verdict(&job, 60).await.unwrap().verdict, Verdict::Confirmed);
+	rhythm.end().await.unwrap();
+}

@@ -1,0 +1,31 @@
+//! The transaction pool's tasks, at a clean end of the node.
+
+use futures::{
+	future::{pending, BoxFuture},
+	FutureExt,
+};
+use sc_service::SpawnEssentialTaskHandle;
+use sp_core::traits::SpawnEssentialNamed;
+
+/// Starts the pool's tasks so that the node ends, and says so, if one of them fails, and says nothing when it ends anyway.
+///
+/// One of them waits on its own thread, deaf to the node's end, until the pool is gone: then it returns, and an essential task
+/// that returns is logged as failed. It has nothing to return from but that. So after it the task only waits for the end of
+/// the node, which it can now hear; a panic is still a failure.
+#[derive(Clone)]
+pub(super) struct PoolTasks(pub(super) SpawnEssentialTaskHandle);
+
+impl SpawnEssentialNamed for PoolTasks {
+	fn spawn_essential_blocking(
+		&self,
+		name: &'static str,
+		group: Option<&'static str>,
+		future: BoxFuture<'static, ()>,
+	) {
+		self.0.spawn_blocking(name, group, future.then(|()| pending()));
+	}
+
+	fn spawn_essential(&self, name: &'static str, group: Option<&'static str>, future: BoxFuture<'static, ()>) {
+		self.0.spawn(name, group, future);
+	}
+}
