@@ -137,6 +137,9 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 		.arg("--models")
 		.arg(&engine.models)
 		.args(engine.share.arguments())
+		// A backtrace takes memory and a lock. Where memory is out, making one fails while the lock is held, and the engine hangs.
+		.env("RUST_BACKTRACE", "0")
+		.env("RUST_LIB_BACKTRACE", "0")
 		.stdin(Stdio::null())
 		.stdout(Stdio::null())
 		.stderr(Stdio::piped())

@@ -145,13 +145,17 @@ async fn every_death_is_counted_by_its_cause() {
 async fn the_engine_is_told_its_share() {
 	let folder = tempfile::tempdir().unwrap();
 	let said = folder.path().join("arguments");
-	let program = script(folder.path(), &format!("echo \"$@\" > {}", said.display()));
+	let program = script(
+		folder.path(),
+		&format!("echo \"$@\" backtrace $RUST_BACKTRACE > {}", said.display()),
+	);
 	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
 	let running = tokio::spawn(supervise(backend.clone(), hasty(program, folder.path())));
 	until(&backend, |status| status.last_error.is_some()).await;
 	running.abort();
 	let said = fs::read_to_string(said).unwrap();
 	assert!(said.starts_with("serve --socket "), "{said}");
+	assert!(said.trim_end().ends_with(" backtrace 0"), "{said}");
 	assert!(
 		said.contains(" --memory-limit ") && said.contains(" --nice 10"),
 		"{said}"
