@@ -319,6 +319,26 @@ pub(crate) fn bytes(bytes: u64) -> String {
 	indicatif::DecimalBytes(bytes).to_string()
 }
 
+/// A vector's first and last numbers, and how many there are.
+pub(crate) fn vector(all: &[f32]) -> String {
+	const ENDS: usize = 4;
+	let list = |part: &[f32]| part.iter().map(|v| format!("{v:.6}")).collect::<Vec<_>>().join(", ");
+	match (
+		all.get(..ENDS),
+		all.len().checked_sub(ENDS).and_then(|from| all.get(from..)),
+	) {
+		(Some(first), Some(last)) if all.len() > 2 * ENDS => {
+			format!(
+				"[{}, …, {}] ({} numbers; --json prints all)",
+				list(first),
+				list(last),
+				all.len()
+			)
+		}
+		_ => format!("[{}]", list(all)),
+	}
+}
+
 /// The numbers of an architecture, as many to a line as fit.
 fn numbers(all: &Value) -> Vec<String> {
 	const LINE: usize = 64;
@@ -370,10 +390,14 @@ pub(crate) fn manifest(file: &ManifestFile) -> String {
 	for (i, text) in numbers(&json!(m.numbers)).into_iter().enumerate() {
 		lines.push((if i == 0 { "numbers" } else { "" }, text));
 	}
+	let whose = match m.numbers.encoder() {
+		Ok(_) => "the marks around a text",
+		Err(_) => "the chat template's",
+	};
 	lines.push((
 		"context",
 		format!(
-			"{} tokens, up to {} of them the chat template's",
+			"{} tokens, up to {} of them {whose}",
 			m.context_length(),
 			m.prompt_overhead
 		),
@@ -459,6 +483,17 @@ mod tests {
 		assert!(answer(&file).contains("fills the model's context"));
 		file.output = None;
 		assert_eq!(answer(&file), "");
+	}
+
+	#[test]
+	fn a_long_vector_is_cut_in_the_middle_and_says_so() {
+		assert_eq!(vector(&[0.5, -1.0]), "[0.500000, -1.000000]");
+		let long: Vec<f32> = (0..384u16).map(f32::from).collect();
+		let text = vector(&long);
+		assert!(
+			text.starts_with("[0.000000, 1.000000") && text.contains("383.000000] (384 numbers"),
+			"{text}"
+		);
 	}
 
 	#[test]

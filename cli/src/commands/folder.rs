@@ -162,11 +162,11 @@ pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome
 	);
 	cx.report.waiting("computing the known answer");
 	known_answer_test(&model).map_err(refused)?;
-	let text = format!(
-		"{} {}\nThe known answer is reproduced, by decoding and by prefill: this computer may vote on this model.",
-		model.id(),
-		model.manifest().name
-	);
+	let how = match model.encoder() {
+		Ok(_) => "The vector of the known text is reproduced.",
+		Err(_) => "The known answer is reproduced, by decoding and by prefill: this computer may vote on this model.",
+	};
+	let text = format!("{} {}\n{how}", model.id(), model.manifest().name);
 	Ok(Outcome::new(
 		text,
 		json!({
@@ -201,6 +201,9 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 	let failed = |e| CliError::folder(&args.folder, e);
 	cx.report.waiting("reading and checking");
 	let model = Model::load(&args.folder).map_err(failed)?;
+	if model.encoder().is_ok() {
+		return embed(cx, &model, &args.prompt).map_err(failed);
+	}
 	cx.report.waiting("reading the prompt");
 	let begun = Instant::now();
 	let (mut shown, mut first) = (0, None);
@@ -252,6 +255,22 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 			"verify_share": verify,
 		}),
 	))
+}
+
+/// The vector of a text.
+fn embed(cx: &Context, model: &Model, text: &str) -> Result<Outcome, Error> {
+	let begun = Instant::now();
+	let vector = model.embed(text)?;
+	let took = begun.elapsed().as_secs_f64();
+	let told = format!("a vector of {} numbers in {:.1} ms", vector.len(), took * 1e3);
+	cx.report.step("embedded", &told, json!({ "seconds": took }));
+	let json = json!({
+		"model": model.id(),
+		"name": model.manifest().name,
+		"embedding": vector,
+		"seconds": took,
+	});
+	Ok(Outcome::new(render::vector(&vector), json))
 }
 
 /// Tokens a second.

@@ -10,6 +10,7 @@ mod encoder;
 mod families;
 mod folders;
 mod gguf;
+mod gguf_import;
 mod golden;
 mod honest;
 mod hostile;
