@@ -1,5 +1,8 @@
 //! `assay model import|show|check|run` as a person runs them: without a chain.
 
+// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+#![allow(clippy::unwrap_used)]
+
 use serde_json::{json, Value};
 use std::{
 	fs::{self, File},

@@ -97,7 +97,7 @@ impl FromStr for Bytes {
 /// The shortest form that [`FromStr`] reads as the same number.
 impl fmt::Display for Bytes {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		let whole = |power: u32| self.0 > 0 && self.0 % (1u64 << power) == 0;
+		let whole = |power: u32| self.0 > 0 && self.0.is_multiple_of(1u64 << power);
 		match UNITS.iter().find(|(_, power)| whole(*power)) {
 			Some((unit, power)) => write!(f, "{}{unit}", self.0 >> power),
 			None => write!(f, "{}", self.0),
