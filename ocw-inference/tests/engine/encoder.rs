@@ -80,7 +80,7 @@ fn write_source(dir: &Path) {
 	fs::write(dir.join("modules.json"), json!(modules).to_string()).unwrap();
 }
 
-fn tiny() -> (TempDir, TempDir) {
+pub(crate) fn tiny() -> (TempDir, TempDir) {
 	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
 	write_source(source.path());
 	import(source.path(), out.path(), &options()).unwrap();

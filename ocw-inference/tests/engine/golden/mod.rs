@@ -3,6 +3,7 @@
 //! `ASSAY_GOLDEN=write cargo test -p ocw-inference --release golden` writes the files anew; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
+mod encoder;
 mod hashes;
 mod layers;
 mod models;

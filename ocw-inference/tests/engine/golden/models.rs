@@ -19,7 +19,7 @@ const JOB: JobId = JobId([1; 32]);
 const SEED: Hash32 = [5; 32];
 
 /// What an implementation needs to make the model again, and what it must find then.
-fn identity(dir: &Path, model: &Model, tiny: &Tiny) -> Value {
+pub(super) fn identity(dir: &Path, model: &Model, tiny: &Tiny) -> Value {
 	let mut manifest = serde_json::to_value(model.manifest()).unwrap();
 	// Everybody makes the list of tensors from the weights.
 	manifest.as_object_mut().unwrap().remove("tensors");
