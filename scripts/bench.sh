@@ -13,8 +13,10 @@ scripts/setup.sh
 
 home=$ASSAY_CACHE/bench
 mkdir -p "$home"
-commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
-git diff --quiet HEAD 2>/dev/null || commit+=" with changes"
+# The last change to what is measured: a change of a document doesn't end an interrupted run.
+measured=(ocw-inference primitives demo-model/assay-demo bench)
+commit=$(git log -1 --format=%h -- "${measured[@]}" 2>/dev/null || echo "no commit")
+git diff --quiet HEAD -- "${measured[@]}" 2>/dev/null || commit+=" with changes"
 
 # Its own target directory: another workspace, another lock.
 export CARGO_TARGET_DIR=${BENCH_TARGET_DIR:-$home/target}

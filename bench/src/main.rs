@@ -70,6 +70,9 @@ struct RunOptions {
 	/// A small shape and few repetitions: to see that it works.
 	#[arg(long)]
 	quick: bool,
+	/// Measure nothing: write the report of what the interrupted run has so far.
+	#[arg(long)]
+	report: bool,
 	/// Models to measure.
 	#[arg(long, value_delimiter = ',')]
 	models: Vec<String>,
@@ -101,7 +104,9 @@ fn run(options: RunOptions) -> Result<()> {
 		.cache
 		.join(if options.quick { "quick.jsonl" } else { "samples.jsonl" });
 	let mut run = Run::open(&settings, header, &log)?;
-	run.measure()?;
+	if !options.report {
+		run.measure()?;
+	}
 
 	let sheets = report::sheets(&run, &settings.scale);
 	let report = report::markdown(&run, &sheets);

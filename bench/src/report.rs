@@ -45,6 +45,8 @@ pub struct Sheet {
 	pub own: Vec<(String, String)>,
 	/// Verification as a share of generation: one job, batched.
 	pub verify: [Option<f64>; 2],
+	/// Fewest and most repetitions of a figure.
+	repetitions: Option<(usize, usize)>,
 	/// Trace's share of decoding.
 	trace: Option<f64>,
 	/// Bytes of weights hashed a second by one thread.
@@ -108,6 +110,7 @@ fn sheet(run: &Run<'_>, files: &Files, scale: &Scale) -> Sheet {
 		rows,
 		own,
 		verify,
+		repetitions: run.samples.fewest_and_most(name, ENGINES[0]),
 		trace: ours("decode-128", "trace"),
 		check: ours("check", "bytes_per_second"),
 		bytes_a_weight: ours("memory", "bytes").map(|bytes| bytes / files.shape.weights() as f64),
@@ -307,6 +310,9 @@ pub fn markdown(run: &Run<'_>, sheets: &[Sheet]) -> String {
 	.ok();
 	for sheet in sheets {
 		writeln!(out, "\n### {}\n", sheet.title).ok();
+		if let Some((fewest, most)) = sheet.repetitions {
+			writeln!(out, "{fewest} to {most} repetitions; medians.\n").ok();
+		}
 		let mut lines = vec![["", "ours", "llama.cpp", "ours is", "candle", "ours is"].map(String::from)];
 		for row in &sheet.rows {
 			let [ours, llama, candle] = &row.cells;

@@ -50,6 +50,14 @@ impl Samples {
 		Ok(Self { header, samples, file })
 	}
 
+	/// Fewest and most samples of one engine's measures, of those that have any.
+	pub fn fewest_and_most(&self, model: &str, engine: &str) -> Option<(usize, usize)> {
+		let of_engine = self.samples.iter().filter(|((m, e, _), _)| m == model && e == engine);
+		let counts = of_engine.map(|((_, _, measure), _)| self.all(model, engine, measure).len());
+		let counts: Vec<usize> = counts.collect();
+		Some((*counts.iter().min()?, *counts.iter().max()?))
+	}
+
 	/// How many are there already; those that failed count as done.
 	pub fn count(&self, model: &str, engine: &str, measure: &str) -> usize {
 		let all = self.all(model, engine, measure);
