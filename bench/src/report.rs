@@ -55,9 +55,11 @@ pub struct Sheet {
 	bytes_a_weight: Option<f64>,
 }
 
-/// Every model's figures.
+/// The figures of every model that has any.
 pub fn sheets(run: &Run<'_>, scale: &Scale) -> Vec<Sheet> {
-	run.models.iter().map(|files| sheet(run, files, scale)).collect()
+	let measured = |files: &&Files| run.samples.fewest_and_most(files.shape.name, ENGINES[0]).is_some();
+	let measured = run.models.iter().filter(measured);
+	measured.map(|files| sheet(run, files, scale)).collect()
 }
 
 fn sheet(run: &Run<'_>, files: &Files, scale: &Scale) -> Sheet {
@@ -216,6 +218,11 @@ fn own(run: &Run<'_>, files: &Files, scale: &Scale) -> (Vec<(String, String)>, [
 		if let Some(share) = ours(measure, "trace") {
 			rows.push((format!("trace's share of {what}"), format!("{:.2} %", share * 100.0)));
 		}
+	}
+	if let Some(seconds) = ours("load", "seconds") {
+		let bytes = files.shape.weights() as f64 * 1.0625;
+		let words = format!("{:.2} GB/s", bytes / seconds / 1e9);
+		rows.push(("load: reading, checking and packing together".into(), words));
 	}
 	if let Some(rate) = ours("check", "bytes_per_second") {
 		rows.push((

@@ -53,8 +53,7 @@ impl Samples {
 	/// Fewest and most samples of one engine's measures, of those that have any.
 	pub fn fewest_and_most(&self, model: &str, engine: &str) -> Option<(usize, usize)> {
 		let of_engine = self.samples.iter().filter(|((m, e, _), _)| m == model && e == engine);
-		let counts = of_engine.map(|((_, _, measure), _)| self.all(model, engine, measure).len());
-		let counts: Vec<usize> = counts.collect();
+		let counts: Vec<usize> = of_engine.map(|(_, answers)| answers.len()).collect();
 		Some((*counts.iter().min()?, *counts.iter().max()?))
 	}
 
