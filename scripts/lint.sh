@@ -9,6 +9,10 @@ scripts/setup.sh
 say "One version of each SDK crate"
 scripts/one-version.sh
 
+say "The benchmark's lock"
+cargo metadata --locked --format-version 1 --manifest-path bench/Cargo.toml >/dev/null ||
+	die "bench/Cargo.lock does not belong to its manifests." "cargo metadata --manifest-path bench/Cargo.toml >/dev/null writes it."
+
 for tool in cargo-clippy rustfmt; do
 	have "$tool" && continue
 	case $ASSAY_WAY in
