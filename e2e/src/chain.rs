@@ -160,7 +160,7 @@ impl Chain {
 			.await?
 			.context("a block has a header")?;
 		let claim = header.digest.logs.iter().find_map(|item| match item {
-			DigestItem::PreRuntime(engine, claim) if engine == b"BABE" => claim.get(5..13),
+			DigestItem::PreRuntime([b'B', b'A', b'B', b'E'], claim) => claim.get(5..13),
 			_ => None,
 		});
 		let slot = claim
