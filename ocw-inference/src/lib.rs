@@ -4,6 +4,7 @@
 //! makes answers by decoding and checks them by one prefill. The rooms, from the inside out:
 //!
 //! * [`canonical`]: the operations, each a candle `CustomOp` with one defined result;
+//! * [`gpu`]: the same operations on a graphics card;
 //! * [`kv`]: keys and values, in pages of 32 positions;
 //! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
 //! * [`manifest`], [`layout`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod error;
 pub mod files;
 pub mod generate;
+pub mod gpu;
 pub mod header;
 pub mod import;
 pub mod kv;
