@@ -4,7 +4,7 @@
 //! `[kv_head][32][head_dim]`, so that lanes are the head's dimensions. A page that is handed out again still holds what was in
 //! it: nobody reads a position that its own sequence hasn't written.
 
-use crate::{Error, Result};
+use crate::{gpu::Memory, Error, Result};
 use half::f16;
 use std::ops::Range;
 
@@ -33,13 +33,19 @@ pub struct Segment<'a> {
 	pub pages: &'a [PageId],
 }
 
+/// Where the pages lie, f16 bits.
+enum Storage {
+	Host(Vec<u16>),
+	Card(Memory),
+}
+
 /// Pages of all layers of one model.
 pub struct Pool {
 	layers: usize,
 	kv_heads: usize,
 	head_dim: usize,
 	/// `[page][layer][keys, values]`
-	storage: Vec<u16>,
+	storage: Storage,
 	free: Vec<PageId>,
 	used: Vec<bool>,
 }
@@ -47,6 +53,33 @@ pub struct Pool {
 impl Pool {
 	/// A pool of so many pages, all free. Memory is touched when a page is first written.
 	pub fn new(layers: usize, kv_heads: usize, head_dim: usize, pages: usize) -> Result<Self> {
+		Self::with(layers, kv_heads, head_dim, pages, |size| {
+			let mut probe = Vec::<u16>::new();
+			probe.try_reserve_exact(size).ok()?;
+			drop(probe);
+			// The allocator hands out zeroed memory without touching it.
+			Some(Storage::Host(vec![0; size]))
+		})
+	}
+
+	/// A pool in the memory of a graphics card, which `allocate` hands out by the byte.
+	pub(crate) fn on_card(
+		(layers, kv_heads, head_dim): (usize, usize, usize),
+		pages: usize,
+		allocate: impl FnOnce(usize) -> Option<Memory>,
+	) -> Result<Self> {
+		Self::with(layers, kv_heads, head_dim, pages, |size| {
+			Some(Storage::Card(allocate(2 * size)?))
+		})
+	}
+
+	fn with(
+		layers: usize,
+		kv_heads: usize,
+		head_dim: usize,
+		pages: usize,
+		storage: impl FnOnce(usize) -> Option<Storage>,
+	) -> Result<Self> {
 		let refused = || Error::Compute(format!("no memory for {pages} pages of {layers} layers"));
 		let size = Self::elements(layers, kv_heads, head_dim)
 			.and_then(|page| page.checked_mul(pages))
@@ -54,15 +87,11 @@ impl Pool {
 		let (Some(size), Ok(count)) = (size, u32::try_from(pages)) else {
 			return Err(refused());
 		};
-		let mut probe = Vec::<u16>::new();
-		probe.try_reserve_exact(size).map_err(|_| refused())?;
-		drop(probe);
 		Ok(Self {
 			layers,
 			kv_heads,
 			head_dim,
-			// The allocator hands out zeroed memory without touching it.
-			storage: vec![0; size],
+			storage: storage(size).ok_or_else(refused)?,
 			free: (0..count).rev().map(PageId).collect(),
 			used: vec![false; pages],
 		})
@@ -130,29 +159,62 @@ impl Pool {
 		(page.index() * self.layers + layer) * 2 * self.part()
 	}
 
-	/// All elements, f16 bits.
+	/// All elements, f16 bits; none if they are on a graphics card.
 	pub(crate) fn storage(&self) -> &[u16] {
-		&self.storage
+		match &self.storage {
+			Storage::Host(all) => all,
+			Storage::Card(_) => &[],
+		}
 	}
 
-	/// All elements, f16 bits.
+	/// All elements, f16 bits; none if they are on a graphics card.
 	pub(crate) fn storage_mut(&mut self) -> &mut [u16] {
-		&mut self.storage
+		match &mut self.storage {
+			Storage::Host(all) => all,
+			Storage::Card(_) => &mut [],
+		}
+	}
+
+	/// Where the elements lie, if on a graphics card.
+	pub(crate) fn card(&self) -> Option<&Memory> {
+		match &self.storage {
+			Storage::Host(_) => None,
+			Storage::Card(memory) => Some(memory),
+		}
+	}
+
+	/// Whether segments cover `rows` rows in order, and every one of their positions has a page of this pool.
+	pub(crate) fn check(&self, segments: &[Segment<'_>], rows: usize) -> candle_core::Result<()> {
+		let mut next = 0;
+		for segment in segments {
+			let end = segment.start.saturating_add(segment.rows.len());
+			let known = segment.pages.iter().all(|page| page.index() < self.capacity());
+			let ordered = segment.rows.start == next && segment.rows.end > next;
+			if !ordered || !known || end.div_ceil(PAGE) > segment.pages.len() {
+				candle_core::bail!("attention: segment {segment:?} in a batch of {rows}");
+			}
+			next = segment.rows.end;
+		}
+		if next != rows {
+			candle_core::bail!("attention: segments of {next} rows in a batch of {rows}");
+		}
+		Ok(())
 	}
 
 	/// Keys and values of a page and layer, as laid out above.
 	pub fn page(&self, page: PageId, layer: usize) -> Option<(&[u16], &[u16])> {
 		let at = self.offset(page, layer);
 		(layer < self.layers)
-			.then(|| self.storage.get(at..at + 2 * self.part()))?
+			.then(|| self.storage().get(at..at + 2 * self.part()))?
 			.map(|both| both.split_at(self.part()))
 	}
 
 	/// Fills every page that isn't out with NaN, so that a read of what nobody wrote is seen. For tests.
 	pub fn poison(&mut self) {
 		let size = self.layers * 2 * self.part();
+		let Storage::Host(all) = &mut self.storage else { return };
 		for page in &self.free {
-			self.storage[page.index() * size..][..size].fill(f16::NAN.to_bits());
+			all[page.index() * size..][..size].fill(f16::NAN.to_bits());
 		}
 	}
 }

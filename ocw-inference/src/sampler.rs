@@ -1,7 +1,13 @@
 //! Sampler `s1`: which token a row of logits gives, as integers from the first rounding on.
 
-use crate::canonical::{Kernel, Tier};
+use crate::{
+	canonical::{with_elements, Kernel, Tier},
+	gpu::Fixed,
+	Result,
+};
 use assay_primitives::{Hash32, SamplingParams};
+use candle_core::{Tensor, D};
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 const ONE: f64 = 65_536.0;
@@ -15,6 +21,42 @@ pub struct Sampler {
 	top_k: usize,
 	/// Largest distance below the best logit that passes min-p, in Q32.32.
 	reach: Option<i64>,
+}
+
+/// Logits of some rows, from where they were computed.
+pub(crate) enum Scores {
+	/// f32 `[rows, vocabulary]`, in the computer's memory.
+	Floats(Tensor),
+	/// In Q16.16, on a graphics card.
+	Fixed(Fixed),
+}
+
+impl Scores {
+	/// What each of `rows` rows chooses, by its sampler at its step; none if a logit isn't finite.
+	pub(crate) fn choose<'s>(
+		&self,
+		rows: usize,
+		chooser: impl Fn(usize) -> Option<(&'s Sampler, u32)> + Sync,
+	) -> Result<Vec<Option<u32>>> {
+		match self {
+			Self::Floats(logits) => {
+				let vocabulary = logits.dim(D::Minus1)?.max(1);
+				Ok(with_elements::<f32, _>(logits, |logits| {
+					let rows = logits.par_chunks(vocabulary).enumerate();
+					rows.map(|(i, logits)| chooser(i).and_then(|(sampler, t)| sampler.choose(logits, t)))
+						.collect()
+				})?)
+			}
+			Self::Fixed(fixed) => (0..rows)
+				.into_par_iter()
+				.map(|i| match (chooser(i), fixed.best(i)) {
+					(Some((sampler, _)), Some((_, first))) if sampler.is_greedy() => Ok(u32::try_from(first).ok()),
+					(Some((sampler, t)), Some((largest, first))) => Ok(sampler.race(&fixed.row(i)?, largest, first, t)),
+					_ => Ok(None),
+				})
+				.collect(),
+		}
+	}
 }
 
 thread_local! {
@@ -43,24 +85,34 @@ impl Sampler {
 			l.resize(logits.len(), 0);
 			let (finite, largest) = Tier::detect().run_exact(Fix { logits, l: &mut *l });
 			let first = l.iter().position(|l| *l == largest).filter(|_| finite)?;
-			if self.temperature == 0 {
-				return u32::try_from(first).ok();
+			match self.is_greedy() {
+				true => u32::try_from(first).ok(),
+				false => self.race(l, largest, first, t),
 			}
-			let mut race = Race {
-				temperature: self.temperature,
-				noise: Noise::new(&self.seed, t),
-				score: 0,
-				id: first,
-			};
-			// The most probable token is most likely hard to beat.
-			let noise = race.noise.at(first);
-			race.score = race.of(largest, noise);
-			match self.kept(l, largest) {
-				Some(kept) => race.among(&kept, l.len()),
-				None => race.all(l),
-			}
-			u32::try_from(race.id).ok()
 		})
+	}
+
+	/// Whether the best logit alone decides.
+	pub(crate) fn is_greedy(&self) -> bool {
+		self.temperature == 0
+	}
+
+	/// The token that step `t` chooses of logits in Q16.16, of which `first` is the first that has the largest.
+	pub(crate) fn race(&self, l: &[i32], largest: i32, first: usize, t: u32) -> Option<u32> {
+		let mut race = Race {
+			temperature: self.temperature,
+			noise: Noise::new(&self.seed, t),
+			score: 0,
+			id: first,
+		};
+		// The most probable token is most likely hard to beat.
+		let noise = race.noise.at(first);
+		race.score = race.of(largest, noise);
+		match self.kept(l, largest) {
+			Some(kept) => race.among(&kept, l.len()),
+			None => race.all(l),
+		}
+		u32::try_from(race.id).ok()
 	}
 
 	/// The tokens that the filters keep, ids ascending; none if there are no filters. Both look at all tokens.

@@ -203,10 +203,9 @@ impl<'m> Run<'m> {
 		(from..until).contains(&row)
 	}
 
-	/// What a choosing row's logits give; none if they aren't finite.
-	pub(crate) fn choose(&self, row: usize, logits: &[f32]) -> Option<u32> {
-		let position = (row + 1).saturating_sub(self.prompt);
-		self.sampler.choose(logits, position as u32)
+	/// Who chooses from the logits of a choosing row, and at which step.
+	pub(crate) fn chooser(&self, row: usize) -> (&Sampler, u32) {
+		(&self.sampler, (row + 1).saturating_sub(self.prompt) as u32)
 	}
 
 	/// Judges the next rows, in order: which are bad, and what those that choose have chosen. A row that chooses and has no

@@ -8,6 +8,7 @@ pub mod weights;
 use crate::{
 	canonical::Tier,
 	files,
+	gpu::Gpu,
 	manifest::{KnownAnswer, Manifest, ManifestFile},
 	template::Template,
 	tokenizer::{Kind, Tokenizer},
@@ -19,6 +20,7 @@ use decoder::Decoder;
 use encoder::Encoder;
 use std::{
 	path::Path,
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -147,10 +149,19 @@ impl Model {
 	/// Computes with other instructions. The bits are the same.
 	pub fn with_tier(mut self, tier: Tier) -> Self {
 		match &mut self.network {
-			Network::Decoder(decoder) => decoder.tier = tier,
+			Network::Decoder(decoder) => decoder.set_tier(tier),
 			Network::Encoder(encoder) => encoder.tier = tier,
 		}
 		self
+	}
+
+	/// Moves a decoder's weights to a graphics card, and computes there. The bits are the same. An encoder stays where it is: nothing
+	/// is voted on.
+	pub fn on_gpu(mut self, gpu: Arc<dyn Gpu>) -> Result<Self> {
+		if let Network::Decoder(decoder) = self.network {
+			self.network = Network::Decoder(Box::new(decoder.on_gpu(gpu)?));
+		}
+		Ok(self)
 	}
 
 	/// The decoder, which a model that makes text has.

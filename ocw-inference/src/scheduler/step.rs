@@ -2,14 +2,12 @@
 
 use super::{Scheduler, Task};
 use crate::{
-	canonical::with_elements,
 	generate::run::Run,
 	kv::Segment,
 	model::decoder::{Batch, Decoder, Rows},
 	trace::{push_all, CHUNK},
 	Result,
 };
-use rayon::prelude::*;
 use std::collections::VecDeque;
 
 /// Most logits that are held at once: 64 MiB of f32.
@@ -138,13 +136,9 @@ fn choose<'t, 'm: 't>(
 	let vocabulary = decoder.vocabulary();
 	for group in asked.chunks((MAX_LOGITS / vocabulary.max(1)).max(1)) {
 		let ids: Vec<usize> = group.iter().map(|(row, ..)| *row).collect();
-		let logits = decoder.logits(&rows.norm_of(&ids)?)?;
-		let tokens: Vec<_> = with_elements::<f32, _>(&logits, |logits| {
-			logits
-				.par_chunks(vocabulary)
-				.zip(group)
-				.map(|(logits, (_, run, position))| run.choose(*position, logits))
-				.collect()
+		let scores = decoder.scores(&rows.norm_of(&ids)?)?;
+		let tokens = scores.choose(group.len(), |i| {
+			group.get(i).map(|(_, run, position)| run.chooser(*position))
 		})?;
 		for (row, token) in ids.into_iter().zip(tokens) {
 			if let Some(slot) = chosen.get_mut(row) {

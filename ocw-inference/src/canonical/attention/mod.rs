@@ -94,20 +94,10 @@ impl Attention<'_> {
 		if !grouped || width != (self.heads + 2 * kv_heads) * head_dim || self.layer >= pool.layers() {
 			bail!("attention: rows of {width}, {} heads, {kv_heads} key heads", self.heads);
 		}
-		let mut next = 0;
-		for segment in self.segments {
-			let end = segment.start.saturating_add(segment.rows.len());
-			let known = segment.pages.iter().all(|page| page.index() < pool.capacity());
-			let ordered = segment.rows.start == next && segment.rows.end > next;
-			if !ordered || !known || end.div_ceil(PAGE) > segment.pages.len() {
-				bail!("attention: segment {segment:?} in a batch of {rows}");
-			}
-			next = segment.rows.end;
+		if pool.card().is_some() || matches!(self.mask, Mask::Causal { window: Some(0) }) {
+			bail!("attention: pages on a graphics card, or a window of no keys");
 		}
-		if next != rows || matches!(self.mask, Mask::Causal { window: Some(0) }) {
-			bail!("attention: segments of {next} rows in a batch of {rows}");
-		}
-		Ok(())
+		pool.check(self.segments, rows)
 	}
 }
 

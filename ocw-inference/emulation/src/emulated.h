@@ -1,0 +1,154 @@
+// CUDA's words, as far as the kernels use them, on a processor. Threads of a block are contexts of their own that run one at a time
+// until they wait for one another, in an order that the caller chooses: what depends on it is a race.
+
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define __device__
+#define __shared__ static
+#define DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(emulation::dynamic_shared)
+
+namespace emulation {
+
+struct Index {
+	uint32_t x, y, z;
+};
+struct Words {
+	uint32_t word[8];
+};
+
+extern Index block_index, block_dim;
+extern unsigned char *dynamic_shared;
+
+/// The thread that runs.
+uint32_t thread();
+/// Waits for all threads of the block, or of the warp, that haven't ended.
+void wait_for_block();
+void wait_for_warp();
+/// What the threads of this thread's warp show one another.
+Words *shown();
+
+/// Registers a kernel under its name.
+struct Kernel {
+	Kernel(const char *name, uint32_t threads, size_t size, void (*run)(const void *));
+};
+
+} // namespace emulation
+
+#define KERNEL(name, threads, Args, body) \
+	static void assay_##name(const Args &a) { body; } \
+	static const emulation::Kernel kernel_##name( \
+		"assay_" #name, threads, sizeof(Args), [](const void *args) { assay_##name(*static_cast<const Args *>(args)); });
+
+#define threadIdx (emulation::Index{emulation::thread(), 0, 0})
+#define blockIdx emulation::block_index
+#define blockDim emulation::block_dim
+
+struct uint4 {
+	uint32_t x, y, z, w;
+};
+
+template <class To, class From> inline To bits_as(From from) {
+	static_assert(sizeof(To) == sizeof(From), "same size");
+	To to;
+	std::memcpy(&to, &from, sizeof to);
+	return to;
+}
+
+inline float __uint_as_float(uint32_t x) { return bits_as<float>(x); }
+inline uint32_t __float_as_uint(float x) { return bits_as<uint32_t>(x); }
+inline float __int_as_float(int32_t x) { return bits_as<float>(x); }
+inline int32_t __float_as_int(float x) { return bits_as<int32_t>(x); }
+
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float a) { return std::sqrt(a); }
+
+/// Ties to even; saturates; a NaN gives 0.
+inline int32_t __float2int_rn(float x) {
+	if (std::isnan(x)) return 0;
+	if (x >= 2147483648.0f) return INT32_MAX;
+	if (x < -2147483648.0f) return INT32_MIN;
+	return int32_t(std::nearbyint(x));
+}
+
+// Halves are carried as their bits.
+using half_bits = uint16_t;
+inline half_bits __ushort_as_half(uint16_t x) { return x; }
+inline uint16_t __half_as_ushort(half_bits x) { return x; }
+
+inline float __half2float(half_bits h) {
+	uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
+	if (exponent == 31) return __uint_as_float(sign | 0x7f800000 | fraction << 13);
+	float size = exponent ? std::ldexp(float(fraction + 1024), int(exponent) - 25) : std::ldexp(float(fraction), -24);
+	return sign ? -size : size;
+}
+
+inline half_bits __float2half_rn(float x) {
+	uint16_t sign = uint16_t(__float_as_uint(x) >> 16 & 0x8000);
+	float size = std::fabs(x);
+	if (std::isnan(x)) return 0x7fff;
+	if (size >= 65520.0f) return sign | 0x7c00;
+	// Below 2⁻¹⁴ steps are 2⁻²⁴; above, eleven bits are kept. Scaling by powers of two is exact.
+	int exponent = size < 0x1p-14f ? -14 : std::ilogb(size);
+	uint32_t steps = uint32_t(std::nearbyint(std::ldexp(size, 10 - exponent)));
+	return half_bits(sign | (uint32_t(exponent + 14) * 1024 + steps));
+}
+
+inline int __dp4a(int a, int b, int c) {
+	for (int i = 0; i < 4; i++) c += int(int8_t(uint32_t(a) >> 8 * i)) * int(int8_t(uint32_t(b) >> 8 * i));
+	return c;
+}
+
+inline void __syncthreads() { emulation::wait_for_block(); }
+inline void __syncwarp() { emulation::wait_for_warp(); }
+
+/// Shows x, and takes what another lane shows.
+template <class T> inline T exchange(T x, uint32_t from) {
+	emulation::Words *shown = emulation::shown();
+	shown[emulation::thread() % 32].word[0] = bits_as<uint32_t>(x);
+	emulation::wait_for_warp();
+	T other = bits_as<T>(shown[from].word[0]);
+	emulation::wait_for_warp();
+	return other;
+}
+template <class T> inline T __shfl_sync(uint32_t, T x, int lane) { return exchange(x, uint32_t(lane)); }
+template <class T> inline T __shfl_xor_sync(uint32_t, T x, int with) { return exchange(x, emulation::thread() % 32 ^ uint32_t(with)); }
+template <class T> inline T __shfl_down_sync(uint32_t, T x, int by, int width) {
+	uint32_t lane = emulation::thread() % 32, within = lane % uint32_t(width);
+	return exchange(x, within + uint32_t(by) < uint32_t(width) ? lane + uint32_t(by) : lane);
+}
+
+namespace assay {
+
+// Copies are done at once where they may be done later: a read before the wait isn't seen by this, so it's left to the barriers.
+inline void copy_async(void *to, const void *from) { std::memcpy(to, from, 16); }
+inline void commit_copies() {}
+template <int GROUPS> inline void wait_for_copies() {}
+
+/// Each thread of a warp holds some elements of both operands (PTX, "Matrix Fragments for mma.m16n8k32").
+inline void multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+	emulation::Words *shown = emulation::shown();
+	uint32_t lane = emulation::thread() % 32;
+	for (int i = 0; i < 4; i++) shown[lane].word[i] = a[i];
+	for (int i = 0; i < 2; i++) shown[lane].word[4 + i] = b[i];
+	emulation::wait_for_warp();
+	auto byte = [](uint32_t word, uint32_t k) { return int32_t(int8_t(word >> k % 4 * 8)); };
+	for (uint32_t i = 0; i < 4; i++) {
+		uint32_t row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+		for (uint32_t k = 0; k < 32; k++) {
+			int32_t of_a = byte(shown[row % 8 * 4 + k % 16 / 4].word[row / 8 + k / 16 * 2], k);
+			int32_t of_b = byte(shown[column * 4 + k % 16 / 4].word[4 + k / 16], k);
+			d[i] += of_a * of_b;
+		}
+	}
+	emulation::wait_for_warp();
+}
+
+} // namespace assay

@@ -1,0 +1,210 @@
+// What happens in each row by itself: embedding, norms, rotation, gate, sum; and which rows fail (§3.3).
+
+#pragma once
+#include "common.cuh"
+
+namespace assay {
+
+struct EmbedArgs {
+	const uint32_t *ids; // [rows]
+	const uint8_t *table; // tiles of 32 tokens
+	float *out;           // [rows, 32 · blocks]
+	uint32_t blocks, rows;
+};
+
+/// §2.3. A block of threads for each row.
+__device__ inline void embed(const EmbedArgs &a) {
+	uint32_t id = a.ids[blockIdx.x], lane = id % TILE;
+	const uint8_t *tile = a.table + size_t(id / TILE) * a.blocks * WEIGHT_BYTES;
+	float *out = a.out + size_t(blockIdx.x) * a.blocks * BLOCK;
+	for (uint32_t i = threadIdx.x; i < a.blocks * BLOCK; i += blockDim.x) {
+		const uint8_t *block = tile + size_t(i / BLOCK) * WEIGHT_BYTES;
+		uint32_t column = i % BLOCK;
+		int w = int8_t(block[column / 16 * 512 + lane * 16 + column % 16]);
+		float scale = f16(reinterpret_cast<const uint16_t *>(block + TILE * BLOCK)[lane]);
+		out[i] = mul(scale, float(w));
+	}
+}
+
+struct NormArgs {
+	const float *x; // [rows, width]
+	const float *w; // [width]
+	float *out;     // [rows, width]
+	uint32_t *bad;  // [rows]
+	uint32_t width;
+	float epsilon;
+	uint32_t rows;
+};
+
+/// `1 / √(mean + ε)` of the sum of squares of `width` elements; right in the first of 16 threads.
+__device__ inline float reciprocal_rms(const float *x, uint32_t width, int j, float epsilon) {
+	float sum = lanes(x, width, j, [](float v, float lane) { return fma(v, v, lane); });
+	return div(1.0f, root(add(div(sum, float(width)), epsilon)));
+}
+
+/// §2.4. A block of threads for each row, which lies in shared memory; 16 threads add up.
+__device__ inline void rms_norm(const NormArgs &a) {
+	DYNAMIC_SHARED(float, row);
+	__shared__ float shared_r;
+	const float *x = a.x + size_t(blockIdx.x) * a.width;
+	for (uint32_t i = threadIdx.x; i < a.width; i += blockDim.x) row[i] = x[i];
+	__syncthreads();
+	if (threadIdx.x < WARP) {
+		float r = reciprocal_rms(row, a.width, threadIdx.x % 16, a.epsilon);
+		if (threadIdx.x == 0) shared_r = r;
+	}
+	__syncthreads();
+	float r = shared_r;
+	uint32_t largest = 0;
+	for (uint32_t i = threadIdx.x; i < a.width; i += blockDim.x) {
+		float y = mul(mul(row[i], r), a.w[i]);
+		a.out[size_t(blockIdx.x) * a.width + i] = y;
+		largest = magnitude(y) > largest ? magnitude(y) : largest;
+	}
+	// Several threads may write it; all write the same.
+	if (largest >= INFINITE) a.bad[blockIdx.x] = 1;
+}
+
+struct TurnArgs {
+	const float *x;            // [rows, (heads + 2 · kv_heads) · head_dim], each row q ‖ k ‖ v
+	float *out;                // [rows, heads · head_dim]: the turned queries
+	uint16_t *pool;            // pages of keys and values
+	const float *q_norm;       // [head_dim] or null
+	const float *k_norm;       // [head_dim] or null
+	const float *cos;          // [positions, head_dim / 2]
+	const float *sin;          // [positions, head_dim / 2]
+	const uint32_t *positions; // [rows]
+	const uint32_t *pages;     // page of each row
+	uint32_t *bad;             // [rows]
+	uint64_t page_stride;      // elements from one page to the next
+	uint64_t layer_offset;     // elements from a page's start to the layer's
+	uint32_t heads, kv_heads, head_dim;
+	float epsilon;
+	uint32_t rows;
+};
+
+/// Head norms (§2.9), rotation (§2.6), keys and values to f16 in their page (§2.7). A block of threads for each row, a warp for each
+/// head in turn; the head lies in shared memory.
+__device__ inline void turn(const TurnArgs &a) {
+	DYNAMIC_SHARED(float, shared);
+	uint32_t row = blockIdx.x, lane = threadIdx.x % WARP, half = a.head_dim / 2;
+	uint32_t position = a.positions[row], slot = position % PAGE;
+	float *head = shared + threadIdx.x / WARP * a.head_dim;
+	const float *x = a.x + size_t(row) * (a.heads + 2 * a.kv_heads) * a.head_dim;
+	const float *cos = a.cos + size_t(position) * half, *sin = a.sin + size_t(position) * half;
+	uint16_t *keys = a.pool + a.pages[row] * a.page_stride + a.layer_offset;
+	uint16_t *values = keys + size_t(a.kv_heads) * a.head_dim * PAGE;
+	uint32_t largest = 0, largest_kept = 0;
+	for (uint32_t h = threadIdx.x / WARP; h < a.heads + 2 * a.kv_heads; h += blockDim.x / WARP) {
+		bool query = h < a.heads, key = !query && h < a.heads + a.kv_heads;
+		for (uint32_t i = lane; i < a.head_dim; i += WARP) head[i] = x[size_t(h) * a.head_dim + i];
+		__syncwarp();
+		const float *norm = query ? a.q_norm : key ? a.k_norm : nullptr;
+		if (norm) {
+			float r = reciprocal_rms(head, a.head_dim, lane % 16, a.epsilon);
+			r = __shfl_sync(0xffffffffu, r, 0);
+			__syncwarp();
+			for (uint32_t i = lane; i < a.head_dim; i += WARP) head[i] = mul(mul(head[i], r), norm[i]);
+			__syncwarp();
+		}
+		if (query || key) {
+			for (uint32_t i = lane; i < half; i += WARP) {
+				float u = head[i], v = head[i + half], c = cos[i], s = sin[i];
+				head[i] = fma(u, c, -mul(v, s));
+				head[i + half] = fma(v, c, mul(u, s));
+			}
+			__syncwarp();
+		}
+		for (uint32_t i = lane; i < a.head_dim; i += WARP) {
+			float y = head[i];
+			if (query) {
+				a.out[(size_t(row) * a.heads + h) * a.head_dim + i] = y;
+				largest = magnitude(y) > largest ? magnitude(y) : largest;
+				continue;
+			}
+			// A page has keys [kv_head][d][32] and values [kv_head][32][d], so that threads that read them are neighbours.
+			if (key) keys[(size_t(h - a.heads) * a.head_dim + i) * PAGE + slot] = to_f16(y);
+			else values[(size_t(h - a.heads - a.kv_heads) * PAGE + slot) * a.head_dim + i] = to_f16(y);
+			largest_kept = magnitude(y) > largest_kept ? magnitude(y) : largest_kept;
+		}
+		__syncwarp();
+	}
+	if (largest >= INFINITE || largest_kept >= F16_INFINITE) a.bad[row] = 1;
+}
+
+struct GateArgs {
+	const float *x; // [rows, 2 · inner], each row g ‖ u
+	float *out;     // [rows, inner]
+	uint32_t *bad;  // [rows]
+	uint32_t inner, rows;
+};
+
+/// §2.8. Blocks of threads along a row in x, rows in y.
+__device__ inline void gate(const GateArgs &a) {
+	uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+	if (i >= a.inner) return;
+	const float *x = a.x + size_t(row) * 2 * a.inner;
+	float g = x[i], u = x[a.inner + i];
+	float y = mul(div(g, add(1.0f, exp(-g))), u);
+	a.out[size_t(row) * a.inner + i] = y;
+	if (magnitude(y) >= INFINITE) a.bad[row] = 1;
+}
+
+struct AddArgs {
+	const float *x, *y; // [rows, width]
+	float *out;         // [rows, width]
+	uint32_t *bad;      // [rows] or null
+	uint32_t width, rows;
+};
+
+/// x + y. Blocks of threads along a row in x, rows in y.
+__device__ inline void residual(const AddArgs &a) {
+	uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+	if (i >= a.width) return;
+	size_t at = size_t(row) * a.width + i;
+	float sum = add(a.x[at], a.y[at]);
+	a.out[at] = sum;
+	if (a.bad && magnitude(sum) >= INFINITE) a.bad[row] = 1;
+}
+
+struct FixArgs {
+	const float *logits; // [rows, vocabulary]
+	int32_t *fixed;      // [rows, vocabulary]
+	int32_t *summary;    // [rows, 3]: all finite, the largest, the first token that has it
+	uint32_t vocabulary, rows;
+};
+
+/// Logits to Q16.16 (§5), and the best of them. A block of 256 threads for each row.
+__device__ inline void fix(const FixArgs &a) {
+	__shared__ int32_t largest[256], first[256], finite[256];
+	uint32_t t = threadIdx.x;
+	const float *logits = a.logits + size_t(blockIdx.x) * a.vocabulary;
+	int32_t *fixed = a.fixed + size_t(blockIdx.x) * a.vocabulary;
+	int32_t best = INT32_MIN, id = INT32_MAX, sound = 1;
+	for (uint32_t i = t; i < a.vocabulary; i += blockDim.x) {
+		sound &= magnitude(logits[i]) < INFINITE;
+		// A product with a power of two is exact; the conversion rounds ties to even and saturates.
+		int32_t l = __float2int_rn(mul(logits[i], 65536.0f));
+		fixed[i] = l;
+		if (l > best || id == INT32_MAX) best = l, id = int32_t(i);
+	}
+	largest[t] = best, first[t] = id, finite[t] = sound;
+	__syncthreads();
+	for (uint32_t stride = 128; stride > 0; stride /= 2) {
+		if (t < stride) {
+			uint32_t o = t + stride;
+			// Integers: the larger, and of equals the lower id, in any order.
+			bool other = first[o] != INT32_MAX &&
+				(first[t] == INT32_MAX || largest[o] > largest[t] || (largest[o] == largest[t] && first[o] < first[t]));
+			if (other) largest[t] = largest[o], first[t] = first[o];
+			finite[t] &= finite[o];
+		}
+		__syncthreads();
+	}
+	if (t == 0) {
+		int32_t *summary = a.summary + size_t(blockIdx.x) * 3;
+		summary[0] = finite[0], summary[1] = largest[0], summary[2] = first[0];
+	}
+}
+
+} // namespace assay
