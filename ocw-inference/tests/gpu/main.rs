@@ -5,10 +5,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
+#[path = "../engine/bits.rs"]
+mod bits;
+#[allow(dead_code)]
 #[path = "../engine/common.rs"]
 mod common;
+#[allow(dead_code)]
 #[path = "../kernels/definition.rs"]
 mod definition;
+#[path = "../engine/golden/mod.rs"]
+mod golden;
 
 mod kernels;
 mod models;
@@ -28,7 +35,7 @@ fn devices() -> Vec<Arc<dyn Gpu>> {
 		.into()
 }
 
-/// One of them.
-fn device() -> Arc<dyn Gpu> {
-	devices().remove(0)
+/// Where models compute.
+fn device() -> Option<Arc<dyn Gpu>> {
+	devices().into_iter().next()
 }

@@ -3,10 +3,9 @@
 //! `ASSAY_GOLDEN=write cargo test -p ocw-inference --release golden` writes the files anew; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
-mod encoder;
 mod hashes;
 mod layers;
-mod models;
+pub(crate) mod models;
 mod operations;
 
 use crate::common::sorted;
@@ -14,10 +13,10 @@ use serde_json::{Map, Value};
 use std::{env, fs, path::PathBuf};
 
 /// The cases of one file.
-type Cases = Map<String, Value>;
+pub(crate) type Cases = Map<String, Value>;
 
 /// Compares with `tests/golden/<key>.json`, or writes it.
-fn compare(key: &str, found: &Value) {
+pub(crate) fn compare(key: &str, found: &Value) {
 	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 		.join("tests/golden")
 		.join(format!("{key}.json"));
@@ -58,7 +57,7 @@ fn written(value: &Value, depth: usize) -> String {
 }
 
 /// The bits of floats, little-endian, in hexadecimal.
-fn bits(values: &[f32]) -> String {
+pub(crate) fn bits(values: &[f32]) -> String {
 	hex::encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
 }
 
