@@ -11,6 +11,7 @@ mod common;
 mod definition;
 
 mod kernels;
+mod many;
 mod models;
 
 use ocw_inference::gpu::Gpu;
@@ -26,6 +27,11 @@ fn devices() -> Vec<Arc<dyn Gpu>> {
 	[0, 1, 77]
 		.map(|order| Arc::new(cuda_emulation::Emulated::with_order(order)) as Arc<dyn Gpu>)
 		.into()
+}
+
+/// Whether it's a card that is tested.
+fn on_card() -> bool {
+	cfg!(feature = "cuda") && std::env::var_os("ASSAY_GPU").is_some()
 }
 
 /// One of them.
