@@ -2,16 +2,19 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build demo dev test fmt lint bench fuzz model zombienet clean
+.PHONY: help setup build engine-cuda demo dev test fmt lint bench fuzz model zombienet clean
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing on this machine (root, or it says what to install)
 	@scripts/setup.sh
 
 build: setup ## build every program and test; links bin/assay, bin/assay-node, bin/assay-engine
 	@scripts/build.sh
+
+engine-cuda: ## build the engine for NVIDIA cards, bin/assay-engine-cuda (no card needed; 20 minutes the first time)
+	@scripts/engine-cuda.sh
 
 demo: ## a chain, a question, an answer, a checked receipt
 	@scripts/demo.sh

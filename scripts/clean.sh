@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Removes what builds leave behind: the target directory (every clone's), bin/, and the clients' node_modules.
+# Removes what builds leave behind: the target directories (every clone's), bin/, and the clients' node_modules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/env.sh
 say "Removing $CARGO_TARGET_DIR, bin/ and e2e/js/node_modules"
-rm -rf "${CARGO_TARGET_DIR:?}" "${ASSAY_CACHE:?}/lint" bin e2e/js/node_modules zombienet/target bench/target
+rm -rf "${CARGO_TARGET_DIR:?}" "${ASSAY_CACHE:?}/lint" "$ASSAY_CACHE/cuda/target" bin e2e/js/node_modules zombienet/target bench/target

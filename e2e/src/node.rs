@@ -232,6 +232,8 @@ fn spawn(options: &NodeOptions, folder: &Path, ports: Ports) -> Result<Child> {
 		&format!("/ip4/127.0.0.1/tcp/{}", ports.p2p),
 	]);
 	command.args(["--no-telemetry", "--no-mdns", "-lassay=debug"]);
+	// Whatever else this computer has: the program that was built with these tests.
+	command.args(["--engine-device", "cpu"]);
 	command.args(["--node-key", &format!("{:064x}", options.key.max(1))]);
 	if options.dev {
 		command.arg("--dev");

@@ -1,6 +1,6 @@
 //! What can be said on the node's command line.
 
-use crate::inference::{Options, Share};
+use crate::inference::{Device, OnCard, Options, Share};
 use clap::{Args, Parser};
 use ocw_inference::process::{Bytes, NICE};
 use sc_cli::RunCmd;
@@ -37,6 +37,11 @@ pub struct InferenceParams {
 	/// The engine's program. Default: `assay-engine` beside the node's own program.
 	#[arg(long, value_name = "PATH", conflicts_with = "no_engine")]
 	pub engine: Option<PathBuf>,
+
+	/// What the engine computes on: `cpu`, `cuda` (an NVIDIA card; `cuda:1` is the second), or `auto`: a card if there is one and
+	/// `assay-engine-cuda` lies beside the node. All give the same bits. Without a card that works, the engine computes on the processor.
+	#[arg(long, value_name = "DEVICE", default_value_t = Device::Auto, conflicts_with = "no_engine")]
+	pub engine_device: Device,
 
 	/// Run without the engine: follow the chain and make blocks, but answer no jobs.
 	#[arg(long)]
@@ -90,6 +95,7 @@ impl InferenceParams {
 			);
 		Options {
 			engine,
+			card: OnCard::chosen(self.engine_device, self.engine.is_some(), Options::cuda_engine()),
 			models,
 			share: self.share(),
 			journal: config.data_path.join("inference"),
@@ -158,6 +164,19 @@ mod tests {
 		let cli = Cli::try_parse_from(["assay-node", "--dev", "--models", "/m"]).unwrap();
 		assert_eq!(cli.inference.models, Some(PathBuf::from("/m")));
 		assert!(!cli.inference.no_engine);
+	}
+
+	#[test]
+	fn a_card_is_chosen_by_name_or_found() {
+		let device = |args: &[&str]| {
+			let args = ["assay-node"].iter().chain(args);
+			Cli::try_parse_from(args).map(|cli| cli.inference.engine_device)
+		};
+		assert_eq!(device(&[]).unwrap(), Device::Auto);
+		assert_eq!(device(&["--engine-device", "cuda:1"]).unwrap(), Device::Cuda(1));
+		assert!(device(&["--engine-device", "tpu"]).is_err());
+		assert!(device(&["--no-engine", "--engine-device", "cuda"]).is_err());
+		assert!(device(&["--no-engine"]).is_ok());
 	}
 
 	#[test]

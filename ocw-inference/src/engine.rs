@@ -3,6 +3,7 @@
 use crate::{
 	canonical::Tier,
 	generate::{self, Executed, Finished, Job},
+	gpu::Gpu,
 	manifest::KnownAnswer,
 	protocol::{ServedModel, Work, WorkResult},
 	scheduler::{Limits, Scheduler},
@@ -14,6 +15,7 @@ use std::{
 	fs,
 	panic::{catch_unwind, AssertUnwindSafe},
 	path::Path,
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -23,6 +25,7 @@ pub struct Engine {
 	models: BTreeMap<ModelId, Served>,
 	limits: Limits,
 	tier: Option<Tier>,
+	gpu: Option<Arc<dyn Gpu>>,
 }
 
 struct Served {
@@ -45,6 +48,16 @@ impl Engine {
 		}
 	}
 
+	/// Computes decoders on a graphics card; encoders stay where they are. For models that are added from now on.
+	pub fn on_gpu(self, gpu: Arc<dyn Gpu>) -> Self {
+		Self { gpu: Some(gpu), ..self }
+	}
+
+	/// Gives keys and values so many bytes, all models together.
+	pub fn set_kv_bytes(&mut self, bytes: usize) {
+		self.limits.kv_bytes = bytes;
+	}
+
 	/// [`Self::load`] with the limits of the default.
 	pub fn open(dir: &Path) -> Result<Self> {
 		let mut engine = Self::new();
@@ -52,7 +65,7 @@ impl Engine {
 		Ok(engine)
 	}
 
-	/// Loads every model folder in `dir`. A bad folder is logged with its reason and left out.
+	/// Loads every model folder in `dir`. A bad folder is logged with its reason and left out; a graphics card that fails ends it.
 	pub fn load(&mut self, dir: &Path) -> Result<()> {
 		let mut folders: Vec<_> = fs::read_dir(dir)
 			.map_err(Error::io(dir))?
@@ -69,6 +82,7 @@ impl Engine {
 			let shown = folder.display();
 			match added {
 				Ok(Ok(id)) => log::info!("{shown}: serving model {id}, ready after {:?}", begun.elapsed()),
+				Ok(Err(error @ Error::Device(_))) => return Err(error),
 				Ok(Err(error)) => log::error!("{shown}: not served: {error}"),
 				Err(_) => log::error!("{shown}: not served: loading it panicked"),
 			}
@@ -82,7 +96,12 @@ impl Engine {
 		if let Some(tier) = self.tier {
 			model = model.with_tier(tier);
 		}
-		known_answer_test(&model)?;
+		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
+			model = model.on_gpu(gpu.clone())?;
+			prove_on(gpu.as_ref(), &model)?;
+		} else {
+			known_answer_test(&model)?;
+		}
 		let (id, loading) = (model.id(), begun.elapsed());
 		self.models.insert(id, Served { model, loading });
 		Ok(id)
@@ -128,7 +147,10 @@ impl Engine {
 		};
 		let mut done = workshop.submit(ID, work.clone());
 		while done.is_none() && !workshop.is_idle() {
-			done = workshop.step().pop().map(|(_, result)| result);
+			done = match workshop.step() {
+				Ok(mut done) => done.pop().map(|(_, result)| result),
+				Err(error) => Some(abstained(&error)),
+			};
 		}
 		done.unwrap_or_else(|| abstained(&Error::Compute("the work was lost".into())))
 	}
@@ -184,22 +206,23 @@ impl Workshop<'_> {
 		self.schedulers.values().all(Scheduler::is_idle)
 	}
 
-	/// One step of the next model that has work. Returns what is done.
-	pub fn step(&mut self) -> Vec<(Hash32, WorkResult)> {
+	/// One step of the next model that has work. Returns what is done. An error is a graphics card's, and the end of this process's work.
+	pub fn step(&mut self) -> Result<Vec<(Hash32, WorkResult)>> {
 		let behind = |(id, _): &(&ModelId, &mut Scheduler<'_>)| self.last.is_some_and(|last| **id <= last);
 		let mut busy: Vec<_> = self.schedulers.iter_mut().filter(|(_, s)| !s.is_idle()).collect();
 		busy.sort_by_key(behind);
 		let Some((id, scheduler)) = busy.into_iter().next() else {
-			return Vec::new();
+			return Ok(Vec::new());
 		};
 		self.last = Some(*id);
 		let done = scheduler.step(&mut |_, _| ()).into_iter();
 		done.map(|(id, result)| match result {
 			Ok(Finished::Executed(Executed { output, trace_root })) => {
-				(id, WorkResult::Executed { output, trace_root })
+				Ok((id, WorkResult::Executed { output, trace_root }))
 			}
-			Ok(Finished::Verified(vote)) => (id, WorkResult::Verified { vote }),
-			Err(error) => (id, abstained(&error)),
+			Ok(Finished::Verified(vote)) => Ok((id, WorkResult::Verified { vote })),
+			Err(error @ Error::Device(_)) => Err(error),
+			Err(error) => Ok((id, abstained(&error))),
 		})
 		.collect()
 	}
@@ -209,6 +232,16 @@ fn abstained(error: &Error) -> WorkResult {
 	WorkResult::Abstained {
 		reason: error.to_string(),
 	}
+}
+
+/// [`known_answer_test`] on a graphics card. One that gives another answer has failed, whatever its driver says.
+fn prove_on(gpu: &dyn Gpu, model: &Model) -> Result<()> {
+	known_answer_test(model).map_err(|error| match error {
+		Error::KnownAnswer { model: id, reason } if model.known_answer().is_some() => {
+			Error::Device(format!("{} computes model {id} wrongly: {reason}", gpu.name()))
+		}
+		error => error,
+	})
 }
 
 /// Computes the model's known answer by decoding, and checks it by prefill.

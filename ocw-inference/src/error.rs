@@ -107,6 +107,9 @@ pub enum Error {
 	/// The tensor library refused an operation: a defect of the engine.
 	#[error("tensor operation failed: {0}")]
 	Compute(String),
+	/// The graphics card or its driver failed. Nothing that is done on the card afterwards can be relied on in this process.
+	#[error("the graphics card failed: {0}")]
+	Device(String),
 	/// The operating system did not set a limit of the process.
 	#[error("cannot limit this process: {0}")]
 	Limit(String),
@@ -127,6 +130,37 @@ impl Error {
 
 impl From<candle_core::Error> for Error {
 	fn from(error: candle_core::Error) -> Self {
-		Self::Compute(error.to_string())
+		match is_of_device(&error) {
+			true => Self::Device(error.to_string()),
+			false => Self::Compute(error.to_string()),
+		}
+	}
+}
+
+/// Whether a graphics card is at the bottom of it, whatever was told around that.
+fn is_of_device(error: &candle_core::Error) -> bool {
+	use candle_core::Error::{Context, Cuda, WithBacktrace, WithPath, Wrapped};
+	match error {
+		Cuda(_) => true,
+		// What candle makes of the driver's error where it only waits.
+		Wrapped(error) => error.to_string().starts_with("DriverError("),
+		Context { inner, .. } | WithPath { inner, .. } | WithBacktrace { inner, .. } => is_of_device(inner),
+		_ => false,
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_card_s_error_is_known_through_what_is_told_around_it() {
+		let fault = candle_core::Error::Cuda("an illegal memory access".into());
+		let told = fault.context("in a step").with_path("model.safetensors").bt();
+		assert!(matches!(Error::from(told), Error::Device(why) if why.contains("illegal memory access")));
+		let waiting = candle_core::Error::wrap("DriverError(CUDA_ERROR_LAUNCH_FAILED, \"unspecified launch failure\")");
+		assert!(matches!(Error::from(waiting), Error::Device(_)));
+		let other = candle_core::Error::Msg("a CUDA error, by its words".into()).context("in a step");
+		assert!(matches!(Error::from(other), Error::Compute(_)));
 	}
 }

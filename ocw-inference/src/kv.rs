@@ -55,21 +55,21 @@ impl Pool {
 	pub fn new(layers: usize, kv_heads: usize, head_dim: usize, pages: usize) -> Result<Self> {
 		Self::with(layers, kv_heads, head_dim, pages, |size| {
 			let mut probe = Vec::<u16>::new();
-			probe.try_reserve_exact(size).ok()?;
+			let refused = probe.try_reserve_exact(size).is_err();
 			drop(probe);
 			// The allocator hands out zeroed memory without touching it.
-			Some(Storage::Host(vec![0; size]))
+			(!refused).then(|| Ok(Storage::Host(vec![0; size])))
 		})
 	}
 
-	/// A pool in the memory of a graphics card, which `allocate` hands out by the byte.
+	/// A pool in the memory of a graphics card, which `allocate` hands out by the byte. That it doesn't is an error of the card's.
 	pub(crate) fn on_card(
 		(layers, kv_heads, head_dim): (usize, usize, usize),
 		pages: usize,
-		allocate: impl FnOnce(usize) -> Option<Memory>,
+		allocate: impl FnOnce(usize) -> candle_core::Result<Memory>,
 	) -> Result<Self> {
 		Self::with(layers, kv_heads, head_dim, pages, |size| {
-			Some(Storage::Card(allocate(2 * size)?))
+			Some(allocate(2 * size).map(Storage::Card))
 		})
 	}
 
@@ -78,7 +78,7 @@ impl Pool {
 		kv_heads: usize,
 		head_dim: usize,
 		pages: usize,
-		storage: impl FnOnce(usize) -> Option<Storage>,
+		storage: impl FnOnce(usize) -> Option<candle_core::Result<Storage>>,
 	) -> Result<Self> {
 		let refused = || Error::Compute(format!("no memory for {pages} pages of {layers} layers"));
 		let size = Self::elements(layers, kv_heads, head_dim)
@@ -91,7 +91,7 @@ impl Pool {
 			layers,
 			kv_heads,
 			head_dim,
-			storage: storage(size).ok_or_else(refused)?,
+			storage: storage(size).ok_or_else(refused)??,
 			free: (0..count).rev().map(PageId).collect(),
 			used: vec![false; pages],
 		})

@@ -12,7 +12,8 @@
 //! * [`generate`]: execute and verify, one run of the model each;
 //! * [`scheduler`]: many runs at once, in batches;
 //! * [`engine`], [`protocol`], [`server`]: the loaded models behind a socket, in a process of their own;
-//! * [`process`]: what that process may take from its computer.
+//! * [`process`]: what that process may take from its computer;
+//! * [`program`]: the command line of that process, on the processor or on a graphics card.
 
 #![deny(missing_docs)]
 
@@ -33,6 +34,7 @@ pub mod layout;
 pub mod manifest;
 pub mod model;
 pub mod process;
+pub mod program;
 pub mod protocol;
 pub mod sampler;
 pub mod scheduler;

@@ -2,6 +2,7 @@
 
 use crate::{
 	engine::Workshop,
+	process::end_if_device_failed,
 	protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE},
 	Engine, Error, Result,
 };
@@ -13,7 +14,10 @@ use std::{
 	path::Path,
 	sync::{mpsc as blocking, Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{net::UnixStream, sync::mpsc};
+use tokio::{
+	net::UnixStream,
+	sync::{mpsc, oneshot},
+};
 use tokio_util::{
 	bytes::Bytes,
 	codec::{FramedRead, FramedWrite},
@@ -46,16 +50,16 @@ pub async fn serve_loading(
 	};
 	let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
 	let pool = pool.map_err(|e| Error::Socket(format!("no threads to compute on: {e}")))?;
-	let computing = std::thread::Builder::new()
+	let (over, computing) = oneshot::channel();
+	std::thread::Builder::new()
 		.name("compute".into())
-		.spawn(move || pool.install(move || desk.compute(load)))
+		.spawn(move || over.send(pool.install(move || desk.compute(load))))
 		.map_err(|e| Error::Socket(format!("no thread to compute on: {e}")))?;
 
 	let sending = async {
 		while let Some(response) = outgoing.recv().await {
 			out.send(Bytes::from(response.encode())).await.map_err(broken)?;
 		}
-		// The computing thread is gone, and with it the reason to stay.
 		Ok::<(), Error>(())
 	};
 	let receiving = async {
@@ -77,15 +81,11 @@ pub async fn serve_loading(
 		log::info!("the node hung up");
 		Ok(())
 	};
-	let ended = tokio::select! {
+	// Work in progress is not waited for: nobody will read its result. And who computes nothing has no reason to stay.
+	tokio::select! {
 		ended = sending => ended,
 		ended = receiving => ended,
-	};
-	// Work in progress is not waited for: nobody will read its result.
-	match computing.is_finished().then(|| computing.join()) {
-		Some(Ok(loaded)) => ended.and(loaded),
-		Some(Err(_)) => Err(Error::Socket("the computing thread panicked".into())),
-		None => ended,
+		ended = computing => ended.unwrap_or_else(|_| Err(Error::Socket("the computing thread panicked".into()))),
 	}
 }
 
@@ -136,8 +136,9 @@ impl Desk {
 	/// Loads, says that it's ready, then works until the queue closes: takes orders in between steps, and waits for them
 	/// when there is nothing to do.
 	fn compute(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
-		let engine = load()?;
-		let mut workshop = engine.workshop()?;
+		// Where a graphics card failed, nothing is taken down: that would ask the card again.
+		let engine = load().map_err(end_if_device_failed)?;
+		let mut workshop = engine.workshop().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),
 		};
@@ -152,7 +153,7 @@ impl Desk {
 			while let Ok(order) = self.queue.try_recv() {
 				gone |= self.follow(order, &mut workshop);
 			}
-			for (id, result) in workshop.step() {
+			for (id, result) in workshop.step().map_err(end_if_device_failed)? {
 				gone |= self.answer(id, result);
 			}
 		}

@@ -182,6 +182,11 @@ impl Backend {
 		state.status.last_error = Some(why);
 	}
 
+	/// The engine is started on a graphics card from now on, or on the processor.
+	pub(super) fn engine_on_card(&self, on_card: bool) {
+		self.metrics.engine_on_card(on_card);
+	}
+
 	/// The engine has been started.
 	pub(super) fn engine_starting(&self, again: bool) {
 		let mut state = self.state.lock();

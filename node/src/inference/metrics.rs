@@ -34,10 +34,12 @@ pub enum Cause {
 	Memory,
 	/// It broke the protocol of the socket.
 	Garbage,
+	/// Its graphics card failed, or could not be used.
+	Device,
 }
 
 impl Cause {
-	const ALL: [Self; 4] = [Self::Crash, Self::Hang, Self::Memory, Self::Garbage];
+	const ALL: [Self; 5] = [Self::Crash, Self::Hang, Self::Memory, Self::Garbage, Self::Device];
 
 	fn label(self) -> &'static str {
 		match self {
@@ -45,12 +47,14 @@ impl Cause {
 			Self::Hang => "hang",
 			Self::Memory => "memory",
 			Self::Garbage => "garbage",
+			Self::Device => "device",
 		}
 	}
 }
 
 struct Registered {
 	up: Gauge<U64>,
+	on_card: Gauge<U64>,
 	deaths: CounterVec<U64>,
 	restarts: Counter<U64>,
 	queue: Gauge<U64>,
@@ -84,6 +88,13 @@ impl Registered {
 		Ok(Self {
 			deaths,
 			up: register(Gauge::new("assay_engine_up", "1 while the engine answers")?, registry)?,
+			on_card: register(
+				Gauge::new(
+					"assay_engine_on_card",
+					"1 while the engine is one for a graphics card, 0 while it is the processor's",
+				)?,
+				registry,
+			)?,
 			restarts: register(
 				Counter::new("assay_engine_restarts_total", "Times the engine was started again")?,
 				registry,
@@ -135,6 +146,11 @@ impl Metrics {
 	/// The engine came or went.
 	pub fn engine_up(&self, up: bool) {
 		self.with(|m| m.up.set(u64::from(up)));
+	}
+
+	/// The engine is one for a graphics card, or the processor's.
+	pub fn engine_on_card(&self, on_card: bool) {
+		self.with(|m| m.on_card.set(u64::from(on_card)));
 	}
 
 	/// The engine is started again.

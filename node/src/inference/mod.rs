@@ -11,6 +11,7 @@
 
 mod backend;
 mod bundled;
+mod card;
 mod journal;
 mod last_words;
 mod link;
@@ -22,6 +23,7 @@ mod supervisor;
 mod triggers;
 
 pub use backend::{Backend, EngineState, EngineStatus};
+pub use card::{Device, OnCard};
 pub use share::Share;
 pub use triggers::WorkerTriggers;
 
@@ -31,11 +33,7 @@ use metrics::Metrics;
 use prometheus_endpoint::Registry;
 use sc_service::{ChainType, SpawnTaskHandle};
 use sp_keystore::{Keystore, KeystorePtr};
-use std::{
-	fs,
-	path::{Path, PathBuf},
-	sync::Arc,
-};
+use std::{fs, path::PathBuf, sync::Arc};
 use supervisor::{supervise, Supervised};
 
 pub(crate) const LOG_TARGET: &str = "assay";
@@ -46,6 +44,8 @@ const ENGINE_LOG_TARGET: &str = "assay::engine";
 pub struct Options {
 	/// The engine's program; none switches the engine off.
 	pub engine: Option<PathBuf>,
+	/// Its program for a graphics card, which is tried first.
+	pub card: Option<OnCard>,
 	/// The folder that holds a folder per model.
 	pub models: PathBuf,
 	/// What part of the computer the engine is given.
@@ -59,8 +59,16 @@ pub struct Options {
 impl Options {
 	/// The engine beside the node's own program.
 	pub fn default_engine() -> PathBuf {
-		let name = Path::new("assay-engine");
-		std::env::current_exe().map_or_else(|_| name.to_path_buf(), |node| node.with_file_name(name))
+		Self::beside("assay-engine")
+	}
+
+	/// The engine for graphics cards beside the node's own program, where `make engine-cuda` links it.
+	pub fn cuda_engine() -> PathBuf {
+		Self::beside("assay-engine-cuda")
+	}
+
+	fn beside(name: &str) -> PathBuf {
+		std::env::current_exe().map_or_else(|_| name.into(), |node| node.with_file_name(name))
 	}
 }
 
@@ -80,7 +88,10 @@ pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskH
 				"Engine: {}, models: {}", program.display(), options.models.display(),
 			);
 			socket::clear_stale();
-			let supervised = Supervised::new(program, options.models, options.share);
+			let supervised = Supervised {
+				card: options.card,
+				..Supervised::new(program, options.models, options.share)
+			};
 			spawner.spawn(
 				"engine-supervisor",
 				Some("inference"),

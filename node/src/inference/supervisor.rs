@@ -5,6 +5,7 @@
 
 use super::{
 	backend::Backend,
+	card::{OnCard, Trial, PROBE},
 	last_words::{listen, Heard},
 	link::{converse, Limits},
 	metrics::Cause,
@@ -12,7 +13,7 @@ use super::{
 	socket::SocketFolder,
 	LOG_TARGET,
 };
-use ocw_inference::protocol::ServedModel;
+use ocw_inference::{process::DEVICE_FAULT, protocol::ServedModel};
 use std::{
 	io,
 	os::unix::process::ExitStatusExt,
@@ -33,17 +34,24 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// The signal that nothing survives; also what the kernel sends when the computer's memory is short.
 const SIGKILL: i32 = 9;
 
+/// How long a killed process is waited for. One that waits in a card's driver may outlive even that.
+const BURIAL: Duration = Duration::from_secs(10);
+
 /// How an engine is started and how patient its keeper is.
 #[derive(Clone, Debug)]
 pub struct Supervised {
 	/// The engine's program.
 	pub program: PathBuf,
+	/// Its program for a graphics card, which is tried first.
+	pub card: Option<OnCard>,
 	/// The folder that holds a folder per model.
 	pub models: PathBuf,
 	/// What part of the computer it is given.
 	pub share: Share,
 	/// What it is given time for.
 	pub limits: Limits,
+	/// How long it may look for its card.
+	pub probe: Duration,
 	/// Pause before the first new start; doubles with each start that brings nothing.
 	pub pause: Duration,
 	/// Longest pause, and how long an engine must have served for the pauses to begin anew.
@@ -55,9 +63,11 @@ impl Supervised {
 	pub fn new(program: PathBuf, models: PathBuf, share: Share) -> Self {
 		Self {
 			program,
+			card: None,
 			models,
 			share,
 			limits: Limits::DEFAULT,
+			probe: PROBE,
 			pause: Duration::from_secs(1),
 			longest_pause: Duration::from_secs(60),
 		}
@@ -66,18 +76,25 @@ impl Supervised {
 
 /// How one life of the engine ended.
 #[derive(Debug)]
-enum Death {
+pub enum Death {
 	/// The program could not be started at all.
 	NotStarted(String),
 	/// It ran, and was ready since, if it ever was.
-	Died { end: End, ready: Option<Instant> },
+	Died {
+		/// How it ended.
+		end: End,
+		/// Since when it was ready.
+		ready: Option<Instant>,
+	},
 }
 
 /// Why an engine that ran is no more.
 #[derive(Debug)]
-struct End {
-	cause: Cause,
-	why: String,
+pub struct End {
+	/// What it's counted as.
+	pub cause: Cause,
+	/// For the log.
+	pub why: String,
 }
 
 /// Starts the engine again and again, for as long as the node lives.
@@ -85,8 +102,27 @@ pub async fn supervise(backend: Arc<Backend>, engine: Supervised) {
 	let mut pause = engine.pause;
 	let mut started = false;
 	let mut said = None;
+	let mut card = match engine.card.clone() {
+		Some(on) => {
+			backend.engine_starting(false);
+			let found = on.find(engine.probe, engine.pause).await;
+			backend.engine_on_card(found.is_some());
+			found
+		}
+		None => None,
+	};
 	loop {
-		match live(&backend, &engine, started).await {
+		let death = live(&backend, &engine, card.as_ref(), started).await;
+		if card
+			.as_mut()
+			.is_some_and(|card| card.is_over(&death, engine.longest_pause))
+		{
+			card = None;
+			backend.engine_on_card(false);
+			// The processor has done nothing wrong.
+			pause = engine.pause;
+		}
+		match death {
 			Death::NotStarted(why) => {
 				// Once: someone may be building it, and a full log helps nobody.
 				if said.as_ref() != Some(&why) {
@@ -114,11 +150,12 @@ pub async fn supervise(backend: Arc<Backend>, engine: Supervised) {
 	}
 }
 
-async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death {
-	if !engine.program.is_file() {
+async fn live(backend: &Arc<Backend>, engine: &Supervised, card: Option<&Trial>, again: bool) -> Death {
+	let program = card.map_or(engine.program.as_path(), Trial::program);
+	if !program.is_file() {
 		return Death::NotStarted(format!(
 			"No engine at {}: build it (`cargo build --release`), put it beside the node, or name it with --engine",
-			engine.program.display()
+			program.display()
 		));
 	}
 	let folder = match SocketFolder::new() {
@@ -130,13 +167,14 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 		Ok(listener) => listener,
 		Err(e) => return Death::NotStarted(format!("Cannot listen on {}: {e}", socket.display())),
 	};
-	let spawned = Command::new(&engine.program)
+	let spawned = Command::new(program)
 		.arg("serve")
 		.arg("--socket")
 		.arg(&socket)
 		.arg("--models")
 		.arg(&engine.models)
 		.args(engine.share.arguments())
+		.args(card.map(Trial::arguments).into_iter().flatten())
 		// A backtrace takes memory and a lock. Where memory is out, making one fails while the lock is held, and the engine hangs.
 		.env("RUST_BACKTRACE", "0")
 		.env("RUST_LIB_BACKTRACE", "0")
@@ -147,14 +185,18 @@ async fn live(backend: &Arc<Backend>, engine: &Supervised, again: bool) -> Death
 		.spawn();
 	let mut child = match spawned {
 		Ok(child) => child,
-		Err(e) => return Death::NotStarted(format!("Cannot start the engine {}: {e}", engine.program.display())),
+		Err(e) => return Death::NotStarted(format!("Cannot start the engine {}: {e}", program.display())),
 	};
 	backend.engine_starting(again);
 	let lines = child.stderr.take().map(|stderr| tokio::spawn(listen(stderr)));
 	let mut ready = None;
 	let end = watch(&mut child, listener, backend, engine, &mut ready).await;
-	if let Err(e) = child.kill().await {
-		log::debug!(target: LOG_TARGET, "The engine was already gone: {e}");
+	match timeout(BURIAL, child.kill()).await {
+		Ok(Ok(())) => {}
+		Ok(Err(e)) => log::debug!(target: LOG_TARGET, "The engine was already gone: {e}"),
+		Err(_) => {
+			log::warn!(target: LOG_TARGET, "The engine's process was killed and is still there: it waits for a device")
+		}
 	}
 	drop(folder);
 	let end = with_last_words(end, lines).await;
@@ -228,6 +270,12 @@ fn exit(status: io::Result<ExitStatus>) -> End {
 			format!("killed by signal {SIGKILL}: by someone, or by the kernel because the computer's memory is short")
 		}
 		Ok((Some(signal), _)) => format!("killed by signal {signal}"),
+		Ok((None, Some(DEVICE_FAULT))) => {
+			return End::new(
+				Cause::Device,
+				format!("its graphics card failed (exit code {DEVICE_FAULT})"),
+			)
+		}
 		Ok((None, Some(code))) => format!("exited with code {code}"),
 		Ok((None, None)) => "exited".to_owned(),
 		Err(e) => format!("its process was lost: {e}"),

@@ -415,7 +415,7 @@ impl Place for Card {
 
 	fn pool(&self, layers: usize, kv_heads: usize, head_dim: usize, pages: usize) -> Result<Pool> {
 		Pool::on_card((layers, kv_heads, head_dim), pages, |bytes| {
-			self.gpu.allocate(bytes.max(1)).ok()
+			self.gpu.allocate(bytes.max(1))
 		})
 	}
 }

@@ -65,8 +65,16 @@ pub struct Scheduler<'m> {
 	steps: u64,
 	/// Rows computed so far.
 	rows: u64,
+	/// What goes wrong in each step.
 	#[cfg(test)]
-	fault: bool,
+	fault: Option<Fault>,
+}
+
+#[cfg(test)]
+#[derive(Clone, Copy)]
+enum Fault {
+	Panic,
+	Card,
 }
 
 /// A run that has its pages.
@@ -114,7 +122,7 @@ impl<'m> Scheduler<'m> {
 			steps: 0,
 			rows: 0,
 			#[cfg(test)]
-			fault: false,
+			fault: None,
 		})
 	}
 
@@ -248,7 +256,8 @@ impl<'m> Scheduler<'m> {
 		}
 	}
 
-	/// After a defect: the jobs of this step end without a result, the others begin anew with new pages.
+	/// After a defect: the jobs of this step end without a result, the others begin anew with new pages. Not on a graphics card that
+	/// failed, because there is none to begin on.
 	fn abandon(&mut self, error: &Error, done: &mut Vec<Done>) {
 		for task in std::mem::take(&mut self.running).into_iter().rev() {
 			let Task { id, mut run, rows, .. } = task;
@@ -256,16 +265,27 @@ impl<'m> Scheduler<'m> {
 				run.restart();
 				self.waiting.push_front((id, run));
 			} else {
-				done.push((id, Err(Error::Compute(error.to_string()))));
+				done.push((id, Err(same(error))));
 			}
+		}
+		if matches!(error, Error::Device(_)) {
+			return;
 		}
 		let pool = self.model.decoder().and_then(|decoder| decoder.pool(self.total_pages));
 		match pool {
 			Ok(pool) => self.pages = Pages::new(pool, self.total_pages),
 			Err(error) => {
 				let lost = std::mem::take(&mut self.waiting).into_iter();
-				done.extend(lost.map(|(id, _)| (id, Err(Error::Compute(error.to_string())))));
+				done.extend(lost.map(|(id, _)| (id, Err(same(&error)))));
 			}
 		}
+	}
+}
+
+/// One error for each of many jobs.
+fn same(error: &Error) -> Error {
+	match error {
+		Error::Device(why) => Error::Device(why.clone()),
+		error => Error::Compute(error.to_string()),
 	}
 }

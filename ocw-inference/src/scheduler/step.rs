@@ -82,7 +82,13 @@ impl Scheduler<'_> {
 	/// Runs the batch, judges its rows and adds them to the traces.
 	pub(super) fn compute(&mut self) -> Result<()> {
 		#[cfg(test)]
-		assert!(!self.fault, "a fault, as the test asked for");
+		match self.fault {
+			Some(super::Fault::Panic) => panic!("a fault, as the test asked for"),
+			Some(super::Fault::Card) => {
+				return Err(candle_core::Error::Cuda("a fault, as the test asked for".into()).into())
+			}
+			None => {}
+		}
 		let decoder = self.model.decoder()?;
 		let mut tokens = Vec::new();
 		for Task { run, table, rows, .. } in &mut self.running {

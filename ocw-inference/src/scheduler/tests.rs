@@ -40,9 +40,9 @@ fn a_panic_in_a_step_ends_the_jobs_in_it_and_no_other() {
 		scheduler.submit([i; 32], job(i)).unwrap();
 	}
 	assert!(scheduler.step(&mut |_, _| ()).is_empty());
-	scheduler.fault = true;
+	scheduler.fault = Some(Fault::Panic);
 	let ended = scheduler.step(&mut |_, _| ());
-	scheduler.fault = false;
+	scheduler.fault = None;
 	assert_eq!(ended.len(), 1);
 	assert!(ended
 		.iter()
@@ -56,6 +56,16 @@ fn a_panic_in_a_step_ends_the_jobs_in_it_and_no_other() {
 		assert_eq!(result.unwrap(), Finished::Executed(alone));
 	}
 	assert_eq!(scheduler.pages.available(), scheduler.total_pages);
+}
+
+#[test]
+fn a_card_s_fault_ends_the_step_as_one() {
+	let model = model(Tiny::default());
+	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	scheduler.submit([0; 32], job(0)).unwrap();
+	scheduler.fault = Some(Fault::Card);
+	let ended = scheduler.step(&mut |_, _| ());
+	assert!(matches!(&ended[..], [(_, Err(Error::Device(why)))] if why.contains("as the test asked")));
 }
 
 #[test]

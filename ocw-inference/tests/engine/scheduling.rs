@@ -320,7 +320,7 @@ fn models_take_turns_and_share_the_memory() {
 		if workshop.is_idle() {
 			break;
 		}
-		for (id, result) in workshop.step() {
+		for (id, result) in workshop.step().unwrap() {
 			let truth = &truth[usize::from(id[0])];
 			let WorkResult::Executed { output, trace_root } = result else {
 				panic!("an answer was made")

@@ -42,6 +42,22 @@ async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 	(node, engine, id)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_cannot_load_ends_with_the_reason() {
+	let dir = tempfile::tempdir().unwrap();
+	let path = dir.path().join("engine.sock");
+	let listener = UnixListener::bind(&path).unwrap();
+	let load = || Err(Error::Limit("as the test asked for".into()));
+	let engine = tokio::spawn(async move { server::serve_loading(&path, 1, load).await });
+	// The node stays on the line.
+	let _stream = listener.accept().await.unwrap();
+	let ended = timeout(Duration::from_secs(60), engine)
+		.await
+		.expect("it ends")
+		.unwrap();
+	assert!(ended.unwrap_err().to_string().contains("as the test asked for"));
+}
+
 async fn next(node: &mut Node) -> Response {
 	let frame = timeout(Duration::from_secs(120), node.next())
 		.await

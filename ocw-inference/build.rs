@@ -1,0 +1,87 @@
+//! Compiles the kernels for NVIDIA cards: one file with machine code for the cards there are, and text that drivers compile for those to
+//! come. Does nothing without the feature `cuda`.
+
+use std::{
+	env,
+	path::{Path, PathBuf},
+	process::Command,
+};
+
+/// For whom: `code` is machine code (`sm`) or text (`compute`). The text of 80 serves what has no code between here and 120.
+const CARDS: [&str; 6] = [
+	"arch=compute_80,code=sm_80",
+	"arch=compute_90,code=sm_90",
+	"arch=compute_100,code=sm_100",
+	"arch=compute_120,code=sm_120",
+	"arch=compute_80,code=compute_80",
+	"arch=compute_120,code=compute_120",
+];
+
+/// The profile's arithmetic: nothing contracted, nothing approximated, nothing flushed (docs/spec/c1-w8.md).
+const EXACT: [&str; 4] = ["--fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"];
+
+fn main() {
+	println!("cargo:rerun-if-changed=build.rs");
+	if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+		return;
+	}
+	println!("cargo:rerun-if-changed=kernels");
+	for name in ["NVCC", "CUDA_HOME", "NVCC_CCBIN"] {
+		println!("cargo:rerun-if-env-changed={name}");
+	}
+	let home = env::var_os("CUDA_HOME").map(PathBuf::from);
+	let nvcc = match (env::var_os("NVCC"), &home) {
+		(Some(nvcc), _) => PathBuf::from(nvcc),
+		(None, Some(home)) => home.join("bin/nvcc"),
+		(None, None) => PathBuf::from("nvcc"),
+	};
+	let out = env::var_os("OUT_DIR").map_or_else(|| fail("cargo set no OUT_DIR"), PathBuf::from);
+	compile(&nvcc, &out.join("kernels.fatbin"));
+	if let Some(home) = home {
+		libraries(&home);
+	}
+}
+
+fn compile(nvcc: &Path, out: &Path) {
+	let mut command = Command::new(nvcc);
+	command.args(["-fatbin", "-O3", "-std=c++17", "--threads=0", "-o"]);
+	command.arg(out).args(EXACT);
+	for card in CARDS {
+		command.args(["-gencode", card]);
+	}
+	if let Some(host) = env::var_os("NVCC_CCBIN") {
+		command.arg("-ccbin").arg(host);
+	}
+	match command.arg("kernels/kernels.cu").status() {
+		Ok(status) if status.success() => {}
+		Ok(status) => fail(&format!(
+			"nvcc did not compile kernels/kernels.cu ({status}); its words stand above"
+		)),
+		Err(e) => fail(&format!(
+			"CUDA's compiler `{}` could not be run ({e}); `make engine-cuda` fetches it and builds with it",
+			nvcc.display()
+		)),
+	}
+}
+
+/// Where the program finds CUDA's libraries when it runs: those it was built with, unless the system has others. The driver's
+/// library is none of them.
+fn libraries(home: &Path) {
+	let places = ["lib64", "lib", "targets/x86_64-linux/lib"];
+	for place in places
+		.map(|place| home.join(place))
+		.iter()
+		.filter(|place| place.is_dir())
+	{
+		println!(
+			"cargo:rustc-link-arg-bin=assay-engine-cuda=-Wl,-rpath,{}",
+			place.display()
+		);
+	}
+}
+
+fn fail(why: &str) -> ! {
+	println!("cargo:warning={why}");
+	eprintln!("error: {why}");
+	std::process::exit(1)
+}
