@@ -69,13 +69,19 @@ impl Drawing {
 	}
 }
 
-/// Tokens a second, each row on its own scale so that all can be compared: the longest bar is the fastest engine.
+/// Tokens a second of our engine and its peers.
 pub fn speed(sheets: &[Sheet], below: &str) -> String {
-	let mut drawing = Drawing::new("Tokens a second: the exact engine and its peers", below);
-	legend(&mut drawing);
-	for sheet in sheets {
-		let rows: Vec<&Row> = sheet
-			.rows
+	let title = "Tokens a second: the exact engine and its peers";
+	let groups: Vec<_> = sheets.iter().map(|s| (s.title.as_str(), s.rows.as_slice())).collect();
+	speeds(title, ENGINES, &groups, below)
+}
+
+/// Tokens a second, each row on its own scale so that all can be compared: the longest bar is the fastest engine. The first is ours.
+pub fn speeds(title: &str, engines: [&str; 3], groups: &[(&str, &[Row])], below: &str) -> String {
+	let mut drawing = Drawing::new(title, below);
+	legend(&mut drawing, engines);
+	for (title, rows) in groups {
+		let rows: Vec<&Row> = rows
 			.iter()
 			.filter(|row| row.cells[0].words.ends_with("tok/s"))
 			.collect();
@@ -84,7 +90,7 @@ pub fn speed(sheets: &[Sheet], below: &str) -> String {
 		}
 		drawing.y += 14.0;
 		let y = drawing.y;
-		drawing.text(20.0, y, 13.0, INK, "start", "bold", heading(&sheet.title));
+		drawing.text(20.0, y, 13.0, INK, "start", "bold", heading(title));
 		drawing.y += 12.0;
 		for row in rows {
 			bars(&mut drawing, row);
@@ -97,9 +103,9 @@ fn heading(title: &str) -> &str {
 	title.split(';').next().unwrap_or(title)
 }
 
-fn legend(drawing: &mut Drawing) {
+fn legend(drawing: &mut Drawing, engines: [&str; 3]) {
 	let mut x = LEFT;
-	for (engine, colour) in ENGINES.into_iter().zip(COLOURS) {
+	for (engine, colour) in engines.into_iter().zip(COLOURS) {
 		let y = drawing.y - 8.0;
 		writeln!(
 			drawing.body,

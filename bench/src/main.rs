@@ -1,11 +1,12 @@
 //! The engine beside its peers: same weights, same shapes, same threads, one run.
 //!
 //! `make bench` calls `assay-bench run`. A run makes the models it lacks ([`models`]), starts a process for each engine ([`ours`],
-//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]).
+//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]). On a graphics card: [`gpu`].
 
 mod candle;
 mod chart;
 mod gguf;
+mod gpu;
 mod models;
 mod ours;
 mod plan;
@@ -37,10 +38,15 @@ struct Cli {
 enum Command {
 	/// Measure, print the table, draw the charts.
 	Run(RunOptions),
-	/// Answer a benchmark's requests as one engine: ours, candle, or the machine itself.
+	/// The same on a graphics card, beside PyTorch.
+	Gpu(gpu::Options),
+	/// Answer a benchmark's requests as one engine: ours, candle, the machine itself, or ours on a graphics card (gpu).
 	Worker {
 		/// Which.
 		engine: String,
+		/// On which card.
+		#[arg(default_value = "0")]
+		device: String,
 	},
 }
 
@@ -84,9 +90,11 @@ struct RunOptions {
 fn main() -> Result<()> {
 	match Cli::parse().command {
 		Command::Run(options) => run(options),
-		Command::Worker { engine } => match engine.as_str() {
+		Command::Gpu(options) => gpu::run(&options),
+		Command::Worker { engine, device } => match engine.as_str() {
 			"ours" => protocol::serve(ours::Ours::default()),
 			"candle" => protocol::serve(candle::Candle::default()),
+			"gpu" => gpu::serve(&device),
 			run::MACHINE => protocol::serve(roofline::Machine::default()),
 			other => anyhow::bail!("no engine `{other}`"),
 		},
@@ -119,7 +127,7 @@ fn run(options: RunOptions) -> Result<()> {
 		images.join("verify.svg"),
 		chart::verify(&sheets, settings.scale.jobs, &below),
 	)?;
-	write_figures(&options.out.join("benchmarks.md"), &report)?;
+	write_figures(&options.out.join("benchmarks.md"), "make bench", &report)?;
 	eprintln!(
 		"    table and charts: {}; samples: {}",
 		options.out.display(),
@@ -190,16 +198,16 @@ fn machine() -> String {
 	)
 }
 
-const BEGIN: &str = "<!-- figures: written by make bench -->";
 const END: &str = "<!-- end of figures -->";
 
 /// Puts the report between the two marks of a document, or makes one of it.
-fn write_figures(path: &Path, report: &str) -> Result<()> {
-	let figures = format!("{BEGIN}\n\n{report}\n{END}");
+fn write_figures(path: &Path, by: &str, report: &str) -> Result<()> {
+	let begin = format!("<!-- figures: written by {by} -->");
+	let figures = format!("{begin}\n\n{report}\n{END}");
 	let document = match fs::read_to_string(path) {
 		Err(_) => format!("{figures}\n"),
 		Ok(old) => {
-			let marks = || Some((old.split_once(BEGIN)?.0, old.split_once(END)?.1));
+			let marks = || Some((old.split_once(&begin)?.0, old.split_once(END)?.1));
 			let (before, after) = marks().with_context(|| format!("{} has lost its marks", path.display()))?;
 			format!("{before}{figures}{after}")
 		}

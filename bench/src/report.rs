@@ -238,14 +238,16 @@ fn own(run: &Run<'_>, files: &Files, scale: &Scale) -> (Vec<(String, String)>, [
 	(rows, shares)
 }
 
-fn speed(value: f64) -> String {
+/// Tokens a second in words.
+pub fn speed(value: f64) -> String {
 	match value {
 		v if v < 100.0 => format!("{v:.1} tok/s"),
 		v => format!("{v:.0} tok/s"),
 	}
 }
 
-fn duration(seconds: f64) -> String {
+/// Seconds in words.
+pub fn duration(seconds: f64) -> String {
 	match seconds {
 		s if s < 0.1 => format!("{:.1} ms", s * 1e3),
 		s if s < 1.0 => format!("{:.0} ms", s * 1e3),
@@ -352,7 +354,7 @@ pub fn markdown(run: &Run<'_>, sheets: &[Sheet]) -> String {
 }
 
 /// A Markdown table whose columns are aligned in plain text too: the first left, others right.
-fn table<const N: usize>(lines: &[[String; N]]) -> String {
+pub fn table<const N: usize>(lines: &[[String; N]]) -> String {
 	let width = |column: usize| {
 		lines
 			.iter()

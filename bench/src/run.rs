@@ -255,7 +255,8 @@ impl<'a> Run<'a> {
 	}
 }
 
-fn or_error(answer: Result<Value>) -> Value {
+/// The answer, or an object with the error.
+pub fn or_error(answer: Result<Value>) -> Value {
 	answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") }))
 }
 

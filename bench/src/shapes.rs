@@ -72,7 +72,42 @@ pub const RANDOM: [Shape; 3] = [
 	},
 ];
 
+/// Larger ones, which only a graphics card measures: their weights are made on it.
+pub const CARD: [Shape; 2] = [
+	// Llama 3 8B.
+	Shape {
+		name: "8b",
+		layers: 32,
+		hidden: 4096,
+		intermediate: 14_336,
+		heads: 32,
+		kv_heads: 8,
+		head_dim: 128,
+		vocabulary: 128_256,
+		context: 8192,
+		tied: false,
+	},
+	// To see that it works.
+	Shape {
+		name: "tiny",
+		layers: 2,
+		hidden: 64,
+		intermediate: 96,
+		heads: 4,
+		kv_heads: 2,
+		head_dim: 16,
+		vocabulary: 288,
+		context: 256,
+		tied: false,
+	},
+];
+
 impl Shape {
+	/// The shape of this name, of those that a graphics card measures.
+	pub fn on_card(name: &str) -> Option<Self> {
+		RANDOM.into_iter().chain(CARD).find(|shape| shape.name == name)
+	}
+
 	/// The random shape of this name.
 	pub fn named(name: &str) -> Option<Self> {
 		RANDOM.into_iter().find(|shape| shape.name == name)
@@ -136,9 +171,56 @@ impl Shape {
 		self.layers * self.layer_weights()
 	}
 
+	/// Multiplications of weights that one token of an answer takes.
+	pub fn token_macs(&self) -> usize {
+		self.prompt_macs() + self.vocabulary * self.hidden
+	}
+
 	/// Bytes that a token at this depth has to read: every weight with its scale once (8.5 bits), f16 keys and values.
 	pub fn decode_bytes(&self, depth: usize) -> usize {
-		let weights = self.layers * self.layer_weights() + self.vocabulary * self.hidden;
-		weights + weights / 16 + self.layers * 2 * self.kv_heads * self.head_dim * depth * 2
+		self.step_bytes(depth, 1)
+	}
+
+	/// Bytes that a step of one token for each of `batch` sequences at this depth has to read: weights once for all of them.
+	pub fn step_bytes(&self, depth: usize, batch: usize) -> usize {
+		let weights = self.token_macs();
+		weights + weights / 16 + batch * self.kv_bytes(depth)
+	}
+
+	/// Bytes of so many positions' keys and values.
+	pub fn kv_bytes(&self, positions: usize) -> usize {
+		self.layers * 2 * self.kv_heads * self.head_dim * positions * 2
+	}
+
+	/// Bytes of the rows that the trace hashes: all layers' and the final norm's, f32.
+	pub fn row_bytes(&self, rows: usize) -> usize {
+		(self.layers + 1) * self.hidden * rows * 4
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn real_shapes_have_as_many_weights_as_their_names_say() {
+		let weights = |name| Shape::on_card(name).map(|shape| shape.weights()).unwrap_or(0);
+		// Without norms, which are no matrices.
+		assert_eq!(weights("1.1b"), 1_099_956_224);
+		assert_eq!(weights("8b"), 8_029_995_008);
+		assert!(Shape::named("8b").is_none());
+	}
+
+	#[test]
+	fn a_step_reads_weights_once_and_each_sequence_s_keys_and_values() {
+		let shape = Shape::on_card("8b").expect("a shape");
+		let (one, many) = (shape.step_bytes(128, 1), shape.step_bytes(128, 32));
+		assert_eq!(one, shape.decode_bytes(128));
+		assert_eq!(many - one, 31 * shape.kv_bytes(128));
+		// 128 KiB a position, as everywhere for this model.
+		assert_eq!(shape.kv_bytes(1), 128 << 10);
+		// All weights but the embedding, at 8.5 bits.
+		assert_eq!(one - shape.kv_bytes(128), (shape.weights() - 128_256 * 4096) / 16 * 17);
+		assert_eq!(shape.row_bytes(2), 33 * 4096 * 2 * 4);
 	}
 }

@@ -16,7 +16,8 @@ use std::{
 /// Changes when the same shape would get other weights or another tokenizer.
 pub const VERSION: u32 = 1;
 const BLOCK: usize = 32;
-const TEMPLATE: &str =
+/// A chat template.
+pub const TEMPLATE: &str =
 	"<|bos|>{%- for message in messages -%}<|user|>{{ message['content'] }}<|end|>{%- endfor -%}<|assistant|>";
 
 /// A tensor of a published Llama: rows (none for a norm) and width.
@@ -191,7 +192,7 @@ impl Random {
 }
 
 /// A tokenizer of the 256 bytes and four marks: a prompt has as many tokens as bytes, and four.
-fn tokenizer() -> Value {
+pub fn tokenizer() -> Value {
 	let marks = ["<|bos|>", "<|user|>", "<|assistant|>", "<|end|>"];
 	let added: Vec<Value> = marks
 		.iter()

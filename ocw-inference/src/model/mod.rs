@@ -3,6 +3,7 @@
 pub mod config;
 pub mod decoder;
 pub mod encoder;
+mod random;
 pub mod weights;
 
 use crate::{

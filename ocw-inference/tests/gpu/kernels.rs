@@ -24,7 +24,7 @@ use std::{cell::RefCell, ops::Range};
 const POSITIONS: usize = 640;
 
 /// A decoder's numbers with these heads, whether or not a model may have them.
-fn numbers(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>) -> DecoderConfig {
+pub(crate) fn numbers(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>) -> DecoderConfig {
 	let config = crate::common::config(crate::common::Tiny::default()).to_string();
 	let config = Config::parse(config.as_bytes()).unwrap();
 	DecoderConfig {
@@ -36,7 +36,7 @@ fn numbers(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>
 	}
 }
 
-fn tables(head_dim: usize) -> Tables {
+pub(crate) fn tables(head_dim: usize) -> Tables {
 	Tables::new(10_000.0, &RopeScaling::None, head_dim, POSITIONS)
 }
 

@@ -14,28 +14,12 @@ mod common;
 #[allow(dead_code)]
 #[path = "../kernels/definition.rs"]
 mod definition;
+mod device;
 #[path = "../engine/golden/mod.rs"]
 mod golden;
 
 mod kernels;
+mod many;
 mod models;
 
-use ocw_inference::gpu::Gpu;
-use std::sync::Arc;
-
-/// The devices to test: the card that was asked for, or emulations that run threads in several orders.
-fn devices() -> Vec<Arc<dyn Gpu>> {
-	#[cfg(feature = "cuda")]
-	if let Ok(ordinal) = std::env::var("ASSAY_GPU") {
-		let ordinal = ordinal.parse().expect("ASSAY_GPU is the number of a card");
-		return vec![Arc::new(ocw_inference::gpu::cuda::Cuda::open(ordinal).unwrap())];
-	}
-	[0, 1, 77]
-		.map(|order| Arc::new(cuda_emulation::Emulated::with_order(order)) as Arc<dyn Gpu>)
-		.into()
-}
-
-/// Where models compute.
-fn device() -> Option<Arc<dyn Gpu>> {
-	devices().into_iter().next()
-}
+use device::{device, devices, on_card};

@@ -5,6 +5,7 @@
 //! prefill, or shares a batch with strangers; and whether a [`Processor`] computes it or a graphics card ([`crate::gpu::Card`]).
 
 mod processor;
+mod random;
 
 pub(crate) use processor::Processor;
 
