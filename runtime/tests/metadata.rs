@@ -2,7 +2,8 @@
 
 use codec::{Decode, Encode};
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
-use sc_executor::{RuntimeBlob, WasmExecutor};
+use sc_executor::WasmExecutor;
+use sc_executor_common::runtime_blob::RuntimeBlob;
 use sp_core::OpaqueMetadata;
 use sp_state_machine::BasicExternalities;
 use std::{fs, path::PathBuf};
@@ -16,7 +17,13 @@ fn metadata() -> Vec<u8> {
 	let blob = RuntimeBlob::uncompress_if_needed(code).expect("a runtime");
 	let executor: WasmExecutor = WasmExecutor::builder().with_allow_missing_host_functions(true).build();
 	let said = executor
-		.uncached_call(blob, &mut BasicExternalities::default(), true, "Metadata_metadata_at_version", &VERSION.encode())
+		.uncached_call(
+			blob,
+			&mut BasicExternalities::default(),
+			true,
+			"Metadata_metadata_at_version",
+			&VERSION.encode(),
+		)
 		.expect("the runtime answers");
 	let said = Option::<OpaqueMetadata>::decode(&mut &said[..]).expect("decodes");
 	said.expect("the runtime serves this version").to_vec()

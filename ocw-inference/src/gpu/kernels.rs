@@ -109,7 +109,12 @@ impl Arguments for Embed {
 
 impl Arguments for Norm {
 	fn launch(&self) -> Launch {
-		launch("assay_rms_norm", [self.rows, 1, 1], threads_for(self.width), self.width * 4)
+		launch(
+			"assay_rms_norm",
+			[self.rows, 1, 1],
+			threads_for(self.width),
+			self.width * 4,
+		)
 	}
 }
 
@@ -184,7 +189,12 @@ impl Attend {
 		[
 			launch("assay_scores", grid, KEYS as u32, shared),
 			launch("assay_values", grid, KEYS as u32 + 32, 0),
-			launch("assay_combine", [queries, self.kv_heads, 1], threads_for(self.head_dim).min(128), 0),
+			launch(
+				"assay_combine",
+				[queries, self.kv_heads, 1],
+				threads_for(self.head_dim).min(128),
+				0,
+			),
 		]
 	}
 }

@@ -2,7 +2,7 @@
 
 use crate::{
 	bits::{pass, Sequence},
-	common::{load, placed, folder, model, options, write_source, Tiny, TEMPLATE, VOCABULARY},
+	common::{folder, load, model, options, placed, write_source, Tiny, TEMPLATE, VOCABULARY},
 };
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
