@@ -13,7 +13,6 @@ use crate::{
 		linear::{Gather, Linear, Packed},
 		mark_bad_rows,
 		norm::{HeadNorm, RmsNorm},
-		residual::Add,
 		rope::{Rope, Tables},
 		with_elements, Tier,
 	},
@@ -62,13 +61,19 @@ pub struct Batch<'a> {
 	pub segments: &'a [Segment<'a>],
 }
 
-/// What goes along with the rows through the layers.
+/// What goes along with the rows through the layers. Each layer overwrites the results of the one before: fresh memory for
+/// every operation would cost more time than many of them take.
 struct Pass<'a> {
 	/// Position of each row in its sequence.
 	positions: Vec<u32>,
 	segments: &'a [Segment<'a>],
 	pool: &'a mut Pool,
 	bad: Vec<bool>,
+	normed: Vec<f32>,
+	qkv: Vec<f32>,
+	attended: Vec<f32>,
+	gate_up: Vec<f32>,
+	inner: Vec<f32>,
 }
 
 /// What a pass over a batch leaves behind.
@@ -184,64 +189,76 @@ impl Decoder {
 					u32::try_from(segment.start + i).map_err(|_| Error::Compute("a position is too large".into()))?;
 			}
 		}
+		let rows = positions.len();
+		let n = &self.numbers;
+		let (heads, inner) = (n.num_attention_heads * n.head_dim, n.intermediate_size);
+		let width = |elements: u32| vec![0f32; rows * elements as usize];
 		let mut pass = Pass {
-			bad: vec![false; positions.len()],
+			bad: vec![false; rows],
 			positions,
 			segments: batch.segments,
 			pool,
+			normed: width(n.hidden_size),
+			qkv: width(heads + 2 * n.num_key_value_heads * n.head_dim),
+			attended: width(heads),
+			gate_up: width(2 * inner),
+			inner: width(inner),
 		};
 		let embedding = Gather {
 			ids: batch.tokens,
 			weight: &self.embedding,
 		};
 		let mut x = embedding.rows()?;
+		let tensor = |x: &[f32]| Tensor::from_slice(x, (rows, n.hidden_size as usize), &Device::Cpu);
 		let mut residual = Vec::with_capacity(self.layers.len());
 		for (index, layer) in self.layers.iter().enumerate() {
-			x = self.attend(layer, index, &x, &mut pass)?;
-			x = self.feed(layer, &x, &mut pass.bad)?;
+			self.attend(layer, index, &mut x, &mut pass)?;
+			self.feed(layer, &mut x, &mut pass)?;
 			mark_bad_rows(&x, 0..0, &mut pass.bad)?;
-			residual.push(x.clone());
+			residual.push(tensor(&x)?);
 		}
-		let norm = self.norm(&x, &self.norm, &mut pass.bad)?;
+		self.norm(&x, &self.norm, &mut pass)?;
 		Ok(Rows {
 			residual,
-			norm,
+			norm: tensor(&pass.normed)?,
 			bad: pass.bad,
 		})
 	}
 
 	/// `x + o(attention(q, k, v))`
-	fn attend(&self, layer: &Layer, index: usize, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+	fn attend(&self, layer: &Layer, index: usize, x: &mut [f32], pass: &mut Pass<'_>) -> Result<()> {
 		let n = &self.numbers;
 		let (heads, kv_heads, head_dim) = (
 			n.num_attention_heads as usize,
 			n.num_key_value_heads as usize,
 			n.head_dim as usize,
 		);
-		let tier = self.tier;
-		let h = self.norm(x, &layer.attention_norm, &mut pass.bad)?;
-		let mut qkv = self.linear(&h, &layer.qkv)?;
+		let (tier, width) = (self.tier, (heads + 2 * kv_heads) * head_dim);
+		self.norm(x, &layer.attention_norm, pass)?;
+		self.linear(&layer.qkv).apply(&pass.normed, &mut pass.qkv)?;
 		if let Some((q, k)) = &layer.head_norms {
-			qkv = qkv.apply_op1_no_bwd(&HeadNorm {
+			let norm = HeadNorm {
 				q,
 				k,
 				heads,
 				kv_heads,
 				epsilon: n.rms_norm_eps.0,
 				tier,
-			})?;
+			};
+			norm.apply(&mut pass.qkv, width)?;
 		}
-		let qkv = qkv.apply_op1_no_bwd(&Rope {
+		let rope = Rope {
 			cos: &self.rope.cos,
 			sin: &self.rope.sin,
 			positions: &pass.positions,
 			heads: heads + kv_heads,
 			head_dim,
 			tier,
-		})?;
+		};
+		rope.apply(&mut pass.qkv, width)?;
 		// Keys and values are kept in f16, which has less room.
-		mark_bad_rows(&qkv, heads * head_dim..(heads + 2 * kv_heads) * head_dim, &mut pass.bad)?;
-		let attended = qkv.apply_op1_no_bwd(&Attention {
+		mark_bad_rows(&pass.qkv, heads * head_dim..width, &mut pass.bad)?;
+		let attention = Attention {
 			pool: RefCell::new(&mut *pass.pool),
 			layer: index,
 			segments: pass.segments,
@@ -251,19 +268,20 @@ impl Decoder {
 				window: n.sliding_window.map(|window| window as usize),
 			},
 			tier,
-		})?;
-		mark_bad_rows(&attended, 0..0, &mut pass.bad)?;
-		Ok(x.apply_op2_no_bwd(&self.linear(&attended, &layer.o)?, &Add)?)
+		};
+		attention.apply(&pass.qkv, width, &mut pass.attended)?;
+		mark_bad_rows(&pass.attended, 0..0, &mut pass.bad)?;
+		Ok(self.linear(&layer.o).add_to(&pass.attended, x)?)
 	}
 
 	/// `x + down(gate · up)`
-	fn feed(&self, layer: &Layer, x: &Tensor, bad: &mut [bool]) -> Result<Tensor> {
-		let h = self.norm(x, &layer.mlp_norm, bad)?;
-		let inner = self
-			.linear(&h, &layer.gate_up)?
-			.apply_op1_no_bwd(&SiluMul { tier: self.tier })?;
-		mark_bad_rows(&inner, 0..0, bad)?;
-		Ok(x.apply_op2_no_bwd(&self.linear(&inner, &layer.down)?, &Add)?)
+	fn feed(&self, layer: &Layer, x: &mut [f32], pass: &mut Pass<'_>) -> Result<()> {
+		self.norm(x, &layer.mlp_norm, pass)?;
+		self.linear(&layer.gate_up).apply(&pass.normed, &mut pass.gate_up)?;
+		let gate = SiluMul { tier: self.tier };
+		gate.apply(&pass.gate_up, layer.gate_up.weight.rows(), &mut pass.inner)?;
+		mark_bad_rows(&pass.inner, 0..0, &mut pass.bad)?;
+		Ok(self.linear(&layer.down).add_to(&pass.inner, x)?)
 	}
 
 	/// Logits `[rows, vocabulary]` of rows after the final norm.
@@ -275,22 +293,23 @@ impl Decoder {
 		})?)
 	}
 
-	fn linear(&self, x: &Tensor, matrix: &Matrix) -> Result<Tensor> {
-		Ok(x.apply_op1_no_bwd(&Linear {
+	fn linear<'m>(&self, matrix: &'m Matrix) -> Linear<'m> {
+		Linear {
 			weight: &matrix.weight,
 			bias: matrix.bias.as_deref(),
 			tier: self.tier,
-		})?)
+		}
 	}
 
-	fn norm(&self, x: &Tensor, weight: &[f32], bad: &mut [bool]) -> Result<Tensor> {
-		let normed = x.apply_op1_no_bwd(&RmsNorm {
+	/// Leaves the normed rows in `pass.normed`.
+	fn norm(&self, x: &[f32], weight: &[f32], pass: &mut Pass<'_>) -> Result<()> {
+		let norm = RmsNorm {
 			weight,
 			epsilon: self.numbers.rms_norm_eps.0,
 			tier: self.tier,
-		})?;
-		mark_bad_rows(&normed, 0..0, bad)?;
-		Ok(normed)
+		};
+		norm.apply(x, &mut pass.normed)?;
+		Ok(mark_bad_rows(&pass.normed, 0..0, &mut pass.bad)?)
 	}
 }
 
