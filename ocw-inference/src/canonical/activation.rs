@@ -1,7 +1,7 @@
 //! What stands between two matrices of a block: the gate of the Llama family and BERT's GELU.
 
 use super::{by_rows, elements, exp::exp, Kernel, Output, Tier};
-use candle_core::{bail, CpuStorage, CustomOp1, Layout};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
 
 /// `y = (g / (1 + exp(−g))) · u` (§2.8). Operand f32 `[rows, 2 · I]`, each row g ‖ u; result `[rows, I]`.
 pub struct SiluMul {
@@ -16,14 +16,21 @@ impl CustomOp1 for SiluMul {
 
 	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
 		let (rows, width) = layout.shape().dims2()?;
-		if width == 0 || width % 2 != 0 {
-			bail!("silu_mul: rows of {width} are not two halves");
-		}
 		let mut out = vec![0f32; rows * width / 2];
-		by_rows(elements(x, layout)?, width, &mut out, width / 2, |_, x, out| {
-			self.tier.run(Gate { x, out, width })
-		})?;
+		self.apply(elements(x, layout)?, width, &mut out)?;
 		Ok((CpuStorage::F32(out), (rows, width / 2).into()))
+	}
+}
+
+impl SiluMul {
+	/// The operation on slices: x `[rows, width]`, out `[rows, width / 2]`.
+	pub fn apply(&self, x: &[f32], width: usize, out: &mut [f32]) -> Result<()> {
+		if width == 0 || width % 2 != 0 || !x.len().is_multiple_of(width) || out.len() != x.len() / 2 {
+			bail!("silu_mul: {} values in rows of {width}, {} results", x.len(), out.len());
+		}
+		by_rows(x, width, out, width / 2, |_, x, out| {
+			self.tier.run(Gate { x, out, width })
+		})
 	}
 }
 

@@ -13,7 +13,6 @@ pub mod linear;
 pub mod norm;
 pub mod packed;
 pub mod pooling;
-pub mod residual;
 pub mod residue;
 pub mod rope;
 mod simd;
@@ -75,31 +74,46 @@ pub(crate) fn by_rows(
 /// The first value that rounds to an infinity in f16 (65 504 + half a step).
 const F16_OVERFLOW: f32 = 65_520.0;
 
-/// Marks the rows of `tensor` `[rows, width]` that hold a NaN or an infinity, and those that would hold one in columns `f16`
-/// once these are rounded to f16. Rows that are already marked stay so.
-pub fn mark_bad_rows(tensor: &Tensor, f16: Range<usize>, bad: &mut [bool]) -> Result<()> {
-	let (rows, width) = tensor.dims2()?;
-	if rows != bad.len() || f16.end > width {
-		bail!("{rows} rows of {width} for {} flags, f16 columns {f16:?}", bad.len());
+/// [`by_rows`] for operations that change rows where they lie.
+pub(crate) fn in_rows(x: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) -> Result<()> + Sync) -> Result<()> {
+	let rows = x.len().checked_div(width).unwrap_or(0);
+	let threads = rayon::current_num_threads();
+	if threads == 1 || rows < 2 || x.len() < WORTH_THREADS {
+		return f(0, x);
 	}
-	let width = width.max(1);
-	with_elements::<f32, _>(tensor, |x| {
-		let mark = |x, bad| {
-			Tier::detect().run_exact(Mark {
-				x,
-				bad,
-				width,
-				f16: f16.clone(),
-			});
-		};
-		if rayon::current_num_threads() == 1 || x.len() < 4 * WORTH_THREADS {
-			return mark(x, bad);
-		}
-		let piece = rows.div_ceil(rayon::current_num_threads()).max(1);
-		x.par_chunks(piece * width)
-			.zip(bad.par_chunks_mut(piece))
-			.for_each(|(x, bad)| mark(x, bad));
-	})
+	let piece = rows.div_ceil(threads * 4);
+	x.par_chunks_mut(piece * width)
+		.enumerate()
+		.try_for_each(|(i, x)| f(i * piece, x))
+}
+
+/// Marks the rows of x `[rows, width]` that hold a NaN or an infinity, and those that would hold one in columns `f16` once these
+/// are rounded to f16. Rows that are already marked stay so.
+pub fn mark_bad_rows(x: &[f32], f16: Range<usize>, bad: &mut [bool]) -> Result<()> {
+	if x.is_empty() {
+		return Ok(());
+	}
+	let (rows, width) = (bad.len(), x.len().checked_div(bad.len()).unwrap_or(0));
+	if rows * width != x.len() || f16.end > width {
+		bail!("{rows} flags for {} values, f16 columns {f16:?}", x.len());
+	}
+	let mark = |x, bad| {
+		Tier::detect().run_exact(Mark {
+			x,
+			bad,
+			width,
+			f16: f16.clone(),
+		});
+	};
+	if rayon::current_num_threads() == 1 || x.len() < 4 * WORTH_THREADS {
+		mark(x, bad);
+		return Ok(());
+	}
+	let piece = rows.div_ceil(rayon::current_num_threads());
+	x.par_chunks(piece * width)
+		.zip(bad.par_chunks_mut(piece))
+		.for_each(|(x, bad)| mark(x, bad));
+	Ok(())
 }
 
 struct Mark<'a> {

@@ -1,7 +1,7 @@
 //! Norms: sums run in 16 strided lanes, then a fixed tree.
 
-use super::{by_rows, elements, Kernel, Output, Tier};
-use candle_core::{bail, CpuStorage, CustomOp1, Layout};
+use super::{by_rows, elements, in_rows, Kernel, Output, Tier};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
 
 const LANES: usize = 16;
 
@@ -22,19 +22,30 @@ impl CustomOp1 for RmsNorm<'_> {
 
 	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
 		let (rows, width) = layout.shape().dims2()?;
-		if self.weight.len() != width || width == 0 {
+		if self.weight.len() != width {
 			bail!("rms_norm: x [{rows}, {width}], w [{}]", self.weight.len());
 		}
 		let mut out = vec![0f32; rows * width];
-		by_rows(elements(x, layout)?, width, &mut out, width, |_, x, out| {
+		self.apply(elements(x, layout)?, &mut out)?;
+		Ok((CpuStorage::F32(out), (rows, width).into()))
+	}
+}
+
+impl RmsNorm<'_> {
+	/// The operation on slices: x and out `[rows, D]`.
+	pub fn apply(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+		let width = self.weight.len();
+		if width == 0 || !x.len().is_multiple_of(width) || out.len() != x.len() {
+			bail!("rms_norm: {} values for w [{width}], {} results", x.len(), out.len());
+		}
+		by_rows(x, width, out, width, |_, x, out| {
 			self.tier.run(Rms {
 				x,
 				w: self.weight,
 				out,
 				epsilon: self.epsilon,
 			})
-		})?;
-		Ok((CpuStorage::F32(out), (rows, width).into()))
+		})
 	}
 }
 
@@ -52,18 +63,19 @@ impl Kernel for Rms<'_> {
 	fn run(self) {
 		let width = self.w.len();
 		for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
-			rms(x, self.w, out, self.epsilon);
+			let r = inverse_root(x, self.epsilon);
+			for ((out, x), w) in out.iter_mut().zip(x).zip(self.w) {
+				*out = (x * r) * w;
+			}
 		}
 	}
 }
 
+/// `1 / √(mean(x²) + ε)`
 #[inline(always)]
-fn rms(x: &[f32], w: &[f32], out: &mut [f32], epsilon: f32) {
-	let mean = lanes(x, |v, lane| v.mul_add(v, lane)) / w.len() as f32;
-	let r = 1.0 / (mean + epsilon).sqrt();
-	for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
-		*out = (x * r) * w;
-	}
+fn inverse_root(x: &[f32], epsilon: f32) -> f32 {
+	let mean = lanes(x, |v, lane| v.mul_add(v, lane)) / x.len() as f32;
+	1.0 / (mean + epsilon).sqrt()
 }
 
 /// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§2.9). Operand and result f32
@@ -90,27 +102,26 @@ impl CustomOp1 for HeadNorm<'_> {
 
 	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
 		let (rows, width) = layout.shape().dims2()?;
+		let mut out = elements(x, layout)?.to_vec();
+		self.apply(&mut out, width)?;
+		Ok((CpuStorage::F32(out), (rows, width).into()))
+	}
+}
+
+impl HeadNorm<'_> {
+	/// The operation on rows of `width` where they lie.
+	pub fn apply(&self, x: &mut [f32], width: usize) -> Result<()> {
 		let head_dim = self.q.len();
 		if head_dim == 0 || self.k.len() != head_dim || width != (self.heads + 2 * self.kv_heads) * head_dim {
-			bail!("head_norm: x [{rows}, {width}], head of {head_dim}");
+			bail!("head_norm: rows of {width}, head of {head_dim}");
 		}
-		let mut out = vec![0f32; rows * width];
-		by_rows(elements(x, layout)?, width, &mut out, width, |_, x, out| {
-			self.tier.run(Heads {
-				op: self,
-				x,
-				out,
-				width,
-			})
-		})?;
-		Ok((CpuStorage::F32(out), (rows, width).into()))
+		in_rows(x, width, |_, x| self.tier.run(Heads { op: self, x, width }))
 	}
 }
 
 struct Heads<'a> {
 	op: &'a HeadNorm<'a>,
-	x: &'a [f32],
-	out: &'a mut [f32],
+	x: &'a mut [f32],
 	width: usize,
 }
 
@@ -119,19 +130,14 @@ impl Kernel for Heads<'_> {
 
 	#[inline(always)]
 	fn run(self) {
-		let head_dim = self.op.q.len();
 		let normed = self.op.heads + self.op.kv_heads;
-		let rows = self
-			.x
-			.chunks_exact(self.width)
-			.zip(self.out.chunks_exact_mut(self.width));
-		for (x, out) in rows {
-			let heads = x.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
-			for (head, (x, out)) in heads.enumerate() {
-				match head {
-					_ if head < self.op.heads => rms(x, self.op.q, out, self.op.epsilon),
-					_ if head < normed => rms(x, self.op.k, out, self.op.epsilon),
-					_ => out.copy_from_slice(x),
+		for row in self.x.chunks_exact_mut(self.width) {
+			let heads = row.chunks_exact_mut(self.op.q.len()).take(normed);
+			for (head, x) in heads.enumerate() {
+				let w = if head < self.op.heads { self.op.q } else { self.op.k };
+				let r = inverse_root(x, self.op.epsilon);
+				for (x, w) in x.iter_mut().zip(w) {
+					*x = (*x * r) * w;
 				}
 			}
 		}

@@ -4,7 +4,7 @@
 //! 32 outputs × 4 bytes. Behind the steps come the block's 32 scales. So a tile is one stream of 17 cache lines a block,
 //! 1.0625 bytes a weight. Bytes are unsigned (`w + 128`), which is what the processors' dot product of bytes takes.
 
-use candle_core::{bail, Result, Tensor};
+use candle_core::{bail, Result};
 use half::f16;
 use rayon::prelude::*;
 
@@ -31,8 +31,8 @@ pub struct Packed {
 }
 
 impl Packed {
-	/// A matrix of zeros with room for `[rows, width]`; `width` is a multiple of 32.
-	fn zeros(rows: usize, width: usize) -> Result<Self> {
+	/// A matrix of zeros `[rows, width]`, to be filled; `width` is a multiple of 32.
+	pub(crate) fn zeros(rows: usize, width: usize) -> Result<Self> {
 		let lines = rows
 			.checked_next_multiple_of(TILE)
 			.and_then(|rows| (rows / TILE).checked_mul(width / BLOCK)?.checked_mul(LINES));
@@ -64,11 +64,12 @@ impl Packed {
 		}
 		let rows = parts.iter().map(|(w, _)| w.len() / width).sum();
 		let mut packed = Self::zeros(rows, width)?;
-		let sources = parts
-			.iter()
-			.flat_map(|(w, s)| w.chunks_exact(width).zip(s.chunks_exact(width / BLOCK)));
-		for (row, (weights, scales)) in sources.enumerate() {
-			packed.set(row, weights, scales);
+		let mut first = 0;
+		for (weights, scales) in parts {
+			let scales: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+			packed.put_weights(first, weights)?;
+			packed.put_scales(first, &scales)?;
+			first += weights.len() / width;
 		}
 		Ok(packed)
 	}
@@ -107,19 +108,55 @@ impl Packed {
 		Ok(packed)
 	}
 
-	fn set(&mut self, row: usize, weights: &[u8], scales: &[f16]) {
-		let (blocks, lane) = (self.width / BLOCK, row % TILE);
-		let tile = &mut self.lines[row / TILE * blocks * LINES..][..blocks * LINES];
-		let blocks = tile.chunks_exact_mut(LINES);
-		for (block, (weights, scale)) in blocks.zip(weights.chunks_exact(BLOCK).zip(scales)) {
-			let block = bytes_mut(block);
-			for (step, four) in weights.chunks_exact(STEP).enumerate() {
-				for (to, from) in block[(step * TILE + lane) * STEP..][..STEP].iter_mut().zip(four) {
-					*to = from ^ 0x80;
+	/// Puts rows of int8 in two's complement at row `first` and below.
+	pub(crate) fn put_weights(&mut self, first: usize, rows: &[u8]) -> Result<()> {
+		self.put(first, rows, |block, lane, weights: &[u8; BLOCK]| {
+			let steps = block.as_chunks_mut::<{ TILE * STEP }>().0;
+			for (step, four) in steps.iter_mut().zip(weights.as_chunks::<STEP>().0) {
+				step.as_chunks_mut::<STEP>().0[lane] = four.map(|w| w ^ 0x80);
+			}
+		})
+	}
+
+	/// Puts rows of scales, f16 little-endian, at row `first` and below.
+	pub(crate) fn put_scales(&mut self, first: usize, rows: &[u8]) -> Result<()> {
+		self.put(first, rows, |block, lane, scale: &[u8; 2]| {
+			block[TILE * BLOCK..].as_chunks_mut::<2>().0[lane] = *scale;
+		})
+	}
+
+	/// Hands each block of a tile to `put`, with each lane's N bytes of it: tile by tile, so that a line stays in the cache until it's full.
+	#[inline(always)]
+	fn put<const N: usize>(
+		&mut self,
+		first: usize,
+		rows: &[u8],
+		put: impl Fn(&mut [u8; BLOCK_BYTES], usize, &[u8; N]),
+	) -> Result<()> {
+		let blocks = self.width / BLOCK;
+		let row_bytes = blocks * N;
+		let count = rows.len() / row_bytes;
+		if count * row_bytes != rows.len() || first > self.rows || count > self.rows - first {
+			bail!(
+				"{} bytes from row {first} on don't fit a matrix [{}, {}]",
+				rows.len(),
+				self.rows,
+				self.width
+			);
+		}
+		let (mut row, mut rest) = (first, rows);
+		while !rest.is_empty() {
+			let lanes = row % TILE..TILE.min(row % TILE + rest.len() / row_bytes);
+			let (now, behind) = rest.split_at(lanes.len() * row_bytes);
+			let tile = &mut self.lines[row / TILE * blocks * LINES..][..blocks * LINES];
+			for (i, block) in bytes_mut(tile).as_chunks_mut().0.iter_mut().enumerate() {
+				for (lane, row) in lanes.clone().zip(now.chunks_exact(row_bytes)) {
+					put(block, lane, &row.as_chunks().0[i]);
 				}
 			}
-			block[TILE * BLOCK + 2 * lane..][..2].copy_from_slice(&scale.to_le_bytes());
+			(row, rest) = (row + lanes.len(), behind);
 		}
+		Ok(())
 	}
 
 	/// N: the length of a result.
@@ -209,7 +246,7 @@ pub struct Gather<'a> {
 
 impl Gather<'_> {
 	/// The rows, f32 `[ids, width]`.
-	pub fn rows(&self) -> Result<Tensor> {
+	pub fn rows(&self) -> Result<Vec<f32>> {
 		let width = self.weight.width();
 		let mut out = vec![0f32; self.ids.len() * width];
 		for (id, out) in self.ids.iter().zip(out.chunks_exact_mut(width)) {
@@ -217,7 +254,7 @@ impl Gather<'_> {
 				bail!("token {id} is outside the vocabulary of {}", self.weight.rows());
 			}
 		}
-		Tensor::from_vec(out, (self.ids.len(), width), &candle_core::Device::Cpu)
+		Ok(out)
 	}
 }
 
@@ -271,6 +308,23 @@ mod tests {
 		assert!(noise[33].iter().all(|v| *v == 0.0));
 		let power: f32 = noise.iter().flatten().map(|v| v * v).sum::<f32>() / (rows - 1) as f32;
 		assert!((0.2..2.0).contains(&power), "{power}");
+	}
+
+	#[test]
+	fn rows_that_come_in_pieces_are_packed_as_all_at_once() {
+		let (rows, width) = (70, 64);
+		let weights: Vec<u8> = (0..rows * width).map(|i| (i * 5 % 256) as u8).collect();
+		let scales: Vec<u8> = (0..rows * 4).map(|i| (i * 3 % 64) as u8).collect();
+		let halves: Vec<f16> = scales.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
+		let whole = Packed::pack(&[(&weights, &halves)], width).unwrap();
+		let mut packed = Packed::zeros(rows, width).unwrap();
+		for (from, to) in [(3, 40), (0, 3), (40, 70)] {
+			packed.put_scales(from, &scales[from * 4..to * 4]).unwrap();
+			packed.put_weights(from, &weights[from * width..to * width]).unwrap();
+		}
+		assert!((0..packed.tiles()).all(|tile| packed.tile(tile) == whole.tile(tile)));
+		assert!(packed.put_weights(69, &weights[..2 * width]).is_err());
+		assert!(packed.put_weights(0, &weights[..1]).is_err());
 	}
 
 	#[test]

@@ -1,9 +1,9 @@
 //! Rotary positions. The tables are computed once in f64 by a pure-Rust libm, rounded to f32, and hashed into the manifest.
 
-use super::{by_rows, elements, Kernel, Output, Tier};
+use super::{elements, in_rows, Kernel, Output, Tier};
 use crate::model::config::RopeScaling;
 use assay_primitives::Hash32;
-use candle_core::{bail, CpuStorage, CustomOp1, Layout};
+use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
 
 /// cos and sin, each `[positions, head_dim / 2]`, row by row.
 pub struct Tables {
@@ -60,36 +60,41 @@ impl CustomOp1 for Rope<'_> {
 
 	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
 		let (rows, width) = layout.shape().dims2()?;
-		let half = self.head_dim / 2;
+		let mut out = elements(x, layout)?.to_vec();
+		self.apply(&mut out, width)?;
+		Ok((CpuStorage::F32(out), (rows, width).into()))
+	}
+}
+
+impl Rope<'_> {
+	/// The operation on rows of `width` where they lie.
+	pub fn apply(&self, x: &mut [f32], width: usize) -> Result<()> {
+		let (rows, half) = (self.positions.len(), self.head_dim / 2);
 		let known = self.cos.len().min(self.sin.len()).checked_div(half).unwrap_or(0);
 		let fits = self.head_dim > 0 && half * 2 == self.head_dim && self.heads * self.head_dim <= width;
-		if !fits || self.positions.len() != rows || self.positions.iter().any(|p| *p as usize >= known) {
+		if !fits || x.len() != rows * width || self.positions.iter().any(|p| *p as usize >= known) {
 			bail!(
-				"rope: x [{rows}, {width}], {} heads of {}, {} positions below {known}",
+				"rope: {} values in rows of {width}, {} heads of {}, {rows} positions below {known}",
+				x.len(),
 				self.heads,
-				self.head_dim,
-				self.positions.len()
+				self.head_dim
 			);
 		}
-		let mut out = vec![0f32; rows * width];
-		by_rows(elements(x, layout)?, width, &mut out, width, |first, x, out| {
+		in_rows(x, width, |first, x| {
 			self.tier.run(Turn {
 				op: self,
 				positions: &self.positions[first..],
 				x,
-				out,
 				width,
 			})
-		})?;
-		Ok((CpuStorage::F32(out), (rows, width).into()))
+		})
 	}
 }
 
 struct Turn<'a> {
 	op: &'a Rope<'a>,
 	positions: &'a [u32],
-	x: &'a [f32],
-	out: &'a mut [f32],
+	x: &'a mut [f32],
 	width: usize,
 }
 
@@ -100,22 +105,16 @@ impl Kernel for Turn<'_> {
 	fn run(self) {
 		let (head_dim, turned) = (self.op.head_dim, self.op.heads * self.op.head_dim);
 		let half = head_dim / 2;
-		let rows = self
-			.x
-			.chunks_exact(self.width)
-			.zip(self.out.chunks_exact_mut(self.width));
-		for ((x, out), position) in rows.zip(self.positions) {
+		let rows = self.x.chunks_exact_mut(self.width);
+		for (row, position) in rows.zip(self.positions) {
 			let at = *position as usize * half;
 			let (cos, sin) = (&self.op.cos[at..at + half], &self.op.sin[at..at + half]);
-			let heads = x[..turned].chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
-			for (x, out) in heads {
-				let ((a, b), (out_a, out_b)) = (x.split_at(half), out.split_at_mut(half));
-				for i in 0..half {
-					out_a[i] = a[i].mul_add(cos[i], -(b[i] * sin[i]));
-					out_b[i] = b[i].mul_add(cos[i], a[i] * sin[i]);
+			for head in row[..turned].chunks_exact_mut(head_dim) {
+				let (a, b) = head.split_at_mut(half);
+				for ((a, b), (cos, sin)) in a.iter_mut().zip(b).zip(cos.iter().zip(sin)) {
+					(*a, *b) = (a.mul_add(*cos, -(*b * sin)), b.mul_add(*cos, *a * sin));
 				}
 			}
-			out[turned..].copy_from_slice(&x[turned..]);
 		}
 	}
 }

@@ -14,7 +14,7 @@ use crate::{
 	kv::Pool,
 	model::{
 		config::DecoderConfig,
-		decoder::{attention_scale, positions, Batch, Matrix, Place, Rows},
+		decoder::{attention_scale, positions, Batch, Layer, Matrix, Place, Rows},
 	},
 	sampler::Scores,
 	Error, Result,
@@ -212,11 +212,125 @@ impl Card {
 		};
 		pass.slices.launch(&*self.gpu, all, scratch)
 	}
+
+	/// RMS norm. Marks rows.
+	pub(super) fn norm(&self, x: &Tensor, weight: &Memory, pass: &mut Pass<'_>) -> Result<Tensor> {
+		let (rows, width) = x.dims2()?;
+		if weight.bytes != width * 4 {
+			return Err(Error::Compute(format!(
+				"rows of {width}, a norm of {} bytes",
+				weight.bytes
+			)));
+		}
+		Ok(x.apply_op1_no_bwd(&Operation {
+			name: "c1-w8 rms_norm",
+			shape: (rows, width).into(),
+			launch: |x: &[u64], out| {
+				self.run(kernels::Norm {
+					x: x[0],
+					w: weight.address,
+					out,
+					bad: pass.bad.address,
+					width: width as u32,
+					epsilon: self.epsilon,
+					rows: rows as u32,
+					pad: 0,
+				})
+			},
+		})?)
+	}
+
+	/// Logits of rows after the final norm in the computer's memory.
+	pub(crate) fn logits(&self, norm: &Tensor, head: &CardMatrix) -> Result<Tensor> {
+		self.linear(&norm.to_device(self.device())?, head)
+	}
+
+	/// `x · Wᵀ + bias`.
+	pub(super) fn linear(&self, x: &Tensor, matrix: &CardMatrix) -> Result<Tensor> {
+		let (rows, width) = x.dims2()?;
+		if width != matrix.blocks * 32 || rows > MOST_ROWS {
+			return Err(Error::Compute(format!(
+				"{rows} rows of {width} for a matrix of width {}",
+				matrix.blocks * 32
+			)));
+		}
+		Ok(x.apply_op1_no_bwd(&Operation {
+			name: "c1-w8 linear",
+			shape: (rows, matrix.outputs).into(),
+			launch: |x: &[u64], out| self.product(x[0], rows, matrix, out),
+		})?)
+	}
+
+	/// Norms of the heads of q and k, if there are; rotation; attention. Marks rows.
+	pub(super) fn attended(
+		&self,
+		qkv: Tensor,
+		layer: usize,
+		head_norms: Option<&(Memory, Memory)>,
+		pass: &mut Pass<'_>,
+	) -> Result<Tensor> {
+		let (rows, width) = qkv.dims2()?;
+		if width != (self.heads + 2 * self.kv_heads) * self.head_dim || layer >= pass.pool.layers() {
+			return Err(Error::Compute(format!("rows of {width} for {} heads", self.heads)));
+		}
+		Ok(qkv.apply_op1_no_bwd(&Operation {
+			name: "c1-w8 attention",
+			shape: (rows, self.heads * self.head_dim).into(),
+			launch: |x: &[u64], out| self.attention(x[0], layer, head_norms, pass, out),
+		})?)
+	}
+
+	/// `silu(g) · u` of rows g ‖ u. Marks rows.
+	pub(super) fn gate(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+		let (rows, width) = x.dims2()?;
+		Ok(x.apply_op1_no_bwd(&Operation {
+			name: "c1-w8 silu_mul",
+			shape: (rows, width / 2).into(),
+			launch: |x: &[u64], out| {
+				self.run(kernels::Gate {
+					x: x[0],
+					out,
+					bad: pass.bad.address,
+					inner: (width / 2) as u32,
+					rows: rows as u32,
+				})
+			},
+		})?)
+	}
+
+	/// `x + y`. Marks rows if it's the end of a layer.
+	pub(super) fn add(&self, x: &Tensor, y: &Tensor, end: bool, pass: &mut Pass<'_>) -> Result<Tensor> {
+		let (rows, width) = x.dims2()?;
+		if y.dims2()? != (rows, width) {
+			return Err(Error::Compute(format!(
+				"the sum of [{rows}, {width}] and {:?}",
+				y.dims()
+			)));
+		}
+		Ok(x.apply_op2_no_bwd(
+			y,
+			&Operation {
+				name: "c1-w8 add",
+				shape: (rows, width).into(),
+				launch: |x: &[u64], out| {
+					self.run(kernels::Residual {
+						x: x[0],
+						y: x[1],
+						out,
+						bad: address(end.then_some(&pass.bad)),
+						width: width as u32,
+						rows: rows as u32,
+					})
+				},
+			},
+		)?)
+	}
 }
 
 impl Place for Card {
 	type Matrix = CardMatrix;
 	type Vector = Memory;
+	type Stream = Tensor;
 	type Pass<'a> = Pass<'a>;
 
 	fn begin<'a>(&self, batch: &Batch<'a>, pool: &'a mut Pool) -> Result<Pass<'a>> {
@@ -270,115 +384,30 @@ impl Place for Card {
 		})?)
 	}
 
-	fn norm(&self, x: &Tensor, weight: &Memory, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let (rows, width) = x.dims2()?;
-		if weight.bytes != width * 4 {
-			return Err(Error::Compute(format!(
-				"rows of {width}, a norm of {} bytes",
-				weight.bytes
-			)));
-		}
-		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 rms_norm",
-			shape: (rows, width).into(),
-			launch: |x: &[u64], out| {
-				self.run(kernels::Norm {
-					x: x[0],
-					w: weight.address,
-					out,
-					bad: pass.bad.address,
-					width: width as u32,
-					epsilon: self.epsilon,
-					rows: rows as u32,
-					pad: 0,
-				})
-			},
-		})?)
+	fn attend(&self, layer: &Layer<Self>, index: usize, x: &mut Tensor, pass: &mut Pass<'_>) -> Result<()> {
+		let h = self.norm(x, &layer.attention_norm, pass)?;
+		let attended = self.attended(self.linear(&h, &layer.qkv)?, index, layer.head_norms.as_ref(), pass)?;
+		*x = self.add(x, &self.linear(&attended, &layer.o)?, false, pass)?;
+		Ok(())
 	}
 
-	fn linear(&self, x: &Tensor, matrix: &CardMatrix) -> Result<Tensor> {
-		let (rows, width) = x.dims2()?;
-		if width != matrix.blocks * 32 || rows > MOST_ROWS {
-			return Err(Error::Compute(format!(
-				"{rows} rows of {width} for a matrix of width {}",
-				matrix.blocks * 32
-			)));
-		}
-		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 linear",
-			shape: (rows, matrix.outputs).into(),
-			launch: |x: &[u64], out| self.product(x[0], rows, matrix, out),
-		})?)
+	fn feed(&self, layer: &Layer<Self>, x: &mut Tensor, pass: &mut Pass<'_>) -> Result<()> {
+		let h = self.norm(x, &layer.mlp_norm, pass)?;
+		let inner = self.gate(&self.linear(&h, &layer.gate_up)?, pass)?;
+		*x = self.add(x, &self.linear(&inner, &layer.down)?, true, pass)?;
+		Ok(())
 	}
 
-	fn attend(
-		&self,
-		qkv: Tensor,
-		layer: usize,
-		head_norms: Option<&(Memory, Memory)>,
-		pass: &mut Pass<'_>,
-	) -> Result<Tensor> {
-		let (rows, width) = qkv.dims2()?;
-		if width != (self.heads + 2 * self.kv_heads) * self.head_dim || layer >= pass.pool.layers() {
-			return Err(Error::Compute(format!("rows of {width} for {} heads", self.heads)));
-		}
-		Ok(qkv.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 attention",
-			shape: (rows, self.heads * self.head_dim).into(),
-			launch: |x: &[u64], out| self.attention(x[0], layer, head_norms, pass, out),
-		})?)
+	fn keep(&self, x: &Tensor, _: &Pass<'_>) -> Result<Tensor> {
+		Ok(x.clone())
 	}
 
-	fn gate(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let (rows, width) = x.dims2()?;
-		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 silu_mul",
-			shape: (rows, width / 2).into(),
-			launch: |x: &[u64], out| {
-				self.run(kernels::Gate {
-					x: x[0],
-					out,
-					bad: pass.bad.address,
-					inner: (width / 2) as u32,
-					rows: rows as u32,
-				})
-			},
-		})?)
-	}
-
-	fn add(&self, x: &Tensor, y: &Tensor, end: bool, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let (rows, width) = x.dims2()?;
-		if y.dims2()? != (rows, width) {
-			return Err(Error::Compute(format!(
-				"the sum of [{rows}, {width}] and {:?}",
-				y.dims()
-			)));
-		}
-		Ok(x.apply_op2_no_bwd(
-			y,
-			&Operation {
-				name: "c1-w8 add",
-				shape: (rows, width).into(),
-				launch: |x: &[u64], out| {
-					self.run(kernels::Residual {
-						x: x[0],
-						y: x[1],
-						out,
-						bad: address(end.then_some(&pass.bad)),
-						width: width as u32,
-						rows: rows as u32,
-					})
-				},
-			},
-		)?)
-	}
-
-	fn finish(&self, mut residual: Vec<Tensor>, norm: Tensor, pass: Pass<'_>) -> Result<Rows> {
-		residual.push(norm);
+	fn finish(&self, norm: &Memory, x: Tensor, mut kept: Vec<Tensor>, mut pass: Pass<'_>) -> Result<Rows> {
+		kept.push(self.norm(&x, norm, &mut pass)?);
 		// One copy instead of one a layer.
-		let all = Tensor::cat(&residual, 0)?.to_device(&Device::Cpu)?;
+		let all = Tensor::cat(&kept, 0)?.to_device(&Device::Cpu)?;
 		let stream = |i: usize| all.narrow(0, i * pass.rows, pass.rows);
-		let layers = residual.len() - 1;
+		let layers = kept.len() - 1;
 		let residual = (0..layers).map(stream).collect::<candle_core::Result<_>>()?;
 		Ok(Rows {
 			residual,
@@ -388,7 +417,7 @@ impl Place for Card {
 	}
 
 	fn scores(&self, norm: &Tensor, head: &CardMatrix) -> Result<Scores> {
-		let logits = self.linear(&norm.to_device(self.device())?, head)?;
+		let logits = self.logits(norm, head)?;
 		let (rows, vocabulary) = logits.dims2()?;
 		let memory = self.gpu.allocate(rows * vocabulary * 4)?;
 		let summary = self.gpu.allocate(rows * 3 * 4)?;

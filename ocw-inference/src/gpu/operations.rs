@@ -94,7 +94,7 @@ impl Operations {
 		let mut pass = self.card.begin(&batch, pool)?;
 		let out = self
 			.card
-			.attend(self.tensor(x, width)?, layer, head_norms.as_ref(), &mut pass)?;
+			.attended(self.tensor(x, width)?, layer, head_norms.as_ref(), &mut pass)?;
 		Ok((flat(&out)?, self.card.bad(&pass)?))
 	}
 

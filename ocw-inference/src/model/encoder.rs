@@ -185,7 +185,7 @@ impl Encoder {
 			ids: &texts.concat(),
 			weight: &self.words,
 		};
-		let mut x = words.rows()?.flatten_all()?.to_vec1::<f32>()?;
+		let mut x = words.rows()?;
 		let places = texts
 			.iter()
 			.flat_map(|text| self.positions.chunks_exact(hidden).take(text.len()));

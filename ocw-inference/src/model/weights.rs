@@ -1,7 +1,7 @@
-//! The weights, checked while they are read and packed as they come: no tensor is in memory twice.
+//! The weights, checked while they are read and packed as they come, a piece at a time: no matrix is ever in memory unpacked.
 
 use crate::{
-	canonical::linear::Packed,
+	canonical::linear::{Packed, BLOCK, TILE},
 	files,
 	header::{byte_size, Dtype, Header, TensorInfo},
 	layout::SCALE_SUFFIX,
@@ -10,14 +10,14 @@ use crate::{
 };
 use half::f16;
 use std::{
-	collections::HashMap,
+	collections::{hash_map::Entry, HashMap, HashSet},
 	fs::File,
 	io::{Read, Seek},
 	path::Path,
 };
 
-/// Bytes that are read and hashed in one go, while they are in the processor's cache.
-const PIECE: u64 = 1 << 20;
+/// Bytes that are read, hashed and packed in one go, while they are in the processor's cache.
+const PIECE: usize = 1 << 20;
 
 /// Weights in the form they are computed with.
 #[derive(Default)]
@@ -50,36 +50,90 @@ impl Weights {
 /// Reads a canonical `model.safetensors`. Its header must be exactly the one that the manifest implies, and every tensor's
 /// bytes must have the root in the manifest. Matrices that `groups` names together are packed one below another.
 pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: bool) -> Result<Weights> {
-	let mut file = open(path, manifest)?;
+	let mut reader = Reader {
+		file: open(path, manifest)?,
+		path,
+		checked,
+		pieces: Default::default(),
+	};
+	let places = places(manifest, groups)?;
 	let mut weights = Weights::default();
-	// Matrices whose group isn't complete yet: they wait as they were read, and are dropped when they are packed.
-	let mut waiting: HashMap<String, (Vec<u8>, Vec<f16>)> = HashMap::new();
 	for entry in &manifest.tensors {
-		let data = tensor(&mut file, path, entry, checked)?;
 		let matrix = match entry.dtype {
-			Dtype::I8 => {
-				waiting.entry(stem(&entry.name).into()).or_default().0 = data;
-				continue;
-			}
-			Dtype::F16 => stem(&entry.name),
+			Dtype::I8 | Dtype::F16 => stem(&entry.name),
 			Dtype::F32 | Dtype::BF16 | Dtype::I64 => {
+				let data = reader.whole(entry)?;
 				weights.vectors.insert(entry.name.clone(), to_f32(entry.dtype, &data));
 				continue;
 			}
 		};
-		waiting.entry(matrix.into()).or_default().1 = to_f16(&data);
-		let alone = [matrix.to_owned()];
-		let group = groups.iter().find(|group| group.iter().any(|part| part == matrix));
-		let group = group.map_or(&alone[..], Vec::as_slice);
-		let complete = |part: &String| waiting.get(part).is_some_and(|(_, scales)| !scales.is_empty());
-		if group.iter().all(complete) {
-			let parts: Vec<_> = group.iter().filter_map(|part| waiting.remove(part)).collect();
-			let slices: Vec<_> = parts.iter().map(|(w, s)| (w.as_slice(), s.as_slice())).collect();
-			let width = width(manifest, group);
-			weights.matrices.insert(group.to_vec(), Packed::pack(&slices, width)?);
-		}
+		let place = places.get(matrix);
+		let place = place.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks {matrix}.weight")))?;
+		let packed = match weights.matrices.entry(place.group.clone()) {
+			Entry::Occupied(entry) => entry.into_mut(),
+			Entry::Vacant(entry) => entry.insert(Packed::zeros(place.rows, place.width)?),
+		};
+		let (mut row, weight) = (place.first, entry.dtype == Dtype::I8);
+		let row_bytes = if weight { place.width } else { place.width / BLOCK * 2 };
+		reader.rows(entry, row_bytes, |rows| {
+			match weight {
+				true => packed.put_weights(row, rows)?,
+				false => packed.put_scales(row, rows)?,
+			}
+			row += rows.len() / row_bytes;
+			Ok(())
+		})?;
 	}
 	Ok(weights)
+}
+
+/// Where the rows of a matrix, and their scales, belong.
+struct Place {
+	/// The matrices that are packed below one another, this one among them.
+	group: Vec<String>,
+	/// Its first row.
+	first: usize,
+	/// Rows of all of them.
+	rows: usize,
+	/// Columns of each.
+	width: usize,
+}
+
+/// The place of every matrix by its name.
+fn places(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String, Place>> {
+	let matrices = manifest.tensors.iter().filter(|entry| entry.dtype == Dtype::I8);
+	let mut shapes: HashMap<&str, &[u64]> = matrices.map(|m| (stem(&m.name), m.shape.as_slice())).collect();
+	let grouped: HashSet<&str> = groups.iter().flatten().map(String::as_str).collect();
+	let alone: Vec<_> = shapes
+		.keys()
+		.filter(|name| !grouped.contains(*name))
+		.map(|name| vec![(*name).to_owned()])
+		.collect();
+	let mut places = HashMap::new();
+	for group in groups.iter().chain(&alone) {
+		let (mut parts, mut rows, mut columns) = (Vec::new(), 0, None);
+		for part in group {
+			let size = |size: &u64| usize::try_from(*size).unwrap_or(usize::MAX);
+			match shapes.remove(part.as_str()) {
+				Some([n, k]) if *columns.get_or_insert(size(k)) == size(k) => {
+					parts.push((part, rows));
+					rows = size(n).saturating_add(rows);
+				}
+				Some(shape) => return Err(Error::Disagree(format!("{part}.weight can't be {shape:?}"))),
+				None => return Err(Error::Disagree(format!("model.safetensors lacks {part}.weight"))),
+			}
+		}
+		for (part, first) in parts {
+			let place = Place {
+				group: group.clone(),
+				first,
+				rows,
+				width: columns.unwrap_or(0),
+			};
+			places.insert(part.clone(), place);
+		}
+	}
+	Ok(places)
 }
 
 /// Opens the file, checks its header and leaves it where the data begins.
@@ -112,57 +166,84 @@ fn open(path: &Path, manifest: &Manifest) -> Result<File> {
 	}))
 }
 
-/// Reads the bytes of the next tensor, hashing them as they come.
-fn tensor(file: &mut File, path: &Path, entry: &TensorEntry, checked: bool) -> Result<Vec<u8>> {
-	// The header tiles the file, so this is no more than the file has.
-	let size = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
-	let mut data = Vec::new();
-	data.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))
-		.map_err(|_| Error::Disagree(format!("tensor `{}` doesn't fit into memory", entry.name)))?;
-	let mut hasher = blake3::Hasher::new();
-	let mut left = size;
-	while left > 0 {
-		let begin = data.len();
-		let read = Read::by_ref(file)
-			.take(left.min(PIECE))
-			.read_to_end(&mut data)
-			.map_err(Error::io(path))?;
-		if read == 0 {
-			return Err(Error::Disagree("model.safetensors ends early".into()));
+/// Reads tensor after tensor.
+struct Reader<'a> {
+	file: File,
+	path: &'a Path,
+	checked: bool,
+	/// The piece that is worked on, and the next one.
+	pieces: [Vec<u8>; 2],
+}
+
+impl Reader<'_> {
+	/// Reads the next tensor and hands on its rows, as many at a time as make a piece. While `put` has some, the next are read and hashed.
+	fn rows(
+		&mut self,
+		entry: &TensorEntry,
+		row_bytes: usize,
+		mut put: impl FnMut(&[u8]) -> Result<()> + Send,
+	) -> Result<()> {
+		let Self {
+			file,
+			path,
+			checked,
+			pieces: [now, next],
+		} = self;
+		// The header tiles the file, so this is no more than the file has.
+		let mut left = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
+		// Whole tiles: what is begun is finished while it's in the cache.
+		let tile = row_bytes.saturating_mul(TILE).max(1);
+		let most = (PIECE / tile).max(1).saturating_mul(tile) as u64;
+		let mut hasher = blake3::Hasher::new();
+		let mut read = |piece: &mut Vec<u8>| {
+			piece.clear();
+			let size = left.min(most);
+			let read = Read::by_ref(file)
+				.take(size)
+				.read_to_end(piece)
+				.map_err(Error::io(path))?;
+			if read as u64 != size {
+				return Err(Error::Disagree("model.safetensors ends early".into()));
+			}
+			left -= size;
+			if *checked {
+				hasher.update(piece);
+			}
+			Ok(())
+		};
+		read(now)?;
+		while !now.is_empty() {
+			let (done, read) = rayon::join(|| put(now), || read(next));
+			done.and(read)?;
+			std::mem::swap(now, next);
 		}
-		if checked {
-			hasher.update(data.get(begin..).unwrap_or_default());
+		match self.checked {
+			true => {
+				let root = hasher.finalize();
+				files::check_root(&format!("tensor `{}`", entry.name), root.as_bytes(), &entry.root)
+			}
+			false => Ok(()),
 		}
-		left -= read as u64;
 	}
-	if checked {
-		let root = hasher.finalize();
-		files::check_root(&format!("tensor `{}`", entry.name), root.as_bytes(), &entry.root)?;
+
+	/// Reads the next tensor as it is.
+	fn whole(&mut self, entry: &TensorEntry) -> Result<Vec<u8>> {
+		let size = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
+		let mut data = Vec::new();
+		data.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))
+			.map_err(|_| Error::Disagree(format!("tensor `{}` doesn't fit into memory", entry.name)))?;
+		self.rows(entry, 1, |bytes| {
+			data.extend_from_slice(bytes);
+			Ok(())
+		})?;
+		Ok(data)
 	}
-	Ok(data)
 }
 
 /// `NAME.weight` and `NAME.weight_scale` belong to matrix NAME.
 fn stem(name: &str) -> &str {
 	let name = name.strip_suffix(SCALE_SUFFIX).unwrap_or(name);
 	name.strip_suffix(".weight").unwrap_or(name)
-}
-
-/// Columns of a group's matrices, which all read the same rows.
-fn width(manifest: &Manifest, group: &[String]) -> usize {
-	let first = group.first().map(|name| format!("{name}.weight"));
-	let entry = manifest
-		.tensors
-		.iter()
-		.find(|entry| Some(&entry.name) == first.as_ref());
-	entry
-		.and_then(|entry| entry.shape.last())
-		.map_or(0, |width| *width as usize)
-}
-
-fn to_f16(data: &[u8]) -> Vec<f16> {
-	let two = |b: &[u8]| f16::from_le_bytes(b.try_into().unwrap_or_default());
-	data.chunks_exact(2).map(two).collect()
 }
 
 /// Little-endian elements as f32; exact for every float.

@@ -4,7 +4,6 @@ use crate::{
 	definition::{self, bits, noise, weights},
 	devices,
 };
-use candle_core::{Device, Tensor};
 use ocw_inference::{
 	canonical::{
 		attention::{Attention, Mask},
@@ -63,8 +62,7 @@ fn uneven(seed: u64, rows: usize, k: usize, magnitude: i32) -> Vec<f32> {
 /// The marks that the processor sets.
 fn marks(x: &[f32], width: usize, f16: Range<usize>) -> Vec<bool> {
 	let mut bad = vec![false; x.len() / width];
-	let x = Tensor::from_slice(x, (bad.len(), width), &Device::Cpu).unwrap();
-	mark_bad_rows(&x, f16, &mut bad).unwrap();
+	mark_bad_rows(x, f16, &mut bad).unwrap();
 	bad
 }
 
@@ -93,7 +91,7 @@ proptest! {
 		let (w, scales) = weights(seed, n, k);
 		let ids: Vec<u32> = noise(seed, 40).iter().map(|v| ((v + 1.0) / 2.0 * n as f32) as u32).collect();
 		let packed = || Packed::pack(&[(&w, &scales)], k).unwrap();
-		let truth = Gather { ids: &ids, weight: &packed() }.rows().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+		let truth = Gather { ids: &ids, weight: &packed() }.rows().unwrap();
 		for device in on_each(2, 1, 32, None) {
 			let table = device.matrix(packed(), None).unwrap();
 			prop_assert_eq!(bits(&device.embed(&ids, &table).unwrap()), bits(&truth));
@@ -152,8 +150,7 @@ fn truth(
 		..
 	} = shape;
 	let (tier, width) = (Tier::detect(), (heads + 2 * kv_heads) * head_dim);
-	let rows = x.len() / width;
-	let mut x = Tensor::from_slice(x, (rows, width), &Device::Cpu).unwrap();
+	let (mut x, mut bad) = (x.to_vec(), vec![false; x.len() / width]);
 	if let Some((q, k)) = norms {
 		let op = HeadNorm {
 			q,
@@ -163,7 +160,7 @@ fn truth(
 			epsilon: 1e-5,
 			tier,
 		};
-		x = x.apply_op1_no_bwd(&op).unwrap();
+		op.apply(&mut x, width).unwrap();
 	}
 	let tables = tables(head_dim);
 	let positions: Vec<u32> = segments
@@ -178,8 +175,7 @@ fn truth(
 		head_dim,
 		tier,
 	};
-	let x = x.apply_op1_no_bwd(&op).unwrap();
-	let mut bad = vec![false; rows];
+	op.apply(&mut x, width).unwrap();
 	mark_bad_rows(&x, heads * head_dim..width, &mut bad).unwrap();
 	let op = Attention {
 		pool: RefCell::new(pool),
@@ -190,9 +186,10 @@ fn truth(
 		mask: Mask::Causal { window },
 		tier,
 	};
-	let out = x.apply_op1_no_bwd(&op).unwrap();
+	let mut out = vec![f32::NAN; bad.len() * heads * head_dim];
+	op.apply(&x, width, &mut out).unwrap();
 	mark_bad_rows(&out, 0..0, &mut bad).unwrap();
-	(out.flatten_all().unwrap().to_vec1().unwrap(), bad)
+	(out, bad)
 }
 
 /// Runs sequences in batches of pieces, on the processor and on each device, each with pages in an order of its own.

@@ -86,6 +86,28 @@ fn large_shapes_give_the_same_bits_on_all_threads_and_tiers() {
 }
 
 #[test]
+fn what_is_added_to_rows_is_the_product_and_one_addition() {
+	for (n, k, rows) in [(67, 64, 3), (64, 4096, 33)] {
+		let (w, scales) = weights(n as u64, n, k);
+		let packed = Packed::pack(&[(&w, &scales)], k).unwrap();
+		let (x, bias, stream) = (noise(1, rows * k), noise(2, n), noise(3, rows * n));
+		let product = definition::linear(&x, &w, &scales, Some(&bias), k);
+		let truth: Vec<f32> = stream.iter().zip(&product).map(|(x, y)| x + y).collect();
+		for tier in Tier::available() {
+			let op = Linear {
+				weight: &packed,
+				bias: Some(&bias),
+				tier,
+			};
+			let mut out = stream.clone();
+			op.add_to(&x, &mut out).unwrap();
+			assert!(bits(&out) == bits(&truth), "{tier}");
+			assert!(op.add_to(&x, &mut out[1..]).is_err());
+		}
+	}
+}
+
+#[test]
 fn extreme_weights_and_activations_do_not_saturate() {
 	let k = 64;
 	for (weight, sign) in [(0x80u8, 1.0f32), (0x80, -1.0), (0x7F, 1.0), (0x7F, -1.0)] {

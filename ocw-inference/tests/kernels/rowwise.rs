@@ -123,8 +123,9 @@ fn rows_that_fail_are_marked_and_no_others() {
 	x[4 * 4 + 2] = -65_520.0;
 	x[5 * 4 + 1] = 65_520.0;
 	let mut bad = vec![true, false, false, false, false, false];
-	mark_bad_rows(&tensor(&x, 4), 2..4, &mut bad).unwrap();
+	mark_bad_rows(&x, 2..4, &mut bad).unwrap();
 	assert_eq!(bad, [true, true, true, false, true, false]);
+	assert!(mark_bad_rows(&x, 2..5, &mut bad).is_err() && mark_bad_rows(&x[1..], 2..4, &mut bad).is_err());
 	assert!(half::f16::from_f32(65_519.0).is_finite() && half::f16::from_f32(65_520.0).is_infinite());
 }
 
@@ -138,6 +139,7 @@ fn operands_that_do_not_fit_are_errors() {
 		tier,
 	};
 	assert!(x.apply_op1_no_bwd(&norm).is_err());
+	assert!(norm.apply(&[0.0; 10], &mut [0.0; 5]).is_err());
 	let rope = Rope {
 		cos: &[1.0; 2],
 		sin: &[0.0; 2],
@@ -147,5 +149,8 @@ fn operands_that_do_not_fit_are_errors() {
 		tier,
 	};
 	assert!(x.apply_op1_no_bwd(&rope).is_err());
-	assert!(tensor(&[0.0; 3], 3).apply_op1_no_bwd(&SiluMul { tier }).is_err());
+	assert!(rope.apply(&mut [0.0; 12], 5).is_err());
+	let gate = SiluMul { tier };
+	assert!(tensor(&[0.0; 3], 3).apply_op1_no_bwd(&gate).is_err());
+	assert!(gate.apply(&[0.0; 4], 4, &mut [0.0; 4]).is_err());
 }

@@ -78,8 +78,8 @@ pub(super) unsafe fn attend<S: Simd>(queries: &Queries<'_>, scratch: &mut Scratc
 	let stride = (end.div_ceil(PAGE) - first) * PAGE;
 	scratch.turned.resize(head_dim * count, 0.0);
 	for (i, q) in queries.q.iter().enumerate() {
-		for (d, q) in q.iter().enumerate() {
-			scratch.turned[d * count + i] = *q;
+		for (turned, q) in scratch.turned[i..].iter_mut().step_by(count).zip(*q) {
+			*turned = *q;
 		}
 	}
 	scratch.scores.resize(count * stride, 0.0);

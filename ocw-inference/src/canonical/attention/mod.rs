@@ -61,11 +61,36 @@ impl CustomOp1 for Attention<'_> {
 
 	fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Output {
 		let (rows, width) = layout.shape().dims2()?;
-		let x = elements(x, layout)?;
+		let result = (rows, self.width()?);
+		let mut out = vec![0f32; result.0 * result.1];
+		self.apply(elements(x, layout)?, width, &mut out)?;
+		Ok((CpuStorage::F32(out), result.into()))
+	}
+}
+
+impl Attention<'_> {
+	/// Length of a row of the result.
+	fn width(&self) -> Result<usize> {
+		match self.pool.try_borrow() {
+			Ok(pool) => Ok(self.heads * pool.head_dim()),
+			Err(_) => bail!("attention: the pool is in use"),
+		}
+	}
+
+	/// The operation on slices: x `[rows, width]`, out `[rows, heads · head_dim]`.
+	pub fn apply(&self, x: &[f32], width: usize, out: &mut [f32]) -> Result<()> {
 		let Ok(mut pool) = self.pool.try_borrow_mut() else {
 			bail!("attention: the pool is in use")
 		};
+		let rows = x.len().checked_div(width).unwrap_or(0);
 		self.check(&pool, rows, width)?;
+		if x.len() != rows * width || out.len() != rows * self.heads * pool.head_dim() {
+			bail!(
+				"attention: {} values in rows of {width}, {} results",
+				x.len(),
+				out.len()
+			);
+		}
 		let plan = Plan {
 			layer: self.layer,
 			segments: self.segments,
@@ -81,13 +106,9 @@ impl CustomOp1 for Attention<'_> {
 		};
 		self.tier.check()?;
 		plan.write(&mut pool);
-		let mut out = vec![0f32; rows * self.heads * pool.head_dim()];
-		plan.attend(&pool, &mut out)?;
-		Ok((CpuStorage::F32(out), (rows, self.heads * pool.head_dim()).into()))
+		plan.attend(&pool, out)
 	}
-}
 
-impl Attention<'_> {
 	fn check(&self, pool: &Pool, rows: usize, width: usize) -> Result<()> {
 		let (kv_heads, head_dim) = (pool.kv_heads(), pool.head_dim());
 		let grouped = kv_heads > 0 && head_dim > 0 && self.heads > 0 && self.heads.is_multiple_of(kv_heads);

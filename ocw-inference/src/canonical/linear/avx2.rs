@@ -3,7 +3,7 @@
 
 use super::{
 	super::packed::{BLOCK_BYTES, STEP, TILE},
-	panels::WORDS,
+	panels::{SCALE, WORDS},
 	BLOCK,
 };
 use std::arch::x86_64::*;
@@ -41,6 +41,8 @@ pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &m
 }
 
 /// The sums of V vectors of 8 outputs from vector `first` on.
+// Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
+#[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn rows<const R: usize, const V: usize>(
 	mut w: *const u8,
@@ -70,20 +72,20 @@ unsafe fn rows<const R: usize, const V: usize>(
 					weights[i] = _mm256_xor_si256(_mm256_load_si256(at.add(i)), flip);
 					sizes[i] = _mm256_abs_epi8(weights[i]);
 				}
-				for (r, s) in s.iter_mut().enumerate() {
-					let q = _mm256_set1_epi32(*a.add(step * R + r));
+				for r in 0..R {
+					let q = _mm256_set1_epi32(*a.add(r * WORDS + step));
 					for i in 0..V {
 						let pairs = _mm256_maddubs_epi16(sizes[i], _mm256_sign_epi8(q, weights[i]));
-						s[i] = _mm256_add_epi32(s[i], _mm256_madd_epi16(pairs, ones));
+						s[r][i] = _mm256_add_epi32(s[r][i], _mm256_madd_epi16(pairs, ones));
 					}
 				}
 			}
 			let scales = w.add(TILE * BLOCK).cast::<__m128i>().add(first);
-			for (r, (sums, s)) in sums.iter_mut().zip(&s).enumerate() {
-				let d = _mm256_set1_ps(f32::from_bits(*a.add(8 * R + r) as u32));
+			for r in 0..R {
+				let d = _mm256_set1_ps(f32::from_bits(*a.add(r * WORDS + SCALE) as u32));
 				for i in 0..V {
 					let scale = _mm256_cvtph_ps(_mm_load_si128(scales.add(i)));
-					sums[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[i]), _mm256_mul_ps(scale, d), sums[i]);
+					sums[r][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r][i]), _mm256_mul_ps(scale, d), sums[r][i]);
 				}
 			}
 			w = w.add(BLOCK_BYTES);

@@ -2,7 +2,7 @@
 
 use super::{
 	super::packed::{BLOCK_BYTES, STEP, TILE},
-	panels::WORDS,
+	panels::{SCALE, START, WORDS},
 	BLOCK,
 };
 use std::arch::x86_64::*;
@@ -32,6 +32,8 @@ pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &m
 	}
 }
 
+// Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
+#[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usize, out: *mut [f32; TILE]) {
 	// How far ahead of a single row's reading the weights are asked for.
@@ -41,8 +43,8 @@ unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usiz
 		// SAFETY: inside the block that `w` and `a` point to; a prefetch may point anywhere.
 		unsafe {
 			let mut s = [[_mm512_setzero_si512(); 2]; R];
-			for (r, s) in s.iter_mut().enumerate() {
-				*s = [_mm512_set1_epi32(*a.add(9 * R + r)); 2];
+			for r in 0..R {
+				s[r] = [_mm512_set1_epi32(*a.add(r * WORDS + START)); 2];
 			}
 			for step in 0..BLOCK / STEP {
 				let at = w.add(step * TILE * STEP);
@@ -52,19 +54,19 @@ unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usiz
 					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
 					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64).cast());
 				}
-				for (r, s) in s.iter_mut().enumerate() {
-					let q = _mm512_set1_epi32(*a.add(step * R + r));
-					s[0] = _mm512_dpbusd_epi32(s[0], w0, q);
-					s[1] = _mm512_dpbusd_epi32(s[1], w1, q);
+				for r in 0..R {
+					let q = _mm512_set1_epi32(*a.add(r * WORDS + step));
+					s[r][0] = _mm512_dpbusd_epi32(s[r][0], w0, q);
+					s[r][1] = _mm512_dpbusd_epi32(s[r][1], w1, q);
 				}
 			}
 			let scales = w.add(TILE * BLOCK).cast::<__m256i>();
 			let scale0 = _mm512_cvtph_ps(_mm256_load_si256(scales));
 			let scale1 = _mm512_cvtph_ps(_mm256_load_si256(scales.add(1)));
-			for (r, (sums, s)) in sums.iter_mut().zip(&s).enumerate() {
-				let d = _mm512_set1_ps(f32::from_bits(*a.add(8 * R + r) as u32));
-				sums[0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[0]), _mm512_mul_ps(scale0, d), sums[0]);
-				sums[1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[1]), _mm512_mul_ps(scale1, d), sums[1]);
+			for r in 0..R {
+				let d = _mm512_set1_ps(f32::from_bits(*a.add(r * WORDS + SCALE) as u32));
+				sums[r][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r][0]), _mm512_mul_ps(scale0, d), sums[r][0]);
+				sums[r][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r][1]), _mm512_mul_ps(scale1, d), sums[r][1]);
 			}
 			w = w.add(BLOCK_BYTES);
 			a = a.add(R * WORDS);

@@ -14,18 +14,19 @@ mod neon;
 mod panels;
 mod portable;
 
-pub use super::packed::{Gather, Packed, BLOCK};
+pub use super::packed::{Gather, Packed, BLOCK, TILE};
 
-use super::{elements, packed::TILE, Output, Tier};
+use super::{elements, Output, Tier};
 use candle_core::{bail, CpuStorage, CustomOp1, Layout, Result};
 use panels::Panels;
 use rayon::prelude::*;
-use std::{mem::MaybeUninit, ops::Range};
+use std::ops::Range;
 
 /// Multiplications from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 18;
-/// Pieces of work for each thread, so that one that is disturbed leaves some to the others.
-const PIECES: usize = 8;
+/// Pieces of work for each thread, so that one that is disturbed leaves some to the others: of one panel, and of several, where
+/// pieces take longer.
+const PIECES: [usize; 2] = [8, 16];
 
 /// `y = x · Wᵀ + bias`. Operand: x f32 `[rows, K]`; result `[rows, N]`. The bias is one addition after the last block.
 pub struct Linear<'a> {
@@ -51,15 +52,8 @@ impl CustomOp1 for Linear<'_> {
 				self.weight.width()
 			);
 		}
-		// Not zeroed first: that would touch as much memory as the result once more.
-		let mut out = Vec::with_capacity(rows * self.weight.rows());
-		self.write(
-			elements(x, layout)?,
-			out.spare_capacity_mut(),
-			rows * self.weight.rows(),
-		)?;
-		// SAFETY: `write` wrote so many elements.
-		unsafe { out.set_len(rows * self.weight.rows()) };
+		let mut out = vec![0f32; rows * self.weight.rows()];
+		self.apply(elements(x, layout)?, &mut out)?;
 		Ok((CpuStorage::F32(out), (rows, self.weight.rows()).into()))
 	}
 }
@@ -67,18 +61,19 @@ impl CustomOp1 for Linear<'_> {
 impl Linear<'_> {
 	/// The operation on slices: x `[rows, K]`, out `[rows, N]`.
 	pub fn apply(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
-		let len = out.len();
-		// SAFETY: the same memory; `write` writes only numbers.
-		let out = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), len) };
-		self.write(x, out, len)
+		self.run(x, out, Put::Write)
 	}
 
-	/// Writes the `len` results of x to the front of `out`.
-	fn write(&self, x: &[f32], out: &mut [MaybeUninit<f32>], len: usize) -> Result<()> {
+	/// `out = out + y`, one more addition for each element (§3): the residual stream.
+	pub fn add_to(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+		self.run(x, out, Put::Add)
+	}
+
+	fn run(&self, x: &[f32], out: &mut [f32], put: Put) -> Result<()> {
 		let (n, k) = (self.weight.rows(), self.weight.width());
 		let rows = x.len() / k;
-		if rows * k != x.len() || rows * n != len || out.len() < len || self.bias.is_some_and(|b| b.len() != n) {
-			bail!("linear: {} values for W [{n}, {k}], {len} results", x.len());
+		if rows * k != x.len() || rows * n != out.len() || self.bias.is_some_and(|b| b.len() != n) {
+			bail!("linear: {} values for W [{n}, {k}], {} results", x.len(), out.len());
 		}
 		let panel = match self.tier {
 			#[cfg(target_arch = "x86_64")]
@@ -95,8 +90,9 @@ impl Linear<'_> {
 			tier: self.tier,
 			panels: &Panels::new(x, k, panel, self.tier)?,
 			out: Columns {
-				start: out.as_mut_ptr().cast(),
+				start: out.as_mut_ptr(),
 				width: n,
+				put,
 			},
 		};
 		let (tiles, panels) = (self.weight.tiles(), job.panels.count());
@@ -104,8 +100,9 @@ impl Linear<'_> {
 		if threads == 1 || rows * n * k < WORTH_THREADS {
 			return job.run(0..tiles, 0..panels);
 		}
-		let cuts = tiles.min(threads * PIECES);
-		let row_cuts = (threads * PIECES / cuts).clamp(1, panels);
+		let pieces = threads * PIECES[usize::from(panels > 1)];
+		let cuts = tiles.min(pieces);
+		let row_cuts = pieces.div_ceil(cuts).min(panels);
 		(0..cuts * row_cuts)
 			.into_par_iter()
 			.with_max_len(1)
@@ -128,10 +125,18 @@ struct Job<'a> {
 	out: Columns,
 }
 
+/// What becomes of the elements that are there.
+#[derive(Clone, Copy)]
+enum Put {
+	Write,
+	Add,
+}
+
 /// The result `[rows, width]`, written by several threads, each its own tiles and rows.
 struct Columns {
 	start: *mut f32,
 	width: usize,
+	put: Put,
 }
 
 // SAFETY: the pieces of a job are disjoint ranges of tiles and panels, so no element is written twice.
@@ -142,11 +147,11 @@ impl Job<'_> {
 	fn run(&self, tiles: Range<usize>, panels: Range<usize>) -> Result<()> {
 		self.tier.check()?;
 		let blocks = self.weight.width() / BLOCK;
+		let mut sums = [[0f32; TILE]; panels::MAX_ROWS];
 		for tile in tiles {
 			let weights = self.weight.tile(tile);
 			for panel in panels.clone() {
 				let rows = self.panels.rows(panel);
-				let mut sums = [[0f32; TILE]; panels::MAX_ROWS];
 				let (words, sums) = (self.panels.words(panel), &mut sums[..rows.len()]);
 				match self.tier {
 					// SAFETY: `check` asked the processor for the features; `Packed` and `Panels` have the lengths of `blocks`.
@@ -176,10 +181,15 @@ impl Job<'_> {
 					*sum += bias;
 				}
 			}
-			// SAFETY: row and columns lie inside the result, whose length `apply` checked, and belong to this piece alone.
-			unsafe {
+			// SAFETY: row and columns lie inside the result, whose length `run` checked, and belong to this piece alone.
+			let out = unsafe {
 				let to = self.out.start.add((first_row + row) * self.out.width + first);
-				std::ptr::copy_nonoverlapping(sums.as_ptr(), to, count);
+				std::slice::from_raw_parts_mut(to, count)
+			};
+			match (self.out.put, <&mut [f32; TILE]>::try_from(&mut *out)) {
+				(Put::Write, Ok(out)) => *out = *sums,
+				(Put::Write, Err(_)) => out.copy_from_slice(&sums[..count]),
+				(Put::Add, _) => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
 			}
 		}
 	}

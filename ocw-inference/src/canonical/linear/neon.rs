@@ -2,7 +2,7 @@
 
 use super::{
 	super::packed::{BLOCK_BYTES, STEP, TILE},
-	panels::WORDS,
+	panels::{SCALE, WORDS},
 	BLOCK,
 };
 use std::arch::{aarch64::*, asm};
@@ -35,6 +35,8 @@ pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &m
 }
 
 /// The sums of four vectors from vector `first` on.
+// Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
+#[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn rows<const R: usize>(
 	mut w: *const u8,
@@ -52,22 +54,22 @@ unsafe fn rows<const R: usize>(
 			for step in 0..BLOCK / STEP {
 				let at = w.add(step * TILE * STEP + first * 16);
 				let mut weights = [vdupq_n_s8(0); VECTORS];
-				for (i, weights) in weights.iter_mut().enumerate() {
-					*weights = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(at.add(i * 16)), flip));
+				for i in 0..VECTORS {
+					weights[i] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(at.add(i * 16)), flip));
 				}
-				for (r, s) in s.iter_mut().enumerate() {
-					let q = vreinterpretq_s8_s32(vdupq_n_s32(*a.add(step * R + r)));
-					for (s, weights) in s.iter_mut().zip(weights) {
-						*s = dot(*s, weights, q);
+				for r in 0..R {
+					let q = vreinterpretq_s8_s32(vdupq_n_s32(*a.add(r * WORDS + step)));
+					for i in 0..VECTORS {
+						s[r][i] = dot(s[r][i], weights[i], q);
 					}
 				}
 			}
 			let scales = w.add(TILE * BLOCK).cast::<u16>().add(first * 4);
-			for (r, (sums, s)) in sums.iter_mut().zip(&s).enumerate() {
-				let d = vdupq_n_f32(f32::from_bits(*a.add(8 * R + r) as u32));
-				for (i, (sum, s)) in sums.iter_mut().zip(s).enumerate() {
+			for r in 0..R {
+				let d = vdupq_n_f32(f32::from_bits(*a.add(r * WORDS + SCALE) as u32));
+				for i in 0..VECTORS {
 					let scale = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(scales.add(i * 4))));
-					*sum = vfmaq_f32(*sum, vcvtq_f32_s32(*s), vmulq_f32(scale, d));
+					sums[r][i] = vfmaq_f32(sums[r][i], vcvtq_f32_s32(s[r][i]), vmulq_f32(scale, d));
 				}
 			}
 			w = w.add(BLOCK_BYTES);

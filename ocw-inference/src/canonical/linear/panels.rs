@@ -1,7 +1,7 @@
 //! Activations as the kernels read them: quantised once a call, a few rows side by side.
 //!
-//! A panel of r rows is a list of 32-bit words. Per block of 32 columns: eight steps of r words (each four int8), then r scales
-//! (f32 bits), then r start values −128·Σq: with weights stored as `w + 128`, a sum that starts there ends at `Σ w·q`.
+//! A panel is a list of 32-bit words. Per block of 32 columns it holds ten of each of its rows: eight steps of four int8, the
+//! scale (f32 bits), and the start value −128·Σq: with weights stored as `w + 128`, a sum that starts there ends at `Σ w·q`.
 
 use super::super::{
 	packed::{BLOCK, STEP},
@@ -15,6 +15,10 @@ use std::ops::Range;
 pub(super) const MAX_ROWS: usize = 6;
 /// Words of a block for each row: 8 of activations, a scale, a start value.
 pub(super) const WORDS: usize = BLOCK / STEP + 2;
+/// Where among them the scale is.
+pub(super) const SCALE: usize = BLOCK / STEP;
+/// Where among them the start value is.
+pub(super) const START: usize = SCALE + 1;
 /// Values from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 15;
 
@@ -89,23 +93,25 @@ impl Kernel for Quantise<'_> {
 	#[inline(always)]
 	fn run(self) {
 		for (row, x) in self.x.chunks_exact(self.k).enumerate() {
-			let blocks = self.words.chunks_exact_mut(self.rows * WORDS);
+			let blocks = self.words.as_chunks_mut::<WORDS>().0[row..]
+				.iter_mut()
+				.step_by(self.rows);
 			for (x, words) in x.as_chunks::<BLOCK>().0.iter().zip(blocks) {
 				let (q, d) = quantise(x);
-				let sum = q.iter().fold(0i32, |sum, q| sum.wrapping_add(i32::from(*q as i8)));
-				for (step, four) in q.as_chunks::<STEP>().0.iter().enumerate() {
-					words[step * self.rows + row] = i32::from_le_bytes(*four);
+				let sum = q.iter().fold(0i32, |sum, q| sum.wrapping_add(*q));
+				for (word, four) in words.iter_mut().zip(q.as_chunks::<STEP>().0) {
+					*word = i32::from_le_bytes(four.map(|q| q as u8));
 				}
-				words[8 * self.rows + row] = d.to_bits() as i32;
-				words[9 * self.rows + row] = sum.wrapping_mul(-128);
+				words[SCALE] = d.to_bits() as i32;
+				words[START] = sum.wrapping_mul(-128);
 			}
 		}
 	}
 }
 
-/// One block to int8 in two's complement, and its scale.
+/// One block to int8, still as wide as its floats, and its scale.
 #[inline(always)]
-fn quantise(x: &[f32; BLOCK]) -> ([u8; BLOCK], f32) {
+fn quantise(x: &[f32; BLOCK]) -> ([i32; BLOCK], f32) {
 	// 1.5 · 2²³: adding it rounds to an integer, ties to even, and leaves the integer in the low bits.
 	const ROUND: f32 = 12_582_912.0;
 	// Without their signs, floats are ordered like their bits.
@@ -113,13 +119,13 @@ fn quantise(x: &[f32; BLOCK]) -> ([u8; BLOCK], f32) {
 	let d = amax / 127.0;
 	// If d is 0, no value is above 1e-43, and dividing by 1 makes zeros of them.
 	let divisor = if d == 0.0 { 1.0 } else { d };
-	let mut q = [0u8; BLOCK];
+	let mut q = [0i32; BLOCK];
 	for (q, v) in q.iter_mut().zip(x) {
 		// The bound matters only where d is subnormal and itself badly rounded.
 		let v = v / divisor;
 		let v = if v > 127.0 { 127.0 } else { v };
 		let v = if v < -127.0 { -127.0 } else { v };
-		*q = (v + ROUND).to_bits() as u8;
+		*q = ((v + ROUND).to_bits() << 24) as i32 >> 24;
 	}
 	(q, d)
 }

@@ -20,37 +20,29 @@ use crate::{
 use candle_core::{Device, Storage, Tensor};
 use std::sync::Arc;
 
-/// Where rows are computed: the operations of the specification's §2 on whole batches, and the form that weights have there.
+/// Where rows are computed: what a layer does to the rows of a batch (§3.1), and the form that weights have there.
 pub(crate) trait Place: Sized {
 	/// Matrices with the same input, one below another, and their biases likewise.
 	type Matrix;
 	/// f32 numbers.
 	type Vector;
+	/// The residual stream, `[rows, hidden]`.
+	type Stream;
 	/// What goes along with the rows of one batch through the layers.
 	type Pass<'a>;
 
 	/// Prepares for the rows of a batch.
 	fn begin<'a>(&self, batch: &Batch<'a>, pool: &'a mut Pool) -> Result<Self::Pass<'a>>;
-	/// The rows of tokens, f32 `[rows, hidden]`.
-	fn embed(&self, ids: &[u32], table: &Self::Matrix) -> Result<Tensor>;
-	/// RMS norm. Marks rows.
-	fn norm(&self, x: &Tensor, weight: &Self::Vector, pass: &mut Self::Pass<'_>) -> Result<Tensor>;
-	/// `x · Wᵀ + bias`.
-	fn linear(&self, x: &Tensor, matrix: &Self::Matrix) -> Result<Tensor>;
-	/// Norms of the heads of q and k, if there are; rotation; attention. Marks rows.
-	fn attend(
-		&self,
-		qkv: Tensor,
-		layer: usize,
-		head_norms: Option<&(Self::Vector, Self::Vector)>,
-		pass: &mut Self::Pass<'_>,
-	) -> Result<Tensor>;
-	/// `silu(g) · u` of rows g ‖ u. Marks rows.
-	fn gate(&self, x: &Tensor, pass: &mut Self::Pass<'_>) -> Result<Tensor>;
-	/// `x + y`. Marks rows if it's the end of a layer.
-	fn add(&self, x: &Tensor, y: &Tensor, end: bool, pass: &mut Self::Pass<'_>) -> Result<Tensor>;
-	/// The rows, in the computer's memory.
-	fn finish(&self, residual: Vec<Tensor>, norm: Tensor, pass: Self::Pass<'_>) -> Result<Rows>;
+	/// The rows of tokens.
+	fn embed(&self, ids: &[u32], table: &Self::Matrix) -> Result<Self::Stream>;
+	/// `x + o(attention(q, k, v))`. Marks rows.
+	fn attend(&self, layer: &Layer<Self>, index: usize, x: &mut Self::Stream, pass: &mut Self::Pass<'_>) -> Result<()>;
+	/// `x + down(gate · up)`. Marks rows.
+	fn feed(&self, layer: &Layer<Self>, x: &mut Self::Stream, pass: &mut Self::Pass<'_>) -> Result<()>;
+	/// The rows as they are now, for the trace.
+	fn keep(&self, x: &Self::Stream, pass: &Self::Pass<'_>) -> Result<Tensor>;
+	/// The final norm, and all rows that were kept, in the computer's memory.
+	fn finish(&self, norm: &Self::Vector, x: Self::Stream, kept: Vec<Tensor>, pass: Self::Pass<'_>) -> Result<Rows>;
 	/// Logits as the sampler takes them, of rows after the final norm in the computer's memory.
 	fn scores(&self, norm: &Tensor, head: &Self::Matrix) -> Result<Scores>;
 	/// A pool of so many pages.
@@ -64,24 +56,24 @@ pub(crate) struct Matrix {
 }
 
 /// The weights of a layer.
-pub(crate) struct Layer<M, V> {
-	attention_norm: V,
+pub(crate) struct Layer<P: Place> {
+	pub(crate) attention_norm: P::Vector,
 	/// q ‖ k ‖ v
-	qkv: M,
+	pub(crate) qkv: P::Matrix,
 	/// Norms of the heads of q and of k (Qwen3).
-	head_norms: Option<(V, V)>,
-	o: M,
-	mlp_norm: V,
+	pub(crate) head_norms: Option<(P::Vector, P::Vector)>,
+	pub(crate) o: P::Matrix,
+	pub(crate) mlp_norm: P::Vector,
 	/// gate ‖ up
-	gate_up: M,
-	down: M,
+	pub(crate) gate_up: P::Matrix,
+	pub(crate) down: P::Matrix,
 }
 
 /// All weights, at one place.
 pub(crate) struct Network<P: Place> {
 	place: P,
 	embedding: P::Matrix,
-	layers: Vec<Layer<P::Matrix, P::Vector>>,
+	layers: Vec<Layer<P>>,
 	norm: P::Vector,
 	/// The output layer, if it isn't the embedding.
 	head: Option<P::Matrix>,
@@ -253,10 +245,8 @@ impl Decoder {
 	/// Logits `[rows, vocabulary]` of rows after the final norm, in the computer's memory.
 	pub fn logits(&self, norm: &Tensor) -> Result<Tensor> {
 		let logits = match &self.at {
-			At::Processor(network) => network.place.linear(norm, network.head())?,
-			At::Card(network) => network
-				.place
-				.linear(&norm.to_device(network.place.device())?, network.head())?,
+			At::Processor(network) => network.place.logits(norm, network.head())?,
+			At::Card(network) => network.place.logits(norm, network.head())?,
 		};
 		Ok(logits.to_device(&Device::Cpu)?)
 	}
@@ -308,21 +298,13 @@ impl<P: Place> Network<P> {
 		let at = &self.place;
 		let mut pass = at.begin(batch, pool)?;
 		let mut x = at.embed(batch.tokens, &self.embedding)?;
-		let mut residual = Vec::with_capacity(self.layers.len());
+		let mut kept = Vec::with_capacity(self.layers.len() + 1);
 		for (index, layer) in self.layers.iter().enumerate() {
-			// x + o(attention(q, k, v))
-			let h = at.norm(&x, &layer.attention_norm, &mut pass)?;
-			let qkv = at.linear(&h, &layer.qkv)?;
-			let attended = at.attend(qkv, index, layer.head_norms.as_ref(), &mut pass)?;
-			x = at.add(&x, &at.linear(&attended, &layer.o)?, false, &mut pass)?;
-			// x + down(gate · up)
-			let h = at.norm(&x, &layer.mlp_norm, &mut pass)?;
-			let inner = at.gate(&at.linear(&h, &layer.gate_up)?, &mut pass)?;
-			x = at.add(&x, &at.linear(&inner, &layer.down)?, true, &mut pass)?;
-			residual.push(x.clone());
+			at.attend(layer, index, &mut x, &mut pass)?;
+			at.feed(layer, &mut x, &mut pass)?;
+			kept.push(at.keep(&x, &pass)?);
 		}
-		let norm = at.norm(&x, &self.norm, &mut pass)?;
-		at.finish(residual, norm, pass)
+		at.finish(&self.norm, x, kept, pass)
 	}
 }
 

@@ -1,6 +1,6 @@
 //! A decoder's operations on the computer's processor.
 
-use super::{attention_scale, positions, Batch, Matrix, Place, Rows};
+use super::{attention_scale, positions, Batch, Layer, Matrix, Place, Rows};
 use crate::{
 	canonical::{
 		activation::SiluMul,
@@ -8,7 +8,6 @@ use crate::{
 		linear::{Gather, Linear},
 		mark_bad_rows,
 		norm::{HeadNorm, RmsNorm},
-		residual::Add,
 		rope::{Rope, Tables},
 		Tier,
 	},
@@ -17,7 +16,7 @@ use crate::{
 	sampler::Scores,
 	Result,
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use std::cell::RefCell;
 
 /// The processor, with what it knows of the model besides its weights.
@@ -25,6 +24,8 @@ pub(crate) struct Processor {
 	/// Which instructions compute.
 	pub(super) tier: Tier,
 	rope: Tables,
+	hidden: usize,
+	inner: usize,
 	heads: usize,
 	kv_heads: usize,
 	head_dim: usize,
@@ -33,13 +34,19 @@ pub(crate) struct Processor {
 	scale: f32,
 }
 
-/// A batch on its way through the layers.
+/// A batch on its way through the layers. Each layer overwrites the results of the one before: fresh memory for every operation would
+/// cost more time than many of them take.
 pub(crate) struct Pass<'a> {
 	/// Position of each row in its sequence.
 	positions: Vec<u32>,
 	segments: &'a [Segment<'a>],
 	pool: &'a mut Pool,
 	bad: Vec<bool>,
+	normed: Vec<f32>,
+	qkv: Vec<f32>,
+	attended: Vec<f32>,
+	gate_up: Vec<f32>,
+	inner: Vec<f32>,
 }
 
 impl Processor {
@@ -47,6 +54,8 @@ impl Processor {
 		Self {
 			tier: Tier::detect(),
 			rope,
+			hidden: numbers.hidden_size as usize,
+			inner: numbers.intermediate_size as usize,
 			heads: numbers.num_attention_heads as usize,
 			kv_heads: numbers.num_key_value_heads as usize,
 			head_dim: numbers.head_dim as usize,
@@ -54,6 +63,34 @@ impl Processor {
 			epsilon: numbers.rms_norm_eps.0,
 			scale: attention_scale(numbers),
 		}
+	}
+
+	fn linear<'m>(&self, matrix: &'m Matrix) -> Linear<'m> {
+		Linear {
+			weight: &matrix.weight,
+			bias: matrix.bias.as_deref(),
+			tier: self.tier,
+		}
+	}
+
+	/// Leaves the normed rows in `pass.normed`.
+	fn norm(&self, x: &[f32], weight: &[f32], pass: &mut Pass<'_>) -> Result<()> {
+		let norm = RmsNorm {
+			weight,
+			epsilon: self.epsilon,
+			tier: self.tier,
+		};
+		norm.apply(x, &mut pass.normed)?;
+		Ok(mark_bad_rows(&pass.normed, 0..0, &mut pass.bad)?)
+	}
+
+	fn tensor(&self, x: &[f32], rows: usize) -> Result<Tensor> {
+		Ok(Tensor::from_slice(x, (rows, self.hidden), &Device::Cpu)?)
+	}
+
+	/// Logits of rows after the final norm.
+	pub(super) fn logits(&self, norm: &Tensor, head: &Matrix) -> Result<Tensor> {
+		Ok(norm.apply_op1_no_bwd(&self.linear(head))?)
 	}
 
 	/// The rotary tables.
@@ -65,48 +102,32 @@ impl Processor {
 impl Place for Processor {
 	type Matrix = Matrix;
 	type Vector = Vec<f32>;
+	type Stream = Vec<f32>;
 	type Pass<'a> = Pass<'a>;
 
 	fn begin<'a>(&self, batch: &Batch<'a>, pool: &'a mut Pool) -> Result<Pass<'a>> {
 		let positions = positions(batch)?;
+		let rows = positions.len();
+		let width = |elements: usize| vec![0f32; rows * elements];
 		Ok(Pass {
-			bad: vec![false; positions.len()],
+			bad: vec![false; rows],
 			positions,
 			segments: batch.segments,
 			pool,
+			normed: width(self.hidden),
+			qkv: width((self.heads + 2 * self.kv_heads) * self.head_dim),
+			attended: width(self.heads * self.head_dim),
+			gate_up: width(2 * self.inner),
+			inner: width(self.inner),
 		})
 	}
 
-	fn embed(&self, ids: &[u32], table: &Matrix) -> Result<Tensor> {
+	fn embed(&self, ids: &[u32], table: &Matrix) -> Result<Vec<f32>> {
 		let weight = &table.weight;
 		Ok(Gather { ids, weight }.rows()?)
 	}
 
-	fn norm(&self, x: &Tensor, weight: &Vec<f32>, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let normed = x.apply_op1_no_bwd(&RmsNorm {
-			weight,
-			epsilon: self.epsilon,
-			tier: self.tier,
-		})?;
-		mark_bad_rows(&normed, 0..0, &mut pass.bad)?;
-		Ok(normed)
-	}
-
-	fn linear(&self, x: &Tensor, matrix: &Matrix) -> Result<Tensor> {
-		Ok(x.apply_op1_no_bwd(&Linear {
-			weight: &matrix.weight,
-			bias: matrix.bias.as_deref(),
-			tier: self.tier,
-		})?)
-	}
-
-	fn attend(
-		&self,
-		mut qkv: Tensor,
-		layer: usize,
-		head_norms: Option<&(Vec<f32>, Vec<f32>)>,
-		pass: &mut Pass<'_>,
-	) -> Result<Tensor> {
+	fn attend(&self, layer: &Layer<Self>, index: usize, x: &mut Vec<f32>, pass: &mut Pass<'_>) -> Result<()> {
 		let Self {
 			heads,
 			kv_heads,
@@ -115,63 +136,70 @@ impl Place for Processor {
 			tier,
 			..
 		} = *self;
-		if let Some((q, k)) = head_norms {
-			qkv = qkv.apply_op1_no_bwd(&HeadNorm {
+		let width = (heads + 2 * kv_heads) * head_dim;
+		self.norm(x, &layer.attention_norm, pass)?;
+		self.linear(&layer.qkv).apply(&pass.normed, &mut pass.qkv)?;
+		if let Some((q, k)) = &layer.head_norms {
+			let norm = HeadNorm {
 				q,
 				k,
 				heads,
 				kv_heads,
 				epsilon,
 				tier,
-			})?;
+			};
+			norm.apply(&mut pass.qkv, width)?;
 		}
-		let qkv = qkv.apply_op1_no_bwd(&Rope {
+		let rope = Rope {
 			cos: &self.rope.cos,
 			sin: &self.rope.sin,
 			positions: &pass.positions,
 			heads: heads + kv_heads,
 			head_dim,
 			tier,
-		})?;
+		};
+		rope.apply(&mut pass.qkv, width)?;
 		// Keys and values are kept in f16, which has less room.
-		mark_bad_rows(&qkv, heads * head_dim..(heads + 2 * kv_heads) * head_dim, &mut pass.bad)?;
-		let attended = qkv.apply_op1_no_bwd(&Attention {
+		mark_bad_rows(&pass.qkv, heads * head_dim..width, &mut pass.bad)?;
+		let attention = Attention {
 			pool: RefCell::new(&mut *pass.pool),
-			layer,
+			layer: index,
 			segments: pass.segments,
 			heads,
 			scale: self.scale,
 			mask: Mask::Causal { window: self.window },
 			tier,
-		})?;
-		mark_bad_rows(&attended, 0..0, &mut pass.bad)?;
-		Ok(attended)
+		};
+		attention.apply(&pass.qkv, width, &mut pass.attended)?;
+		mark_bad_rows(&pass.attended, 0..0, &mut pass.bad)?;
+		Ok(self.linear(&layer.o).add_to(&pass.attended, x)?)
 	}
 
-	fn gate(&self, x: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let inner = x.apply_op1_no_bwd(&SiluMul { tier: self.tier })?;
-		mark_bad_rows(&inner, 0..0, &mut pass.bad)?;
-		Ok(inner)
+	fn feed(&self, layer: &Layer<Self>, x: &mut Vec<f32>, pass: &mut Pass<'_>) -> Result<()> {
+		self.norm(x, &layer.mlp_norm, pass)?;
+		self.linear(&layer.gate_up).apply(&pass.normed, &mut pass.gate_up)?;
+		let gate = SiluMul { tier: self.tier };
+		gate.apply(&pass.gate_up, 2 * self.inner, &mut pass.inner)?;
+		mark_bad_rows(&pass.inner, 0..0, &mut pass.bad)?;
+		self.linear(&layer.down).add_to(&pass.inner, x)?;
+		Ok(mark_bad_rows(x, 0..0, &mut pass.bad)?)
 	}
 
-	fn add(&self, x: &Tensor, y: &Tensor, end: bool, pass: &mut Pass<'_>) -> Result<Tensor> {
-		let sum = x.apply_op2_no_bwd(y, &Add)?;
-		if end {
-			mark_bad_rows(&sum, 0..0, &mut pass.bad)?;
-		}
-		Ok(sum)
+	fn keep(&self, x: &Vec<f32>, pass: &Pass<'_>) -> Result<Tensor> {
+		self.tensor(x, pass.bad.len())
 	}
 
-	fn finish(&self, residual: Vec<Tensor>, norm: Tensor, pass: Pass<'_>) -> Result<Rows> {
+	fn finish(&self, norm: &Vec<f32>, x: Vec<f32>, residual: Vec<Tensor>, mut pass: Pass<'_>) -> Result<Rows> {
+		self.norm(&x, norm, &mut pass)?;
 		Ok(Rows {
 			residual,
-			norm,
+			norm: self.tensor(&pass.normed, pass.bad.len())?,
 			bad: pass.bad,
 		})
 	}
 
 	fn scores(&self, norm: &Tensor, head: &Matrix) -> Result<Scores> {
-		Ok(Scores::Floats(self.linear(norm, head)?))
+		Ok(Scores::Floats(self.logits(norm, head)?))
 	}
 
 	fn pool(&self, layers: usize, kv_heads: usize, head_dim: usize, pages: usize) -> Result<Pool> {
