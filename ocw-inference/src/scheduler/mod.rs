@@ -41,7 +41,7 @@ pub struct Limits {
 impl Default for Limits {
 	fn default() -> Self {
 		Self {
-			rows: 256,
+			rows: 128,
 			kv_bytes: 1 << 30,
 			running: 64,
 			waiting: 64,

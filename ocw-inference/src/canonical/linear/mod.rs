@@ -142,6 +142,29 @@ struct Columns {
 // SAFETY: the pieces of a job are disjoint ranges of tiles and panels, so no element is written twice.
 unsafe impl Sync for Columns {}
 
+impl Columns {
+	/// Where a tile's results of a row go.
+	fn at(&self, tile: usize, row: usize) -> *mut f32 {
+		self.start.wrapping_add(row * self.width + tile * TILE)
+	}
+
+	/// Asks for the memory of results while they are computed: rows lie far apart.
+	fn prefetch(&self, tile: usize, rows: Range<usize>) {
+		#[cfg(target_arch = "x86_64")]
+		for row in rows {
+			use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+			let at = self.at(tile, row).cast::<i8>();
+			// SAFETY: it reads nothing, may point anywhere, and every x86-64 has it.
+			unsafe {
+				_mm_prefetch::<_MM_HINT_T0>(at);
+				_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(64));
+			}
+		}
+		#[cfg(not(target_arch = "x86_64"))]
+		let _ = (tile, rows);
+	}
+}
+
 impl Job<'_> {
 	/// Computes the outputs of some tiles for the rows of some panels.
 	fn run(&self, tiles: Range<usize>, panels: Range<usize>) -> Result<()> {
@@ -153,6 +176,7 @@ impl Job<'_> {
 			for panel in panels.clone() {
 				let rows = self.panels.rows(panel);
 				let (words, sums) = (self.panels.words(panel), &mut sums[..rows.len()]);
+				self.out.prefetch(tile, rows.clone());
 				match self.tier {
 					// SAFETY: `check` asked the processor for the features; `Packed` and `Panels` have the lengths of `blocks`.
 					#[cfg(target_arch = "x86_64")]
@@ -182,10 +206,7 @@ impl Job<'_> {
 				}
 			}
 			// SAFETY: row and columns lie inside the result, whose length `run` checked, and belong to this piece alone.
-			let out = unsafe {
-				let to = self.out.start.add((first_row + row) * self.out.width + first);
-				std::slice::from_raw_parts_mut(to, count)
-			};
+			let out = unsafe { std::slice::from_raw_parts_mut(self.out.at(tile, first_row + row), count) };
 			match (self.out.put, <&mut [f32; TILE]>::try_from(&mut *out)) {
 				(Put::Write, Ok(out)) => *out = *sums,
 				(Put::Write, Err(_)) => out.copy_from_slice(&sums[..count]),

@@ -98,15 +98,26 @@ impl Kernel for Quantise<'_> {
 				.step_by(self.rows);
 			for (x, words) in x.as_chunks::<BLOCK>().0.iter().zip(blocks) {
 				let (q, d) = quantise(x);
-				let sum = q.iter().fold(0i32, |sum, q| sum.wrapping_add(*q));
 				for (word, four) in words.iter_mut().zip(q.as_chunks::<STEP>().0) {
 					*word = i32::from_le_bytes(four.map(|q| q as u8));
 				}
 				words[SCALE] = d.to_bits() as i32;
-				words[START] = sum.wrapping_mul(-128);
+				words[START] = sum(&q).wrapping_mul(-128);
 			}
 		}
 	}
+}
+
+/// In lanes, because the compiler would take a plain sum apart into scalars.
+#[inline(always)]
+fn sum(q: &[i32; BLOCK]) -> i32 {
+	let mut lanes: [i32; BLOCK / 2] = std::array::from_fn(|i| q[i].wrapping_add(q[i + BLOCK / 2]));
+	for stride in [8, 4, 2, 1] {
+		for i in 0..stride {
+			lanes[i] = lanes[i].wrapping_add(lanes[i + stride]);
+		}
+	}
+	lanes[0]
 }
 
 /// One block to int8, still as wide as its floats, and its scale.
