@@ -1,8 +1,8 @@
 //! Every way to claim another answer than the model's is rejected, at the position where it first differs.
 
 use crate::{
-	bits::{pass, Sequence},
 	common::{folder, load, model, options, placed, write_source, Tiny, TEMPLATE, VOCABULARY},
+	rows::{pass, Sequence},
 };
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},

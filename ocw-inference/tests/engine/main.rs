@@ -18,6 +18,7 @@ mod import;
 mod memory;
 mod quality;
 mod reference;
+mod rows;
 mod scheduling;
 mod socket;
 mod tokenizers;

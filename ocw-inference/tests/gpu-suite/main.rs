@@ -1,9 +1,8 @@
-//! The engine's own tests on a graphics card: cheats, honest runs, scheduling. Emulated they take long, so `cargo test` leaves them out;
+//! The engine's own tests on a graphics card: bits, cheats, honest runs, scheduling. Emulated they take long, so `cargo test` leaves them out;
 //! `cargo test --release --workspace --test gpu-suite` runs them.
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 #[path = "../engine/bits.rs"]
 mod bits;
 #[path = "../engine/cheats.rs"]
@@ -16,6 +15,9 @@ mod common;
 mod device;
 #[path = "../engine/honest.rs"]
 mod honest;
+#[allow(dead_code)]
+#[path = "../engine/rows.rs"]
+mod rows;
 #[path = "../engine/scheduling.rs"]
 mod scheduling;
 

@@ -6,9 +6,6 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
-#[path = "../engine/bits.rs"]
-mod bits;
-#[allow(dead_code)]
 #[path = "../engine/common.rs"]
 mod common;
 #[allow(dead_code)]
@@ -17,6 +14,9 @@ mod definition;
 mod device;
 #[path = "../engine/golden/mod.rs"]
 mod golden;
+#[allow(dead_code)]
+#[path = "../engine/rows.rs"]
+mod rows;
 
 mod kernels;
 mod many;

@@ -5,8 +5,8 @@ use super::{
 	models::{families, family_seed},
 };
 use crate::{
-	bits::alone,
 	common::{folder, folder_of, load, Tiny},
+	rows::alone,
 };
 use serde_json::{json, Map, Value};
 
