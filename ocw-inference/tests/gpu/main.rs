@@ -13,6 +13,7 @@ mod definition;
 mod kernels;
 mod many;
 mod models;
+mod network;
 
 use ocw_inference::gpu::Gpu;
 use std::sync::Arc;
@@ -32,6 +33,11 @@ fn devices() -> Vec<Arc<dyn Gpu>> {
 /// Whether it's a card that is tested.
 fn on_card() -> bool {
 	cfg!(feature = "cuda") && std::env::var_os("ASSAY_GPU").is_some()
+}
+
+/// How many cases of a property: a card has time for more.
+fn cases(emulated: u32) -> u32 {
+	emulated * if on_card() { 40 } else { 1 }
 }
 
 /// One of them.
