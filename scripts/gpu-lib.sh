@@ -15,7 +15,7 @@ driver_version() {
 
 # Ends where there is no driver. Looked for where the loader looks, not by nvidia-smi, which a container may lack.
 gpu_driver() {
-	if ! { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep -q 'libcuda\.so\.1' && ! in_library_path libcuda.so.1; then
+	if ! { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep 'libcuda\.so\.1' >/dev/null && ! in_library_path libcuda.so.1; then
 		die "this computer has no NVIDIA driver (libcuda.so.1), so nothing was run." \
 			"With a card: install it, release 580 or later; nvidia-smi says whether it works."
 	fi
@@ -58,7 +58,8 @@ gpu_libraries() {
 }
 
 missing_libraries() {
-	ldd "$bundle/assay-engine-cuda" "$bundle/assay-bench" "$bundle/gpu-tests" 2>/dev/null | awk '/not found/ { print $1 }' | sort -u
+	{ ldd "$bundle/assay-engine-cuda" "$bundle/assay-bench" "$bundle/gpu-tests" 2>/dev/null || true; } |
+		awk '/not found/ { print $1 }' | sort -u
 }
 
 # The folders of the nvidia packages of the Python at hand, PyTorch's among them.

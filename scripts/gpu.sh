@@ -41,7 +41,7 @@ item() {
 result() { # result LOG STATUS
 	local words
 	if [ "$2" = 0 ]; then
-		words=$(grep -hoE '(compared|agreed) [0-9].*' "$1" | paste -sd ';')
+		words=$(grep -hoE '(compared|agreed) [0-9].*' "$1" | paste -sd ';' | sed 's/;/; /g')
 		[ -n "$words" ] || words=$(awk '/^test result:/ { print $4 " tests passed" }' "$1")
 	fi
 	[ -n "${words:-}" ] || words=$(grep -vE '^\s*$' "$1" | tail -n 1 | cut -c 1-110)

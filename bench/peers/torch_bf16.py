@@ -123,6 +123,11 @@ class Peer:
             # Kept small: what is behind the first step's position was never computed, and costs the same.
             make = lambda: (torch.randn(shape, device=DEVICE) * 0.1).to(torch.bfloat16)  # noqa: E731
             self.held = [(make(), make()) for _ in range(self.config["num_hidden_layers"])]
+            if self.compiled:
+                # Graphs are recorded of what writes into its arguments only if these stay where they are.
+                for cache in self.held:
+                    for tensor in cache:
+                        torch._dynamo.mark_static_address(tensor)
             self.room = (batch, length)
         return self.held
 

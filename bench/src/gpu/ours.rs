@@ -146,7 +146,7 @@ impl Ours {
 		}
 		let mut step = || -> Result<bool> {
 			let mut grew = 0;
-			for (_, result) in scheduler.step(&mut |_, _| grew += 1) {
+			if let Some((_, result)) = scheduler.step(&mut |_, _| grew += 1).pop() {
 				result?;
 				bail!("an answer ended before it was measured");
 			}
