@@ -36,19 +36,24 @@ fn main() {
 		(None, None) => PathBuf::from("nvcc"),
 	};
 	let out = env::var_os("OUT_DIR").map_or_else(|| fail("cargo set no OUT_DIR"), PathBuf::from);
-	compile(&nvcc, &out.join("kernels.fatbin"));
+	let cards = CARDS.iter().flat_map(|card| ["-gencode", *card]);
+	compile(&nvcc, "-fatbin", cards, &out.join("kernels.fatbin"));
+	// The text alone, to read it.
+	let text = out.join("kernels.ptx");
+	compile(&nvcc, "-ptx", ["-arch=compute_80"], &text);
+	match std::fs::read_to_string(&text) {
+		Ok(text) => exact(&text),
+		Err(e) => fail(&format!("{}: {e}", text.display())),
+	}
 	if let Some(home) = home {
 		libraries(&home);
 	}
 }
 
-fn compile(nvcc: &Path, out: &Path) {
+fn compile<'a>(nvcc: &Path, what: &str, cards: impl IntoIterator<Item = &'a str>, out: &Path) {
 	let mut command = Command::new(nvcc);
-	command.args(["-fatbin", "-O3", "-std=c++17", "--threads=0", "-o"]);
-	command.arg(out).args(EXACT);
-	for card in CARDS {
-		command.args(["-gencode", card]);
-	}
+	command.args([what, "-O3", "-std=c++17", "--threads=0", "-o"]);
+	command.arg(out).args(EXACT).args(cards);
 	if let Some(host) = env::var_os("NVCC_CCBIN") {
 		command.arg("-ccbin").arg(host);
 	}
@@ -61,6 +66,20 @@ fn compile(nvcc: &Path, out: &Path) {
 			"CUDA's compiler `{}` could not be run ({e}); `make engine-cuda` fetches it and builds with it",
 			nvcc.display()
 		)),
+	}
+}
+
+/// Refuses float operations that don't say how they round: a driver's compiler may fuse those.
+fn exact(text: &str) {
+	const FLOAT: [&str; 12] = [
+		"add.", "sub.", "mul.", "mad.", "fma.", "div.", "sqrt.", "rcp.", "rsqrt.", "ex2.", "lg2.", "tanh.",
+	];
+	let float = |word: &&str| FLOAT.iter().any(|name| word.starts_with(name)) && word.contains(".f");
+	let loose = |word: &&str| !word.contains(".rn.") || word.contains(".ftz") || word.contains(".approx");
+	if let Some(word) = text.split_whitespace().filter(float).find(loose) {
+		fail(&format!(
+			"nvcc made `{word}` of the kernels, which isn't exact; was a flag of its own set (NVCC_APPEND_FLAGS)?"
+		));
 	}
 }
 

@@ -25,7 +25,7 @@ gpu_driver() {
 gpu_programs() {
 	local program
 	bundle=$(gpu_bundle)
-	for program in assay-engine assay-engine-cuda assay-bench gpu-tests; do
+	for program in assay-engine assay-engine-cuda assay-bench gpu-tests gpu-suite; do
 		[ -x "$bundle/$program" ] || die "$bundle/$program is missing." \
 			"make engine-cuda builds it, on any computer; carry the whole folder $bundle here."
 	done
@@ -58,7 +58,7 @@ gpu_libraries() {
 }
 
 missing_libraries() {
-	{ ldd "$bundle/assay-engine-cuda" "$bundle/assay-bench" "$bundle/gpu-tests" 2>/dev/null || true; } |
+	{ ldd "$bundle/assay-engine-cuda" "$bundle"/assay-bench "$bundle"/gpu-* 2>/dev/null || true; } |
 		awk '/not found/ { print $1 }' | sort -u
 }
 

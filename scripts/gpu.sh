@@ -48,12 +48,12 @@ result() { # result LOG STATUS
 	printf '%s\n' "$words"
 }
 
-# tests WANTED FILTER…: some of the tests on the card; not one, or fewer rows than wanted, is a failure.
+# tests PROGRAM WANTED FILTER…: some of its tests on the card; not one, or fewer rows than wanted, is a failure.
 tests() {
-	local wanted=$1 rows log
-	shift
+	local program=$bundle/$1 wanted=$2 rows log
+	shift 2
 	log=$(mktemp)
-	"$bundle/gpu-tests" --nocapture --test-threads 1 "$@" 2>&1 | tee "$log"
+	CARGO_MANIFEST_DIR=$bundle/ocw-inference "$program" --nocapture --test-threads 1 "$@" 2>&1 | tee "$log"
 	[ "${PIPESTATUS[0]}" = 0 ] || return 1
 	grep -qE '^test result: ok\. [1-9]' "$log" || { echo "no test ran"; return 1; }
 	rows=$(sed -nE 's/^.*compared ([0-9]+) rows.*/\1/p' "$log" | sort -n | head -n 1)
@@ -62,18 +62,18 @@ tests() {
 }
 
 network() {
-	ASSAY_ENGINES="$bundle/assay-engine:$out/cuda-engine:$bundle/assay-engine:$out/cuda-engine" tests 0 network:: | tee "$out/network"
+	ASSAY_ENGINES="$bundle/assay-engine:$out/cuda-engine:$bundle/assay-engine:$out/cuda-engine" tests gpu-tests 0 network:: | tee "$out/network"
 	[ "${PIPESTATUS[0]}" = 0 ] && grep -q 'programs behind sockets' "$out/network"
 }
 
 # The bundled model, trained by this project: its known answer, and an answer of each program, must be the same.
 demo() {
 	local name prompt="What is the capital of France?" made
-	"$bundle/assay-engine-cuda" --device "$gpu" check "$bundle/demo" || return 1
+	"$bundle/assay-engine-cuda" --device "$gpu" check "$bundle/demo-model/assay-demo" || return 1
 	for name in greedy warm; do
 		made=()
 		for program in assay-engine assay-engine-cuda; do
-			local options=(run "$bundle/demo" "$prompt" --max-tokens 48)
+			local options=(run "$bundle/demo-model/assay-demo" "$prompt" --max-tokens 48)
 			[ $name = greedy ] || options+=(--temperature 1)
 			[ $program = assay-engine ] || options=(--device "$gpu" "${options[@]}")
 			made+=("$("$bundle/$program" "${options[@]}" 2>"$out/demo.err" && grep '^trace root' "$out/demo.err")") || {
@@ -94,9 +94,10 @@ chmod +x "$out/cuda-engine"
 item "the card opens" probe.log "$bundle/assay-engine-cuda" --device "$gpu" probe
 if [ $failed = 0 ]; then
 	item "known answer and answers of the demo model" demo.log demo
-	item "kernels: any shape, batch and page layout" kernels.log tests 0 kernels::
-	item "whole models: rows, answers, votes, batches" models.log tests 0 models::
-	item "a million rows of products and of models" many.log tests "${ASSAY_GPU_ROWS:-1000000}" many::
+	item "kernels: any shape, batch and page layout" kernels.log tests gpu-tests 0 kernels::
+	item "whole models: rows, answers, votes, batches" models.log tests gpu-tests 0 models:: golden::
+	item "the engine's own tests: bits, cheats, scheduling" suite.log tests gpu-suite 0
+	item "a million rows of products and of models" many.log tests gpu-tests "${ASSAY_GPU_ROWS:-1000000}" many::
 	item "mixed network: cards and processors" network.log network
 	if [ "${1:-}" != tests ]; then
 		item "benchmark" bench.log env BENCH_OUT="${BENCH_OUT:-$out}" scripts/bench-gpu.sh

@@ -67,6 +67,8 @@ __device__ inline void scores(const AttentionArgs &a) {
 	__syncthreads();
 	float acc[QUERIES] = {};
 	bool inside = key >= task.begin && key < task.end;
+	uint32_t page = key / PAGE * PAGE;
+	bool active = page + PAGE > task.begin && page < task.end;
 	if (inside) {
 		const uint16_t *k = a.pool + a.pages[task.pages + key / PAGE] * a.page_stride + a.layer_offset + kv_head * head_elements(a) + key % PAGE;
 		for (uint32_t d = 0; d < a.head_dim; d++) {
@@ -77,13 +79,17 @@ __device__ inline void scores(const AttentionArgs &a) {
 	}
 #pragma unroll
 	for (int i = 0; i < QUERIES; i++) {
-		bool seen = inside && i < int(task.count) && sees(a, task.first + i, key);
-		float s = mul(acc[i], a.scale);
-		if (seen) a.scores[place(a, task.first + i, kv_head, tile) * KEYS + threadIdx.x] = s;
-		// Floats as integers of the same order. A NaN may come out as anything: its row fails.
-		uint32_t bits = __float_as_uint(s);
-		uint32_t ordered = seen ? (bits & 0x80000000u ? ~bits : bits | 0x80000000u) : 0;
-		ordered = warp_max(ordered);
+		// The same for all threads of the warp: those that have a key of the task's, or none of whom has one.
+		if (i >= int(task.count)) continue;
+		uint32_t ordered = 0;
+		if (active) {
+			bool seen = inside && sees(a, task.first + i, key);
+			float s = mul(acc[i], a.scale);
+			if (seen) a.scores[place(a, task.first + i, kv_head, tile) * KEYS + threadIdx.x] = s;
+			// Floats as integers of the same order. A NaN may come out as anything: its row fails.
+			uint32_t bits = __float_as_uint(s);
+			ordered = warp_max(seen ? (bits & 0x80000000u ? ~bits : bits | 0x80000000u) : 0);
+		}
 		if (threadIdx.x % WARP == 0) best[i][threadIdx.x / WARP] = ordered;
 	}
 	__syncthreads();

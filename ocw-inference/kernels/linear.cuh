@@ -54,22 +54,21 @@ __device__ inline float unmagic(int32_t s) { return sub(__int_as_float(s), 12582
 
 // ── few rows: bound by the reading of weights ─────────────────────────────────────────────────────────────────────────────
 
-/// Warps of a block of threads.
+/// Most warps of a block of threads; at least one for each row.
 constexpr int FEW_WARPS = 8;
 
 /// Up to ROWS rows; a block of threads for each tile of 32 outputs. In a round each warp makes the integers of some blocks, lane =
 /// output; then one warp for each row adds the round's blocks up, in order, while the others read on. DEPTH: blocks of a round for each warp.
 template <int ROWS, int DEPTH> __device__ inline void linear_few(const LinearArgs &a) {
-	constexpr int ROUND = FEW_WARPS * DEPTH;
-	__shared__ float sums[2][ROUND][ROWS][WARP], scales[2][ROUND][ROWS][WARP];
-	uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+	__shared__ float sums[2][FEW_WARPS * DEPTH][ROWS][WARP], scales[2][FEW_WARPS * DEPTH][ROWS][WARP];
+	uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP, round = warps * DEPTH;
 	const uint8_t *tile = a.weights + size_t(blockIdx.x) * a.blocks * WEIGHT_BYTES;
 	uint4 w[DEPTH][2] = {};
 	uint16_t scale[DEPTH] = {};
 	auto load = [&](uint32_t first) {
 #pragma unroll
 		for (int i = 0; i < DEPTH; i++) {
-			uint32_t b = first + i * FEW_WARPS + warp;
+			uint32_t b = first + i * warps + warp;
 			if (b >= a.blocks) continue;
 			const uint8_t *block = tile + size_t(b) * WEIGHT_BYTES;
 			w[i][0] = reinterpret_cast<const uint4 *>(block)[lane];
@@ -80,10 +79,10 @@ template <int ROWS, int DEPTH> __device__ inline void linear_few(const LinearArg
 	float acc = 0.0f;
 	int buffer = 0;
 	load(0);
-	for (uint32_t first = 0; first < a.blocks; first += ROUND, buffer ^= 1) {
+	for (uint32_t first = 0; first < a.blocks; first += round, buffer ^= 1) {
 #pragma unroll
 		for (int i = 0; i < DEPTH; i++) {
-			uint32_t in_round = i * FEW_WARPS + warp, b = first + in_round;
+			uint32_t in_round = i * warps + warp, b = first + in_round;
 			if (b >= a.blocks) continue;
 			const uint8_t *x = a.x + size_t(b) * ROW_BYTES;
 #pragma unroll
@@ -99,11 +98,11 @@ template <int ROWS, int DEPTH> __device__ inline void linear_few(const LinearArg
 				scales[buffer][in_round][r][lane] = mul(f16(scale[i]), d);
 			}
 		}
-		load(first + ROUND);
+		load(first + round);
 		// Behind this barrier the round is complete, and the sums of the round before have been read.
 		__syncthreads();
 		if (warp < ROWS) {
-			uint32_t count = a.blocks - first < ROUND ? a.blocks - first : ROUND;
+			uint32_t count = a.blocks - first < round ? a.blocks - first : round;
 			for (uint32_t i = 0; i < count; i++) acc = fma(sums[buffer][i][warp][lane], scales[buffer][i][warp][lane], acc);
 		}
 	}

@@ -91,12 +91,23 @@ void live() {
 	}
 }
 
-/// Lets a thread run until it waits or ends.
-void resume(Thread &thread) {
+/// Lets a thread run until it waits or ends. A function of its own: what its caller holds in registers must survive the jump back.
+__attribute__((noinline)) void resume(Thread &thread) {
 	if (_setjmp(scheduler) != 0) return;
 	if (thread.begun) _longjmp(thread.at, 1);
 	thread.begun = true;
 	setcontext(&thread.begin);
+}
+
+/// A thread's stack and first step.
+__attribute__((noinline)) void create(Thread &thread) {
+	thread.stack.reset(new unsigned char[STACK]);
+	getcontext(&thread.begin);
+	thread.begin.uc_stack.ss_sp = thread.stack.get();
+	thread.begin.uc_stack.ss_size = STACK;
+	thread.begin.uc_link = nullptr;
+	makecontext(&thread.begin, live, 0);
+	thread.begun = false;
 }
 
 /// False if threads wait for ones that wait elsewhere.
@@ -108,14 +119,7 @@ bool run_block(const std::vector<uint32_t> &order) {
 		warps[t / WARP] = Barrier{WARP, 0, 0};
 		thread.ended = false;
 		thread.barrier = nullptr;
-		if (thread.stack) continue;
-		thread.stack.reset(new unsigned char[STACK]);
-		getcontext(&thread.begin);
-		thread.begin.uc_stack.ss_sp = thread.stack.get();
-		thread.begin.uc_stack.ss_size = STACK;
-		thread.begin.uc_link = nullptr;
-		makecontext(&thread.begin, live, 0);
-		thread.begun = false;
+		if (!thread.stack) create(thread);
 	}
 	for (bool moved = true; left > 0;) {
 		if (!moved) {

@@ -87,6 +87,11 @@ arguments! {
 	}
 }
 
+/// As many threads as there is work for, whole warps.
+fn threads_for(work: u32) -> u32 {
+	work.next_multiple_of(32).clamp(32, THREADS)
+}
+
 fn launch(kernel: &'static str, grid: [u32; 3], threads: u32, shared: u32) -> Launch {
 	Launch {
 		kernel,
@@ -98,25 +103,32 @@ fn launch(kernel: &'static str, grid: [u32; 3], threads: u32, shared: u32) -> La
 
 impl Arguments for Embed {
 	fn launch(&self) -> Launch {
-		launch("assay_embed", [self.rows, 1, 1], THREADS, 0)
+		launch("assay_embed", [self.rows, 1, 1], threads_for(self.blocks * 32), 0)
 	}
 }
 
 impl Arguments for Norm {
 	fn launch(&self) -> Launch {
-		launch("assay_rms_norm", [self.rows, 1, 1], THREADS, self.width * 4)
+		launch(
+			"assay_rms_norm",
+			[self.rows, 1, 1],
+			threads_for(self.width),
+			self.width * 4,
+		)
 	}
 }
 
 impl Arguments for Turn {
 	fn launch(&self) -> Launch {
-		launch("assay_turn", [self.rows, 1, 1], THREADS, WARPS * self.head_dim * 4)
+		let warps = (self.heads + 2 * self.kv_heads).min(WARPS);
+		launch("assay_turn", [self.rows, 1, 1], warps * 32, warps * self.head_dim * 4)
 	}
 }
 
 impl Arguments for Gate {
 	fn launch(&self) -> Launch {
-		launch("assay_gate", [self.inner.div_ceil(THREADS), self.rows, 1], THREADS, 0)
+		let threads = threads_for(self.inner);
+		launch("assay_gate", [self.inner.div_ceil(threads), self.rows, 1], threads, 0)
 	}
 }
 
@@ -139,8 +151,9 @@ impl Arguments for Fix {
 
 impl Arguments for Quantise {
 	fn launch(&self) -> Launch {
-		let grid = [self.blocks.div_ceil(WARPS), self.rows.next_multiple_of(32), 1];
-		launch("assay_quantise", grid, THREADS, 0)
+		let warps = self.blocks.min(WARPS);
+		let grid = [self.blocks.div_ceil(warps), self.rows.next_multiple_of(32), 1];
+		launch("assay_quantise", grid, warps * 32, 0)
 	}
 }
 
@@ -149,11 +162,16 @@ impl Arguments for Linear {
 		let tiles = self.outputs.div_ceil(32);
 		// Four copies of two blocks under way: see `linear.cuh`.
 		let stages = |tiles: usize| (4 * 2 * tiles * (WEIGHT_BYTES + ROW_BYTES)) as u32;
+		// A warp for every two blocks, and for each row one that adds up.
+		let few = |kernel, rows: u32| {
+			let warps = self.blocks.div_ceil(2).clamp(rows, WARPS);
+			launch(kernel, [tiles, 1, 1], warps * 32, 0)
+		};
 		match self.rows {
-			0..=1 => launch("assay_linear_1", [tiles, 1, 1], THREADS, 0),
-			2 => launch("assay_linear_2", [tiles, 1, 1], THREADS, 0),
-			3..=4 => launch("assay_linear_4", [tiles, 1, 1], THREADS, 0),
-			5..=8 => launch("assay_linear_8", [tiles, 1, 1], THREADS, 0),
+			0..=1 => few("assay_linear_1", 1),
+			2 => few("assay_linear_2", 2),
+			3..=4 => few("assay_linear_4", 4),
+			5..=8 => few("assay_linear_8", 8),
 			9..=64 => launch("assay_linear_32", [tiles, self.rows.div_ceil(32), 1], 128, stages(1)),
 			_ => {
 				let grid = [tiles.div_ceil(4), self.rows.div_ceil(128), 1];
@@ -171,7 +189,12 @@ impl Attend {
 		[
 			launch("assay_scores", grid, KEYS as u32, shared),
 			launch("assay_values", grid, KEYS as u32 + 32, 0),
-			launch("assay_combine", [queries, self.kv_heads, 1], 128, 0),
+			launch(
+				"assay_combine",
+				[queries, self.kv_heads, 1],
+				threads_for(self.head_dim).min(128),
+				0,
+			),
 		]
 	}
 }

@@ -1,8 +1,8 @@
 //! Every way to claim another answer than the model's is rejected, at the position where it first differs.
 
 use crate::{
-	bits::{pass, Sequence},
-	common::{folder, model, options, write_source, Tiny, TEMPLATE, VOCABULARY},
+	common::{folder, load, model, options, placed, write_source, Tiny, TEMPLATE, VOCABULARY},
+	rows::{pass, Sequence},
 };
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
@@ -125,7 +125,7 @@ fn flipped() -> impl Iterator<Item = Model> {
 		bytes[place] ^= 0x40;
 		fs::write(&path, bytes).unwrap();
 		assert!(Model::load(folder.path()).is_err(), "byte {place} is checked");
-		Model::load_unchecked(folder.path()).unwrap()
+		placed(Model::load_unchecked(folder.path()).unwrap())
 	})
 }
 
@@ -139,7 +139,7 @@ fn with_system_prompt() -> Model {
 	)
 	.unwrap();
 	import(source.path(), out.path(), &options()).unwrap();
-	Model::load(out.path()).unwrap()
+	load(out.path())
 }
 
 #[test]

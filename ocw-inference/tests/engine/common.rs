@@ -193,7 +193,20 @@ pub(crate) fn options() -> ImportOptions {
 }
 
 pub(crate) fn model(tiny: Tiny) -> Model {
-	Model::load(folder(tiny).path()).unwrap()
+	load(folder(tiny).path())
+}
+
+/// A model, where this test program computes.
+pub(crate) fn load(dir: &Path) -> Model {
+	placed(Model::load(dir).unwrap())
+}
+
+/// The same model, on the device of this test program if it has one.
+pub(crate) fn placed(model: Model) -> Model {
+	match crate::device() {
+		Some(device) => model.on_gpu(device).unwrap(),
+		None => model,
+	}
 }
 
 /// The same value with its keys in order: which order `json!` keeps depends on features that other crates switch on.

@@ -1,6 +1,10 @@
 //! The encoder: its vectors against candle's float BERT, and their bits against everything that must not change them.
 
-use crate::{common::noise, tokenizers::word_piece};
+use crate::{
+	common::{noise, Tiny},
+	golden,
+	tokenizers::word_piece,
+};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config as BertConfig};
@@ -255,4 +259,28 @@ fn minilm_runs_and_its_vectors_are_those_of_the_floats() {
 		["How much does it cost?", "What is the price?", "Who wrote this book?"].map(|t| model.embed(t).unwrap());
 	let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
 	assert!(cosine(&a, &wide(&b)) > cosine(&a, &wide(&c)) + 0.2);
+}
+
+#[test]
+fn a_tiny_encoder_gives_the_golden_vectors() {
+	let (_source, dir) = tiny();
+	// The seed of its weights.
+	let made = Tiny {
+		seed: 3,
+		..Tiny::default()
+	};
+	for tier in Tier::available() {
+		let model = Model::load(dir.path()).unwrap().with_tier(tier);
+		let mut vectors = golden::Cases::new();
+		for length in [1, 2, 31, 33, 80] {
+			let tokens: Vec<u32> = (0..length).map(|i| (i * 7 + length) % 40).collect();
+			let vector = model.encoder().unwrap().embed(std::slice::from_ref(&tokens)).unwrap();
+			vectors.insert(
+				format!("{length} tokens"),
+				json!({ "tokens": tokens, "vector": golden::bits(&vector[0]) }),
+			);
+		}
+		let found = json!({ "model": golden::models::identity(dir.path(), &model, &made), "vectors": vectors });
+		golden::compare("tiny-bert", &found);
+	}
 }

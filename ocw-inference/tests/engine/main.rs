@@ -18,6 +18,15 @@ mod import;
 mod memory;
 mod quality;
 mod reference;
+mod rows;
 mod scheduling;
 mod socket;
 mod tokenizers;
+
+use ocw_inference::gpu::Gpu;
+use std::sync::Arc;
+
+/// Here models compute on the processor; `tests/gpu` runs some of these files where they don't.
+fn device() -> Option<Arc<dyn Gpu>> {
+	None
+}

@@ -1,8 +1,8 @@
 //! How near the quantised models are to the floats they were made from.
 
 use crate::{
-	bits,
 	common::{noise, tokenizer, TEMPLATE},
+	rows,
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -103,7 +103,7 @@ fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
 		let mut text = quantised.prompt(&question).unwrap();
 		let answer = text.len();
 		text.extend(tokenizer.encode(&format!("{}<|end|>", topic.answer)).unwrap());
-		let found = bits::logits(&quantised, &text);
+		let found = rows::logits(&quantised, &text);
 		let vocabulary = found.len() / text.len();
 		let row = Tensor::new(text.as_slice(), &Device::Cpu)
 			.unwrap()
@@ -189,7 +189,7 @@ fn distance(
 	let mut float = forward(&config, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu));
 
 	let tokens: Vec<u32> = (0..200u32).map(|i| (i * 31 + i / 7) % 256).collect();
-	let found = bits::logits(&model, &tokens);
+	let found = rows::logits(&model, &tokens);
 	let (mut error, mut size) = (0.0, 0.0);
 	for length in PREFIXES {
 		let row = Tensor::new(&tokens[..length], &Device::Cpu)

@@ -96,7 +96,7 @@ fn logits_are_within_three_per_cent_of_a_plain_float_forward() {
 		let truth = forward(&weights, numbers.decoder().unwrap(), &tokens).concat();
 
 		let model = model(tiny);
-		let logits = crate::bits::logits(&model, &tokens);
+		let logits = crate::rows::logits(&model, &tokens);
 		let squares = |it: &mut dyn Iterator<Item = f32>| it.map(|v| f64::from(v).powi(2)).sum::<f64>();
 		let distance =
 			squares(&mut logits.iter().zip(&truth).map(|(a, b)| a - b)) / squares(&mut truth.iter().copied());

@@ -56,7 +56,12 @@ fn told(rows: usize, values: usize, what: &str) {
 #[test]
 fn products_of_a_million_rows_are_the_processor_s() {
 	let (wanted, mut random) = (wanted(300), Random(11));
-	let operations = Operations::new(device(), kernels::numbers(2, 1, 32, None), &kernels::tables(32)).unwrap();
+	let operations = Operations::new(
+		device().unwrap(),
+		kernels::numbers(2, 1, 32, None),
+		&kernels::tables(32),
+	)
+	.unwrap();
 	let (mut rows, mut values) = (0, 0);
 	while rows < wanted {
 		// Widths and heights of real models on a card; numbers of rows that take each of the kernels.
@@ -105,7 +110,7 @@ fn models(heads: usize, kv_heads: usize, head_dim: usize, hidden: usize, layers:
 		)
 		.unwrap()
 	};
-	[random(None), random(Some(device()))]
+	[random(None), random(device())]
 }
 
 /// Sequences that grow batch by batch, in the pages of one device.

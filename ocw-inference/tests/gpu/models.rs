@@ -1,8 +1,8 @@
 //! Whole models: rows, answers and votes of a card are the processor's, and each confirms or rejects what the other claims.
 
 use crate::{
-	common::{model, Tiny},
-	device, devices,
+	common::{folder, model, Tiny},
+	devices,
 };
 use assay_primitives::{SamplingParams, Vote};
 use ocw_inference::{
@@ -13,6 +13,11 @@ use ocw_inference::{
 	scheduler::{Limits, Scheduler},
 	Model,
 };
+
+/// A model on the processor; [`model`] gives one on the device.
+fn here(tiny: Tiny) -> Model {
+	Model::load(folder(tiny).path()).unwrap()
+}
 
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
 	(0..count as u32).map(|i| (i * 97 + 13 + seed * 31) % 256).collect()
@@ -61,10 +66,10 @@ fn rows_are_the_processor_s_in_any_pieces() {
 			..Tiny::default()
 		},
 	] {
-		let here = model(tiny);
+		let here = here(tiny);
 		let tokens = tokens(1, 290);
 		for device in devices() {
-			let there = model(tiny).on_gpu(device).unwrap();
+			let there = self::here(tiny).on_gpu(device).unwrap();
 			for pieces in [&[290][..], &[1, 2, 3, 7, 33, 244], &[100, 1, 1, 1, 60, 1, 126]] {
 				assert!(
 					run(&here, &tokens, pieces) == run(&there, &tokens, pieces),
@@ -86,7 +91,7 @@ fn params(temperature: u32, top_k: u32, min_p: u32) -> SamplingParams {
 
 #[test]
 fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
-	let (here, there) = (model(Tiny::default()), model(Tiny::default()).on_gpu(device()).unwrap());
+	let (here, there) = (here(Tiny::default()), model(Tiny::default()));
 	let prompt = "hello world";
 	for (i, params) in (1u8..).zip([
 		params(0, 0, 0),
@@ -126,7 +131,7 @@ fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
 
 #[test]
 fn other_weights_are_rejected_by_the_card() {
-	let there = model(Tiny::default()).on_gpu(device()).unwrap();
+	let there = model(Tiny::default());
 	for cheat in [
 		Tiny {
 			seed: 2,
@@ -138,7 +143,7 @@ fn other_weights_are_rejected_by_the_card() {
 		},
 	] {
 		let params = params(1 << 16, 0, 0);
-		let claim = execute(&model(cheat), "hello", &params, [5; 32]).unwrap().output;
+		let claim = execute(&here(cheat), "hello", &params, [5; 32]).unwrap().output;
 		let vote = verify(&there, "hello", &params, [5; 32], &claim).unwrap();
 		assert!(matches!(vote, Vote::Reject { .. }), "{vote:?}");
 	}
@@ -150,7 +155,7 @@ fn a_row_that_is_not_finite_fails_on_both() {
 		poison: Some(77),
 		..Tiny::default()
 	};
-	let (here, there) = (model(tiny), model(tiny).on_gpu(device()).unwrap());
+	let (here, there) = (here(tiny), model(tiny));
 	for tokens in [[5, 77, 6], [77, 1, 2], [1, 2, 77]] {
 		let bad = [&here, &there].map(|model| {
 			let decoder = model.decoder().unwrap();
@@ -174,7 +179,7 @@ fn a_row_that_is_not_finite_fails_on_both() {
 /// The scheduler drives a card as it drives the processor: mixed jobs in shared batches, on shared pages.
 #[test]
 fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
-	let (here, there) = (model(Tiny::default()), model(Tiny::default()).on_gpu(device()).unwrap());
+	let (here, there) = (here(Tiny::default()), model(Tiny::default()));
 	let limits = Limits {
 		rows: 48,
 		..Limits::default()

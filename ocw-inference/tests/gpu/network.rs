@@ -2,7 +2,7 @@
 //! process, and programs behind a node's socket.
 
 use crate::{
-	common::{folder, model, Tiny},
+	common::{folder, Tiny},
 	device,
 };
 use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote};
@@ -11,7 +11,7 @@ use ocw_inference::{
 	canonical::Tier,
 	protocol::{Request, Response, Work, WorkResult},
 	scheduler::Limits,
-	Engine,
+	Engine, Model,
 };
 use std::{
 	io::{Read, Write},
@@ -92,7 +92,7 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 
 #[test]
 fn a_committee_of_cards_and_processors_is_of_one_mind() {
-	let (card, portable) = (device(), Some(Tier::Portable));
+	let (card, portable) = (device().unwrap(), Some(Tier::Portable));
 	let mut id = None;
 	let engines = [
 		Engine::new(),
@@ -103,7 +103,11 @@ fn a_committee_of_cards_and_processors_is_of_one_mind() {
 	let mut members: Vec<Box<dyn Member>> = Vec::new();
 	for mut engine in engines {
 		// It serves the model only if it reproduces its known answer.
-		id = Some(engine.add(model(Tiny::default())).unwrap());
+		id = Some(
+			engine
+				.add(Model::load(folder(Tiny::default()).path()).unwrap())
+				.unwrap(),
+		);
 		members.push(Box::new(engine));
 	}
 	let equal = agree(&mut members, id.unwrap());

@@ -5,10 +5,9 @@ use super::{
 	models::{families, family_seed},
 };
 use crate::{
-	bits::alone,
-	common::{folder, folder_of, Tiny},
+	common::{folder, folder_of, load, Tiny},
+	rows::alone,
 };
-use ocw_inference::Model;
 use serde_json::{json, Map, Value};
 
 #[test]
@@ -22,7 +21,7 @@ fn layers_give_the_golden_rows() {
 	);
 	let mut cases = Map::new();
 	for (name, dir) in folders {
-		let model = Model::load(dir.path()).unwrap();
+		let model = load(dir.path());
 		let rows: Vec<String> = alone(&model, &tokens, tokens.len())
 			.into_iter()
 			.map(|row| hex::encode(row.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>()))

@@ -3,10 +3,9 @@
 //! `ASSAY_GOLDEN=write cargo test -p ocw-inference --release golden` writes the files anew; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
-mod encoder;
 mod hashes;
 mod layers;
-mod models;
+pub(crate) mod models;
 mod operations;
 
 use crate::common::sorted;
@@ -14,13 +13,16 @@ use serde_json::{Map, Value};
 use std::{env, fs, path::PathBuf};
 
 /// The cases of one file.
-type Cases = Map<String, Value>;
+pub(crate) type Cases = Map<String, Value>;
+
+/// The crate's folder: where cargo says now, or where it was built. A test that was carried elsewhere is told.
+pub(crate) fn home() -> PathBuf {
+	env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
 
 /// Compares with `tests/golden/<key>.json`, or writes it.
-fn compare(key: &str, found: &Value) {
-	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-		.join("tests/golden")
-		.join(format!("{key}.json"));
+pub(crate) fn compare(key: &str, found: &Value) {
+	let path = home().join("tests/golden").join(format!("{key}.json"));
 	if env::var("ASSAY_GOLDEN").as_deref() == Ok("write") {
 		fs::create_dir_all(path.parent().unwrap()).unwrap();
 		fs::write(&path, format!("{}\n", written(&sorted(found.clone()), 0))).unwrap();
@@ -58,7 +60,7 @@ fn written(value: &Value, depth: usize) -> String {
 }
 
 /// The bits of floats, little-endian, in hexadecimal.
-fn bits(values: &[f32]) -> String {
+pub(crate) fn bits(values: &[f32]) -> String {
 	hex::encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
 }
 

@@ -1,7 +1,7 @@
 //! Whole runs of tiny models whose weights anyone can make, and of the bundled one.
 
 use super::{compare, hashes::params_json};
-use crate::common::{config, folder, folder_of, Tiny};
+use crate::common::{config, folder, folder_of, load, Tiny};
 use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	job::{FinishReason, Output},
@@ -19,7 +19,7 @@ const JOB: JobId = JobId([1; 32]);
 const SEED: Hash32 = [5; 32];
 
 /// What an implementation needs to make the model again, and what it must find then.
-pub(super) fn identity(dir: &Path, model: &Model, tiny: &Tiny) -> Value {
+pub(crate) fn identity(dir: &Path, model: &Model, tiny: &Tiny) -> Value {
 	let mut manifest = serde_json::to_value(model.manifest()).unwrap();
 	// Everybody makes the list of tensors from the weights.
 	manifest.as_object_mut().unwrap().remove("tensors");
@@ -147,7 +147,7 @@ fn known_answer(model: &Model) -> Value {
 fn a_tiny_llama_gives_the_golden_runs() {
 	let tiny = Tiny::default();
 	let dir = folder(tiny);
-	let model = &Model::load(dir.path()).unwrap();
+	let model = &load(dir.path());
 	let ask = |input: &str, params: SamplingParams, seed: Hash32| Asked {
 		model,
 		input: input.into(),
@@ -258,7 +258,7 @@ fn tiny_models_of_each_family_give_the_golden_runs() {
 	for (name, config) in families() {
 		let tiny = family_seed();
 		let dir = folder_of(tiny, &config);
-		let model = &Model::load(dir.path()).unwrap();
+		let model = &load(dir.path());
 		let ask = |input: &str, params| Asked {
 			model,
 			input: input.into(),
@@ -284,7 +284,7 @@ fn a_model_that_meets_no_number_gives_the_golden_failures() {
 		..Tiny::default()
 	};
 	let dir = folder(tiny);
-	let model = &Model::load(dir.path()).unwrap();
+	let model = &load(dir.path());
 	let mut runs = Map::new();
 	let ask = |input: &str, seed: u8| Asked {
 		model,
@@ -314,8 +314,8 @@ fn a_model_that_meets_no_number_gives_the_golden_failures() {
 
 #[test]
 fn the_demo_model_gives_the_golden_runs() {
-	let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo-model/assay-demo");
-	let model = Model::load(&dir).unwrap();
+	let dir = super::home().join("../demo-model/assay-demo");
+	let model = load(&dir);
 	let ask = |input: &str, temperature| {
 		Asked {
 			model: &model,
