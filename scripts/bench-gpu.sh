@@ -4,7 +4,8 @@
 # machine without a driver it ends with a sentence. A run that is interrupted goes on where it stopped.
 #
 # What may be set: BENCH_SHAPES (1.1b,8b: some of them), BENCH_QUICK=1 (the tiny shape, few repetitions, nothing in docs/), BENCH_OUT (a
-# folder instead of docs/), BENCH_PYTHON (a Python that has PyTorch with CUDA; python3), ASSAY_GPU (the card's number, 0).
+# folder instead of docs/), BENCH_SAMPLES (a folder for samples), BENCH_PYTHON (a Python that has PyTorch with CUDA; python3), ASSAY_GPU
+# (the card's number, 0).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -15,7 +16,7 @@ gpu_driver
 gpu_programs
 gpu_libraries
 
-cache=${ASSAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/assay}/bench
+cache=${BENCH_SAMPLES:-${ASSAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/assay}/bench}
 mkdir -p "$cache"
 options=(--device "$gpu" --peers bench/peers --cache "$cache")
 versions=$(driver_version)

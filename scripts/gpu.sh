@@ -100,7 +100,7 @@ if [ $failed = 0 ]; then
 	item "a million rows of products and of models" many.log tests gpu-tests "${ASSAY_GPU_ROWS:-1000000}" many::
 	item "mixed network: cards and processors" network.log network
 	if [ "${1:-}" != tests ]; then
-		item "benchmark" bench.log env BENCH_OUT="${BENCH_OUT:-$out}" scripts/bench-gpu.sh
+		item "benchmark" bench.log env BENCH_OUT="${BENCH_OUT:-$out}" BENCH_SAMPLES="${BENCH_SAMPLES:-$out}" scripts/bench-gpu.sh
 		sed -n '/^\* card:/,$p' "$out/bench.log"
 	fi
 fi
