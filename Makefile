@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build engine-cuda demo dev test fmt lint bench fuzz model zombienet clean
+.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu fuzz model zombienet clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: ## format, clippy, licences, one version of each SDK crate
 
 bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (an hour the first time)
 	@scripts/bench.sh
+
+bench-gpu: ## the engine on an NVIDIA card beside PyTorch: docs/benchmarks-gpu.md (needs a card; make engine-cuda first, anywhere)
+	@scripts/bench-gpu.sh
 
 fuzz: ## the parsers against libFuzzer, a million executions each (FUZZ_RUNS, FUZZ_SECONDS)
 	@scripts/fuzz.sh

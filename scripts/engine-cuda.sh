@@ -4,7 +4,8 @@
 # CUDA's compiler is the one of CUDA_HOME or on PATH if it's of a version that can be used; else it comes from PyPI, into the cache
 # (1.2 GB, once). Everything this makes lies in $ASSAY_CACHE/cuda, apart from what `make build` and `make test` use.
 #
-# What may be set before: CUDA_HOME, NVCC_CCBIN (the C++ compiler that nvcc calls, g++), CARGO_BUILD_JOBS.
+# What may be set before: CUDA_HOME, NVCC_CCBIN (the C++ compiler that nvcc calls, g++), CARGO_BUILD_JOBS, ENGINE_ONLY=1 (without the
+# folder of tests and benchmark that gpu-bundle.sh makes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -112,6 +113,9 @@ ln -sfn "$program" bin/assay-engine-cuda
 # The node looks beside its own program, which bin/ only points to.
 ln -sfn "$program" "$ASSAY_NODE_TARGET/release/assay-engine-cuda"
 note "built in $(clock $((SECONDS - start))): bin/assay-engine-cuda"
+
+# Tests and benchmark, for a machine with a card.
+[ -n "${ENGINE_ONLY:-}" ] || scripts/gpu-bundle.sh
 
 said=$("$program" probe 2>&1) && status=0 || status=$?
 case $status in

@@ -1,7 +1,8 @@
 //! The engine beside its peers: same weights, same shapes, same threads, one run.
 //!
 //! `make bench` calls `assay-bench run`. A run makes the models it lacks ([`models`]), starts a process for each engine ([`ours`],
-//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]). On a graphics card: [`gpu`].
+//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]).
+//! `make bench-gpu` calls `assay-bench gpu`, which does likewise on a graphics card ([`gpu`]).
 
 mod candle;
 mod chart;

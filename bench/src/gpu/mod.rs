@@ -95,24 +95,24 @@ pub fn serve(device: &str) -> Result<()> {
 	if std::env::var_os("CUDA_DEVICE_ORDER").is_none() {
 		std::env::set_var("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
 	}
-	let emulated = cfg!(not(feature = "cuda"));
-	crate::protocol::serve(Opening(
-		device.to_owned(),
-		None,
-		Box::new(move |device| Ok(ours::Ours::new(open(device)?, emulated))),
-	))
+	crate::protocol::serve(Opening {
+		device: device.to_owned(),
+		opened: None,
+	})
 }
 
 /// Opens the card at the first request, so that it's the answer that says why it can't.
-struct Opening(String, Option<ours::Ours>, Box<dyn Fn(&str) -> Result<ours::Ours>>);
+struct Opening {
+	device: String,
+	opened: Option<ours::Ours>,
+}
 
 impl Worker for Opening {
 	fn answer(&mut self, request: &Value) -> Result<Value> {
-		let Self(device, opened, open) = self;
-		if opened.is_none() {
-			*opened = Some(open(device)?);
+		if self.opened.is_none() {
+			self.opened = Some(ours::Ours::new(open(&self.device)?, cfg!(not(feature = "cuda"))));
 		}
-		opened.as_mut().context("no card")?.answer(request)
+		self.opened.as_mut().context("no card")?.answer(request)
 	}
 }
 
@@ -212,7 +212,8 @@ fn write(out: &Path, report: &str, sheets: &[report::Sheet], card: &str) -> Resu
 	let title = "Tokens a second on a graphics card: the exact engine and PyTorch";
 	let below = format!("{card}; medians of one run");
 	fs::write(images.join("gpu.svg"), chart::speeds(title, words, &groups, &below))?;
-	write_figures(&out.join("benchmarks-gpu.md"), "make bench-gpu", report)?;
+	let figures = format!("![{title}](img/gpu.svg)\n\n{report}");
+	write_figures(&out.join("benchmarks-gpu.md"), "make bench-gpu", &figures)?;
 	eprintln!("    table and chart: {}", out.display());
 	Ok(())
 }

@@ -138,7 +138,7 @@ impl Ours {
 	fn decode(&self, depth: usize, steps: usize, batch: usize) -> Result<Value> {
 		// Large steps until all prompts are read, so that no answer gets far ahead.
 		let rows = (batch * depth).clamp(1, 2048);
-		let ahead = (batch * depth).div_ceil((rows / 2).max(1)) + 2;
+		let ahead = (batch * depth).div_ceil((rows / 2).max(1)) + 8;
 		let answer = steps + ahead + 1;
 		let mut scheduler = self.scheduler(batch, depth + answer, rows)?;
 		for i in 0..batch {
@@ -146,7 +146,7 @@ impl Ours {
 		}
 		let mut step = || -> Result<bool> {
 			let mut grew = 0;
-			for (_, result) in scheduler.step(&mut |_, _| grew += 1) {
+			if let Some((_, result)) = scheduler.step(&mut |_, _| grew += 1).pop() {
 				result?;
 				bail!("an answer ended before it was measured");
 			}

@@ -125,5 +125,5 @@ fn shares_are_of_the_card_s_limits_and_of_the_step_they_belong_to() {
 	let svg = fs::read_to_string(dir.path().join("out/img/gpu.svg")).expect("a chart");
 	assert!(svg.contains("512 tok/s") && svg.contains("ours 0.50 ×"), "{svg}");
 	let document = fs::read_to_string(dir.path().join("out/benchmarks-gpu.md")).expect("a document");
-	assert!(document.starts_with("<!-- figures: written by make bench-gpu -->"));
+	assert!(document.starts_with("<!-- figures: written by make bench-gpu -->") && document.contains("](img/gpu.svg)"));
 }

@@ -24,3 +24,8 @@ pub(crate) fn device() -> Option<Arc<dyn Gpu>> {
 pub(crate) fn on_card() -> bool {
 	cfg!(feature = "cuda") && std::env::var_os("ASSAY_GPU").is_some()
 }
+
+/// How many cases of a property: a card has time for more.
+pub(crate) fn cases(emulated: u32) -> u32 {
+	emulated * if on_card() { 40 } else { 1 }
+}

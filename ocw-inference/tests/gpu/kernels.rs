@@ -67,7 +67,7 @@ fn marks(x: &[f32], width: usize, f16: Range<usize>) -> Vec<bool> {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig::with_cases(6))]
+	#![proptest_config(ProptestConfig::with_cases(crate::cases(6)))]
 
 	#[test]
 	fn products_are_those_of_the_definition_for_any_number_of_rows(
@@ -270,7 +270,7 @@ fn attend(shape: Shape, lengths: &[usize], seed: u64) -> Result<(), TestCaseErro
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig::with_cases(5))]
+	#![proptest_config(ProptestConfig::with_cases(crate::cases(5)))]
 
 	#[test]
 	fn attention_of_any_batch_on_any_pages_is_the_processor_s(

@@ -21,5 +21,6 @@ mod rows;
 mod kernels;
 mod many;
 mod models;
+mod network;
 
-use device::{device, devices, on_card};
+use device::{cases, device, devices, on_card};

@@ -15,11 +15,14 @@ use std::{env, fs, path::PathBuf};
 /// The cases of one file.
 pub(crate) type Cases = Map<String, Value>;
 
+/// The crate's folder: where cargo says now, or where it was built. A test that was carried elsewhere is told.
+pub(crate) fn home() -> PathBuf {
+	env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// Compares with `tests/golden/<key>.json`, or writes it.
 pub(crate) fn compare(key: &str, found: &Value) {
-	let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-		.join("tests/golden")
-		.join(format!("{key}.json"));
+	let path = home().join("tests/golden").join(format!("{key}.json"));
 	if env::var("ASSAY_GOLDEN").as_deref() == Ok("write") {
 		fs::create_dir_all(path.parent().unwrap()).unwrap();
 		fs::write(&path, format!("{}\n", written(&sorted(found.clone()), 0))).unwrap();

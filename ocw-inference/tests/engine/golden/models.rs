@@ -314,7 +314,7 @@ fn a_model_that_meets_no_number_gives_the_golden_failures() {
 
 #[test]
 fn the_demo_model_gives_the_golden_runs() {
-	let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo-model/assay-demo");
+	let dir = super::home().join("../demo-model/assay-demo");
 	let model = load(&dir);
 	let ask = |input: &str, temperature| {
 		Asked {
