@@ -21,6 +21,12 @@
 #[cfg(test)]
 extern crate self as ocw_inference;
 
+/// Where those helpers compute: on the processor.
+#[cfg(test)]
+fn device() -> Option<std::sync::Arc<dyn gpu::Gpu>> {
+	None
+}
+
 pub mod canonical;
 pub mod engine;
 pub mod error;
