@@ -25,7 +25,7 @@ impl CustomOp1 for SiluMul {
 impl SiluMul {
 	/// The operation on slices: x `[rows, width]`, out `[rows, width / 2]`.
 	pub fn apply(&self, x: &[f32], width: usize, out: &mut [f32]) -> Result<()> {
-		if width == 0 || width % 2 != 0 || !x.len().is_multiple_of(width) || out.len() != x.len() / 2 {
+		if width == 0 || !width.is_multiple_of(2) || !x.len().is_multiple_of(width) || out.len() != x.len() / 2 {
 			bail!("silu_mul: {} values in rows of {width}, {} results", x.len(), out.len());
 		}
 		by_rows(x, width, out, width / 2, |_, x, out| {
