@@ -148,7 +148,7 @@ async fn every_death_is_counted_by_its_cause() {
 
 /// What happens with a program for a card that does this, until the processor's engine has come: the programs' calls, in order, and
 /// whether the card is in use at the end.
-async fn with_card(card: &str, named: bool) -> (Vec<String>, bool) {
+async fn with_card(card: &str, by_name: bool) -> (Vec<String>, bool) {
 	let folder = tempfile::tempdir().unwrap();
 	let calls = folder.path().join("calls");
 	let processor = script(folder.path(), &format!("echo processor >> {}; exit 3", calls.display()));
@@ -163,7 +163,7 @@ async fn with_card(card: &str, named: bool) -> (Vec<String>, bool) {
 		card: Some(OnCard {
 			program,
 			device: 1,
-			named,
+			named: by_name,
 		}),
 		probe: Duration::from_secs(2),
 		..hasty(processor, folder.path())
