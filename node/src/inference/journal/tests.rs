@@ -29,7 +29,7 @@ fn an_answer_written_but_not_yet_told_is_the_same_after_a_restart() {
 	let folder = tempfile::tempdir().unwrap();
 	let first = record(1, 1);
 	// The process dies here: nothing but the write has happened.
-	drop((Journal::open(folder.path()).unwrap()).write(&[first.clone()]));
+	drop((Journal::open(folder.path()).unwrap()).write(std::slice::from_ref(&first)));
 	let again = Journal::open(folder.path()).unwrap();
 	assert_eq!(again.get(&first.task).unwrap(), Some(first.answer.clone()));
 	// The engine computes the task once more and a new salt is drawn: the old answer stays.
