@@ -15,12 +15,7 @@ seconds=${FUZZ_SECONDS:-0}
 home=$ASSAY_CACHE/fuzz
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
-tool=$ASSAY_CACHE/tools/bin/cargo-fuzz
-if [ ! -x "$tool" ]; then
-	note "installing cargo-fuzz once (some minutes)"
-	CARGO_TARGET_DIR=$ASSAY_CACHE/tools/target cargo install --locked --quiet --root "$ASSAY_CACHE/tools" cargo-fuzz
-	rm -rf "$ASSAY_CACHE/tools/target"
-fi
+tool=$(cargo_tool cargo-fuzz 0.13.2)
 
 say "Building the targets with coverage counters"
 # Its own target directory: everything is built with other flags. No sanitizer: there is no unsafe code of ours on these

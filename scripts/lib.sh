@@ -25,6 +25,17 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # 4:07 from 247 seconds.
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
+# A cargo program of a fixed version, built once into the cache; prints its path. Needs scripts/env.sh.
+cargo_tool() { # cargo_tool NAME VERSION
+	local bin=$ASSAY_CACHE/tools/bin/$1 target=$ASSAY_CACHE/tools/target-$1
+	if [ ! -x "$bin" ]; then
+		note "installing $1 once (some minutes)" >&2
+		CARGO_TARGET_DIR=$target cargo install --locked --quiet --root "$ASSAY_CACHE/tools" "$1" --version "$2" >&2
+		rm -rf "$target"
+	fi
+	printf '%s\n' "$bin"
+}
+
 # Holds the target directory while this script runs: two clones share it, and the last build wins the programs in it.
 # The script starts itself again below flock, which keeps the lock to itself: no node that is left behind can hold it.
 lock_target() {

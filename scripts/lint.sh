@@ -29,13 +29,7 @@ say "Clippy"
 SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$ASSAY_CACHE/lint cargo clippy --locked --workspace --all-targets -- -D warnings
 
 say "Licences, sources and bans"
-deny=$ASSAY_CACHE/tools/bin/cargo-deny
-if [ ! -x "$deny" ]; then
-	note "installing cargo-deny once (some minutes)"
-	CARGO_TARGET_DIR=$ASSAY_CACHE/tools/target cargo install --locked --quiet --root "$ASSAY_CACHE/tools" \
-		cargo-deny --version 0.20.2
-	rm -rf "$ASSAY_CACHE/tools/target"
-fi
+deny=$(cargo_tool cargo-deny 0.20.2)
 "$deny" --locked check bans licenses sources
 if timeout 60 "$deny" --locked check advisories >"$ASSAY_CACHE/advisories.log" 2>&1; then
 	note "advisories: none that deny.toml does not name"
