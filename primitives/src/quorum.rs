@@ -42,7 +42,7 @@ mod tests {
 	use proptest::prelude::*;
 
 	fn vote(kind: u8) -> Vote {
-		if kind % 2 == 0 {
+		if kind.is_multiple_of(2) {
 			Vote::Confirm { trace_root: [kind; 32] }
 		} else {
 			Vote::Reject {

@@ -1,7 +1,7 @@
 //! Each kernel by itself, on fresh random numbers; its result is NaN, and its memory full of what others left, before it runs.
 
 use crate::{
-	definition::{self, bits, noise, weights},
+	definition::{self, bits, noise, uneven, weights},
 	devices,
 };
 use ocw_inference::{
@@ -43,20 +43,6 @@ pub(crate) fn tables(head_dim: usize) -> Tables {
 fn on_each(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>) -> Vec<Operations> {
 	let make = |gpu| Operations::new(gpu, numbers(heads, kv_heads, head_dim, window), &tables(head_dim)).unwrap();
 	devices().into_iter().map(make).collect()
-}
-
-/// Rows whose blocks have very different sizes: zeros, subnormals, huge ones.
-fn uneven(seed: u64, rows: usize, k: usize, magnitude: i32) -> Vec<f32> {
-	let mut x = noise(seed, rows * k);
-	for (i, block) in x.chunks_mut(32).enumerate() {
-		let scale = match i % 7 {
-			3 => 0.0,
-			5 => f32::from_bits(200),
-			_ => 2f32.powi(magnitude + (i % 5) as i32),
-		};
-		block.iter_mut().for_each(|v| *v *= scale);
-	}
-	x
 }
 
 /// The marks that the processor sets.

@@ -26,6 +26,20 @@ pub(crate) fn weights(seed: u64, n: usize, k: usize) -> (Vec<u8>, Vec<f16>) {
 	(bytes, scales.iter().map(|v| f16::from_f32(*v)).collect())
 }
 
+/// Rows whose blocks have very different sizes: zeros, subnormals, huge ones.
+pub(crate) fn uneven(seed: u64, rows: usize, k: usize, magnitude: i32) -> Vec<f32> {
+	let mut x = noise(seed, rows * k);
+	for (i, block) in x.chunks_mut(32).enumerate() {
+		let scale = match i % 7 {
+			3 => 0.0,
+			5 => f32::from_bits(200),
+			_ => 2f32.powi(magnitude + (i % 5) as i32),
+		};
+		block.iter_mut().for_each(|v| *v *= scale);
+	}
+	x
+}
+
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
 	values.iter().map(|v| v.to_bits()).collect()
 }

@@ -1,6 +1,6 @@
 //! Linear layers: the same bits for any number of rows, threads and tier.
 
-use crate::definition::{self, bits, noise, weights};
+use crate::definition::{self, bits, noise, uneven, weights};
 use ocw_inference::canonical::{
 	linear::{Linear, Packed},
 	Tier,
@@ -15,20 +15,6 @@ fn run(threads: usize, op: &Linear<'_>, x: &[f32]) -> Vec<u32> {
 	let mut out = vec![f32::NAN; x.len() / op.weight.width() * op.weight.rows()];
 	pool.install(|| op.apply(x, &mut out)).unwrap();
 	bits(&out)
-}
-
-/// Rows whose blocks have very different sizes: zeros, subnormals, huge ones.
-fn uneven(seed: u64, rows: usize, k: usize, magnitude: i32) -> Vec<f32> {
-	let mut x = noise(seed, rows * k);
-	for (i, block) in x.chunks_mut(32).enumerate() {
-		let scale = match i % 7 {
-			3 => 0.0,
-			5 => f32::from_bits(200),
-			_ => 2f32.powi(magnitude + (i % 5) as i32),
-		};
-		block.iter_mut().for_each(|v| *v *= scale);
-	}
-	x
 }
 
 proptest! {

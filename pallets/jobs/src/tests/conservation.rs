@@ -52,22 +52,18 @@ fn a_block_of_messages(dice: &mut Dice, temper: &Temper, words: &mut Words) {
 				_ => REJECT,
 			};
 			let said = words.get(&(id, job.attempt, who.clone())).copied();
-			match (job.phase, said) {
-				(Phase::Executing, None) => {
-					if publish(publication(id, job.attempt, who, word)).is_ok() {
-						words.insert((id, job.attempt, who.clone()), word);
-					}
-				}
-				(Phase::Committing, None) => {
-					if vote(commits(who, vec![(id, job.attempt, word)])).is_ok() {
-						words.insert((id, job.attempt, who.clone()), word);
-					}
-				}
+			let committed = match (job.phase, said) {
+				(Phase::Executing, None) => publish(publication(id, job.attempt, who, word)).is_ok(),
+				(Phase::Committing, None) => vote(commits(who, vec![(id, job.attempt, word)])).is_ok(),
 				// What is due, or what makes no sense.
 				(_, Some(said)) => {
 					let _ = vote(reveals(who, vec![(id, job.attempt, said), (id, job.attempt, word)]));
+					false
 				}
-				_ => (),
+				_ => false,
+			};
+			if committed {
+				words.insert((id, job.attempt, who.clone()), word);
 			}
 		}
 	}
