@@ -123,7 +123,7 @@ impl Cuda {
 			keep_freed(context, u64::MAX)?;
 			Ok(free)
 		};
-		Ok(ask().map_err(refused(|| "asking for free memory".into()))?)
+		ask().map_err(refused(|| "asking for free memory".into()))
 	}
 
 	fn no_room(&self, bytes: usize, error: DriverError) -> candle_core::Error {
@@ -191,7 +191,7 @@ impl Gpu for Cuda {
 			// the call returns.
 			unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }
 		});
-		Ok(done.map_err(refused(|| format!("writing {} bytes", bytes.len())))?)
+		done.map_err(refused(|| format!("writing {} bytes", bytes.len())))
 	}
 
 	fn read(&self, memory: &Memory, at: usize, bytes: &mut [u8]) -> Result<()> {
@@ -202,7 +202,7 @@ impl Gpu for Cuda {
 			unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }?;
 			self.stream.synchronize()
 		});
-		Ok(done.map_err(refused(|| format!("reading {length} bytes")))?)
+		done.map_err(refused(|| format!("reading {length} bytes")))
 	}
 
 	fn launch(&self, launch: &Launch, arguments: &[u8]) -> Result<()> {
