@@ -2,15 +2,8 @@
 
 use std::{env, path::Path, process::Command};
 
-/// As `ocw-inference/build.rs` has them: machine code for the cards there are, text for those to come.
-const CARDS: [&str; 6] = [
-	"arch=compute_80,code=sm_80",
-	"arch=compute_90,code=sm_90",
-	"arch=compute_100,code=sm_100",
-	"arch=compute_120,code=sm_120",
-	"arch=compute_80,code=compute_80",
-	"arch=compute_120,code=compute_120",
-];
+/// For which cards: as the engine's kernels.
+const CARDS: &str = include_str!("../ocw-inference/kernels/cards");
 
 fn main() {
 	println!("cargo:rerun-if-changed=build.rs");
@@ -26,7 +19,7 @@ fn main() {
 	let mut command = Command::new(&nvcc);
 	command.args(["-fatbin", "-O3", "-std=c++17", "-o"]);
 	command.arg(Path::new(&out).join("limits.fatbin"));
-	for card in CARDS {
+	for card in CARDS.lines().filter(|line| !line.starts_with('#')) {
 		command.args(["-gencode", card]);
 	}
 	if let Some(host) = env::var_os("NVCC_CCBIN") {

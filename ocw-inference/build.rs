@@ -7,15 +7,8 @@ use std::{
 	process::Command,
 };
 
-/// For whom: `code` is machine code (`sm`) or text (`compute`). The text of 80 serves what has no code between here and 120.
-const CARDS: [&str; 6] = [
-	"arch=compute_80,code=sm_80",
-	"arch=compute_90,code=sm_90",
-	"arch=compute_100,code=sm_100",
-	"arch=compute_120,code=sm_120",
-	"arch=compute_80,code=compute_80",
-	"arch=compute_120,code=compute_120",
-];
+/// For which cards: a line each, for nvcc's `-gencode`.
+const CARDS: &str = include_str!("kernels/cards");
 
 /// The profile's arithmetic: nothing contracted, nothing approximated, nothing flushed (docs/spec/c1-w8.md).
 const EXACT: [&str; 4] = ["--fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"];
@@ -36,7 +29,10 @@ fn main() {
 		(None, None) => PathBuf::from("nvcc"),
 	};
 	let out = env::var_os("OUT_DIR").map_or_else(|| fail("cargo set no OUT_DIR"), PathBuf::from);
-	let cards = CARDS.iter().flat_map(|card| ["-gencode", *card]);
+	let cards = CARDS
+		.lines()
+		.filter(|line| !line.starts_with('#'))
+		.flat_map(|card| ["-gencode", card]);
 	compile(&nvcc, "-fatbin", cards, &out.join("kernels.fatbin"));
 	// The text alone, to read it.
 	let text = out.join("kernels.ptx");

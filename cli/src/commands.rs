@@ -9,13 +9,16 @@ pub(crate) mod status;
 
 use crate::{
 	args::{Cli, Command, Global},
-	chain::{read_at, runtime, At, Chain},
+	chain::{read_at, runtime, At, Chain, Until},
 	error::CliError,
+	keys::KeyArgs,
 	output::{Outcome, Reporter},
 };
 use assay_primitives::JobId;
 use assay_receipt::{Account, ChainReceipt, ReceiptFile, FORMAT};
+use serde_json::Value;
 use std::path::Path;
+use subxt::tx::Payload;
 use tokio::sync::OnceCell;
 
 /// What every command gets: the options, a voice, and a connection once it asks for one.
@@ -65,6 +68,23 @@ async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 		Command::Provider(command) => provider::run(cx, command).await,
 		Command::Status => status::run(cx).await,
 	}
+}
+
+/// Signs a call and waits until a finalized block has it; the result's facts tell which.
+async fn submit<C: Payload>(
+	cx: &Context,
+	call: C,
+	key: &KeyArgs,
+	text: &str,
+	mut facts: Value,
+) -> Result<Outcome, CliError> {
+	let chain = cx.chain().await?;
+	let signer = key.signer(chain.development)?;
+	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
+	if let Some(facts) = facts.as_object_mut() {
+		facts.insert("block".into(), included.number.into());
+	}
+	Ok(Outcome::new(text, facts))
 }
 
 /// The receipt of a job with everything that its hashes name, as a block has it.

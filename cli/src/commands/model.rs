@@ -1,12 +1,12 @@
 //! `assay models` and `assay model …`: the catalogue.
 
-use super::{folder, Context};
+use super::{folder, submit, Context};
 use crate::{
 	amount::Asy,
 	args::ModelCommand,
 	chain::{
 		runtime::{self, runtime_types::pallet_models::types::Registration},
-		Chain, Until,
+		Chain,
 	},
 	error::CliError,
 	keys::KeyArgs,
@@ -17,7 +17,6 @@ use assay_primitives::ModelId;
 use ocw_inference::manifest::Manifest;
 use serde_json::{json, Value};
 use std::path::Path;
-use subxt::tx::Payload;
 
 /// Lists the models.
 pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
@@ -91,22 +90,6 @@ pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, 
 async fn find(cx: &Context, named: &str) -> Result<ModelId, CliError> {
 	let chain = cx.chain().await?;
 	Ok(chain.model(&chain.best().await?, named).await?.id)
-}
-
-async fn submit<C: Payload>(
-	cx: &Context,
-	call: C,
-	key: &KeyArgs,
-	text: &str,
-	mut facts: Value,
-) -> Result<Outcome, CliError> {
-	let chain = cx.chain().await?;
-	let signer = key.signer(chain.development)?;
-	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
-	if let Some(facts) = facts.as_object_mut() {
-		facts.insert("block".into(), included.number.into());
-	}
-	Ok(Outcome::new(text, facts))
 }
 
 async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {

@@ -58,6 +58,7 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 	}
 }
 
+/// As all commands submit, and tells which provider it was.
 async fn submit<C: Payload>(
 	cx: &Context,
 	call: C,
@@ -65,14 +66,11 @@ async fn submit<C: Payload>(
 	text: &str,
 	mut facts: Value,
 ) -> Result<Outcome, CliError> {
-	let chain = cx.chain().await?;
-	let signer = key.signer(chain.development)?;
-	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
+	let provider = key.signer(cx.chain().await?.development)?.account();
 	if let Some(facts) = facts.as_object_mut() {
-		facts.insert("provider".into(), json!(signer.account()));
-		facts.insert("block".into(), included.number.into());
+		facts.insert("provider".into(), json!(provider));
 	}
-	Ok(Outcome::new(text, facts))
+	super::submit(cx, call, key, text, facts).await
 }
 
 async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs) -> Result<Outcome, CliError> {

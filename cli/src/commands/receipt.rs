@@ -1,13 +1,7 @@
 //! `assay receipt`, `verify`, `job` and `prune`: what the chain keeps of a job, and whether a saved receipt holds.
 
-use super::{build_file, save, Context};
-use crate::{
-	chain::{runtime, Until},
-	error::CliError,
-	keys::KeyArgs,
-	output::Outcome,
-	render,
-};
+use super::{build_file, save, submit, Context};
+use crate::{chain::runtime, error::CliError, keys::KeyArgs, output::Outcome, render};
 use assay_primitives::JobId;
 use assay_receipt::{check, differences, Checked, ReceiptFile, MAX_FILE_BYTES, ONLY_A_CHAIN_KNOWS};
 use serde_json::json;
@@ -175,12 +169,9 @@ pub(crate) async fn job(cx: &Context, job: JobId) -> Result<Outcome, CliError> {
 
 /// Removes a receipt from the chain.
 pub(crate) async fn prune(cx: &Context, job: JobId, key: &KeyArgs) -> Result<Outcome, CliError> {
-	let chain = cx.chain().await?;
-	let signer = key.signer(chain.development)?;
 	let call = runtime::tx().jobs().prune(job.into());
-	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
 	let text = format!("The receipt of job {job} is gone and its deposit is back. A saved receipt stays what it is.");
-	Ok(Outcome::new(text, json!({ "job": job, "block": included.number })))
+	submit(cx, call, key, &text, json!({ "job": job })).await
 }
 
 #[cfg(test)]

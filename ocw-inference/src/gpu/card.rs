@@ -14,7 +14,7 @@ use crate::{
 	kv::Pool,
 	model::{
 		config::DecoderConfig,
-		decoder::{attention_scale, positions, Batch, Layer, Matrix, Place, Rows},
+		decoder::{positions, Batch, Layer, Matrix, Place, Rows, Shape},
 	},
 	sampler::Scores,
 	Error, Result,
@@ -33,12 +33,7 @@ pub(crate) struct Card {
 	cos: Memory,
 	sin: Memory,
 	positions: usize,
-	heads: usize,
-	kv_heads: usize,
-	head_dim: usize,
-	window: Option<usize>,
-	epsilon: f32,
-	scale: f32,
+	shape: Shape,
 	/// Memory that one operation leaves to the next: quantised rows, scores.
 	scratch: [Mutex<Option<Arc<Memory>>>; 2],
 }
@@ -64,23 +59,19 @@ pub(crate) struct Pass<'a> {
 
 impl Card {
 	pub(crate) fn new(gpu: Arc<dyn Gpu>, numbers: &DecoderConfig, rope: &Tables) -> Result<Self> {
-		let widest = numbers.hidden_size.max(numbers.head_dim) as usize;
+		let shape = Shape::of(numbers);
+		let widest = shape.hidden.max(shape.head_dim);
 		if widest > WIDEST {
 			return Err(Error::Compute(format!(
 				"rows of {widest}: a graphics card takes at most {WIDEST}"
 			)));
 		}
-		let half = numbers.head_dim as usize / 2;
+		let half = shape.head_dim / 2;
 		Ok(Self {
 			cos: upload(&*gpu, bytemuck::cast_slice(&rope.cos))?,
 			sin: upload(&*gpu, bytemuck::cast_slice(&rope.sin))?,
 			positions: rope.cos.len().checked_div(half).unwrap_or(0),
-			heads: numbers.num_attention_heads as usize,
-			kv_heads: numbers.num_key_value_heads as usize,
-			head_dim: numbers.head_dim as usize,
-			window: numbers.sliding_window.map(|window| window as usize),
-			epsilon: numbers.rms_norm_eps.0,
-			scale: attention_scale(numbers),
+			shape,
 			scratch: Default::default(),
 			gpu,
 		})
@@ -173,10 +164,7 @@ impl Card {
 		let Some(pool) = pass.pool.card() else {
 			candle_core::bail!("the pages are not on the graphics card")
 		};
-		let queries = self.scratch(
-			1,
-			pass.rows * self.heads * self.head_dim * 4 + pass.slices.scratch_bytes(),
-		)?;
+		let queries = self.scratch(1, pass.rows * self.shape.queries() * 4 + pass.slices.scratch_bytes())?;
 		let layer_offset = (layer * 2 * pass.pool.part()) as u64;
 		let page_stride = (pass.pool.layers() * 2 * pass.pool.part()) as u64;
 		self.run(kernels::Turn {
@@ -192,14 +180,14 @@ impl Card {
 			bad: pass.bad.address,
 			page_stride,
 			layer_offset,
-			heads: self.heads as u32,
-			kv_heads: self.kv_heads as u32,
-			head_dim: self.head_dim as u32,
-			epsilon: self.epsilon,
+			heads: self.shape.heads as u32,
+			kv_heads: self.shape.kv_heads as u32,
+			head_dim: self.shape.head_dim as u32,
+			epsilon: self.shape.epsilon,
 			rows: pass.rows as u32,
 			pad: 0,
 		})?;
-		let scratch = queries.address + (pass.rows * self.heads * self.head_dim * 4) as u64;
+		let scratch = queries.address + (pass.rows * self.shape.queries() * 4) as u64;
 		let all = kernels::Attend {
 			q: queries.address,
 			pool: pool.address,
@@ -207,7 +195,7 @@ impl Card {
 			bad: pass.bad.address,
 			page_stride,
 			layer_offset,
-			scale: self.scale,
+			scale: self.shape.scale,
 			..Default::default()
 		};
 		pass.slices.launch(&*self.gpu, all, scratch)
@@ -232,7 +220,7 @@ impl Card {
 					out,
 					bad: pass.bad.address,
 					width: width as u32,
-					epsilon: self.epsilon,
+					epsilon: self.shape.epsilon,
 					rows: rows as u32,
 					pad: 0,
 				})
@@ -270,12 +258,15 @@ impl Card {
 		pass: &mut Pass<'_>,
 	) -> Result<Tensor> {
 		let (rows, width) = qkv.dims2()?;
-		if width != (self.heads + 2 * self.kv_heads) * self.head_dim || layer >= pass.pool.layers() {
-			return Err(Error::Compute(format!("rows of {width} for {} heads", self.heads)));
+		if width != self.shape.qkv() || layer >= pass.pool.layers() {
+			return Err(Error::Compute(format!(
+				"rows of {width} for {} heads",
+				self.shape.heads
+			)));
 		}
 		Ok(qkv.apply_op1_no_bwd(&Operation {
 			name: "c1-w8 attention",
-			shape: (rows, self.heads * self.head_dim).into(),
+			shape: (rows, self.shape.queries()).into(),
 			launch: |x: &[u64], out| self.attention(x[0], layer, head_norms, pass, out),
 		})?)
 	}
@@ -348,14 +339,14 @@ impl Place for Card {
 			.flat_map(|s| (s.start..s.start + s.rows.len()).map(|p| s.pages.get(p / crate::kv::PAGE)))
 			.map(|page| page.map_or(0, |page| page.index() as u32))
 			.collect();
-		let shape = (self.heads, self.kv_heads, self.head_dim);
+		let shape = (self.shape.heads, self.shape.kv_heads, self.shape.head_dim);
 		let gpu = &*self.gpu;
 		Ok(Pass {
 			rows,
 			bad: gpu.allocate(rows * 4)?,
 			positions: upload(gpu, bytemuck::cast_slice(&positions))?,
 			row_pages: upload(gpu, bytemuck::cast_slice(&row_pages))?,
-			slices: Slices::new(gpu, batch.segments, self.window, shape)?,
+			slices: Slices::new(gpu, batch.segments, self.shape.window, shape)?,
 			pool,
 		})
 	}

@@ -1,6 +1,9 @@
 //! No false alarm: ten thousand honest answers, made and checked in batches, and not one rejection.
 
-use crate::common::{model, Tiny};
+use crate::{
+	common::{model, Tiny},
+	repetitions,
+};
 use assay_primitives::{SamplingParams, Vote};
 use ocw_inference::{
 	generate::{Executed, Finished, Job},
@@ -48,9 +51,10 @@ fn results(model: &Model, jobs: impl Iterator<Item = Job>) -> Vec<Finished> {
 }
 
 #[test]
-fn ten_thousand_honest_answers_are_all_confirmed() {
+fn honest_answers_are_all_confirmed() {
 	let model = model(Tiny::default());
-	let executed: Vec<Executed> = results(&model, (0..RUNS).map(job))
+	let runs = repetitions(RUNS);
+	let executed: Vec<Executed> = results(&model, (0..runs).map(job))
 		.into_iter()
 		.map(|result| match result {
 			Finished::Executed(executed) => executed,
@@ -62,15 +66,15 @@ fn ten_thousand_honest_answers_are_all_confirmed() {
 		..job(i)
 	});
 	let votes = results(&model, claims);
-	assert_eq!(votes.len(), RUNS as usize);
+	assert_eq!(votes.len(), runs as usize);
 	let rejected = votes.iter().zip(&executed).filter(|(vote, executed)| {
 		let trace_root = executed.trace_root;
 		**vote != Finished::Verified(Vote::Confirm { trace_root })
 	});
 	assert_eq!(rejected.count(), 0);
-	// They are ten thousand answers, not one.
+	// They are so many answers, not one.
 	let mut roots: Vec<_> = executed.iter().map(|executed| executed.trace_root).collect();
 	roots.sort_unstable();
 	roots.dedup();
-	assert_eq!(roots.len(), RUNS as usize);
+	assert_eq!(roots.len(), runs as usize);
 }

@@ -30,3 +30,8 @@ use std::sync::Arc;
 fn device() -> Option<Arc<dyn Gpu>> {
 	None
 }
+
+/// How many of so many repetitions are made: here, all.
+fn repetitions(all: u32) -> u32 {
+	all
+}

@@ -69,6 +69,20 @@ pub(crate) struct Layer<P: Place> {
 	pub(crate) down: P::Matrix,
 }
 
+/// A layer's numbers, as its operations take them.
+pub(crate) struct Shape {
+	pub(crate) hidden: usize,
+	/// Width of gate and of up.
+	pub(crate) inner: usize,
+	pub(crate) heads: usize,
+	pub(crate) kv_heads: usize,
+	pub(crate) head_dim: usize,
+	pub(crate) window: Option<usize>,
+	pub(crate) epsilon: f32,
+	/// `1 / √head_dim`, taken in f64 and rounded.
+	pub(crate) scale: f32,
+}
+
 /// All weights, at one place.
 pub(crate) struct Network<P: Place> {
 	place: P,
@@ -252,6 +266,32 @@ impl Decoder {
 	}
 }
 
+impl Shape {
+	/// The numbers of a configuration.
+	pub(crate) fn of(numbers: &DecoderConfig) -> Self {
+		Self {
+			hidden: numbers.hidden_size as usize,
+			inner: numbers.intermediate_size as usize,
+			heads: numbers.num_attention_heads as usize,
+			kv_heads: numbers.num_key_value_heads as usize,
+			head_dim: numbers.head_dim as usize,
+			window: numbers.sliding_window.map(|window| window as usize),
+			epsilon: numbers.rms_norm_eps.0,
+			scale: (1.0 / f64::from(numbers.head_dim).sqrt()) as f32,
+		}
+	}
+
+	/// Width of the queries of all heads.
+	pub(crate) fn queries(&self) -> usize {
+		self.heads * self.head_dim
+	}
+
+	/// Width of q ‖ k ‖ v.
+	pub(crate) fn qkv(&self) -> usize {
+		(self.heads + 2 * self.kv_heads) * self.head_dim
+	}
+}
+
 impl<P: Place> Network<P> {
 	fn head(&self) -> &P::Matrix {
 		self.head.as_ref().unwrap_or(&self.embedding)
@@ -319,11 +359,6 @@ pub(crate) fn positions(batch: &Batch<'_>) -> Result<Vec<u32>> {
 		}
 	}
 	Ok(positions)
-}
-
-/// `1 / √head_dim`, taken in f64 and rounded.
-pub(crate) fn attention_scale(numbers: &DecoderConfig) -> f32 {
-	(1.0 / f64::from(numbers.head_dim).sqrt()) as f32
 }
 
 const QKV: [&str; 3] = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];

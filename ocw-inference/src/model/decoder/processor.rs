@@ -1,6 +1,6 @@
 //! A decoder's operations on the computer's processor.
 
-use super::{attention_scale, positions, Batch, Layer, Matrix, Place, Rows};
+use super::{positions, Batch, Layer, Matrix, Place, Rows, Shape};
 use crate::{
 	canonical::{
 		activation::SiluMul,
@@ -24,14 +24,7 @@ pub(crate) struct Processor {
 	/// Which instructions compute.
 	pub(super) tier: Tier,
 	rope: Tables,
-	hidden: usize,
-	inner: usize,
-	heads: usize,
-	kv_heads: usize,
-	head_dim: usize,
-	window: Option<usize>,
-	epsilon: f32,
-	scale: f32,
+	shape: Shape,
 }
 
 /// A batch on its way through the layers. Each layer overwrites the results of the one before: fresh memory for every operation would
@@ -54,14 +47,7 @@ impl Processor {
 		Self {
 			tier: Tier::detect(),
 			rope,
-			hidden: numbers.hidden_size as usize,
-			inner: numbers.intermediate_size as usize,
-			heads: numbers.num_attention_heads as usize,
-			kv_heads: numbers.num_key_value_heads as usize,
-			head_dim: numbers.head_dim as usize,
-			window: numbers.sliding_window.map(|window| window as usize),
-			epsilon: numbers.rms_norm_eps.0,
-			scale: attention_scale(numbers),
+			shape: Shape::of(numbers),
 		}
 	}
 
@@ -77,7 +63,7 @@ impl Processor {
 	fn norm(&self, x: &[f32], weight: &[f32], pass: &mut Pass<'_>) -> Result<()> {
 		let norm = RmsNorm {
 			weight,
-			epsilon: self.epsilon,
+			epsilon: self.shape.epsilon,
 			tier: self.tier,
 		};
 		norm.apply(x, &mut pass.normed)?;
@@ -85,7 +71,7 @@ impl Processor {
 	}
 
 	fn tensor(&self, x: &[f32], rows: usize) -> Result<Tensor> {
-		Ok(Tensor::from_slice(x, (rows, self.hidden), &Device::Cpu)?)
+		Ok(Tensor::from_slice(x, (rows, self.shape.hidden), &Device::Cpu)?)
 	}
 
 	/// Logits of rows after the final norm.
@@ -114,11 +100,11 @@ impl Place for Processor {
 			positions,
 			segments: batch.segments,
 			pool,
-			normed: width(self.hidden),
-			qkv: width((self.heads + 2 * self.kv_heads) * self.head_dim),
-			attended: width(self.heads * self.head_dim),
-			gate_up: width(2 * self.inner),
-			inner: width(self.inner),
+			normed: width(self.shape.hidden),
+			qkv: width(self.shape.qkv()),
+			attended: width(self.shape.queries()),
+			gate_up: width(2 * self.shape.inner),
+			inner: width(self.shape.inner),
 		})
 	}
 
@@ -128,15 +114,14 @@ impl Place for Processor {
 	}
 
 	fn attend(&self, layer: &Layer<Self>, index: usize, x: &mut Vec<f32>, pass: &mut Pass<'_>) -> Result<()> {
-		let Self {
+		let Shape {
 			heads,
 			kv_heads,
 			head_dim,
 			epsilon,
-			tier,
 			..
-		} = *self;
-		let width = (heads + 2 * kv_heads) * head_dim;
+		} = self.shape;
+		let (tier, width) = (self.tier, self.shape.qkv());
 		self.norm(x, &layer.attention_norm, pass)?;
 		self.linear(&layer.qkv).apply(&pass.normed, &mut pass.qkv)?;
 		if let Some((q, k)) = &layer.head_norms {
@@ -160,14 +145,16 @@ impl Place for Processor {
 		};
 		rope.apply(&mut pass.qkv, width)?;
 		// Keys and values are kept in f16, which has less room.
-		mark_bad_rows(&pass.qkv, heads * head_dim..width, &mut pass.bad)?;
+		mark_bad_rows(&pass.qkv, self.shape.queries()..width, &mut pass.bad)?;
 		let attention = Attention {
 			pool: RefCell::new(&mut *pass.pool),
 			layer: index,
 			segments: pass.segments,
 			heads,
-			scale: self.scale,
-			mask: Mask::Causal { window: self.window },
+			scale: self.shape.scale,
+			mask: Mask::Causal {
+				window: self.shape.window,
+			},
 			tier,
 		};
 		attention.apply(&pass.qkv, width, &mut pass.attended)?;
@@ -179,7 +166,7 @@ impl Place for Processor {
 		self.norm(x, &layer.mlp_norm, pass)?;
 		self.linear(&layer.gate_up).apply(&pass.normed, &mut pass.gate_up)?;
 		let gate = SiluMul { tier: self.tier };
-		gate.apply(&pass.gate_up, 2 * self.inner, &mut pass.inner)?;
+		gate.apply(&pass.gate_up, 2 * self.shape.inner, &mut pass.inner)?;
 		mark_bad_rows(&pass.inner, 0..0, &mut pass.bad)?;
 		self.linear(&layer.down).add_to(&pass.inner, x)?;
 		Ok(mark_bad_rows(x, 0..0, &mut pass.bad)?)

@@ -65,6 +65,14 @@ pub(crate) fn committee(id: JobId) -> Vec<AccountId> {
 	job(id).committee.iter().map(|seat| seat.provider.clone()).collect()
 }
 
+/// A provider outside the committee; there is one if more than its seats were made.
+pub(crate) fn stranger(seats: &[AccountId]) -> AccountId {
+	let mut providers = (1..).map(account).take(seats.len() + 1);
+	providers
+		.find(|who| !seats.contains(who))
+		.expect("one more than the seats")
+}
+
 pub(crate) fn output() -> Output {
 	Output {
 		input_tokens: 12,

@@ -114,10 +114,7 @@ fn the_pool_names_what_is_wrong() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5)
-			.map(account)
-			.find(|who| !seats.contains(who))
-			.expect("one of five");
+		let stranger = stranger(&seats);
 		let says = |call| validate(transaction(call)).expect_err("a refusal");
 		let batch = |who, job, attempt| signed_batch(commits(who, vec![(job, attempt, CONFIRM)]));
 		assert_eq!(says(batch(&seats[1], JobId([0; 32]), 0)), refused(Error::UnknownJob));

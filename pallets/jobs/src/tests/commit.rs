@@ -20,10 +20,7 @@ fn wrong_commitments_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5)
-			.map(account)
-			.find(|who| !seats.contains(who))
-			.expect("one of five");
+		let stranger = stranger(&seats);
 		assert_noop!(commit(id, &seats[1], CONFIRM), Error::<Test>::WrongPhase);
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
 		assert_noop!(commit(id, &stranger, CONFIRM), Error::<Test>::NotInCommittee);

@@ -52,10 +52,7 @@ fn wrong_publications_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5)
-			.map(account)
-			.find(|who| !seats.contains(who))
-			.expect("one of five");
+		let stranger = stranger(&seats);
 		let good = publication(id, 0, &seats[0], CONFIRM);
 		let mut long = good.clone();
 		long.output.tokens = BoundedVec::truncate_from(vec![1; 9]);

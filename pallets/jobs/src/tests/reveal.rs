@@ -12,10 +12,7 @@ fn wrong_reveals_are_refused_by_name() {
 	TestExt::providers(5).execute_with(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = (1..=5)
-			.map(account)
-			.find(|who| !seats.contains(who))
-			.expect("one of five");
+		let stranger = stranger(&seats);
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), Some(CONFIRM), None]);
 		assert_noop!(reveal(id, &seats[0], CONFIRM), Error::<Test>::WrongPhase);
 		run_out(id);
