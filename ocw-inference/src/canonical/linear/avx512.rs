@@ -36,11 +36,9 @@ pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &m
 #[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usize, out: *mut [f32; TILE]) {
-	// How far ahead of a single row's reading the weights are asked for.
-	const AHEAD: usize = 4 * BLOCK_BYTES;
 	let mut sums = [[_mm512_setzero_ps(); 2]; R];
 	for _ in 0..blocks {
-		// SAFETY: inside the block that `w` and `a` point to; a prefetch may point anywhere.
+		// SAFETY: inside the block that `w` and `a` point to.
 		unsafe {
 			let mut s = [[_mm512_setzero_si512(); 2]; R];
 			for r in 0..R {
@@ -50,10 +48,6 @@ unsafe fn rows<const R: usize>(mut w: *const u8, mut a: *const i32, blocks: usiz
 				let at = w.add(step * TILE * STEP);
 				let w0 = _mm512_load_si512(at.cast());
 				let w1 = _mm512_load_si512(at.add(64).cast());
-				if R == 1 {
-					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
-					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + 64).cast());
-				}
 				for r in 0..R {
 					let q = _mm512_set1_epi32(*a.add(r * WORDS + step));
 					s[r][0] = _mm512_dpbusd_epi32(s[r][0], w0, q);
