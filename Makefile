@@ -31,7 +31,7 @@ fmt: ## format all Rust files
 lint: ## format, clippy, licences, one version of each SDK crate
 	@scripts/lint.sh
 
-bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (an hour the first time)
+bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (40 minutes the first time)
 	@scripts/bench.sh
 
 bench-gpu: ## the engine on an NVIDIA card beside PyTorch: docs/benchmarks-gpu.md (needs a card; make engine-cuda first, anywhere)

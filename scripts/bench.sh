@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The engine beside its peers, llama.cpp and stock candle: same weights, same shapes, same threads, one run.
-# Writes the tables of docs/benchmarks.md and the charts of docs/img, and prints them. An hour the first time (peers are built,
+# Writes the tables of docs/benchmarks.md and the charts of docs/img, and prints them. 40 minutes the first time (peers are built,
 # models made), about half of it later; Ctrl-C loses nothing: the next call goes on where this one stopped.
 #
 # What may be set: BENCH_QUICK=1 (a small shape, few repetitions, nothing in docs/), BENCH_MODELS and BENCH_ENGINES
