@@ -16,7 +16,7 @@ use crate::{
 };
 use assay_primitives::JobId;
 use assay_receipt::{Account, ChainReceipt, ReceiptFile, FORMAT};
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::path::Path;
 use subxt::tx::Payload;
 use tokio::sync::OnceCell;
@@ -70,7 +70,7 @@ async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 	}
 }
 
-/// Signs a call and waits until a finalized block has it; the result's facts tell which.
+/// Signs a call and waits until a finalized block has it; the result's facts tell which, and who signed.
 async fn submit<C: Payload>(
 	cx: &Context,
 	call: C,
@@ -82,6 +82,7 @@ async fn submit<C: Payload>(
 	let signer = key.signer(chain.development)?;
 	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
 	if let Some(facts) = facts.as_object_mut() {
+		facts.insert("signer".into(), json!(signer.account()));
 		facts.insert("block".into(), included.number.into());
 	}
 	Ok(Outcome::new(text, facts))

@@ -1,6 +1,6 @@
 //! `assay provider …`: stake, the inference key, the models served.
 
-use super::Context;
+use super::{submit, Context};
 use crate::{
 	amount::Asy,
 	args::ProviderCommand,
@@ -12,7 +12,7 @@ use crate::{
 use assay_primitives::{possession::possession_message, ModelId};
 use assay_receipt::Account;
 use serde_json::{json, Value};
-use subxt::{rpcs::client::RpcParams, tx::Payload};
+use subxt::rpcs::client::RpcParams;
 
 /// Runs a command on the signing provider.
 pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcome, CliError> {
@@ -56,21 +56,6 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
 		ProviderCommand::Show { account } => show(cx, account).await,
 	}
-}
-
-/// As all commands submit, and tells which provider it was.
-async fn submit<C: Payload>(
-	cx: &Context,
-	call: C,
-	key: &KeyArgs,
-	text: &str,
-	mut facts: Value,
-) -> Result<Outcome, CliError> {
-	let provider = key.signer(cx.chain().await?.development)?.account();
-	if let Some(facts) = facts.as_object_mut() {
-		facts.insert("provider".into(), json!(provider));
-	}
-	super::submit(cx, call, key, text, facts).await
 }
 
 async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs) -> Result<Outcome, CliError> {
