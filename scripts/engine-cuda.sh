@@ -99,12 +99,12 @@ cc -shared -nostdlib -fno-builtin -Wl,-soname,libcuda.so.1 -o "$stubs/libcuda.so
 
 # ── the program ──────────────────────────────────────────────────────────────
 
-# candle's own kernels are for one card; that one's text runs on all later ones. Ours are built for each: ocw-inference/build.rs.
+# candle's own kernels are for one card; that one's text runs on all later ones. Ours are built for each: ocw-inference/engine/build.rs.
 export CUDA_HOME=$toolkit CUDA_PATH=$toolkit NVCC=$toolkit/bin/nvcc CUDA_COMPUTE_CAP=80 PATH="$toolkit/bin:$PATH"
 export LIBRARY_PATH=$stubs${LIBRARY_PATH:+:$LIBRARY_PATH}
 
 say "Building the engine for NVIDIA cards with CUDA $(release_of "$toolkit") (the first time takes about 20 minutes on two cores)"
-cargo build --release --locked -p ocw-inference --features cuda --bin assay-engine-cuda ||
+cargo build --release --locked -p assay-engine --features cuda --bin assay-engine-cuda ||
 	die "the build failed; the compilers' words stand above." "If nvcc refuses the C++ compiler: set NVCC_CCBIN to another, like g++-12."
 
 program=$CARGO_TARGET_DIR/release/assay-engine-cuda

@@ -11,25 +11,25 @@ cd "$(dirname "$0")/.."
 bundle=$(gpu_bundle)
 
 say "Building the tests and the benchmark for NVIDIA cards"
-built=$(cargo test --release --locked -p ocw-inference --features cuda --test gpu --test gpu-suite --no-run --message-format=json) ||
+built=$(cargo test --release --locked -p assay-engine --features cuda --test gpu --test gpu-suite --no-run --message-format=json) ||
 	die "the tests were not built; the compilers' words stand above."
 # Files as cargo names them have a hash.
 executable() { sed -nE "/\"name\":\"$1\"/s/.*\"executable\":\"([^\"]+)\".*/\\1/p" <<<"$built" | tail -n 1; }
 # The processor's engine, to compare with. Of the same build, so it is of the same commit.
-cargo build --release --locked -p ocw-inference --bin assay-engine --features cuda || die "the engine was not built."
+cargo build --release --locked -p assay-engine --bin assay-engine --features cuda || die "the engine was not built."
 # With the house's profile: what it shares with the engine, candle's kernels above all, is not compiled again.
 export CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 export CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_CODEGEN_UNITS=16
 cargo build --release --locked --manifest-path bench/Cargo.toml --features cuda || die "the benchmark was not built."
 
 rm -rf "${bundle:?}"
-mkdir -p "$bundle/ocw-inference/tests" "$bundle/demo-model"
+mkdir -p "$bundle/ocw-inference/engine/tests" "$bundle/demo-model"
 for program in assay-engine assay-engine-cuda assay-bench; do cp "$CARGO_TARGET_DIR/release/$program" "$bundle/"; done
 cp "$(executable gpu)" "$bundle/gpu-tests"
 cp "$(executable gpu-suite)" "$bundle/gpu-suite"
 strip "$bundle"/assay-* "$bundle"/gpu-* 2>/dev/null || true
 # Beside each other as in the repository: that is how the tests look for them.
-cp -r ocw-inference/tests/golden "$bundle/ocw-inference/tests/"
+cp -r ocw-inference/engine/tests/golden "$bundle/ocw-inference/engine/tests/"
 cp -r demo-model/assay-demo "$bundle/demo-model/"
 "$CUDA_HOME/bin/nvcc" --version | sed -nE 's/.*release ([0-9.]+).*/CUDA \1/p' >"$bundle/cuda"
 measured=(ocw-inference primitives bench)

@@ -53,7 +53,7 @@ tests() {
 	local program=$bundle/$1 wanted=$2 rows log
 	shift 2
 	log=$(mktemp)
-	CARGO_MANIFEST_DIR=$bundle/ocw-inference "$program" --nocapture --test-threads 1 "$@" 2>&1 | tee "$log"
+	CARGO_MANIFEST_DIR=$bundle/ocw-inference/engine "$program" --nocapture --test-threads 1 "$@" 2>&1 | tee "$log"
 	[ "${PIPESTATUS[0]}" = 0 ] || return 1
 	grep -qE '^test result: ok\. [1-9]' "$log" || { echo "no test ran"; return 1; }
 	rows=$(sed -nE 's/^.*compared ([0-9]+) rows.*/\1/p' "$log" | sort -n | head -n 1)

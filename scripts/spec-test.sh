@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/env.sh
 
-spec=ocw-inference/tests/spec
+spec=ocw-inference/engine/tests/spec
 venv=$ASSAY_CACHE/spec-venv
 log=$ASSAY_CACHE/spec-venv.log
 

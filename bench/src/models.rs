@@ -2,7 +2,7 @@
 
 use crate::{gguf, shapes::Shape, weights};
 use anyhow::{Context, Result};
-use ocw_inference::{import, ImportOptions, Model};
+use assay_engine::{import, ImportOptions, Model};
 use std::{
 	fs,
 	io::{IsTerminal, Write},

@@ -5,8 +5,7 @@
 
 use crate::protocol::{number, text, token, write_logits, Worker};
 use anyhow::{bail, Context, Result};
-use assay_primitives::{job::Output, Hash32, SamplingParams, Vote};
-use ocw_inference::{
+use assay_engine::{
 	generate::{Finished, Job},
 	kv::{PageId, Pool, Segment, PAGE},
 	model::decoder::{Batch, Decoder},
@@ -15,6 +14,7 @@ use ocw_inference::{
 	trace::{push_all, Trace},
 	Model,
 };
+use assay_primitives::{job::Output, Hash32, SamplingParams, Vote};
 use serde_json::{json, Value};
 use std::{
 	collections::HashMap,

@@ -6,7 +6,7 @@ use crate::{
 	keys::{account, KeyArgs},
 };
 use assay_primitives::{
-	digest::hex32,
+	hash,
 	job::Stop,
 	limits::{MAX_STOPS, MAX_STOP_BYTES},
 	JobId, ModelId, SamplingParams,
@@ -354,21 +354,19 @@ pub(crate) enum ProviderCommand {
 }
 
 fn job(text: &str) -> Result<JobId, String> {
-	hex32::parse(text)
-		.map(JobId)
-		.ok_or_else(|| "a job's name is 64 hex digits, with or without 0x".into())
+	text.parse()
+		.map_err(|_| "a job's name is 64 hex digits, with or without 0x".into())
 }
 
 fn model_id(text: &str) -> Result<ModelId, String> {
-	hex32::parse(text)
-		.map(ModelId)
-		.ok_or_else(|| "a model's id is 64 hex digits, with or without 0x".into())
+	text.parse()
+		.map_err(|_| "a model's id is 64 hex digits, with or without 0x".into())
 }
 
 fn seed(text: &str) -> Result<Seed, String> {
-	hex32::parse(text)
+	hash::parse(text)
 		.map(Seed)
-		.ok_or_else(|| "a seed is 64 hex digits, with or without 0x".into())
+		.map_err(|_| "a seed is 64 hex digits, with or without 0x".into())
 }
 
 fn committee(text: &str) -> Result<u32, String> {

@@ -190,7 +190,7 @@ impl Chain {
 		let mut params = RpcParams::new();
 		params.push(number).map_err(from_rpc)?;
 		let hash: Option<String> = self.request("chain_getBlockHash", params).await?;
-		Ok(hash.and_then(|h| assay_primitives::digest::hex32::parse(&h)))
+		Ok(hash.and_then(|h| assay_primitives::hash::parse(&h).ok()))
 	}
 
 	/// Calls a method of the runtime API.
@@ -224,8 +224,8 @@ impl Chain {
 
 	/// A model by its id or, if there is only one of that name, by its name.
 	pub(crate) async fn model(&self, at: &At, named: &str) -> Result<Model, CliError> {
-		if let Some(id) = assay_primitives::digest::hex32::parse(named) {
-			let model: Option<Model> = self.view(at, "model", ModelId(id)).await?;
+		if let Ok(id) = named.parse::<ModelId>() {
+			let model: Option<Model> = self.view(at, "model", id).await?;
 			return model.ok_or_else(|| {
 				CliError::NotFound(format!(
 					"no model {named} is registered: `assay models` lists what there is"

@@ -72,11 +72,11 @@ impl CliError {
 	}
 
 	/// An error of the engine about a model folder.
-	pub(crate) fn folder(path: &Path, error: ocw_inference::Error) -> Self {
+	pub(crate) fn folder(path: &Path, error: assay_engine::Error) -> Self {
 		let shown = path.display();
 		match error {
 			// These name the file themselves.
-			e @ ocw_inference::Error::Io { .. } => Self::Model(format!("{e}; is {shown} a model's folder?")),
+			e @ assay_engine::Error::Io { .. } => Self::Model(format!("{e}; is {shown} a model's folder?")),
 			e => Self::Model(format!("{shown}: {e}")),
 		}
 	}

@@ -5,11 +5,11 @@ use crate::{
 	chain::{hex, Job, Model, Provider},
 	keys::name_of,
 };
+use assay_engine::manifest::ManifestFile;
 use assay_primitives::{
 	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Failure, FinishReason, Verdict,
 };
 use assay_receipt::{Account, Checked, ReceiptFile};
-use ocw_inference::manifest::ManifestFile;
 use serde_json::{json, Value};
 
 const WIDTH: usize = 76;
@@ -111,7 +111,7 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 		));
 	}
 	if let Some(answer) = &r.answer {
-		lines.push(("digest", short(&answer.digest)));
+		lines.push(("digest", short(&answer.digest.0)));
 		let tokens = format!(
 			"{} in, {} out; {}",
 			answer.input_tokens,

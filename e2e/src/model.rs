@@ -1,9 +1,9 @@
 //! A model of random weights, large enough that its memory can be told from the program's.
 
 use anyhow::Result;
+use assay_engine::ImportOptions;
 use assay_primitives::ModelId;
 use half::f16;
-use ocw_inference::ImportOptions;
 use serde_json::{json, Map, Value};
 use std::{
 	fs::{self, File},
@@ -39,7 +39,7 @@ pub fn random_model(out: &Path) -> Result<(ModelId, u64)> {
 		name: "random".into(),
 		..Default::default()
 	};
-	let id = ocw_inference::import(source.path(), out, &options)?;
+	let id = assay_engine::import(source.path(), out, &options)?;
 	let weights = tensors
 		.iter()
 		.map(|(_, shape)| shape.iter().product::<usize>() as u64)

@@ -50,11 +50,9 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 
 	// And the library, asked outside any chain, says the same.
 	let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo");
-	let mut engine = ocw_inference::Engine::new();
-	engine
-		.add(ocw_inference::Model::load(folder.as_ref()).unwrap())
-		.unwrap();
-	let work = ocw_inference::protocol::Work {
+	let mut engine = assay_engine::Engine::new();
+	engine.add(assay_engine::Model::load(folder.as_ref()).unwrap()).unwrap();
+	let work = assay_protocol::Work {
 		model,
 		input: prompt.as_bytes().to_vec().try_into().unwrap(),
 		params: receipt.params.clone(),
@@ -62,7 +60,7 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 		claim: Some(output),
 	};
 	match engine.run(&work) {
-		ocw_inference::protocol::WorkResult::Verified { vote } => {
+		assay_protocol::WorkResult::Verified { vote } => {
 			assert_eq!(
 				vote,
 				Vote::Confirm {

@@ -1,8 +1,8 @@
 //! What can be said on the node's command line.
 
 use crate::inference::{Device, OnCard, Options, Share};
+use assay_protocol::{process::NICE, ByteSize};
 use clap::{Args, Parser};
-use ocw_inference::process::{Bytes, NICE};
 use sc_cli::RunCmd;
 use sc_service::{ChainType, Configuration};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub struct InferenceParams {
 	/// Most memory that the engine may allocate, in bytes, or with K, M or G. Past it, it ends and is started again. Default: three
 	/// quarters of the computer's.
 	#[arg(long, value_name = "BYTES")]
-	pub engine_memory: Option<Bytes>,
+	pub engine_memory: Option<ByteSize>,
 
 	/// How far the engine stands behind the node when both want the processor: its niceness, 0 to 19.
 	#[arg(long, value_name = "N", default_value_t = NICE, value_parser = clap::value_parser!(i32).range(0..=19))]
@@ -67,7 +67,7 @@ pub struct InferenceParams {
 	/// Memory for the keys and values of the works that the engine computes side by side, in bytes, or with K, M or G. Default: the
 	/// engine's choice.
 	#[arg(long, value_name = "BYTES")]
-	pub engine_kv_memory: Option<Bytes>,
+	pub engine_kv_memory: Option<ByteSize>,
 }
 
 /// Most threads that anyone may ask for.
@@ -189,12 +189,12 @@ mod tests {
 		let said = share(&["--engine-memory", "2G", "--engine-nice", "0", "--engine-threads", "7"]).unwrap();
 		assert_eq!(
 			(said.memory, said.nice, said.threads),
-			(Some(Bytes(2 << 30)), 0, Some(7))
+			(Some(ByteSize(2 << 30)), 0, Some(7))
 		);
 		let said = share(&["--engine-tier", "avx2", "--engine-kv-memory", "64M"]).unwrap();
 		assert_eq!(
 			(said.tier.as_deref(), said.kv_memory),
-			(Some("avx2"), Some(Bytes(64 << 20)))
+			(Some("avx2"), Some(ByteSize(64 << 20)))
 		);
 		for wrong in [
 			["--engine-memory", "much"],

@@ -1,7 +1,7 @@
 //! Compiles the kernels as plain C++, with floats exactly as written.
 
 fn main() {
-	for folder in ["src", "../kernels"] {
+	for folder in ["src", "../engine/kernels"] {
 		println!("cargo:rerun-if-changed={folder}");
 	}
 	cc::Build::new()
@@ -9,7 +9,7 @@ fn main() {
 		.std("c++17")
 		.opt_level(2)
 		.define("ASSAY_EMULATED", None)
-		.include("../kernels")
+		.include("../engine/kernels")
 		.include("src")
 		// Nothing is contracted or reordered; contexts are switched with longjmp, which a fortified libc refuses.
 		.flag("-ffp-contract=off")

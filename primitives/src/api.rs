@@ -1,7 +1,7 @@
 //! The runtime API: everything a dApp reads, typed in metadata, so that clients need no hand-made types.
 
 use crate::{
-	digest::Hash32, limits::MAX_COMMITTEE, model::ModelTerms, model::Profile, Balance, JobId, ModelId, Output,
+	hash::Hash32, limits::MAX_COMMITTEE, model::ModelTerms, model::Profile, Balance, JobId, ModelId, Output,
 	SamplingParams,
 };
 use alloc::{string::String, vec::Vec};

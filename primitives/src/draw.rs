@@ -1,6 +1,6 @@
 //! Who is drawn: weighted by bond, without replacement, as a pure function of a seed.
 
-use crate::digest::Hash32;
+use crate::hash::Hash32;
 use alloc::vec::Vec;
 use codec::Encode;
 

@@ -5,8 +5,8 @@
 //! they pass only bytes and numbers.
 
 use crate::{
-	task::{Answer, Task, TaskId},
-	ModelId,
+	task::{Answer, Task},
+	ModelId, TaskId,
 };
 use alloc::vec;
 use codec::{DecodeAll, Encode};
@@ -117,7 +117,7 @@ pub trait Inference {
 			return code::NOT_AVAILABLE;
 		};
 		let polled = match kind {
-			0 => ext.0.poll(&id),
+			0 => ext.0.poll(&TaskId(id)),
 			1 => ext.0.probe(&ModelId(id)),
 			_ => Polled::NotAvailable,
 		};
@@ -146,7 +146,7 @@ pub fn enqueue(task: &Task) -> Polled {
 /// Asks what is known of a task.
 pub fn poll(task: &TaskId) -> Polled {
 	let mut out = vec![0u8; MAX_MESSAGE_BYTES as usize];
-	let result = inference::poll(0, task, &mut out);
+	let result = inference::poll(0, &task.0, &mut out);
 	match out.get(..result as usize) {
 		Some(mut bytes) => Answer::decode_all(&mut bytes).map_or(Polled::NotAvailable, Polled::Ready),
 		None => Polled::from_code(result),

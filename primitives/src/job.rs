@@ -1,30 +1,12 @@
 //! One paid request and its answer.
 
-use crate::{digest::fmt_hex, digest::Hash32, limits::*, ModelId};
+use crate::{
+	hash::{Hash32, InputHash, JobId, ModelId},
+	limits::*,
+};
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::fmt;
 use scale_info::TypeInfo;
-
-/// Name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same request keeps
-/// its name on every fork and no two requests share one.
-#[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Default,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct JobId(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
 
 impl JobId {
 	/// The name of the `count`-th job of `requester`.
@@ -33,23 +15,11 @@ impl JobId {
 		requester: &AccountId,
 		count: u64,
 		model: &ModelId,
-		input_hash: &Hash32,
+		input_hash: &InputHash,
 	) -> Self {
 		Self(sp_crypto_hashing::blake2_256(
 			&(b"assay/v1/job", genesis, requester, count, model, input_hash).encode(),
 		))
-	}
-}
-
-impl fmt::Debug for JobId {
-	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		fmt_hex(&self.0, f)
-	}
-}
-
-impl fmt::Display for JobId {
-	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		fmt_hex(&self.0, f)
 	}
 }
 

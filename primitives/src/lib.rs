@@ -23,6 +23,7 @@ pub mod decimal;
 pub mod digest;
 pub mod draw;
 pub mod economics;
+pub mod hash;
 #[cfg(feature = "substrate")]
 pub mod host;
 pub mod job;
@@ -35,11 +36,13 @@ pub mod task;
 pub mod traits;
 pub mod vote;
 
-pub use digest::Hash32;
-pub use job::{Failure, FinishReason, JobId, Output, SamplingParams};
-pub use model::ModelId;
+pub use hash::{
+	Commitment, Digest, Hash32, InputHash, JobId, ModelId, OutputHash, PartRoot, TaskId, TraceRoot, WorkId,
+};
+pub use job::{Failure, FinishReason, Output, SamplingParams};
 pub use receipt::{Receipt, Verdict};
-pub use vote::{Commitment, Vote};
+pub use task::{Task, Work};
+pub use vote::Vote;
 
 /// Amounts in the smallest unit of the chain's token (10⁻¹² ASY).
 pub type Balance = u128;

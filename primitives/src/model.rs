@@ -2,40 +2,8 @@
 
 use crate::Balance;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::fmt;
 use scale_info::TypeInfo;
 use sp_arithmetic::Permill;
-
-/// The 32-byte BLAKE3 root of a model's manifest: weights, tokenizer, chat template and numeric profile in one name.
-#[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Default,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct ModelId(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub [u8; 32]);
-
-impl fmt::Debug for ModelId {
-	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		crate::digest::fmt_hex(&self.0, f)
-	}
-}
-
-impl fmt::Display for ModelId {
-	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		crate::digest::fmt_hex(&self.0, f)
-	}
-}
 
 /// A named numeric definition. Any change of a single bit of a result is a new profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]

@@ -39,15 +39,18 @@ pub fn tally<'a>(n: u32, votes: impl Iterator<Item = &'a Vote> + Clone) -> Optio
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::TraceRoot;
 	use proptest::prelude::*;
 
 	fn vote(kind: u8) -> Vote {
 		if kind.is_multiple_of(2) {
-			Vote::Confirm { trace_root: [kind; 32] }
+			Vote::Confirm {
+				trace_root: TraceRoot([kind; 32]),
+			}
 		} else {
 			Vote::Reject {
 				position: u32::from(kind),
-				prefix_root: [kind; 32],
+				prefix_root: TraceRoot([kind; 32]),
 			}
 		}
 	}

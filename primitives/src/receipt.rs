@@ -1,6 +1,11 @@
 //! The stored outcome of a job.
 
-use crate::{digest::Hash32, economics::Fault, limits::*, Balance, FinishReason, JobId, ModelId, SamplingParams, Vote};
+use crate::{
+	economics::Fault,
+	hash::{Digest, Hash32, InputHash, JobId, ModelId, OutputHash, TraceRoot},
+	limits::*,
+	Balance, FinishReason, SamplingParams, Vote,
+};
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -65,8 +70,7 @@ pub struct Receipt<AccountId, BlockNumber> {
 	/// How tokens were chosen.
 	pub params: SamplingParams,
 	/// [`crate::digest::input_hash`] of the prompt.
-	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-	pub input_hash: Hash32,
+	pub input_hash: InputHash,
 	/// How it ended.
 	pub verdict: Verdict,
 	/// The answer's facts; none if refunded.
@@ -78,7 +82,7 @@ pub struct Receipt<AccountId, BlockNumber> {
 	/// The block whose VRF output gave the seed; none if no committee was ever drawn.
 	pub seed_block: Option<BlockNumber>,
 	/// The sampling seed.
-	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
+	#[cfg_attr(feature = "serde", serde(with = "crate::hash::hex32"))]
 	pub seed: Hash32,
 	/// What the requester paid, in base units.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
@@ -94,14 +98,11 @@ pub struct Receipt<AccountId, BlockNumber> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AnswerRecord {
 	/// [`crate::digest::output_hash`] of the output.
-	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-	pub output_hash: Hash32,
+	pub output_hash: OutputHash,
 	/// Root over every row of the residual stream.
-	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-	pub trace_root: Hash32,
+	pub trace_root: TraceRoot,
 	/// [`crate::digest::Subject::digest`]: the 32 bytes that were agreed on.
-	#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-	pub digest: Hash32,
+	pub digest: Digest,
 	/// Prompt tokens paid for.
 	pub input_tokens: u32,
 	/// Generated tokens paid for.
@@ -111,7 +112,7 @@ pub struct AnswerRecord {
 }
 
 impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {
-	/// How many of the last committee gave the vote that won.
+	/// Returns how many of the last committee gave the vote that won.
 	pub fn agreeing(&self) -> usize {
 		let Some(answer) = &self.answer else { return 0 };
 		let won = Vote::Confirm {

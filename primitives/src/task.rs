@@ -1,23 +1,17 @@
 //! What a worker asks of the engine, and what it hears back.
 
-use crate::{digest::Hash32, job::Input, vote::Salt, JobId, ModelId, Output, SamplingParams, Vote};
+use crate::{
+	hash::{Hash32, JobId, ModelId, TaskId, WorkId},
+	job::Input,
+	vote::Salt,
+	Output, SamplingParams, Vote,
+};
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 
-/// Name of a task: its BLAKE2b hash. The same task has the same name after a restart.
-pub type TaskId = Hash32;
-
-/// One seat's work on one attempt of a job.
+/// What the engine computes: an answer to make, or one to check.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-pub struct Task {
-	/// Hash of block 0: a task of one chain is no task of another.
-	pub genesis: Hash32,
-	/// The job.
-	pub job: JobId,
-	/// Which attempt, from 0.
-	pub attempt: u8,
-	/// The voter's account id. Salts differ between voters, also where one node votes for several.
-	pub voter: [u8; 32],
+pub struct Work {
 	/// The model to run.
 	pub model: ModelId,
 	/// The prompt.
@@ -30,26 +24,32 @@ pub struct Task {
 	pub claim: Option<Output>,
 }
 
-impl Task {
-	/// The task's name.
-	pub fn id(&self) -> TaskId {
-		sp_crypto_hashing::blake2_256(&(b"assay/v1/task", self).encode())
+impl Work {
+	/// Returns the work's name.
+	pub fn id(&self) -> WorkId {
+		WorkId(sp_crypto_hashing::blake2_256(&(b"assay/v1/work", self).encode()))
 	}
+}
 
-	/// Hash of what is computed, whoever votes on it: tasks with the same work share one computation.
-	pub fn work(&self) -> Hash32 {
-		let Self {
-			genesis: _,
-			job: _,
-			attempt: _,
-			voter: _,
-			model,
-			input,
-			params,
-			seed,
-			claim,
-		} = self;
-		sp_crypto_hashing::blake2_256(&(b"assay/v1/work", model, input, params, seed, claim).encode())
+/// One seat's work on one attempt of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct Task {
+	/// Hash of block 0: a task of one chain is no task of another.
+	pub genesis: Hash32,
+	/// The job.
+	pub job: JobId,
+	/// Which attempt, from 0.
+	pub attempt: u8,
+	/// The voter's account id. Salts differ between voters, also where one node votes for several.
+	pub voter: [u8; 32],
+	/// What to compute.
+	pub work: Work,
+}
+
+impl Task {
+	/// Returns the task's name.
+	pub fn id(&self) -> TaskId {
+		TaskId(sp_crypto_hashing::blake2_256(&(b"assay/v1/task", self).encode()))
 	}
 }
 

@@ -1,6 +1,6 @@
 //! A voter's word on an answer, first blinded, then opened.
 
-use crate::{digest::Hash32, JobId};
+use crate::hash::{Commitment, Hash32, JobId, TraceRoot};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
@@ -18,8 +18,7 @@ pub enum Vote {
 	#[codec(index = 0)]
 	Confirm {
 		/// Root over every row of the residual stream, prompt and answer.
-		#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-		trace_root: Hash32,
+		trace_root: TraceRoot,
 	},
 	/// The model chooses otherwise.
 	#[codec(index = 1)]
@@ -27,18 +26,12 @@ pub enum Vote {
 		/// First bad position, counted in generated tokens; the number of tokens if only ending, length or text is wrong.
 		position: u32,
 		/// Root of the trace over the prompt and the tokens before `position`.
-		#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))]
-		prefix_root: Hash32,
+		prefix_root: TraceRoot,
 	},
 }
 
 /// What blinds a vote until everyone has voted.
 pub type Salt = [u8; 32];
-
-/// A blinded vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::digest::hex32"))] pub Hash32);
 
 impl Commitment {
 	/// `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`: opens only for this chain, job, attempt and voter.
@@ -61,7 +54,9 @@ mod tests {
 
 	#[test]
 	fn a_commitment_opens_only_for_its_chain_job_attempt_voter_vote_and_salt() {
-		let vote = Vote::Confirm { trace_root: [1; 32] };
+		let vote = Vote::Confirm {
+			trace_root: TraceRoot([1; 32]),
+		};
 		let make = |genesis: u8, job: u8, attempt, voter: u8, vote: &Vote, salt: u8| {
 			Commitment::new(
 				&[genesis; 32],
@@ -76,7 +71,7 @@ mod tests {
 		assert_eq!(base, make(0, 0, 0, 0, &vote, 0));
 		let other = Vote::Reject {
 			position: 0,
-			prefix_root: [1; 32],
+			prefix_root: TraceRoot([1; 32]),
 		};
 		for changed in [
 			make(1, 0, 0, 0, &vote, 0),

@@ -21,7 +21,7 @@ pub struct ReadAt {
 	/// Number of the block.
 	pub number: u32,
 	/// Hash of the block.
-	#[cfg_attr(feature = "std", serde(with = "assay_primitives::digest::hex32"))]
+	#[cfg_attr(feature = "std", serde(with = "assay_primitives::hash::hex32"))]
 	pub hash: Hash32,
 	/// Whether GRANDPA had finalized the block.
 	pub finalized: bool,
@@ -35,7 +35,7 @@ pub struct ReceiptFile {
 	/// [`FORMAT`].
 	pub format: u32,
 	/// Hash of the chain's block 0.
-	#[cfg_attr(feature = "std", serde(with = "assay_primitives::digest::hex32"))]
+	#[cfg_attr(feature = "std", serde(with = "assay_primitives::hash::hex32"))]
 	pub genesis: Hash32,
 	/// The requester's job counter when it asked: with it the job's name can be derived.
 	pub job_count: Option<u64>,

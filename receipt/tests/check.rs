@@ -6,14 +6,14 @@ use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	economics::Fault,
 	receipt::{AnswerRecord, RefundReason, SeatRecord},
-	FinishReason, JobId, ModelId, Output, Receipt, SamplingParams, Verdict, Vote,
+	FinishReason, JobId, ModelId, Output, Receipt, SamplingParams, TraceRoot, Verdict, Vote,
 };
 use assay_receipt::{check, differences, Account, Mismatch, ReadAt, ReceiptFile, FORMAT};
 use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.json");
 const GENESIS: [u8; 32] = [7; 32];
-const ROOT: [u8; 32] = [6; 32];
+const ROOT: TraceRoot = TraceRoot([6; 32]);
 
 /// Leaves of the document that nothing else in it pins down.
 const ONLY_THE_CHAIN: [&str; 15] = [
@@ -71,7 +71,7 @@ fn confirmed() -> ReceiptFile {
 	let won = Some(Vote::Confirm { trace_root: ROOT });
 	let lie = Some(Vote::Reject {
 		position: 3,
-		prefix_root: [9; 32],
+		prefix_root: TraceRoot([9; 32]),
 	});
 	ReceiptFile {
 		format: FORMAT,
@@ -231,7 +231,7 @@ fn every_changed_leaf_is_named() {
 		(|f| f.receipt.seed[0] ^= 1, Mismatch::Digest),
 		(|f| f.receipt.params.temperature = 1, Mismatch::Digest),
 		(
-			|f| f.receipt.answer.as_mut().unwrap().trace_root[0] ^= 1,
+			|f| f.receipt.answer.as_mut().unwrap().trace_root.0[0] ^= 1,
 			Mismatch::Digest,
 		),
 		(
@@ -297,7 +297,7 @@ fn a_refund_must_follow_from_its_votes() {
 	for seat in rejected.receipt.committee.iter_mut().skip(1) {
 		seat.vote = Some(Vote::Reject {
 			position: 0,
-			prefix_root: [1; 32],
+			prefix_root: TraceRoot([1; 32]),
 		});
 	}
 	assert!(check(&rejected).unwrap().to_string().contains("rejected"));

@@ -6,7 +6,7 @@ use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	economics::{fee, split, Fault, Shares},
 	receipt::RefundReason,
-	JobId, Receipt, SamplingParams, Verdict, Vote,
+	JobId, Receipt, SamplingParams, TraceRoot, Verdict, Vote,
 };
 use assay_runtime::{
 	configs::{inference::RATES, tokens::TreasuryAccount},
@@ -117,7 +117,7 @@ fn four_providers_agree_and_everyone_is_paid_the_published_split() {
 	};
 	assert_eq!(
 		answer.digest,
-		subject.digest(&[1; 32]),
+		subject.digest(&TraceRoot([1; 32])),
 		"anyone can recompute the digest"
 	);
 

@@ -1,7 +1,7 @@
 //! What the card can do at most, measured in the same run: reading memory, and int8 products of its tensor cores (`kernels/limits.cu`).
 
 use anyhow::Result;
-use ocw_inference::gpu::Gpu;
+use assay_engine::gpu::Gpu;
 
 /// A second's worth.
 #[derive(Clone, Copy, Debug)]

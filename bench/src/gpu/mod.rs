@@ -17,7 +17,7 @@ use crate::{
 	write_figures,
 };
 use anyhow::{bail, Context, Result};
-use ocw_inference::gpu::Gpu;
+use assay_engine::gpu::Gpu;
 use plan::{Measure, Scale, Unit};
 use report::{CARD, ENGINES};
 use serde_json::{json, Value};
@@ -78,7 +78,7 @@ pub fn open(device: &str) -> Result<Arc<dyn Gpu>> {
 	#[cfg(feature = "cuda")]
 	{
 		let device = device.parse().context("a card is named by its number")?;
-		Ok(Arc::new(ocw_inference::gpu::cuda::Cuda::open(device)?))
+		Ok(Arc::new(assay_engine::gpu::cuda::Cuda::open(device)?))
 	}
 	#[cfg(all(feature = "emulation", not(feature = "cuda")))]
 	{

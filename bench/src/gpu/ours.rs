@@ -10,9 +10,7 @@ use crate::{
 	weights::{tokenizer, TEMPLATE},
 };
 use anyhow::{bail, ensure, Context, Result};
-use assay_primitives::{job::Output, Hash32, SamplingParams, Vote};
-use candle_core::{DType, Device, Tensor};
-use ocw_inference::{
+use assay_engine::{
 	execute,
 	generate::{Finished, Job},
 	gpu::Gpu,
@@ -22,6 +20,8 @@ use ocw_inference::{
 	trace::{push_all, Trace},
 	verify, Model,
 };
+use assay_primitives::{job::Output, Hash32, SamplingParams, Vote};
+use candle_core::{DType, Device, Tensor};
 use serde_json::{json, Value};
 use std::{collections::HashMap, sync::Arc, time::Instant};
 

@@ -7,14 +7,14 @@ use crate::{
 	output::{Gauge, Outcome},
 	render,
 };
-use assay_primitives::{job::Output, FinishReason, ModelId, Vote};
-use ocw_inference::{
+use assay_engine::{
 	engine::known_answer_test,
 	generate,
 	import::{import_with, record_known_answer, Progress},
 	manifest::{Defaults, ManifestFile},
 	Error, ImportOptions, Model,
 };
+use assay_primitives::{job::Output, FinishReason, ModelId, Vote};
 use serde_json::{json, Value};
 use std::{
 	ops::ControlFlow,
@@ -251,7 +251,7 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 			"answer_tokens": tokens.len(),
 			"prompt_tokens_per_second": speeds.prompt,
 			"answer_tokens_per_second": speeds.answer,
-			"trace_root": format!("0x{}", hex::encode(executed.trace_root)),
+			"trace_root": executed.trace_root,
 			"verify_share": verify,
 		}),
 	))

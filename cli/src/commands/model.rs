@@ -13,8 +13,8 @@ use crate::{
 	output::Outcome,
 	render,
 };
+use assay_engine::manifest::Manifest;
 use assay_primitives::ModelId;
-use ocw_inference::manifest::Manifest;
 use serde_json::{json, Value};
 use std::path::Path;
 

@@ -28,18 +28,18 @@ async fn main() -> anyhow::Result<()> {
 		ignored: _,
 	} = Command::parse();
 	let scratch = tempfile::tempdir()?;
-	let mut engine = ocw_inference::Engine::new();
+	let mut engine = assay_engine::Engine::new();
 	for entry in std::fs::read_dir(&models)? {
 		let honest = entry?.path();
 		if !honest.join("manifest.json").is_file() {
 			continue;
 		}
-		let claimed = ocw_inference::Manifest::read(&honest)?.model_id();
+		let claimed = assay_engine::Manifest::read(&honest)?.model_id();
 		let other = scratch.path().join(honest.file_name().unwrap_or_default());
 		other_weights(&honest, &other)?;
-		engine.add_as(claimed, ocw_inference::Model::load_unchecked(&other)?);
+		engine.add_as(claimed, assay_engine::Model::load_unchecked(&other)?);
 	}
-	ocw_inference::server::serve(&socket, engine).await?;
+	assay_engine::server::serve(&socket, engine).await?;
 	Ok(())
 }
 

@@ -5,14 +5,12 @@
 //! * `hoard`: serves, until it is given work: then it takes all the memory that it may have.
 
 use anyhow::{bail, Context, Result};
+use assay_engine::{process::Limits, Manifest};
+use assay_primitives::WorkId;
+use assay_protocol::{decode, framing, Request, Response, ServedModel, WorkResult};
 use clap::Parser;
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
-use ocw_inference::{
-	process::Limits,
-	protocol::{decode, framing, Request, Response, ServedModel, WorkResult},
-	Manifest,
-};
 use std::{
 	path::{Path, PathBuf},
 	time::Duration,
@@ -78,7 +76,7 @@ async fn flood(stream: UnixStream) -> Result<()> {
 	wire.send(Bytes::from(ready.encode())).await?;
 	loop {
 		let unasked = Response::Done {
-			id: [7; 32],
+			id: WorkId([7; 32]),
 			result: WorkResult::Abstained {
 				reason: "nothing".into(),
 			},

@@ -1,7 +1,7 @@
 //! What comes over the engine's socket, in both directions.
 
+use assay_protocol::{decode, framing, Request, Response, MAX_FRAME_BYTES};
 use codec::{Decode, Encode};
-use ocw_inference::protocol::{decode, framing, Request, Response, MAX_FRAME_BYTES};
 use tokio_util::{
 	bytes::BytesMut,
 	codec::{Decoder, Encoder},

@@ -1,7 +1,7 @@
 //! Tokenizers and chat templates.
 
 use crate::parts;
-use ocw_inference::{
+use assay_engine::{
 	template::Template,
 	tokenizer::{text, Kind, Tokenizer},
 };

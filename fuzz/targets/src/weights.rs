@@ -1,6 +1,6 @@
 //! Headers of weights, manifests, configurations.
 
-use ocw_inference::{
+use assay_engine::{
 	header::{byte_size, Header},
 	import::probe_gguf,
 	layout::layout,

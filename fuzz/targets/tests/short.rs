@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use assay_fuzz_targets::{tokenizer_json, Target, TARGETS};
-use assay_primitives::{ModelId, SamplingParams};
+use assay_primitives::{ModelId, SamplingParams, WorkId};
+use assay_protocol::{Request, Response, ServedModel, Work, WorkResult};
 use codec::Encode;
-use ocw_inference::protocol::{Request, Response, ServedModel, Work, WorkResult};
 use std::{
 	fs,
 	panic::{catch_unwind, AssertUnwindSafe},
@@ -156,7 +156,7 @@ fn made_seeds_are_current() {
 		}],
 	};
 	let done = Response::Done {
-		id: [2; 32],
+		id: WorkId([2; 32]),
 		result: abstained,
 	};
 	let tokenizer = tokenizer_json().to_string();
@@ -183,7 +183,7 @@ fn made_seeds_are_current() {
 		),
 		(
 			"frames/requests",
-			[framed(Request::Ping(3).encode()), framed(request([2; 32]))].concat(),
+			[framed(Request::Ping(3).encode()), framed(request(WorkId([2; 32])))].concat(),
 		),
 		(
 			"frames/responses",
@@ -194,7 +194,7 @@ fn made_seeds_are_current() {
 			]
 			.concat(),
 		),
-		("frames/request", request([3; 32])),
+		("frames/request", request(WorkId([3; 32]))),
 		("frames/response", done.encode()),
 	] {
 		let path = root.join("fuzz/seeds").join(name);

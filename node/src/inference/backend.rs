@@ -11,10 +11,10 @@ use super::{
 };
 use assay_primitives::{
 	host::{InferenceBackend, Polled},
-	task::{Answer, Task, TaskId},
-	Hash32, JobId, ModelId, Vote,
+	task::{Answer, Task},
+	JobId, ModelId, TaskId, Vote, WorkId,
 };
-use ocw_inference::protocol::{ServedModel, Work, WorkResult};
+use assay_protocol::{ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
 use rand::{rngs::OsRng, RngCore};
 use std::{
@@ -60,9 +60,9 @@ pub struct EngineStatus {
 
 struct State {
 	queue: Queue,
-	handed: HashMap<Hash32, Instant>,
+	handed: HashMap<WorkId, Instant>,
 	/// Cancelled works of which the engine has not been told.
-	to_cancel: VecDeque<Hash32>,
+	to_cancel: VecDeque<WorkId>,
 	jobs: Recent<JobId>,
 	status: EngineStatus,
 }
@@ -135,7 +135,7 @@ impl Backend {
 	}
 
 	/// The next work for the engine, if it has room.
-	pub(super) fn next_work(&self) -> Option<(Hash32, Work)> {
+	pub(super) fn next_work(&self) -> Option<(WorkId, Work)> {
 		let mut state = self.state.lock();
 		let next = state.queue.next()?;
 		state.handed.insert(next.0, Instant::now());
@@ -143,7 +143,7 @@ impl Backend {
 	}
 
 	/// The next work that the engine computes in vain.
-	pub(super) fn next_cancelled(&self) -> Option<Hash32> {
+	pub(super) fn next_cancelled(&self) -> Option<WorkId> {
 		self.state.lock().to_cancel.pop_front()
 	}
 
@@ -231,7 +231,7 @@ impl Backend {
 	}
 
 	/// The engine has computed a work: journals an answer for everyone who waits for it, then tells. Waits for the disk.
-	pub(super) fn done(&self, key: &Hash32, result: WorkResult) -> Result<(), Unasked> {
+	pub(super) fn done(&self, key: &WorkId, result: WorkResult) -> Result<(), Unasked> {
 		let (entry, took) = {
 			let mut state = self.state.lock();
 			let Some(entry) = state.queue.finish(key) else {
@@ -344,7 +344,9 @@ impl InferenceBackend for Backend {
 		let mut state = self.state.lock();
 		match state.status.state {
 			EngineState::Absent => return Polled::NotAvailable,
-			EngineState::Ready if !state.status.models.iter().any(|m| m.id == task.model) => return Polled::Abstained,
+			EngineState::Ready if !state.status.models.iter().any(|m| m.id == task.work.model) => {
+				return Polled::Abstained
+			}
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.

@@ -8,7 +8,7 @@ mod layout;
 
 pub use layout::Record;
 
-use assay_primitives::task::{Answer, TaskId};
+use assay_primitives::{task::Answer, TaskId};
 use layout::{compact, frame, open_file, read_record, scan, sync_folder, Place};
 use parking_lot::{Mutex, RwLock};
 use std::{

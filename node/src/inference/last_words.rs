@@ -1,8 +1,8 @@
 //! What the engine writes to its standard error: lines for the node's log, and perhaps the reason of its end.
 
 use super::ENGINE_LOG_TARGET;
+use assay_protocol::process::OUT_OF_MEMORY;
 use futures::StreamExt;
-use ocw_inference::process::OUT_OF_MEMORY;
 use std::{io, time::Duration};
 use tokio::{
 	io::AsyncRead,

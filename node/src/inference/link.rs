@@ -4,9 +4,9 @@ use super::{
 	backend::{Backend, Unasked},
 	metrics::Cause,
 };
+use assay_protocol::{framing, Request, Response, ServedModel};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use ocw_inference::protocol::{framing, Request, Response, ServedModel};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
 	io::{AsyncRead, AsyncWrite},

@@ -151,7 +151,7 @@ pub fn insert_dev_keys(keystore: &KeystorePtr, chain: &ChainType, seed: Option<&
 #[cfg(test)]
 pub(crate) mod tests {
 	use super::*;
-	use assay_primitives::{task::Task, FinishReason, JobId, ModelId, Output, SamplingParams};
+	use assay_primitives::{FinishReason, JobId, ModelId, Output, SamplingParams, Task, Work};
 
 	/// A task of its own per job and voter; tasks of one job are one work.
 	pub(super) fn task(job: u8, voter: u8, claim: bool) -> Task {
@@ -160,11 +160,13 @@ pub(crate) mod tests {
 			job: JobId([job; 32]),
 			attempt: 0,
 			voter: [voter; 32],
-			model: ModelId([7; 32]),
-			input: b"What is a receipt?".to_vec().try_into().unwrap(),
-			params: SamplingParams::greedy(4),
-			seed: [job; 32],
-			claim: claim.then(output),
+			work: Work {
+				model: ModelId([7; 32]),
+				input: b"What is a receipt?".to_vec().try_into().unwrap(),
+				params: SamplingParams::greedy(4),
+				seed: [job; 32],
+				claim: claim.then(output),
+			},
 		}
 	}
 

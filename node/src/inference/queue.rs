@@ -4,11 +4,7 @@
 //! over again alone, and given up after [`MAX_CRASHES`] deaths, so that one poisonous prompt can neither kill the engine for
 //! ever nor take innocent tasks with it.
 
-use assay_primitives::{
-	task::{Task, TaskId},
-	Hash32, JobId, ModelId,
-};
-use ocw_inference::protocol::Work;
+use assay_primitives::{JobId, ModelId, Task, TaskId, Work, WorkId};
 use std::{
 	collections::{HashMap, HashSet, VecDeque},
 	hash::Hash,
@@ -52,7 +48,7 @@ pub struct Dropped {
 	/// How many tasks.
 	pub tasks: usize,
 	/// The works among them that the engine is computing.
-	pub running: Vec<Hash32>,
+	pub running: Vec<WorkId>,
 }
 
 /// What the books say of a task.
@@ -70,11 +66,11 @@ pub struct Queue {
 	/// Open tasks, and the round in which each was last asked for.
 	open: HashMap<TaskId, u64>,
 	round: u64,
-	works: HashMap<Hash32, Entry>,
-	waiting: VecDeque<Hash32>,
-	running: VecDeque<Hash32>,
+	works: HashMap<WorkId, Entry>,
+	waiting: VecDeque<WorkId>,
+	running: VecDeque<WorkId>,
 	/// Dropped works that the engine still owes a word on.
-	cancelled: HashSet<Hash32>,
+	cancelled: HashSet<WorkId>,
 	abstained: Recent<TaskId>,
 }
 
@@ -138,29 +134,13 @@ impl Queue {
 		if self.open.len() >= MAX_OPEN {
 			return false;
 		}
-		let key = task.work();
-		let Task {
-			genesis: _,
-			job,
-			attempt,
-			voter: _,
-			model,
-			input,
-			params,
-			seed,
-			claim,
-		} = task;
+		let Task { job, attempt, work, .. } = task;
+		let key = work.id();
 		self.open.insert(id, self.round);
 		let entry = self.works.entry(key).or_insert_with(|| {
 			self.waiting.push_back(key);
 			Entry {
-				work: Work {
-					model,
-					input,
-					params,
-					seed,
-					claim,
-				},
+				work,
 				seats: Vec::new(),
 				crashes: 0,
 			}
@@ -170,8 +150,8 @@ impl Queue {
 	}
 
 	/// The next work to hand over, if the engine has room for it. A suspect runs alone.
-	pub fn next(&mut self) -> Option<(Hash32, Work)> {
-		let suspect = |key: &Hash32| self.works.get(key).is_some_and(|e| e.crashes > 0);
+	pub fn next(&mut self) -> Option<(WorkId, Work)> {
+		let suspect = |key: &WorkId| self.works.get(key).is_some_and(|e| e.crashes > 0);
 		let alone = self.waiting.front().is_some_and(suspect) || self.running.iter().any(suspect);
 		if self.running.len() >= if alone { 1 } else { WINDOW } {
 			return None;
@@ -185,14 +165,14 @@ impl Queue {
 	}
 
 	/// Takes a computed work out. Its tasks stay open until [`Self::close`]. None if the engine was never asked.
-	pub fn finish(&mut self, key: &Hash32) -> Option<Entry> {
+	pub fn finish(&mut self, key: &WorkId) -> Option<Entry> {
 		let place = self.running.iter().position(|k| k == key)?;
 		self.running.remove(place);
 		self.works.remove(key)
 	}
 
 	/// Whether this is the engine's word, the only one, on a work that was dropped.
-	pub fn cancelled(&mut self, key: &Hash32) -> bool {
+	pub fn cancelled(&mut self, key: &WorkId) -> bool {
 		self.cancelled.remove(key)
 	}
 

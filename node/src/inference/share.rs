@@ -1,6 +1,6 @@
 //! What part of the computer the engine is given. The node comes first: it makes blocks on the same processor.
 
-use ocw_inference::process::{Bytes, NICE};
+use assay_protocol::{process::NICE, ByteSize};
 use std::{
 	ffi::OsString,
 	fs,
@@ -12,7 +12,7 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
 	/// Most memory it may allocate; none sets no limit.
-	pub memory: Option<Bytes>,
+	pub memory: Option<ByteSize>,
 	/// Its niceness.
 	pub nice: i32,
 	/// Threads it computes on; none leaves that to it.
@@ -20,7 +20,7 @@ pub struct Share {
 	/// Instruction set it computes with; none takes the best there is.
 	pub tier: Option<String>,
 	/// Memory for the keys and values of running works; none leaves that to it.
-	pub kv_memory: Option<Bytes>,
+	pub kv_memory: Option<ByteSize>,
 }
 
 impl Default for Share {
@@ -31,7 +31,7 @@ impl Default for Share {
 	fn default() -> Self {
 		let cores = available_parallelism().map_or(1, usize::from);
 		Self {
-			memory: memory_of_computer().map(|bytes| Bytes(bytes / 4 * 3)),
+			memory: memory_of_computer().map(|bytes| ByteSize(bytes / 4 * 3)),
 			nice: NICE,
 			threads: Some(cores.saturating_sub(1).max(1)),
 			tier: None,
@@ -57,7 +57,7 @@ impl Share {
 	}
 }
 
-/// Bytes that this process and its children can have at most: what the computer has, or less in a container.
+/// ByteSize that this process and its children can have at most: what the computer has, or less in a container.
 fn memory_of_computer() -> Option<u64> {
 	let computer = total(&fs::read_to_string("/proc/meminfo").ok()?)?;
 	let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -98,7 +98,7 @@ mod tests {
 	#[test]
 	fn the_engine_is_told_what_was_chosen_and_nothing_else() {
 		let share = Share {
-			memory: Some(Bytes(8 << 30)),
+			memory: Some(ByteSize(8 << 30)),
 			nice: 5,
 			threads: Some(3),
 			tier: Some("avx2".into()),

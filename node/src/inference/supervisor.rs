@@ -13,7 +13,7 @@ use super::{
 	socket::SocketFolder,
 	LOG_TARGET,
 };
-use ocw_inference::{process::DEVICE_FAULT, protocol::ServedModel};
+use assay_protocol::{process::DEVICE_FAULT, ServedModel};
 use std::{
 	io,
 	os::unix::process::ExitStatusExt,

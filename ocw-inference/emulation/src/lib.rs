@@ -4,8 +4,8 @@
 //! a test may choose it: results that depend on it are a race. What it can't show is what only a card does: its own rounding, its copies that
 //! run along, and its speed.
 
+use assay_engine::gpu::{Gpu, Launch, Memory};
 use candle_core::{bail, Device, Result};
-use ocw_inference::gpu::{Gpu, Launch, Memory};
 use std::{
 	ffi::{c_char, c_int, c_void, CString},
 	sync::atomic::{AtomicU64, Ordering},

@@ -6,7 +6,7 @@ use assay_primitives::{
 	crypto::InferenceId,
 	job::Input,
 	limits::{MAX_BATCH, MAX_COMMITTEE, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_PROVIDERS_PER_MODEL},
-	Balance, Commitment, FinishReason, JobId, ModelId, Output, SamplingParams, Vote,
+	Balance, Commitment, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
 };
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -30,10 +30,12 @@ pub trait BenchmarkHelper<AccountId> {
 }
 
 const SALT: [u8; 32] = [8; 32];
-const CONFIRM: Vote = Vote::Confirm { trace_root: [3; 32] };
+const CONFIRM: Vote = Vote::Confirm {
+	trace_root: TraceRoot([3; 32]),
+};
 const DISSENT: Vote = Vote::Reject {
 	position: 1,
-	prefix_root: [4; 32],
+	prefix_root: TraceRoot([4; 32]),
 };
 
 struct Scene<T: Config> {

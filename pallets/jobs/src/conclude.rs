@@ -9,7 +9,7 @@ use assay_primitives::{
 	quorum,
 	receipt::{AnswerRecord, RefundReason, SeatRecord},
 	traits::{Escrow, ProviderSet},
-	Balance, Hash32, JobId, Output, Receipt, Verdict, Vote,
+	Balance, Hash32, JobId, Output, Receipt, TraceRoot, Verdict, Vote,
 };
 use frame_support::{traits::Get, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Pays for an agreed answer.
-	fn settle(id: &JobId, job: JobOf<T>, output: Output, trace_root: Hash32, now: BlockNumberFor<T>) {
+	fn settle(id: &JobId, job: JobOf<T>, output: Output, trace_root: TraceRoot, now: BlockNumberFor<T>) {
 		Self::disband(id, &job);
 		let rates = T::Params::get().rates;
 		let won = Some(Vote::Confirm { trace_root });

@@ -84,7 +84,7 @@ pub mod pallet {
 		limits::MAX_PROVIDERS_PER_MODEL,
 		receipt::RefundReason,
 		traits::{Escrow, ModelCatalog, ProviderSet},
-		Balance, Hash32, JobId, ModelId, Output, Receipt, SamplingParams, Verdict, Vote,
+		Balance, Hash32, JobId, ModelId, Output, OutputHash, Receipt, SamplingParams, Verdict, Vote,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
@@ -222,7 +222,7 @@ pub mod pallet {
 			/// The executor.
 			executor: T::AccountId,
 			/// Hash of the output.
-			output_hash: Hash32,
+			output_hash: OutputHash,
 		},
 		/// A verifier sent its blinded vote.
 		Committed {

@@ -5,7 +5,7 @@ use assay_primitives::{
 	limits::{MAX_ATTEMPTS, MAX_BATCH, MAX_COMMITTEE},
 	model::ModelTerms,
 	vote::Salt,
-	Balance, Commitment, Hash32, JobId, ModelId, Output, SamplingParams, Vote,
+	Balance, Commitment, Hash32, InputHash, JobId, ModelId, Output, SamplingParams, Vote,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
@@ -90,7 +90,7 @@ pub struct Job<AccountId, BlockNumber> {
 	/// How tokens are chosen.
 	pub params: SamplingParams,
 	/// Hash of the prompt.
-	pub input_hash: Hash32,
+	pub input_hash: InputHash,
 	/// Most prompt tokens that are paid.
 	pub input_ceiling: u32,
 	/// The fee ceiling, held from the requester.

@@ -11,9 +11,9 @@ use assay_primitives::{
 	crypto::InferenceId,
 	host::{self, Polled},
 	limits::MAX_BATCH,
-	task::{Answer, Task},
+	task::Answer,
 	traits::ProviderSet,
-	Commitment, Hash32, JobId,
+	Commitment, Hash32, JobId, Task, Work,
 };
 use codec::{Decode, Encode};
 use frame_support::{traits::ConstU32, BoundedVec};
@@ -146,11 +146,13 @@ impl<T: Config> Worker<T> {
 			job: *id,
 			attempt: job.attempt,
 			voter: voter_bytes(&self.who),
-			model: job.model,
-			input: Inputs::<T>::get(id)?,
-			params: job.params.clone(),
-			seed: job.seed.as_ref()?.value,
-			claim: if executes { None } else { Some(Outputs::<T>::get(id)?) },
+			work: Work {
+				model: job.model,
+				input: Inputs::<T>::get(id)?,
+				params: job.params.clone(),
+				seed: job.seed.as_ref()?.value,
+				claim: if executes { None } else { Some(Outputs::<T>::get(id)?) },
+			},
 		})
 	}
 
@@ -168,7 +170,7 @@ impl<T: Config> Worker<T> {
 				target: LOG,
 				"job {}: the engine abstains, so this provider does not vote. Its log says why; is model {} installed?",
 				task.job,
-				task.model
+				task.work.model
 			),
 			Polled::NotAvailable if self.may_say(b"no engine".encode(), WARN_AGAIN_AFTER) => {
 				log::warn!(target: LOG, "job {}: this node has no engine, so this provider does not vote", task.job)

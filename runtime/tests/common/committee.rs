@@ -1,7 +1,9 @@
 //! Providers at work: what honest ones and liars say of a job.
 
 use super::{authorized, keyring, Chain};
-use assay_primitives::{vote::Salt, Commitment, FinishReason, Hash32, JobId, ModelId, Output, SamplingParams, Vote};
+use assay_primitives::{
+	vote::Salt, Commitment, FinishReason, Hash32, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
+};
 use assay_runtime::{genesis_config_presets::DemoModel, AccountId, Runtime, RuntimeEvent, System, UncheckedExtrinsic};
 use pallet_jobs::{Batch, CommitItem, Job, Publication, RevealItem};
 use sp_keyring::Sr25519Keyring;
@@ -36,13 +38,17 @@ fn output(tokens: &[u32], text: &str) -> Output {
 }
 
 /// What an honest provider votes on the truth.
-pub const CONFIRM: Vote = Vote::Confirm { trace_root: [1; 32] };
+pub const CONFIRM: Vote = Vote::Confirm {
+	trace_root: TraceRoot([1; 32]),
+};
 /// What a liar votes on anything.
-pub const WRONG: Vote = Vote::Confirm { trace_root: [66; 32] };
+pub const WRONG: Vote = Vote::Confirm {
+	trace_root: TraceRoot([66; 32]),
+};
 /// What an honest provider votes on the lie.
 pub const REJECT: Vote = Vote::Reject {
 	position: 0,
-	prefix_root: [2; 32],
+	prefix_root: TraceRoot([2; 32]),
 };
 
 /// A request for the demo model.

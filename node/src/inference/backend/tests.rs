@@ -1,10 +1,10 @@
 //! The backend against a scripted engine at the other end of a socket pair.
 
 use super::{super::link, super::tests::*, *};
-use assay_primitives::FinishReason;
+use assay_primitives::{FinishReason, TaskId, TraceRoot, WorkId};
+use assay_protocol::{framing, Request, Response};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use ocw_inference::protocol::{framing, Request, Response};
 use std::{path::Path, sync::Arc};
 use tokio::{io::DuplexStream, task::JoinHandle};
 use tokio_util::bytes::Bytes;
@@ -51,7 +51,7 @@ async fn ready(wire: &mut Wire) {
 }
 
 /// The next work, answering pings on the way.
-async fn hear(wire: &mut Wire) -> (Hash32, Work) {
+async fn hear(wire: &mut Wire) -> (WorkId, Work) {
 	loop {
 		let frame = wire.next().await.unwrap().unwrap();
 		match Request::decode_all(&mut &frame[..]).unwrap() {
@@ -67,10 +67,12 @@ fn compute(work: &Work) -> WorkResult {
 	match &work.claim {
 		None => WorkResult::Executed {
 			output: output(),
-			trace_root: [5; 32],
+			trace_root: TraceRoot([5; 32]),
 		},
 		Some(_) => WorkResult::Verified {
-			vote: Vote::Confirm { trace_root: [5; 32] },
+			vote: Vote::Confirm {
+				trace_root: TraceRoot([5; 32]),
+			},
 		},
 	}
 }
@@ -115,13 +117,23 @@ async fn an_executor_gets_output_and_vote_and_verifiers_a_vote_each_with_its_own
 	}
 	let answer = answer_of(&backend, &execute).await;
 	assert_eq!(answer.output.as_ref().map(|o| o.finish), Some(FinishReason::Length));
-	assert_eq!(answer.vote, Vote::Confirm { trace_root: [5; 32] });
+	assert_eq!(
+		answer.vote,
+		Vote::Confirm {
+			trace_root: TraceRoot([5; 32])
+		}
+	);
 	let mut salts = vec![answer.salt];
 	for task in &verify {
 		let answer = answer_of(&backend, task).await;
 		assert_eq!(
 			(answer.output, answer.vote),
-			(None, Vote::Confirm { trace_root: [5; 32] })
+			(
+				None,
+				Vote::Confirm {
+					trace_root: TraceRoot([5; 32])
+				}
+			)
 		);
 		salts.push(answer.salt);
 	}
@@ -213,7 +225,9 @@ async fn silence_garbage_and_a_result_of_the_wrong_kind_end_the_conversation() {
 	let task = task(1, 0, false);
 	backend.enqueue(task.clone());
 	let (id, _) = hear(&mut wire).await;
-	let vote = Vote::Confirm { trace_root: [0; 32] };
+	let vote = Vote::Confirm {
+		trace_root: TraceRoot([0; 32]),
+	};
 	say(
 		&mut wire,
 		Response::Done {
@@ -259,7 +273,14 @@ async fn a_result_that_nobody_asked_for_and_a_pong_said_twice_are_garbage() {
 	let (mut wire, talk) = connect(&backend, limits());
 	ready(&mut wire).await;
 	let result = WorkResult::Abstained { reason: "why".into() };
-	say(&mut wire, Response::Done { id: [9; 32], result }).await;
+	say(
+		&mut wire,
+		Response::Done {
+			id: WorkId([9; 32]),
+			result,
+		},
+	)
+	.await;
 	assert!(matches!(talk.await.unwrap(), link::Ended::Garbage(_)));
 
 	let (mut wire, talk) = connect(&backend, limits());
@@ -310,18 +331,18 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 	let folder = tempfile::tempdir().unwrap();
 	let backend = open(folder.path());
 	let task = task(1, 0, false);
-	assert_eq!(backend.probe(&task.model), Polled::Pending);
+	assert_eq!(backend.probe(&task.work.model), Polled::Pending);
 	assert_eq!(
 		backend.enqueue(task.clone()),
 		Polled::Pending,
 		"nobody knows yet what it will serve"
 	);
 	backend.engine_ready(Vec::new());
-	assert_eq!(backend.probe(&task.model), Polled::Abstained);
+	assert_eq!(backend.probe(&task.work.model), Polled::Abstained);
 	assert_eq!(backend.enqueue(task.clone()), Polled::Abstained);
 	backend.engine_died(Cause::Crash, "replaced".into());
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.probe(&task.model), Polled::Serving);
+	assert_eq!(backend.probe(&task.work.model), Polled::Serving);
 	assert_eq!(backend.enqueue(task), Polled::Pending);
 }
 
@@ -356,7 +377,9 @@ fn without_an_engine_nothing_new_is_taken_and_old_votes_are_still_told() {
 	let old = task(1, 0, true);
 	let answer = Answer {
 		output: None,
-		vote: Vote::Confirm { trace_root: [1; 32] },
+		vote: Vote::Confirm {
+			trace_root: TraceRoot([1; 32]),
+		},
 		salt: [2; 32],
 	};
 	let record = Record {
@@ -378,6 +401,6 @@ fn without_a_journal_the_node_abstains_from_everything() {
 	backend.engine_starting(false);
 	backend.engine_ready(vec![served()]);
 	assert_eq!(backend.enqueue(task(1, 0, true)), Polled::Abstained);
-	assert_eq!(backend.poll(&[0; 32]), Polled::Abstained);
+	assert_eq!(backend.poll(&TaskId([0; 32])), Polled::Abstained);
 	assert_eq!(backend.probe(&ModelId([7; 32])), Polled::Abstained);
 }

@@ -5,10 +5,7 @@
 //! votes that were told, so such a journal is refused.
 
 use super::JournalError;
-use assay_primitives::{
-	task::{Answer, TaskId},
-	JobId,
-};
+use assay_primitives::{task::Answer, JobId, TaskId};
 use codec::{Decode, DecodeAll, Encode};
 use std::{
 	fs::{self, File, OpenOptions},

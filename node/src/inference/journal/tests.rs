@@ -1,15 +1,17 @@
 //! The journal is torn, damaged, opened twice and filled by many at once, and never changes a vote.
 
 use super::{layout::MAGIC, *};
-use assay_primitives::{JobId, Vote};
+use assay_primitives::{JobId, TraceRoot, Vote};
 use std::sync::Arc;
 
 fn record(n: u32, mark: u8) -> Record {
-	let mut task = [0; 32];
-	task[..4].copy_from_slice(&n.to_le_bytes());
+	let mut task = TaskId([0; 32]);
+	task.0[..4].copy_from_slice(&n.to_le_bytes());
 	let answer = Answer {
 		output: None,
-		vote: Vote::Confirm { trace_root: [mark; 32] },
+		vote: Vote::Confirm {
+			trace_root: TraceRoot([mark; 32]),
+		},
 		salt: [mark; 32],
 	};
 	Record {

@@ -1,7 +1,7 @@
 //! The job methods against a chain that the test moves by hand: blocks, forks, finality, pruning.
 
 use super::*;
-use assay_primitives::{api, api::SeatView, SamplingParams};
+use assay_primitives::{api, api::SeatView, InputHash, SamplingParams};
 use jsonrpsee::{core::server::Subscription as Heard, MethodsError, RpcModule};
 use parking_lot::Mutex;
 use sc_client_api::{
@@ -192,7 +192,7 @@ fn receipt(concluded_at: BlockNumber) -> ReceiptOf {
 		model: ModelId([3; 32]),
 		requester: [2; 32].into(),
 		params: SamplingParams::greedy(4),
-		input_hash: [0; 32],
+		input_hash: InputHash([0; 32]),
 		verdict: Verdict::Confirmed,
 		answer: None,
 		committee: Default::default(),

@@ -2,7 +2,7 @@
 
 use super::{Jobs, *};
 use assay_primitives::{
-	crypto::InferenceSignature, job::Input, Commitment, FinishReason, JobId, Output, SamplingParams, Vote,
+	crypto::InferenceSignature, job::Input, Commitment, FinishReason, JobId, Output, SamplingParams, TraceRoot, Vote,
 };
 use codec::Encode;
 use frame_support::{
@@ -82,11 +82,15 @@ pub(crate) fn output() -> Output {
 	}
 }
 
-pub(crate) const CONFIRM: Vote = Vote::Confirm { trace_root: [3; 32] };
-pub(crate) const LIE: Vote = Vote::Confirm { trace_root: [4; 32] };
+pub(crate) const CONFIRM: Vote = Vote::Confirm {
+	trace_root: TraceRoot([3; 32]),
+};
+pub(crate) const LIE: Vote = Vote::Confirm {
+	trace_root: TraceRoot([4; 32]),
+};
 pub(crate) const REJECT: Vote = Vote::Reject {
 	position: 1,
-	prefix_root: [5; 32],
+	prefix_root: TraceRoot([5; 32]),
 };
 pub(crate) const SALT: [u8; 32] = [8; 32];
 

@@ -6,6 +6,7 @@ use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	economics::{fee, split, Fault, Rates},
 	receipt::{RefundReason, Verdict},
+	TraceRoot,
 };
 use sp_runtime::Permill;
 
@@ -46,7 +47,7 @@ fn a_confirmed_answer_is_paid_and_leaves_a_receipt() {
 			seed: seed.value,
 			output_hash: output_hash(&output()),
 		};
-		assert_eq!(answer.digest, subject.digest(&[3; 32]));
+		assert_eq!(answer.digest, subject.digest(&TraceRoot([3; 32])));
 		assert_eq!((answer.input_tokens, answer.output_tokens), (12, 3));
 		assert!(faults().is_empty());
 		let view = Jobs::view(id).expect("a view");

@@ -8,8 +8,8 @@ use assay_primitives::{
 	crypto::INFERENCE_KEY_TYPE,
 	host::{InferenceBackend, InferenceExt, Polled},
 	receipt::Verdict,
-	task::{Answer, Task, TaskId},
-	JobId, ModelId,
+	task::Answer,
+	JobId, ModelId, Task, TaskId,
 };
 use codec::Decode;
 use frame_support::traits::Hooks;
@@ -66,7 +66,7 @@ impl Engine {
 			None => Polled::Unknown,
 			Some((_, false)) => Polled::Pending,
 			Some((task, true)) => Polled::Ready(Answer {
-				output: task.claim.is_none().then(output),
+				output: task.work.claim.is_none().then(output),
 				vote: CONFIRM,
 				salt: [*self.salt.lock().expect("no poison"); 32],
 			}),

@@ -1,0 +1,135 @@
+//! What only the inside of the scheduler can show. Its results are tested from outside, in `tests/engine/scheduling.rs`.
+
+#[allow(dead_code)]
+#[path = "../../tests/engine/common.rs"]
+mod common;
+
+use super::*;
+use crate::{generate, kv::Pool};
+use assay_primitives::{SamplingParams, WorkId};
+use common::{model, Tiny};
+
+fn job(i: u8) -> Job {
+	Job {
+		input: format!("{i} {}", "a prompt that takes more than one step ".repeat(2)),
+		params: SamplingParams::greedy(12),
+		seed: [i; 32],
+		claim: None,
+	}
+}
+
+fn run_down(scheduler: &mut Scheduler<'_>) -> Vec<Done> {
+	let mut all = Vec::new();
+	while !scheduler.is_idle() {
+		all.extend(scheduler.step(&mut |_, _| ()));
+	}
+	all
+}
+
+#[test]
+fn a_panic_in_a_step_ends_the_jobs_in_it_and_no_other() {
+	let model = model(Tiny::default());
+	// Two have pages, one of them a row in the second step; the third waits.
+	let limits = Limits {
+		rows: 32,
+		running: 2,
+		..Limits::default()
+	};
+	let mut scheduler = Scheduler::new(&model, limits).unwrap();
+	for i in 0..3 {
+		scheduler.submit(WorkId([i; 32]), job(i)).unwrap();
+	}
+	assert!(scheduler.step(&mut |_, _| ()).is_empty());
+	scheduler.fault = Some(Fault::Panic);
+	let ended = scheduler.step(&mut |_, _| ());
+	scheduler.fault = None;
+	assert_eq!(ended.len(), 1);
+	assert!(ended
+		.iter()
+		.all(|(_, result)| matches!(result, Err(Error::Compute(why)) if why.contains("panicked"))));
+	let rest = run_down(&mut scheduler);
+	assert_eq!(rest.len(), 2);
+	for (id, result) in rest {
+		assert_ne!(id, ended[0].0);
+		let Job { input, params, .. } = job(id.0[0]);
+		let alone = generate::execute(&model, &input, &params, id.0).unwrap();
+		assert_eq!(result.unwrap(), Finished::Executed(alone));
+	}
+	assert_eq!(scheduler.pages.available(), scheduler.total_pages);
+}
+
+#[test]
+fn a_card_s_fault_ends_the_step_as_one() {
+	let model = model(Tiny::default());
+	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	scheduler.submit(WorkId([0; 32]), job(0)).unwrap();
+	scheduler.fault = Some(Fault::Card);
+	let ended = scheduler.step(&mut |_, _| ());
+	assert!(matches!(&ended[..], [(_, Err(Error::Device(why)))] if why.contains("as the test asked")));
+}
+
+#[test]
+fn all_pages_come_back_from_jobs_that_end_and_from_those_that_are_cancelled() {
+	let model = model(Tiny::default());
+	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	for i in 0..9 {
+		scheduler.submit(WorkId([i; 32]), job(i % 5)).unwrap();
+	}
+	for i in 0..9 {
+		scheduler.step(&mut |_, _| ());
+		assert!(i % 2 == 0 || scheduler.cancel(&WorkId([i; 32])));
+		assert!(!scheduler.cancel(&WorkId([200; 32])));
+	}
+	let ended = run_down(&mut scheduler);
+	assert_eq!(ended.len(), 5);
+	assert_eq!(scheduler.pages.available(), scheduler.total_pages);
+}
+
+/// Tables that grow, share, name and give back pages in no order: a promise is always kept, and no page is lost or held by two
+/// sequences that differ.
+#[test]
+fn promises_are_kept_in_whatever_order_pages_come_and_go() {
+	const PAGES: usize = 12;
+	let pool = Pool::new(1, 1, 2, PAGES).unwrap();
+	let mut pages = Pages::new(pool, PAGES);
+	let mut tables: Vec<(Table, usize, u32)> = Vec::new();
+	let mut state = 7u64;
+	let mut random = |below: usize| {
+		state = state
+			.wrapping_mul(6_364_136_223_846_793_005)
+			.wrapping_add(1_442_695_040_888_963_407);
+		(state >> 33) as usize % below
+	};
+	let (mut shared, mut refused) = (0, 0);
+	for _ in 0..20_000 {
+		match random(4) {
+			0 => match pages.admit(1 + random(4 * CHUNK)) {
+				Some(table) => tables.push((table, 0, random(3) as u32)),
+				None => refused += 1,
+			},
+			1 | 2 if !tables.is_empty() => {
+				let at = random(tables.len());
+				let (table, chunks, kind) = &mut tables[at];
+				let tokens = [*kind * 10 + *chunks as u32; CHUNK];
+				if pages.share(table, &tokens).is_some() {
+					(*chunks, shared) = (*chunks + 1, shared + 1);
+				} else if pages.extend(table, (*chunks + 1) * CHUNK).is_ok() {
+					pages.offer(table, &tokens, Vec::new());
+					*chunks += 1;
+				} else {
+					assert_eq!(table.promised(), 0, "a page was promised and is missing");
+				}
+			}
+			3 if !tables.is_empty() => pages.release(tables.swap_remove(random(tables.len())).0),
+			_ => {}
+		}
+		for (a, _, kind) in &tables {
+			for (b, ..) in tables.iter().filter(|(.., other)| other != kind) {
+				assert!(a.pages().iter().all(|page| !b.pages().contains(page)));
+			}
+		}
+	}
+	assert!(shared > 1000 && refused > 100);
+	tables.into_iter().for_each(|(table, ..)| pages.release(table));
+	assert_eq!(pages.available(), PAGES);
+}

@@ -1,0 +1,172 @@
+//! What is no operation on f32: the sampler, the hashes, and the functions in f64.
+
+use super::{compare, floats, stream, Cases};
+use assay_engine::sampler::Sampler;
+use assay_primitives::{
+	digest::{input_hash, output_hash, Subject},
+	job::{Failure, FinishReason, Output},
+	JobId, ModelId, SamplingParams, TraceRoot,
+};
+use serde_json::{json, Value};
+
+#[test]
+fn the_sampler_gives_the_golden_tokens() {
+	const ONE: u32 = 1 << 16;
+	let mut cases = Cases::new();
+	let quarters = |v: &f32| (v * 4.0).round() / 4.0;
+	for (name, exponent, tied, temperature, top_k, min_p) in [
+		("greedy", 3, false, 0, 0, 0),
+		("greedy, ties", 1, true, 0, 3, ONE),
+		("warm", 3, false, ONE, 0, 0),
+		("hot", 3, false, 16 * ONE, 0, 0),
+		("cool", 3, false, ONE / 8, 0, 0),
+		("top-k", 3, false, ONE, 5, 0),
+		("top-k cuts a tie", 1, true, 4 * ONE, 30, 0),
+		("top-k of all", 3, false, ONE, 300, 0),
+		("min-p", 3, false, 2 * ONE, 0, ONE / 20),
+		("min-p of one", 1, true, 2 * ONE, 0, ONE),
+		("least min-p", 3, false, 2 * ONE, 0, 1),
+		("both filters", 3, false, ONE, 100, 1 << 10),
+		("saturated", 20, false, ONE, 0, ONE / 2),
+	] {
+		let mut logits = floats(&format!("sampler/{name}"), 300, exponent);
+		if tied {
+			logits = logits.iter().map(quarters).collect();
+		}
+		let params = SamplingParams {
+			temperature,
+			top_k,
+			min_p,
+			..SamplingParams::greedy(1)
+		};
+		let sampler = Sampler::new(&params, *blake3::hash(name.as_bytes()).as_bytes());
+		let tokens: Vec<u32> = (0..16).map(|t| sampler.choose(&logits, t).unwrap()).collect();
+		cases.insert(
+			name.into(),
+			json!({
+				"exponent": exponent, "quarters": tied, "temperature": temperature, "top_k": top_k, "min_p": min_p, "tokens": tokens,
+			}),
+		);
+	}
+	compare("sampler", &Value::Object(cases));
+}
+
+#[test]
+fn hashes_give_the_golden_bytes() {
+	let stop = |s: &str| s.as_bytes().to_vec().try_into().unwrap();
+	let plain = SamplingParams::greedy(7);
+	let full = SamplingParams {
+		max_tokens: 1024,
+		temperature: 1 << 20,
+		top_k: 40,
+		min_p: 1 << 16,
+		stop: vec![stop("."), stop("ende, länger als ein Byte")].try_into().unwrap(),
+	};
+	let mut cases = Cases::new();
+	for (name, params, tokens, text, finish) in [
+		("eos", &plain, vec![1, 2, 263], "ja", FinishReason::Eos),
+		("stop", &full, (0..64).collect(), "räöü", FinishReason::Stop),
+		(
+			"length",
+			&plain,
+			(0..70).map(|i| i * 60_000_000).collect(),
+			&*"x".repeat(16_384),
+			FinishReason::Length,
+		),
+		(
+			"prompt too long",
+			&full,
+			vec![],
+			"",
+			FinishReason::Failed(Failure::PromptTooLong),
+		),
+		(
+			"not finite",
+			&plain,
+			vec![u32::MAX],
+			"\u{fffd}",
+			FinishReason::Failed(Failure::NonFinite),
+		),
+	] {
+		let output = Output {
+			input_tokens: 77,
+			tokens: tokens.try_into().unwrap(),
+			text: text.as_bytes().to_vec().try_into().unwrap(),
+			finish,
+		};
+		let subject = Subject {
+			job: JobId([1; 32]),
+			model: ModelId([2; 32]),
+			input_hash: input_hash(name.as_bytes()),
+			params,
+			seed: [3; 32],
+			output_hash: output_hash(&output),
+		};
+		cases.insert(
+			name.into(),
+			json!({
+				"params": params_json(params), "input_tokens": 77, "tokens": output.tokens.to_vec(),
+				"text": text, "finish": finish, "output_hash": hex::encode(output_hash(&output)),
+				"digest": hex::encode(subject.digest(&TraceRoot([4; 32]))),
+			}),
+		);
+	}
+	compare("hashes", &Value::Object(cases));
+}
+
+/// Parameters as the files write them: stop strings as text.
+pub(super) fn params_json(params: &SamplingParams) -> Value {
+	let stop: Vec<_> = params.stop.iter().map(|s| String::from_utf8_lossy(s)).collect();
+	json!({
+		"max_tokens": params.max_tokens, "temperature": params.temperature, "top_k": params.top_k, "min_p": params.min_p, "stop": stop,
+	})
+}
+
+#[test]
+fn the_functions_in_f64_give_the_golden_bits() {
+	let hex = |values: &[f64]| hex::encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>());
+	// Any 52 bits between these exponents.
+	let between = |name: &str, count: usize, low: u64, span: u64| -> Vec<f64> {
+		let float = |b: &[u8]| {
+			let r = u64::from_le_bytes(b.try_into().unwrap());
+			f64::from_bits((1023 + (r >> 52) % span - low) << 52 | r & ((1 << 52) - 1))
+		};
+		stream(name, 8 * count).chunks_exact(8).map(float).collect()
+	};
+	let logs = between("f64/log", 400, 54, 60);
+	let angles = between("f64/angle", 400, 30, 50);
+	// Near multiples of a quarter turn, where reduction is hard.
+	let quarters: Vec<f64> = (1..400)
+		.map(|i| f64::from(i * i) * std::f64::consts::FRAC_PI_4)
+		.collect();
+	let bases: Vec<f64> = between("f64/base", 400, 0, 24)
+		.iter()
+		.map(|v| f64::from(*v as f32))
+		.collect();
+	let exponents: Vec<f64> = (0..400).map(|i| -f64::from(i % 127 + 1) / 128.0).collect();
+	let powers: Vec<f64> = bases.iter().zip(&exponents).map(|(b, e)| libm::pow(*b, *e)).collect();
+	let each = |f: fn(f64) -> f64, x: &[f64]| {
+		let mut hasher = blake3::Hasher::new();
+		x.iter().for_each(|v| {
+			hasher.update(&f(*v).to_le_bytes());
+		});
+		hasher.finalize().to_hex().to_string()
+	};
+	let mut cases = Cases::new();
+	cases.insert("log".into(), json!({ "x": hex(&logs[..8]), "y": hex(&logs[..8].iter().map(|v| libm::log(*v)).collect::<Vec<_>>()), "all": each(libm::log, &logs) }));
+	cases.insert(
+		"pow".into(),
+		json!({ "x": hex(&bases[..8]), "y": hex(&powers[..8]), "all": each(|v| v, &powers) }),
+	);
+	for (name, x) in [("angles", &angles), ("quarters", &quarters)] {
+		cases.insert(
+			name.into(),
+			json!({
+				"x": hex(&x[..8]), "cos": hex(&x[..8].iter().map(|v| libm::cos(*v)).collect::<Vec<_>>()),
+				"sin": hex(&x[..8].iter().map(|v| libm::sin(*v)).collect::<Vec<_>>()),
+				"all cos": each(libm::cos, x), "all sin": each(libm::sin, x),
+			}),
+		);
+	}
+	compare("f64", &Value::Object(cases));
+}

@@ -1,0 +1,409 @@
+//! Each operation on numbers that anyone can make.
+
+use super::{bits, compare, floats, stream, Cases};
+use crate::common::{options, write_source, Tiny, VOCABULARY};
+use assay_engine::{
+	canonical::{
+		activation::{erf, Gelu, SiluMul},
+		attention::{Attention, Mask},
+		exp::exp,
+		linear::{Gather, Linear, Packed},
+		norm::{HeadNorm, LayerNorm, RmsNorm},
+		rope::Rope,
+		Tier,
+	},
+	header::Header,
+	import,
+	kv::{PageId, Pool, Segment, PAGE},
+	model::config::{RopeScaling, F32},
+};
+use candle_core::{CustomOp1, Device, Tensor};
+use half::f16;
+use serde_json::{json, Value};
+use std::{cell::RefCell, fs, ops::Range};
+
+fn on_every_tier(key: &str, cases: impl Fn(Tier) -> Cases) {
+	for tier in Tier::available() {
+		compare(key, &Value::Object(cases(tier)));
+	}
+}
+
+fn apply(op: &impl CustomOp1, x: Vec<f32>, width: usize) -> Vec<f32> {
+	let x = Tensor::from_vec(x.clone(), (x.len() / width, width), &Device::Cpu).unwrap();
+	x.apply_op1_no_bwd(op)
+		.unwrap()
+		.flatten_all()
+		.unwrap()
+		.to_vec1()
+		.unwrap()
+}
+
+/// A matrix of bytes and of scales of every size, subnormal and negative ones among them.
+fn matrix(name: &str, n: usize, k: usize) -> Packed {
+	let scales: Vec<f16> = stream(&format!("{name}/s"), n * k / 16)
+		.chunks_exact(2)
+		.map(|b| f16::from_bits(u16::from_le_bytes(b.try_into().unwrap()) & 0x9FFF))
+		.collect();
+	Packed::pack(&[(&stream(&format!("{name}/w"), n * k), &scales)], k).unwrap()
+}
+
+#[test]
+fn linear_gives_the_golden_bits() {
+	on_every_tier("linear", |tier| {
+		let mut cases = Cases::new();
+		for (name, rows, k, n, exponent, biased) in [
+			("one", 1, 32, 1, 0, false),
+			("odd", 3, 96, 41, 0, true),
+			("rows", 33, 64, 5, 4, false),
+			("deep", 2, 512, 33, -3, true),
+			("tiny", 2, 64, 7, -130, false),
+			("huge", 2, 64, 7, 120, false),
+		] {
+			let key = |part: &str| format!("linear/{name}/{part}");
+			let mut x = floats(&key("x"), rows * k, exponent);
+			// The first row's first block is zero, and the last element of all is far from its neighbours.
+			x[..32].fill(0.0);
+			*x.last_mut().unwrap() *= 64.0;
+			let bias = biased.then(|| floats(&key("bias"), n, 0));
+			let weight = matrix(&key("matrix"), n, k);
+			let op = Linear {
+				weight: &weight,
+				bias: bias.as_deref(),
+				tier,
+			};
+			let case = json!({ "rows": rows, "k": k, "n": n, "exponent": exponent, "bias": biased, "y": bits(&apply(&op, x, k)) });
+			cases.insert(name.into(), case);
+		}
+		for (name, x, w) in traps() {
+			let scales = vec![f16::ONE; w.len() / 32];
+			let weight = Packed::pack(&[(&w, &scales)], w.len()).unwrap();
+			let op = Linear {
+				weight: &weight,
+				bias: None,
+				tier,
+			};
+			let (y, k) = (bits(&apply(&op, x.clone(), w.len())), w.len());
+			cases.insert(
+				name.into(),
+				json!({ "x": bits(&x), "w": hex::encode(w), "k": k, "y": y }),
+			);
+		}
+		cases
+	});
+}
+
+/// Rows and weights of one output, with scales of one, where a mistake would go unseen among random numbers.
+fn traps() -> [(&'static str, Vec<f32>, Vec<u8>); 2] {
+	// Every quotient but the last lies in the middle between two integers.
+	let mut ties: Vec<f32> = (0..32).map(|i| i as f32 - 15.5).collect();
+	ties[31] = 127.0;
+	// The second block's product lies a 2⁻³¹th above the middle between two f32: rounded to f64 first, it would lie in it.
+	let (mut x, mut w) = (vec![0f32; 64], vec![0u8; 64]);
+	(x[0], w[0]) = (133_169_152.0, 127);
+	x[32..35].fill(f32::from_bits(0x3FB8_B3E3));
+	x[35] = f32::from_bits(0x3C3A_2833);
+	w[32..36].copy_from_slice(&[127, 127, 100, 104]);
+	[("ties", ties, (1..33).collect()), ("double rounding", x, w)]
+}
+
+#[test]
+fn the_embedding_gives_the_golden_bits() {
+	let weight = matrix("embedding/matrix", 70, 64);
+	let ids = [0, 1, 31, 32, 69, 1];
+	let rows = Gather {
+		ids: &ids,
+		weight: &weight,
+	};
+	let rows = rows.rows().unwrap();
+	let mut cases = Cases::new();
+	cases.insert("rows".into(), json!({ "n": 70, "k": 64, "ids": ids, "y": bits(&rows) }));
+	compare("embedding", &Value::Object(cases));
+}
+
+#[test]
+fn norms_give_the_golden_bits() {
+	on_every_tier("norm", |tier| {
+		let mut cases = Cases::new();
+		for (width, exponent, epsilon) in [
+			(1, 0, 1e-5),
+			(15, 0, 1e-5),
+			(16, 3, 1e-6),
+			(17, -60, 1e-5),
+			(64, 40, 1e-5),
+			(100, 0, 1e-12),
+		] {
+			let name = format!("width {width}");
+			let key = |part: &str| format!("norm/{name}/{part}");
+			let x = floats(&key("x"), 2 * width, exponent);
+			let (w, b) = (floats(&key("w"), width, 1), floats(&key("b"), width, 1));
+			let rms = RmsNorm {
+				weight: &w,
+				epsilon,
+				tier,
+			};
+			let layer = LayerNorm {
+				weight: &w,
+				bias: &b,
+				epsilon,
+				tier,
+			};
+			let case = json!({
+				"width": width, "exponent": exponent, "epsilon": bits(&[epsilon]),
+				"rms_norm": bits(&apply(&rms, x.clone(), width)), "layer_norm": bits(&apply(&layer, x, width)),
+			});
+			cases.insert(name, case);
+		}
+		let (heads, kv_heads, head_dim) = (4, 2, 24);
+		let width = (heads + 2 * kv_heads) * head_dim;
+		let op = HeadNorm {
+			q: &floats("norm/heads/q", head_dim, 1),
+			k: &floats("norm/heads/k", head_dim, 1),
+			heads,
+			kv_heads,
+			epsilon: 1e-6,
+			tier,
+		};
+		let y = apply(&op, floats("norm/heads/x", 2 * width, 2), width);
+		cases.insert(
+			"heads".into(),
+			json!({ "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "epsilon": bits(&[1e-6]), "y": bits(&y) }),
+		);
+		cases
+	});
+}
+
+/// Where functions of one number turn: zeros, borders of their pieces, the ends of f32.
+fn special() -> Vec<f32> {
+	let mut all = Vec::new();
+	for v in [
+		0.0,
+		1e-45,
+		1e-38,
+		f32::MIN_POSITIVE,
+		1e-8,
+		0.346_573_6,
+		0.927_734_4,
+		0.927_734_4,
+		1.0,
+		2.0,
+		4.0,
+		4.000_000_5,
+		9.3,
+		17.0,
+		87.0,
+		87.336_54,
+		87.336_55,
+		88.0,
+		88.722_83,
+		88.722_84,
+		88.8,
+		88.800_01,
+		100.0,
+		103.0,
+		103.278_93,
+		103.972_08,
+		104.0,
+		104.1,
+		1e30,
+		f32::MAX,
+		f32::INFINITY,
+	] {
+		all.extend([v, -v]);
+	}
+	all
+}
+
+#[test]
+fn functions_of_one_number_give_the_golden_bits() {
+	on_every_tier("functions", |tier| {
+		let mut cases = Cases::new();
+		for (name, x) in [
+			("special", special()),
+			("wide", floats("functions/wide", 200, 7)),
+			("narrow", floats("functions/narrow", 200, 2)),
+		] {
+			let each = |f: fn(f32) -> f32| bits(&x.iter().map(|v| f(*v)).collect::<Vec<_>>());
+			let gate: Vec<f32> = x.chunks(2).flat_map(|c| [c[0], c[1]]).collect();
+			let case = json!({
+				"x": bits(&x), "exp": each(exp), "erf": each(erf), "gelu": finite(&apply(&Gelu { tier }, x.clone(), x.len())),
+				"gate": finite(&apply(&SiluMul { tier }, gate, 2)),
+			});
+			cases.insert(name.into(), case);
+		}
+		cases
+	});
+}
+
+/// Bits, with one pattern for every NaN: which of them an operation gives is not defined.
+fn finite(values: &[f32]) -> String {
+	let values: Vec<f32> = values
+		.iter()
+		.map(|v| if v.is_nan() { f32::from_bits(0x7FC0_0000) } else { *v })
+		.collect();
+	bits(&values)
+}
+
+fn scalings() -> Vec<(&'static str, f32, usize, usize, RopeScaling)> {
+	let llama3 = RopeScaling::Llama3 {
+		factor: F32(8.0),
+		low_freq_factor: F32(1.0),
+		high_freq_factor: F32(4.0),
+		original_max_position_embeddings: 8192,
+	};
+	let yarn = |factor, truncate| RopeScaling::Yarn {
+		factor: F32(factor),
+		original_max_position_embeddings: 4096,
+		beta_fast: F32(32.0),
+		beta_slow: F32(1.0),
+		attention_factor: F32(1.138_629_4),
+		truncate,
+	};
+	vec![
+		("none", 10_000.0, 16, 64, RopeScaling::None),
+		("none, long", 1_000_000.0, 128, 4096, RopeScaling::None),
+		("linear", 10_000.0, 32, 64, RopeScaling::Linear { factor: F32(2.5) }),
+		("llama3", 500_000.0, 64, 128, llama3),
+		("yarn", 1_000_000.0, 64, 128, yarn(4.0, true)),
+		("yarn, not truncated", 10_000.0, 48, 64, yarn(40.0, false)),
+	]
+}
+
+#[test]
+fn the_quantiser_gives_the_golden_bytes() {
+	let (n, k) = (VOCABULARY as usize, 64);
+	let mut x: Vec<f32> = (0..n)
+		.flat_map(|row| floats(&format!("quantiser/{row}"), k, row as i32 % 40 - 30))
+		.collect();
+	// Ties, and a block of nothing.
+	for (i, v) in x[..31].iter_mut().enumerate() {
+		*v = i as f32 - 15.5;
+	}
+	x[31] = 127.0;
+	x[64..96].fill(0.0);
+
+	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+	let tiny = Tiny {
+		tied: false,
+		..Tiny::default()
+	};
+	write_source(source.path(), tiny);
+	let weights = source.path().join("model.safetensors");
+	let mut file = fs::read(&weights).unwrap();
+	let head = tensor(&file, "lm_head.weight");
+	file.splice(head, x.iter().flat_map(|v| v.to_le_bytes()));
+	fs::write(&weights, file).unwrap();
+	import(source.path(), out.path(), &options()).unwrap();
+
+	let file = fs::read(out.path().join("model.safetensors")).unwrap();
+	let part = |name: &str| &file[tensor(&file, name)];
+	let (w, s) = (part("lm_head.weight"), part("lm_head.weight_scale"));
+	let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+	let mut cases = Cases::new();
+	cases.insert(
+		"rows".into(),
+		json!({
+			"n": n, "k": k, "first w": hex::encode(&w[..4 * k]), "first s": hex::encode(&s[..4 * k / 16]), "w": hash(w), "s": hash(s),
+		}),
+	);
+	compare("quantiser", &Value::Object(cases));
+}
+
+/// Where a tensor lies in a safetensors file.
+fn tensor(file: &[u8], name: &str) -> Range<usize> {
+	let header = Header::read(&mut &*file, file.len() as u64).unwrap();
+	let (begin, end) = header.tensors[name].data_offsets;
+	(header.data_start + begin) as usize..(header.data_start + end) as usize
+}
+
+#[test]
+fn rotary_positions_give_the_golden_bits() {
+	on_every_tier("rope", |tier| {
+		let mut cases = Cases::new();
+		for (name, theta, head_dim, positions, scaling) in scalings() {
+			let tables = assay_engine::canonical::rope::Tables::new(theta, &scaling, head_dim, positions);
+			let frequencies = scaling.frequencies(theta, head_dim);
+			// Two heads are turned, a third passes through.
+			let at = [0, 1, positions as u32 - 1];
+			let op = Rope {
+				cos: &tables.cos,
+				sin: &tables.sin,
+				positions: &at,
+				heads: 2,
+				head_dim,
+				tier,
+			};
+			let x = floats(&format!("rope/{name}"), at.len() * 3 * head_dim, 0);
+			let case = json!({
+				"theta": theta, "head_dim": head_dim, "positions": positions, "scaling": scaling,
+				"frequencies": hex::encode(frequencies.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<_>>()),
+				"root": hex::encode(tables.root()),
+				"at": at, "y": bits(&apply(&op, x, 3 * head_dim)),
+			});
+			cases.insert(name.into(), case);
+		}
+		cases
+	});
+}
+
+/// Rows `start…` of a sequence of `keys` positions: what comes before them was computed earlier.
+fn attended(tier: Tier, name: &str, keys: usize, start: usize, head_dim: usize, mask: Mask) -> Vec<f32> {
+	let (heads, kv_heads) = (4, 2);
+	let width = (heads + 2 * kv_heads) * head_dim;
+	let mut pool = Pool::new(1, kv_heads, head_dim, keys.div_ceil(PAGE) + 1).unwrap();
+	let pages: Vec<PageId> = (0..keys.div_ceil(PAGE)).map(|_| pool.alloc().unwrap()).collect();
+	pool.poison();
+	let x = floats(&format!("attention/{name}"), keys * width, 1);
+	let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
+	let mut out = Vec::new();
+	for part in [0..start, start..keys] {
+		if part.is_empty() {
+			continue;
+		}
+		let segments = [Segment {
+			rows: 0..part.len(),
+			start: part.start,
+			pages: &pages,
+		}];
+		let op = Attention {
+			pool: RefCell::new(&mut pool),
+			layer: 0,
+			segments: &segments,
+			heads,
+			scale,
+			mask,
+			tier,
+		};
+		out = apply(&op, x[part.start * width..part.end * width].to_vec(), width);
+	}
+	out
+}
+
+#[test]
+fn attention_gives_the_golden_bits() {
+	on_every_tier("attention", |tier| {
+		let mut cases = Cases::new();
+		let causal = |window| Mask::Causal { window };
+		for (name, keys, start, head_dim, mask) in [
+			("beginning", 3, 0, 24, causal(None)),
+			("tile border", 258, 254, 16, causal(None)),
+			("three tiles", 515, 511, 16, causal(None)),
+			("small window", 40, 36, 8, causal(Some(5))),
+			("window across a border", 260, 256, 16, causal(Some(7))),
+			("window of tiles", 515, 512, 16, causal(Some(300))),
+			("encoder", 5, 0, 40, Mask::Full),
+		] {
+			let y = attended(tier, name, keys, start, head_dim, mask);
+			let (window, encoder) = match mask {
+				Mask::Causal { window } => (window, false),
+				Mask::Full => (None, true),
+			};
+			cases.insert(
+				name.into(),
+				json!({
+					"keys": keys, "start": start, "head_dim": head_dim, "window": window, "encoder": encoder, "y": bits(&y),
+				}),
+			);
+		}
+		cases
+	});
+}

@@ -1,0 +1,37 @@
+//! The engine from outside, on tiny models made on the spot. One program, one file a topic.
+
+// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+#![allow(clippy::unwrap_used)]
+
+mod bits;
+mod cheats;
+mod common;
+mod encoder;
+mod families;
+mod folders;
+mod gguf;
+mod gguf_import;
+mod golden;
+mod honest;
+mod hostile;
+mod import;
+mod memory;
+mod quality;
+mod reference;
+mod rows;
+mod scheduling;
+mod socket;
+mod tokenizers;
+
+use assay_engine::gpu::Gpu;
+use std::sync::Arc;
+
+/// Here models compute on the processor; `tests/gpu` runs some of these files where they don't.
+fn device() -> Option<Arc<dyn Gpu>> {
+	None
+}
+
+/// How many of so many repetitions are made: here, all.
+fn repetitions(all: u32) -> u32 {
+	all
+}

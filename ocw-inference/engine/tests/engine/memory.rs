@@ -1,0 +1,105 @@
+//! Weights are in memory once, packed, and reading them takes little more.
+
+use crate::common::{noise, options, tokenizer_json, TEMPLATE, VOCABULARY};
+use assay_engine::{
+	header::{Dtype, Header},
+	import,
+	layout::source_layout,
+	model::config::Config,
+	Manifest,
+};
+use assay_protocol::{decode, framing, Response};
+use futures::StreamExt;
+use half::f16;
+use serde_json::json;
+use std::{
+	fs::{self, File},
+	io::{BufWriter, Write},
+	path::Path,
+	process::Command,
+	time::Duration,
+};
+use tokio::{net::UnixListener, time::timeout};
+use tokio_util::codec::Framed;
+
+/// Writes the Hugging Face folder of a model with 93 million random weights.
+fn write_large_source(dir: &Path) {
+	let config = json!({
+		"model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 1024, "intermediate_size": 2816,
+		"num_hidden_layers": 8, "num_attention_heads": 16, "num_key_value_heads": 8, "max_position_embeddings": 512,
+		"rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 263,
+	})
+	.to_string();
+	let layout = source_layout(&Config::parse(config.as_bytes()).unwrap().numbers);
+	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), t.shape())).collect();
+	let header = Header::canonical(shapes.iter().map(|(name, shape)| (*name, Dtype::F16, shape.as_slice())));
+	let mut file = BufWriter::new(File::create(dir.join("model.safetensors")).unwrap());
+	file.write_all(&header).unwrap();
+	for (name, shape) in &shapes {
+		let scale = if shape.len() > 1 { 0.05 } else { 1.0 };
+		for v in noise(3, name, shape.iter().product::<u64>() as usize) {
+			file.write_all(&f16::from_f32(v * scale).to_le_bytes()).unwrap();
+		}
+	}
+	fs::write(dir.join("config.json"), config).unwrap();
+	fs::write(dir.join("tokenizer.json"), tokenizer_json()).unwrap();
+	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn status(pid: u32, key: &str) -> u64 {
+	let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+	let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+	let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+	kilobytes << 10
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_weights_are_in_memory_once() {
+	let (source, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+	write_large_source(source.path());
+	let folder = models.path().join("large");
+	import(source.path(), &folder, &options()).unwrap();
+	let weights = Manifest::read(&folder).unwrap().parameters();
+	assert!(weights > 90_000_000);
+
+	let socket = source.path().join("engine.sock");
+	let listener = UnixListener::bind(&socket).unwrap();
+	let mut engine = Command::new(env!("CARGO_BIN_EXE_assay-engine"))
+		.arg("serve")
+		.args([
+			"--socket".as_ref(),
+			socket.as_os_str(),
+			"--models".as_ref(),
+			models.path().as_os_str(),
+		])
+		.args(["--threads", "2"])
+		.spawn()
+		.unwrap();
+	let (stream, _) = timeout(Duration::from_secs(60), listener.accept())
+		.await
+		.unwrap()
+		.unwrap();
+	let mut node = Framed::new(stream, framing());
+	let frame = timeout(Duration::from_secs(300), node.next()).await.unwrap();
+	let Response::Ready { models } = decode(&frame.unwrap().unwrap()).unwrap() else {
+		panic!("Ready comes first")
+	};
+	assert_eq!(models.len(), 1, "it passed its known-answer test");
+	let (resident, peak) = (status(engine.id(), "VmRSS:"), status(engine.id(), "VmHWM:"));
+	drop(node);
+	engine.wait().unwrap();
+
+	println!("{weights} weights, {resident} bytes resident, {peak} at the peak");
+	// What a process of this kind has without weights; a second copy of them would be three times as much.
+	let rest = 32 << 20;
+	assert!(
+		resident < weights * 115 / 100 + rest,
+		"{resident} bytes for {weights} weights"
+	);
+	assert!(
+		peak < weights * 115 / 100 + rest,
+		"{peak} bytes at the peak for {weights} weights"
+	);
+}

@@ -1,0 +1,87 @@
+//! Rows of whole models, computed in pieces and batches of a test's choice.
+
+use assay_engine::{
+	kv::{PageId, Pool, Segment},
+	model::decoder::{Batch, Rows},
+	Model,
+};
+use candle_core::Tensor;
+
+/// A sequence on its way.
+pub(crate) struct Sequence {
+	pub(crate) tokens: Vec<u32>,
+	pub(crate) done: usize,
+	pages: Vec<PageId>,
+}
+
+impl Sequence {
+	/// A sequence with its pages, which are full of NaN.
+	pub(crate) fn new(tokens: Vec<u32>, pool: &mut Pool) -> Self {
+		pool.poison();
+		let pages = (0..tokens.len().div_ceil(32)).map(|_| pool.alloc().unwrap()).collect();
+		Self { tokens, done: 0, pages }
+	}
+}
+
+/// Feeds the next rows of some sequences in one pass; `takes` says how many of each.
+pub(crate) fn pass(model: &Model, pool: &mut Pool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
+	let (mut tokens, mut segments) = (Vec::new(), Vec::new());
+	for (sequence, take) in sequences.iter().zip(takes).filter(|(_, take)| **take > 0) {
+		segments.push(Segment {
+			rows: tokens.len()..tokens.len() + take,
+			start: sequence.done,
+			pages: &sequence.pages,
+		});
+		tokens.extend(&sequence.tokens[sequence.done..][..*take]);
+	}
+	let batch = Batch {
+		tokens: &tokens,
+		segments: &segments,
+	};
+	let rows = model.decoder().unwrap().forward(&batch, pool).unwrap();
+	for (sequence, take) in sequences.iter_mut().zip(takes) {
+		sequence.done += take;
+	}
+	rows
+}
+
+/// The logits of one sequence, row by row.
+pub(crate) fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
+	let decoder = model.decoder().unwrap();
+	let mut pool = decoder.pool(tokens.len().div_ceil(32)).unwrap();
+	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
+	let rows = pass(model, &mut pool, &mut [&mut sequence], &[tokens.len()]);
+	decoder.logits(&rows.norm).unwrap().to_vec2().unwrap().concat()
+}
+
+/// Residual rows of each layer, final norm and logits, one list a row.
+pub(crate) fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
+	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
+	let parts: Vec<Vec<Vec<f32>>> = rows
+		.residual
+		.iter()
+		.chain([&rows.norm, &logits])
+		.map(|t: &Tensor| t.to_vec2().unwrap())
+		.collect();
+	let row = |i: usize| {
+		parts
+			.iter()
+			.flat_map(|part| part[i].iter().map(|v| v.to_bits()))
+			.collect()
+	};
+	(0..rows.bad.len()).map(row).collect()
+}
+
+/// All rows of one sequence, so many at a time.
+pub(crate) fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
+	let mut pool = model.decoder().unwrap().pool(tokens.len().div_ceil(32)).unwrap();
+	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
+	let mut all = Vec::new();
+	while sequence.done < tokens.len() {
+		let take = chunk.min(tokens.len() - sequence.done);
+		let rows = pass(model, &mut pool, &mut [&mut sequence], &[take]);
+		assert!(!rows.bad.contains(&true));
+		all.extend(bits(model, &rows));
+	}
+	all
+}

@@ -1,0 +1,217 @@
+//! Networks of processors and cards: what any engine makes, every other confirms, and what none made, all reject alike. Engines of this
+//! process, and programs behind a node's socket.
+
+use crate::{
+	common::{folder, Tiny},
+	device,
+};
+use assay_engine::{canonical::Tier, scheduler::Limits, Engine, Model};
+use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
+use assay_protocol::{Request, Response, Work, WorkResult};
+use codec::{DecodeAll, Encode};
+use std::{
+	io::{Read, Write},
+	os::unix::net::{UnixListener, UnixStream},
+	path::Path,
+	process::{Child, Command},
+	time::Duration,
+};
+use tempfile::TempDir;
+
+/// Somebody who does work.
+trait Member {
+	fn work(&mut self, work: &Work) -> WorkResult;
+}
+
+impl Member for Engine {
+	fn work(&mut self, work: &Work) -> WorkResult {
+		self.run(work)
+	}
+}
+
+fn works(model: ModelId) -> Vec<Work> {
+	let params = |temperature, top_k| SamplingParams {
+		temperature,
+		top_k,
+		..SamplingParams::greedy(20)
+	};
+	let all = [params(0, 0), params(1 << 16, 0), params(3 << 15, 30)];
+	let work = |(i, params)| Work {
+		model,
+		input: Input::try_from(format!("hello world {i}").into_bytes()).unwrap(),
+		params,
+		seed: [i; 32],
+		claim: None,
+	};
+	(0..).zip(all).map(work).collect()
+}
+
+/// Each member executes, and all verify what it made, and what it didn't. Returns how many votes were equal.
+fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
+	let mut equal = 0;
+	for work in works(model) {
+		let mut made: Vec<WorkResult> = members.iter_mut().map(|member| member.work(&work)).collect();
+		assert!(made.windows(2).all(|pair| pair[0] == pair[1]), "{made:?}");
+		let Some(WorkResult::Executed { output, trace_root }) = made.pop() else {
+			panic!("{work:?} was not executed")
+		};
+		let mut vote_on = |claim: &Output| -> Vec<WorkResult> {
+			let work = Work {
+				claim: Some(claim.clone()),
+				..work.clone()
+			};
+			members.iter_mut().map(|member| member.work(&work)).collect()
+		};
+		let confirm = WorkResult::Verified {
+			vote: Vote::Confirm { trace_root },
+		};
+		let votes = vote_on(&output);
+		assert!(votes.iter().all(|vote| *vote == confirm), "{votes:?}");
+		let mut changed = output.clone();
+		let middle = changed.tokens.len() / 2;
+		changed.tokens[middle] = (changed.tokens[middle] + 1) % 200;
+		let votes_on_changed = vote_on(&changed);
+		assert!(votes_on_changed.windows(2).all(|pair| pair[0] == pair[1]));
+		let rejected = |vote: &WorkResult| {
+			matches!(
+				vote,
+				WorkResult::Verified {
+					vote: Vote::Reject { .. }
+				}
+			)
+		};
+		assert!(rejected(&votes_on_changed[0]), "{:?}", votes_on_changed[0]);
+		equal += votes.len() + votes_on_changed.len();
+	}
+	equal
+}
+
+#[test]
+fn a_committee_of_cards_and_processors_is_of_one_mind() {
+	let (card, portable) = (device().unwrap(), Some(Tier::Portable));
+	let mut id = None;
+	let engines = [
+		Engine::new(),
+		Engine::new().on_gpu(card.clone()),
+		Engine::with(Limits::default(), portable),
+		Engine::new().on_gpu(card),
+	];
+	let mut members: Vec<Box<dyn Member>> = Vec::new();
+	for mut engine in engines {
+		// It serves the model only if it reproduces its known answer.
+		id = Some(
+			engine
+				.add(Model::load(folder(Tiny::default()).path()).unwrap())
+				.unwrap(),
+		);
+		members.push(Box::new(engine));
+	}
+	let equal = agree(&mut members, id.unwrap());
+	println!("agreed {equal} votes: engines of one process");
+}
+
+/// A program, and the node's end of its socket.
+struct Program {
+	child: Child,
+	stream: UnixStream,
+	next: u8,
+	_dir: TempDir,
+}
+
+impl Program {
+	fn start(program: &str, models: &Path) -> Self {
+		let dir = tempfile::tempdir().unwrap();
+		let socket = dir.path().join("node");
+		let listener = UnixListener::bind(&socket).unwrap();
+		let mut command = Command::new(program);
+		command
+			.arg("serve")
+			.arg("--socket")
+			.arg(&socket)
+			.arg("--models")
+			.arg(models);
+		let mut child = command.spawn().unwrap();
+		listener.set_nonblocking(true).unwrap();
+		let mut waited = 0;
+		let stream = loop {
+			match listener.accept() {
+				Ok((stream, _)) => break stream,
+				Err(_) => {
+					assert!(child.try_wait().unwrap().is_none(), "{program} ended");
+					waited += 1;
+					assert!(waited < 1200, "{program} doesn't call");
+					std::thread::sleep(Duration::from_millis(50));
+				}
+			}
+		};
+		stream.set_nonblocking(false).unwrap();
+		stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+		let mut program = Self {
+			child,
+			stream,
+			next: 0,
+			_dir: dir,
+		};
+		match program.read() {
+			Response::Ready { models } => assert_eq!(models.len(), 1, "the model is not served"),
+			other => panic!("{other:?}"),
+		}
+		program
+	}
+
+	fn read(&mut self) -> Response {
+		let mut length = [0; 4];
+		self.stream.read_exact(&mut length).unwrap();
+		let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+		self.stream.read_exact(&mut frame).unwrap();
+		Response::decode_all(&mut &frame[..]).unwrap()
+	}
+}
+
+impl Member for Program {
+	fn work(&mut self, work: &Work) -> WorkResult {
+		self.next += 1;
+		let work = work.clone();
+		let frame = Request::Run {
+			id: WorkId([self.next; 32]),
+			work,
+		}
+		.encode();
+		self.stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
+		self.stream.write_all(&frame).unwrap();
+		loop {
+			match self.read() {
+				Response::Done { id, result } if id == WorkId([self.next; 32]) => return result,
+				_ => continue,
+			}
+		}
+	}
+}
+
+impl Drop for Program {
+	fn drop(&mut self) {
+		self.child.kill().ok();
+		self.child.wait().ok();
+	}
+}
+
+/// The programs that a node starts: those of this build, or with colons between them
+/// `ASSAY_ENGINES=bin/assay-engine:bin/assay-engine-cuda`.
+#[test]
+fn programs_behind_sockets_are_of_one_mind() {
+	let here = env!("CARGO_BIN_EXE_assay-engine");
+	let programs = std::env::var("ASSAY_ENGINES").unwrap_or_else(|_| format!("{here}:{here}"));
+	let models = tempfile::tempdir().unwrap();
+	let source = folder(Tiny::default());
+	let to = models.path().join("tiny");
+	std::fs::create_dir(&to).unwrap();
+	for file in std::fs::read_dir(source.path()).unwrap() {
+		let file = file.unwrap();
+		std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+	}
+	let id = assay_engine::Manifest::read(&to).unwrap().model_id();
+	let start = |program| Box::new(Program::start(program, models.path())) as Box<dyn Member>;
+	let mut members: Vec<_> = programs.split(':').map(start).collect();
+	let (count, equal) = (members.len(), agree(&mut members, id));
+	println!("agreed {equal} votes: {count} programs behind sockets");
+}

@@ -1,0 +1,115 @@
+//! What a node and its engine say to each other: SCALE messages in length-delimited frames, over a Unix socket; and what
+//! the node reads from the engine's command line, exit code and standard error.
+
+mod byte_size;
+pub mod process;
+
+pub use assay_primitives::Work;
+pub use byte_size::ByteSize;
+
+use assay_primitives::{ModelId, Output, TraceRoot, Vote, WorkId};
+use codec::{Decode, DecodeAll, Encode};
+use tokio_util::codec::LengthDelimitedCodec;
+
+/// Largest frame.
+pub const MAX_FRAME_BYTES: usize = 1 << 20;
+/// Most pieces of work that an engine holds, begun or not.
+pub const MAX_QUEUE: usize = 64;
+
+/// From the node.
+// A handful are alive at a time; a box would only hide the work behind a pointer.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Request {
+	/// Do this work and answer under this name, once. A name that the engine holds already is ignored.
+	#[codec(index = 0)]
+	Run {
+		/// Comes back with the result.
+		id: WorkId,
+		/// What to do.
+		work: Work,
+	},
+	/// Are you there? Answered at once, also during work.
+	#[codec(index = 1)]
+	Ping(u64),
+	/// Stop this work: its result is no longer wanted. Work that is held is answered with an abstention, unless it's done;
+	/// other names are ignored.
+	#[codec(index = 2)]
+	Cancel {
+		/// Its name.
+		id: WorkId,
+	},
+}
+
+/// From the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Response {
+	/// The first message: all models are loaded and tested.
+	#[codec(index = 0)]
+	Ready {
+		/// The models that passed.
+		models: Vec<ServedModel>,
+	},
+	/// A piece of work is done.
+	#[codec(index = 1)]
+	Done {
+		/// Its name.
+		id: WorkId,
+		/// Its result.
+		result: WorkResult,
+	},
+	/// Answer to [`Request::Ping`], with its number.
+	#[codec(index = 2)]
+	Pong(u64),
+}
+
+/// A model that an engine serves.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ServedModel {
+	/// Its id.
+	pub id: ModelId,
+	/// What people call it.
+	pub name: String,
+	/// Its weights, counted.
+	pub parameters: u64,
+	/// Milliseconds that reading, checking and testing it took.
+	pub load_ms: u64,
+}
+
+/// Result of a piece of work.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum WorkResult {
+	/// An answer was made.
+	#[codec(index = 0)]
+	Executed {
+		/// The answer.
+		output: Output,
+		/// Root over every row that made it.
+		trace_root: TraceRoot,
+	},
+	/// An answer was checked.
+	#[codec(index = 1)]
+	Verified {
+		/// The vote on it.
+		vote: Vote,
+	},
+	/// The engine has no word on it.
+	#[codec(index = 2)]
+	Abstained {
+		/// Why, for the log.
+		reason: String,
+	},
+}
+
+/// The framing of both directions: a big-endian u32 length, then so many bytes.
+pub fn framing() -> LengthDelimitedCodec {
+	LengthDelimitedCodec::builder()
+		.length_field_type::<u32>()
+		.max_frame_length(MAX_FRAME_BYTES)
+		.new_codec()
+}
+
+/// Reads a whole frame as one message; bytes left over are an error.
+pub fn decode<T: Decode>(frame: &[u8]) -> Result<T, codec::Error> {
+	T::decode_all(&mut &frame[..])
+}
