@@ -17,6 +17,7 @@ use assay_primitives::{
 use assay_protocol::{ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
 use rand::{rngs::OsRng, RngCore};
+use serde::{Deserialize, Serialize};
 use std::{
 	collections::{HashMap, VecDeque},
 	time::{Duration, Instant},
@@ -26,25 +27,27 @@ use tokio::sync::{watch, Notify};
 /// Jobs remembered to count each once.
 const MAX_JOBS: usize = 4_096;
 
-/// How the engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of the engine's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineState {
 	/// Switched off, or its program is missing.
 	Absent,
-	/// Started, loading and proving its models.
+	/// Started; loads and tests its models.
 	Starting,
 	/// Takes tasks.
 	Ready,
-	/// It ended and will be started again.
+	/// It exited and will be started again.
 	Restarting,
 }
 
-/// What a person wants to know of the engine.
-#[derive(Clone, Debug)]
+/// What `assay_engineStatus` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EngineStatus {
-	/// How it is.
+	/// The state of its process.
 	pub state: EngineState,
-	/// What it serves; empty unless ready.
+	/// The models it serves; empty unless it is ready.
 	pub models: Vec<ServedModel>,
 	/// Tasks queued or being computed.
 	pub queue: usize,
@@ -54,7 +57,7 @@ pub struct EngineStatus {
 	pub abstained: u64,
 	/// Times the engine was started again.
 	pub restarts: u64,
-	/// Why it last ended or refused.
+	/// Why it last exited or could not be started.
 	pub last_error: Option<String>,
 }
 

@@ -22,7 +22,9 @@ mod socket;
 mod supervisor;
 mod triggers;
 
-pub use backend::{Backend, EngineState, EngineStatus};
+#[cfg(test)]
+pub use backend::EngineState;
+pub use backend::{Backend, EngineStatus};
 pub use card::{Device, OnCard};
 pub use share::Share;
 pub use triggers::WorkerTriggers;

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use assay_primitives::{
-	api::{AssayApi, JobPhase, JobView},
+	api::{AssayApi, JobPhase, JobView, SeatView},
 	FinishReason, JobId, ModelId, Output, Receipt, Verdict,
 };
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
@@ -25,50 +25,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 type Hash = <Block as BlockT>::Hash;
 
-/// A job's phase by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-	/// Waits for its committee.
-	Drawing,
-	/// The executor computes.
-	Executing,
-	/// The verifiers compute and commit.
-	Committing,
-	/// Votes are being opened.
-	Revealing,
-	/// There is a receipt.
-	Concluded,
-}
-
-impl From<JobPhase> for Phase {
-	fn from(phase: JobPhase) -> Self {
-		match phase {
-			JobPhase::Drawing => Self::Drawing,
-			JobPhase::Executing => Self::Executing,
-			JobPhase::Committing => Self::Committing,
-			JobPhase::Revealing => Self::Revealing,
-			JobPhase::Concluded => Self::Concluded,
-		}
-	}
-}
-
-/// A committee place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Seat {
-	/// Who sits here; the first is the executor.
-	pub provider: AccountId,
-	/// Whether its blinded vote is in.
-	pub committed: bool,
-	/// Whether its vote is open.
-	pub revealed: bool,
-}
-
 /// A published answer. Trust it only once the verdict is `confirmed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
+pub struct PublishedOutput {
 	/// Prompt length in tokens.
 	pub input_tokens: u32,
 	/// Generated tokens.
@@ -79,7 +39,7 @@ pub struct Answer {
 	pub finish: FinishReason,
 }
 
-impl From<Output> for Answer {
+impl From<Output> for PublishedOutput {
 	fn from(output: Output) -> Self {
 		Self {
 			input_tokens: output.input_tokens,
@@ -93,7 +53,7 @@ impl From<Output> for Answer {
 /// A job as `assay_jobStatus` answers it and `assay_job` notifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+pub struct JobStatus {
 	/// The job.
 	pub job: JobId,
 	/// Who asked.
@@ -101,15 +61,15 @@ pub struct Status {
 	/// The model asked.
 	pub model: ModelId,
 	/// Where it stands in the best block.
-	pub phase: Phase,
+	pub phase: JobPhase,
 	/// Attempt, counted from 1.
 	pub attempt: u8,
 	/// Last block of the phase; null once concluded.
 	pub deadline: Option<BlockNumber>,
 	/// The committee, the executor first; empty before the draw.
-	pub committee: Vec<Seat>,
+	pub committee: Vec<SeatView<AccountId>>,
 	/// The published answer, if any.
-	pub output: Option<Answer>,
+	pub output: Option<PublishedOutput>,
 	/// How it ended, once it has.
 	pub verdict: Option<Verdict>,
 	/// Block of the request.
@@ -120,23 +80,16 @@ pub struct Status {
 	pub finalized: bool,
 }
 
-impl Status {
+impl JobStatus {
 	fn new(view: JobView<AccountId, BlockNumber>, receipt: Option<Receipt<AccountId, BlockNumber>>) -> Self {
-		let seats = view.committee.into_iter();
 		Self {
 			job: view.id,
 			requester: view.requester,
 			model: view.model,
-			phase: view.phase.into(),
+			phase: view.phase,
 			attempt: view.attempt,
 			deadline: view.deadline,
-			committee: seats
-				.map(|s| Seat {
-					provider: s.provider,
-					committed: s.committed,
-					revealed: s.revealed,
-				})
-				.collect(),
+			committee: view.committee.into_inner(),
 			output: view.output.map(Into::into),
 			verdict: receipt.as_ref().map(|r| r.verdict),
 			requested_at: view.requested_at,
@@ -151,10 +104,10 @@ impl Status {
 pub trait JobApi {
 	/// Where a job stands in the best block.
 	#[method(name = "assay_jobStatus")]
-	async fn job_status(&self, job: JobId) -> Result<Status, Error>;
+	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error>;
 
 	/// Where a job stands, now and whenever that changes. The last notification has `finalized: true`.
-	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = Status)]
+	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = JobStatus)]
 	fn subscribe_job(&self, job: JobId);
 }
 
@@ -177,7 +130,7 @@ impl<C> Jobs<C> {
 }
 
 /// What the chain knows of a job now; none if the best block has no such job.
-fn look<C>(client: &C, job: JobId) -> Result<Option<Status>, Error>
+fn look<C>(client: &C, job: JobId) -> Result<Option<JobStatus>, Error>
 where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
@@ -189,7 +142,7 @@ where
 		return Ok(None);
 	};
 	let receipt = api.receipt(best, job).map_err(failed)?;
-	let mut status = Status::new(view, receipt);
+	let mut status = JobStatus::new(view, receipt);
 	// The receipt is in the best chain's state, and the finalized block is in the best chain.
 	status.finalized = status
 		.concluded_at
@@ -201,7 +154,7 @@ where
 struct Follower<C> {
 	client: Arc<C>,
 	job: JobId,
-	told: Option<Status>,
+	told: Option<JobStatus>,
 	/// Block of the verdict as last told, on the chain that was the best then.
 	concluded_in: Option<(BlockNumber, Hash)>,
 	_place: OwnedSemaphorePermit,
@@ -213,7 +166,7 @@ where
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
 	/// The status, if it is news.
-	fn news(&mut self) -> Option<Status> {
+	fn news(&mut self) -> Option<JobStatus> {
 		let status = match look(&*self.client, self.job) {
 			Ok(Some(status)) => {
 				self.concluded_in = status
@@ -226,7 +179,7 @@ where
 				let (number, hash) = self.concluded_in?;
 				let info = self.client.info();
 				let same_chain = self.client.hash(number).ok().flatten() == Some(hash);
-				Status {
+				JobStatus {
 					finalized: same_chain && number <= info.finalized_number,
 					..self.told.clone()?
 				}
@@ -262,7 +215,7 @@ where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + BlockchainEvents<Block> + Send + Sync + 'static,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
-	async fn job_status(&self, job: JobId) -> Result<Status, Error> {
+	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error> {
 		look(&*self.client, job)?.ok_or(Error::UnknownJob(job))
 	}
 

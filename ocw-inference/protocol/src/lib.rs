@@ -9,6 +9,7 @@ pub use byte_size::ByteSize;
 
 use assay_primitives::{ModelId, Output, TraceRoot, Vote, WorkId};
 use codec::{Decode, DecodeAll, Encode};
+use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
 /// Largest frame.
@@ -63,8 +64,9 @@ pub enum Response {
 	Pong(u64),
 }
 
-/// A model that an engine serves.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// A model that an engine serves. In JSON, as `assay_engineStatus` returns it, its fields are in camel case.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServedModel {
 	/// Its id.
 	pub id: ModelId,

@@ -1,7 +1,7 @@
 //! The job methods against a chain that the test moves by hand: blocks, forks, finality, pruning.
 
 use super::*;
-use assay_primitives::{api, api::SeatView, InputHash, SamplingParams};
+use assay_primitives::{api, InputHash, SamplingParams};
 use jsonrpsee::{core::server::Subscription as Heard, MethodsError, RpcModule};
 use parking_lot::Mutex;
 use sc_client_api::{
@@ -210,8 +210,8 @@ fn module(chain: &Chain, places: usize) -> RpcModule<Jobs<Chain>> {
 	Jobs::new(Arc::new(chain.clone()), executor, Arc::new(Semaphore::new(places))).into_rpc()
 }
 
-async fn next(subscription: &mut Heard) -> Status {
-	let next = tokio::time::timeout(Duration::from_secs(10), subscription.next::<Status>()).await;
+async fn next(subscription: &mut Heard) -> JobStatus {
+	let next = tokio::time::timeout(Duration::from_secs(10), subscription.next::<JobStatus>()).await;
 	next.expect("a notification in time")
 		.expect("an open subscription")
 		.unwrap()
@@ -229,7 +229,7 @@ async fn refused(module: &RpcModule<Jobs<Chain>>, job: JobId) -> i32 {
 async fn an_unknown_job_is_a_named_and_numbered_error() {
 	let chain = Chain::default();
 	let module = module(&chain, 4);
-	let asked: Result<Status, _> = module.call("assay_jobStatus", [JOB]).await;
+	let asked: Result<JobStatus, _> = module.call("assay_jobStatus", [JOB]).await;
 	match asked {
 		Err(MethodsError::JsonRpc(e)) => {
 			assert_eq!(e.code(), 20_001);
@@ -238,7 +238,7 @@ async fn an_unknown_job_is_a_named_and_numbered_error() {
 		other => panic!("{other:?}"),
 	}
 	assert_eq!(refused(&module, JOB).await, 20_001);
-	let nonsense: Result<Status, _> = module.call("assay_jobStatus", ["0x12"]).await;
+	let nonsense: Result<JobStatus, _> = module.call("assay_jobStatus", ["0x12"]).await;
 	assert!(matches!(nonsense, Err(MethodsError::JsonRpc(e)) if e.code() == -32_602));
 }
 
@@ -248,10 +248,10 @@ async fn a_subscriber_hears_every_step_once_and_the_final_verdict_last() {
 	chain.block(Some(view(JobPhase::Drawing)), None);
 	let module = module(&chain, 4);
 	let mut job = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
-	assert_eq!(next(&mut job).await.phase, Phase::Drawing);
+	assert_eq!(next(&mut job).await.phase, JobPhase::Drawing);
 	chain.block(Some(view(JobPhase::Drawing)), None);
 	chain.block(Some(view(JobPhase::Executing)), None);
-	assert_eq!(next(&mut job).await.phase, Phase::Executing);
+	assert_eq!(next(&mut job).await.phase, JobPhase::Executing);
 	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(4)));
 	let concluded = next(&mut job).await;
 	assert_eq!(
@@ -262,7 +262,7 @@ async fn a_subscriber_hears_every_step_once_and_the_final_verdict_last() {
 	chain.finalize(4);
 	assert!(next(&mut job).await.finalized);
 	chain.block(Some(view(JobPhase::Drawing)), None);
-	let after = tokio::time::timeout(Duration::from_millis(200), job.next::<Status>()).await;
+	let after = tokio::time::timeout(Duration::from_millis(200), job.next::<JobStatus>()).await;
 	assert!(
 		!matches!(after, Ok(Some(Ok(_)))),
 		"nothing comes after the final verdict: {after:?}"
@@ -294,7 +294,7 @@ async fn a_verdict_pruned_before_it_is_final_is_still_reported_final_on_the_same
 		chain.finalize(2);
 		let last = tokio::time::timeout(
 			Duration::from_millis(if heard { 10_000 } else { 200 }),
-			job.next::<Status>(),
+			job.next::<JobStatus>(),
 		)
 		.await;
 		let told_final = matches!(last, Ok(Some(Ok((status, _)))) if status.finalized);
@@ -330,19 +330,19 @@ fn a_subscription_ends_with_the_final_verdict() {
 
 #[test]
 fn a_status_reads_like_its_description() {
-	let status = Status {
+	let status = JobStatus {
 		job: JobId([1; 32]),
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
-		phase: Phase::Concluded,
+		phase: JobPhase::Concluded,
 		attempt: 1,
 		deadline: None,
-		committee: vec![Seat {
+		committee: vec![SeatView {
 			provider: [4; 32].into(),
 			committed: true,
 			revealed: true,
 		}],
-		output: Some(Answer {
+		output: Some(PublishedOutput {
 			input_tokens: 1,
 			output_tokens: 2,
 			text: "Hi.".into(),
@@ -360,5 +360,5 @@ fn a_status_reads_like_its_description() {
 	assert_eq!(json["concludedAt"], 9);
 	assert_eq!(json["output"]["finish"], "eos");
 	assert_eq!(json["committee"][0]["committed"], true);
-	assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+	assert_eq!(serde_json::from_value::<JobStatus>(json).unwrap(), status);
 }
