@@ -23,6 +23,8 @@ use sp_runtime::traits::Block as BlockT;
 use std::{future, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+const LOG_TARGET: &str = "assay::rpc";
+
 type Hash = <Block as BlockT>::Hash;
 
 /// A published answer. Trust it only once the verdict is `confirmed`.
@@ -56,11 +58,11 @@ impl From<Output> for PublishedOutput {
 pub struct JobStatus {
 	/// The job.
 	pub job: JobId,
-	/// Who asked.
+	/// Who requested it.
 	pub requester: AccountId,
-	/// The model asked.
+	/// The model that answers.
 	pub model: ModelId,
-	/// Where it stands in the best block.
+	/// Its phase in the best block.
 	pub phase: JobPhase,
 	/// Attempt, counted from 1.
 	pub attempt: u8,
@@ -70,7 +72,7 @@ pub struct JobStatus {
 	pub committee: Vec<SeatView<AccountId>>,
 	/// The published answer, if any.
 	pub output: Option<PublishedOutput>,
-	/// How it ended, once it has.
+	/// The verdict, once there is one.
 	pub verdict: Option<Verdict>,
 	/// Block of the request.
 	pub requested_at: BlockNumber,
@@ -99,38 +101,38 @@ impl JobStatus {
 	}
 }
 
-/// Where jobs stand, as this node sees it.
+/// Jobs as this node sees them.
 #[rpc(server)]
 pub trait JobApi {
-	/// Where a job stands in the best block.
+	/// Returns a job as it is in the best block.
 	#[method(name = "assay_jobStatus")]
 	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error>;
 
-	/// Where a job stands, now and whenever that changes. The last notification has `finalized: true`.
+	/// Sends a job now and whenever it changes. The last notification has `finalized: true`.
 	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = JobStatus)]
 	fn subscribe_job(&self, job: JobId);
 }
 
-/// The methods' home.
+/// The server of [`JobApi`].
 pub struct Jobs<C> {
 	client: Arc<C>,
 	executor: SubscriptionTaskExecutor,
-	places: Arc<Semaphore>,
+	subscriptions: Arc<Semaphore>,
 }
 
 impl<C> Jobs<C> {
-	/// Over a client; `places` bounds the subscriptions of all connections.
-	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, places: Arc<Semaphore>) -> Self {
+	/// Serves the jobs of a client's chain; `subscriptions` bounds the subscriptions of all connections.
+	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, subscriptions: Arc<Semaphore>) -> Self {
 		Self {
 			client,
 			executor,
-			places,
+			subscriptions,
 		}
 	}
 }
 
-/// What the chain knows of a job now; none if the best block has no such job.
-fn look<C>(client: &C, job: JobId) -> Result<Option<JobStatus>, Error>
+/// Returns a job as it is in the best block; none if that has no such job.
+fn read_status<C>(client: &C, job: JobId) -> Result<Option<JobStatus>, Error>
 where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
@@ -154,10 +156,11 @@ where
 struct Follower<C> {
 	client: Arc<C>,
 	job: JobId,
-	told: Option<JobStatus>,
-	/// Block of the verdict as last told, on the chain that was the best then.
+	/// The last notification.
+	sent: Option<JobStatus>,
+	/// Block of the verdict as last sent, on the chain that was the best then.
 	concluded_in: Option<(BlockNumber, Hash)>,
-	_place: OwnedSemaphorePermit,
+	_permit: OwnedSemaphorePermit,
 }
 
 impl<C> Follower<C>
@@ -165,9 +168,9 @@ where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
-	/// The status, if it is news.
-	fn news(&mut self) -> Option<JobStatus> {
-		let status = match look(&*self.client, self.job) {
+	/// Returns the status, if it has changed.
+	fn next_change(&mut self) -> Option<JobStatus> {
+		let status = match read_status(&*self.client, self.job) {
 			Ok(Some(status)) => {
 				self.concluded_in = status
 					.concluded_at
@@ -181,24 +184,24 @@ where
 				let same_chain = self.client.hash(number).ok().flatten() == Some(hash);
 				JobStatus {
 					finalized: same_chain && number <= info.finalized_number,
-					..self.told.clone()?
+					..self.sent.clone()?
 				}
 			}
 			Err(e) => {
-				log::debug!(target: crate::inference::LOG_TARGET, "Job subscription: {e}");
+				log::debug!(target: LOG_TARGET, "Job subscription: {e}");
 				return None;
 			}
 		};
-		if self.told.as_ref() == Some(&status) {
+		if self.sent.as_ref() == Some(&status) {
 			return None;
 		}
-		self.told = Some(status.clone());
+		self.sent = Some(status.clone());
 		Some(status)
 	}
 }
 
 /// Ends with the first item for which `last` holds, without waiting for another.
-fn through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
+fn take_through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
 	stream::unfold((items, last, false), |(mut items, last, over)| async move {
 		if over {
 			return None;
@@ -216,24 +219,24 @@ where
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
 	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error> {
-		look(&*self.client, job)?.ok_or(Error::UnknownJob(job))
+		read_status(&*self.client, job)?.ok_or(Error::UnknownJob(job))
 	}
 
 	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId) {
 		let client = self.client.clone();
-		let place = self.places.clone().try_acquire_owned();
-		// Subscribed before the first look, so that nothing falls between.
+		let permit = self.subscriptions.clone().try_acquire_owned();
+		// Subscribed before the first read, so that no block falls between.
 		let best = client
 			.import_notification_stream()
 			.filter(|n| future::ready(n.is_new_best))
 			.map(drop);
 		let finalized = client.finality_notification_stream().map(drop);
 		let follow = async move {
-			let place = match place {
-				Ok(place) => place,
+			let permit = match permit {
+				Ok(permit) => permit,
 				Err(_) => return pending.reject(Error::TooManySubscriptions).await,
 			};
-			match look(&*client, job) {
+			match read_status(&*client, job) {
 				Ok(Some(_)) => {}
 				Ok(None) => return pending.reject(Error::UnknownJob(job)).await,
 				Err(e) => return pending.reject(e).await,
@@ -241,20 +244,20 @@ where
 			let mut follower = Follower {
 				client,
 				job,
-				told: None,
+				sent: None,
 				concluded_in: None,
-				_place: place,
+				_permit: permit,
 			};
 			let blocks = stream::select(best.boxed(), finalized.boxed());
-			let news = stream::once(future::ready(()))
+			let changes = stream::once(future::ready(()))
 				.chain(blocks)
-				.filter_map(move |()| future::ready(follower.news()));
-			let life = through(news, |status| status.finalized).boxed();
-			// Accepted before the stream begins: a life that is over at once would otherwise end untold.
+				.filter_map(move |()| future::ready(follower.next_change()));
+			let changes = take_through(changes, |status| status.finalized).boxed();
+			// Accepted before the stream begins: a job that is finalized already would otherwise end without a notification.
 			let Ok(sink) = pending.accept().await else { return };
 			// A slow reader misses steps in between, never the last one.
 			Subscription::from(sink)
-				.pipe_from_stream(life, RingBuffer::new(16))
+				.pipe_from_stream(changes, RingBuffer::new(16))
 				.await
 		};
 		sc_rpc::utils::spawn_subscription_task(&self.executor, follow);
