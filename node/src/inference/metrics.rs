@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// Which side of a job a task is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum TaskRole {
 	/// Makes the answer.
 	Executor,
 	/// Checks it.
 	Verifier,
 }
 
-impl Role {
+impl TaskRole {
 	fn label(self) -> &'static str {
 		match self {
 			Self::Executor => "executor",
@@ -178,7 +178,7 @@ impl Metrics {
 	}
 
 	/// Counts the tasks that one computation answered.
-	pub fn done(&self, role: Role, tasks: usize, took: Duration) {
+	pub fn done(&self, role: TaskRole, tasks: usize, took: Duration) {
 		self.with(|m| {
 			m.done.with_label_values(&[role.label()]).inc_by(tasks as u64);
 			m.seconds.with_label_values(&[role.label()]).observe(took.as_secs_f64());

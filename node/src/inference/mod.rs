@@ -69,7 +69,7 @@ impl InferenceOptions {
 }
 
 /// Opens the journal, writes the demo model and starts the engine. Never fails: a node that cannot infer still makes
-/// blocks, and its log tells what to do.
+/// blocks, and its log has the next step.
 pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &SpawnTaskHandle) -> Arc<Backend> {
 	let journal = VoteJournal::open(&options.journal)
 		.inspect(|journal| log::debug!(target: LOG_TARGET, "Vote journal: {} answers", journal.len()))

@@ -92,7 +92,8 @@ impl TaskQueue {
 		self.state(task)
 	}
 
-	/// Begins a round, in which the worker polls the tasks it still needs, and drops the work that was not polled in the last few.
+	/// Begins a round, in which the worker polls the tasks it still needs, and drops the work that was not polled in the last
+	/// few.
 	pub fn next_round(&mut self) -> Dropped {
 		self.round = self.round.saturating_add(1);
 		let oldest = self.round.saturating_sub(MAX_IDLE_ROUNDS);

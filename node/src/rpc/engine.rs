@@ -13,9 +13,9 @@ pub trait EngineApi {
 }
 
 /// The server of [`EngineApi`].
-pub struct Engine(Arc<Backend>);
+pub struct EngineRpc(Arc<Backend>);
 
-impl Engine {
+impl EngineRpc {
 	/// Serves the status of `backend`.
 	pub fn new(backend: Arc<Backend>) -> Self {
 		Self(backend)
@@ -23,7 +23,7 @@ impl Engine {
 }
 
 #[async_trait]
-impl EngineApiServer for Engine {
+impl EngineApiServer for EngineRpc {
 	async fn engine_status(&self) -> Result<EngineStatus, ErrorObjectOwned> {
 		Ok(self.0.status())
 	}
@@ -39,7 +39,7 @@ mod tests {
 	#[tokio::test]
 	async fn a_node_without_an_engine_reports_it_absent() {
 		let backend = Arc::new(crate::inference::tests::idle_backend());
-		let module = Engine::new(backend).into_rpc();
+		let module = EngineRpc::new(backend).into_rpc();
 		let (answer, _) = module
 			.raw_json_request(
 				r#"{"jsonrpc":"2.0","id":1,"method":"assay_engineStatus","params":[]}"#,

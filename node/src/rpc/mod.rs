@@ -101,7 +101,7 @@ pub fn create_full(
 		)
 		.into_rpc(),
 	)?;
-	module.merge(engine::Engine::new(engine).into_rpc())?;
-	module.merge(job::Jobs::new(client, executor, subscriptions).into_rpc())?;
+	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
+	module.merge(job::JobRpc::new(client, executor, subscriptions).into_rpc())?;
 	Ok(module)
 }

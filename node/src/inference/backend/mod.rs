@@ -6,7 +6,7 @@
 use super::{
 	journal::{Record, VoteJournal},
 	log_target::LOG_TARGET,
-	metrics::{ExitCause, Metrics, Role},
+	metrics::{ExitCause, Metrics, TaskRole},
 	queue::{Recent, TaskQueue, TaskState, Waiter, WorkItem},
 };
 use assay_primitives::{
@@ -260,11 +260,11 @@ impl Backend {
 		let WorkItem { waiters, work, .. } = item;
 		let (role, made) = match (work.claim.is_some(), result) {
 			(false, WorkResult::Executed { output, trace_root }) => {
-				(Role::Executor, Ok((Some(output), Vote::Confirm { trace_root })))
+				(TaskRole::Executor, Ok((Some(output), Vote::Confirm { trace_root })))
 			}
-			(true, WorkResult::Verified { vote }) => (Role::Verifier, Ok((None, vote))),
+			(true, WorkResult::Verified { vote }) => (TaskRole::Verifier, Ok((None, vote))),
 			(claim, WorkResult::Abstained { reason }) => {
-				(if claim { Role::Verifier } else { Role::Executor }, Err(reason))
+				(if claim { TaskRole::Verifier } else { TaskRole::Executor }, Err(reason))
 			}
 			_ => {
 				self.abstain(&waiters, "the engine's result is of the other kind");
@@ -282,7 +282,7 @@ impl Backend {
 
 	fn answer(
 		&self,
-		role: Role,
+		role: TaskRole,
 		waiters: &[Waiter],
 		output: Option<assay_primitives::Output>,
 		vote: Vote,

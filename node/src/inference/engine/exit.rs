@@ -38,7 +38,7 @@ impl ExitReason {
 		Self { cause, message }
 	}
 
-	/// What the process's own exit tells.
+	/// The reason that an exit status gives.
 	pub fn of_process(status: io::Result<ExitStatus>) -> Self {
 		let message =
 			match status.map(|status| (status.signal(), status.code())) {

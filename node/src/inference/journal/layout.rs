@@ -1,7 +1,7 @@
 //! The journal's file: magic, records, and what a torn tail looks like.
 //!
-//! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A record
-//! cut short at the end of the file was never synced, hence never used, and is cut off. Damage anywhere else could hide
+//! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A
+//! record cut short at the end of the file was never synced, hence never used, and is cut off. Damage anywhere else could hide
 //! votes that were sent, so such a journal is refused.
 
 use super::JournalError;

@@ -114,13 +114,13 @@ pub trait JobApi {
 }
 
 /// The server of [`JobApi`].
-pub struct Jobs<C> {
+pub struct JobRpc<C> {
 	client: Arc<C>,
 	executor: SubscriptionTaskExecutor,
 	subscriptions: Arc<Semaphore>,
 }
 
-impl<C> Jobs<C> {
+impl<C> JobRpc<C> {
 	/// Serves the jobs of a client's chain; `subscriptions` bounds the subscriptions of all connections.
 	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, subscriptions: Arc<Semaphore>) -> Self {
 		Self {
@@ -213,7 +213,7 @@ fn take_through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) ->
 }
 
 #[async_trait]
-impl<C> JobApiServer for Jobs<C>
+impl<C> JobApiServer for JobRpc<C>
 where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + BlockchainEvents<Block> + Send + Sync + 'static,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,

@@ -205,9 +205,9 @@ fn receipt(concluded_at: BlockNumber) -> ReceiptOf {
 	}
 }
 
-fn module(chain: &Chain, subscriptions: usize) -> RpcModule<Jobs<Chain>> {
+fn module(chain: &Chain, subscriptions: usize) -> RpcModule<JobRpc<Chain>> {
 	let executor = Arc::new(sp_core::testing::TaskExecutor::default());
-	Jobs::new(
+	JobRpc::new(
 		Arc::new(chain.clone()),
 		executor,
 		Arc::new(Semaphore::new(subscriptions)),
@@ -223,7 +223,7 @@ async fn next(subscription: &mut Client) -> JobStatus {
 		.0
 }
 
-async fn refused(module: &RpcModule<Jobs<Chain>>, job: JobId) -> i32 {
+async fn refused(module: &RpcModule<JobRpc<Chain>>, job: JobId) -> i32 {
 	match module.subscribe("assay_subscribeJob", [job], 16).await {
 		Err(MethodsError::JsonRpc(e)) => e.code(),
 		other => panic!("not refused: {other:?}"),

@@ -91,8 +91,8 @@ impl GpuEngine {
 		})
 	}
 
-	/// Returns the GPU's name, if the program starts and finds it. This finds everything that may be missing: GPU, driver, CUDA's
-	/// libraries.
+	/// Returns the GPU's name, if the program starts and finds it. An error covers everything that may be missing: GPU, driver,
+	/// CUDA's libraries.
 	async fn probe(&self, patience: Duration) -> Result<String, String> {
 		let probing = Command::new(&self.program)
 			.args(["probe", "--device", &self.device.to_string()])
@@ -178,8 +178,8 @@ impl ActiveGpu {
 		["--device".into(), self.engine.device.to_string()]
 	}
 
-	/// Counts how a run of the engine ended; true if the GPU is given up. `trusted_after` is how long it has to serve for earlier
-	/// failures to be forgotten.
+	/// Counts how a run of the engine ended; true if the GPU is given up. `trusted_after` is how long it has to serve for
+	/// earlier failures to be forgotten.
 	pub fn is_given_up(&mut self, exit: &Exit, trusted_after: Duration) -> bool {
 		let (failed, why) = match exit {
 			Exit::NotStarted(why) => (true, why),

@@ -191,7 +191,8 @@ impl Supervisor {
 			.arg(&self.options.models)
 			.args(self.options.limits.arguments())
 			.args(self.gpu.iter().flat_map(ActiveGpu::arguments))
-			// A backtrace takes memory and a lock. Where memory is out, making one fails while the lock is held, and the engine hangs.
+			// A backtrace takes memory and a lock. Where memory is out, making one fails while the lock is held, and the
+			// engine hangs.
 			.env("RUST_BACKTRACE", "0")
 			.env("RUST_LIB_BACKTRACE", "0")
 			.stdin(OwnedFd::from(theirs))
@@ -219,14 +220,14 @@ impl Supervisor {
 		if reason.cause != ExitCause::Crash {
 			return reason;
 		}
-		// A process that crashes closes its socket first: its exit tells more than that.
+		// A process that crashes closes its socket first: its exit status is more specific.
 		timeout(EXIT_GRACE, child.wait())
 			.await
 			.map_or(reason, ExitReason::of_process)
 	}
 }
 
-/// An engine that may allocate no more writes so on its way out; to whoever watches the process that is a crash like any other.
+/// An engine that may allocate no more writes so before it aborts; by its exit alone that is a crash like any other.
 async fn explained_by_stderr(reason: ExitReason, lines: Option<JoinHandle<bool>>) -> ExitReason {
 	let Some(lines) = lines else { return reason };
 	match timeout(EXIT_GRACE, lines).await {
