@@ -18,6 +18,7 @@ done
 
 say "Documents"
 # Prose is at most 120 characters wide; tables, code and links may be wider. Continuation bytes of UTF-8 are not counted.
+# shellcheck disable=SC2016 # $0 is awk's
 git ls-files -z '*.md' | LC_ALL=C xargs -0 awk '
 	FNR == 1 { code = 0 }
 	/^ *```/ { code = !code; next }
@@ -49,16 +50,13 @@ say "Clippy"
 SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$ASSAY_CACHE/lint cargo clippy --locked --workspace --all-targets -- -D warnings
 
 say "Unused dependencies"
-# cargo-machete and not cargo-shear, whose parser needs a newer compiler than Debian's. It reads the manifests of crates; the
-# loop reads the root's.
-machete=$(cargo_tool cargo-machete 0.9.2)
-"$machete" --skip-target-dir || die "dependencies are not used." "Remove them, or name them in the crate's package.metadata.cargo-machete with the reason."
-mapfile -t manifests < <(git ls-files '*/Cargo.toml')
-unused=()
-for name in $(awk '/^\[/ { inside = $0 == "[workspace.dependencies]" } inside && /^[a-z]/ { print $1 }' Cargo.toml); do
-	grep -qE "^$name(\.workspace = true| = \{.*workspace = true)" "${manifests[@]}" || unused+=("$name")
+# cargo-shear reads code, tests, build scripts and the root's manifest; cargo-machete finds only names in text, and cargo-deny no
+# dependencies of crates. 1.13.0 is the last version that builds with Rust 1.95. Exceptions go into package.metadata.cargo-shear.
+shear=$(cargo_tool cargo-shear 1.13.0)
+for workspace in . bench fuzz zombienet; do
+	"$shear" --locked --deny-warnings $workspace || die "dependencies of the workspace '$workspace' are unused or misplaced." \
+		"Remove or move them, or name them with the reason in package.metadata.cargo-shear of the crate."
 done
-[ ${#unused[@]} = 0 ] || die "no crate uses these dependencies of the root manifest: ${unused[*]}"
 
 say "Licenses, sources and walls between crates"
 deny=$(cargo_tool cargo-deny 0.20.2)
