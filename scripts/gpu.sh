@@ -68,34 +68,13 @@ network() {
 	[ "${PIPESTATUS[0]}" = 0 ] && grep -q 'programs behind sockets' "$out/network"
 }
 
-# Checks the known answer of the bundled model, and that both programs give the same answers.
-demo() {
-	local name prompt="What is the capital of France?" made
-	"$bundle/assay-engine-cuda" --device "$gpu" check "$bundle/demo-model/assay-demo" || return 1
-	for name in greedy warm; do
-		made=()
-		for program in assay-engine assay-engine-cuda; do
-			local options=(run "$bundle/demo-model/assay-demo" "$prompt" --max-tokens 48)
-			[ "$name" = greedy ] || options+=(--temperature 1)
-			[ "$program" = assay-engine ] || options=(--device "$gpu" "${options[@]}")
-			made+=("$("$bundle/$program" "${options[@]}" 2>"$out/demo.err" && grep '^trace root' "$out/demo.err")") || {
-				cat "$out/demo.err"
-				return 1
-			}
-		done
-		printf '%s\n\n' "${made[@]}"
-		[ "${made[0]}" = "${made[1]}" ] || { echo "GPU and CPU differ"; return 1; }
-	done
-	echo "agreed 2 answers and traces of the demo model"
-}
-
 # The tests start a member of a network without arguments, so a script passes the GPU's number.
 printf '#!/bin/sh\nexec "%s/assay-engine-cuda" --device "%s" "$@"\n' "$bundle" "$gpu" >"$out/cuda-engine"
 chmod +x "$out/cuda-engine"
 
 item "the GPU opens" probe.log "$bundle/assay-engine-cuda" --device "$gpu" probe
 if [ $failed = 0 ]; then
-	item "known answer and answers of the demo model" demo.log demo
+	item "known answer and answers of the demo model" demo.log tests gpu-tests 0 golden::models::the_demo_model
 	item "kernels: any shape, batch and page layout" kernels.log tests gpu-tests 0 kernels::
 	item "whole models: rows, answers, votes, batches" models.log tests gpu-tests 0 models:: golden::
 	item "the engine's own tests: bits, cheats, scheduling" suite.log tests gpu-suite 0
