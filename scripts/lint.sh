@@ -27,6 +27,12 @@ git ls-files -z '*.md' | LC_ALL=C xargs -0 awk '
 	length(text) > 120 { printf "%s:%d: %d characters\n", FILENAME, FNR, length(text); wide = 1 }
 	END { exit wide }' || die "lines of documents are too wide." "Wrap them at 120 characters."
 
+say "Sizes"
+git ls-files -z '*.rs' | xargs -0 awk '
+	{ lines[FILENAME] = FNR }
+	END { for (file in lines) if (lines[file] > 600) { print file ": " lines[file] " lines"; long = 1 }; exit long }' ||
+	die "files have more than 600 lines." "Split them by topic."
+
 say "Scripts"
 if have shellcheck; then
 	shellcheck scripts/*.sh bench/peers/*.sh .ci/run
