@@ -1,7 +1,8 @@
 //! The numbers of a decoder: Llama, Mistral, Qwen2, Qwen3.
 
 use super::{in_blocks, within, Architecture, RopeScaling, F32};
-use crate::{canonical::rope::Tables, Error, Result};
+use crate::{Error, Result};
+use assay_numerics::rope::Tables;
 use codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,9 @@ impl DecoderConfig {
 		if !from(self.rope_theta, 1.0) {
 			return refused("`rope_theta` must be at least 1");
 		}
-		self.rope_scaling.check(self.rope_theta)?;
+		self.rope_scaling
+			.check(self.rope_theta.0)
+			.map_err(|e| Error::Config(format!("`rope_scaling`: {e}")))?;
 		if self.eos_token_ids.is_empty() || self.eos_token_ids.len() > 64 {
 			return refused("`eos_token_id` must name 1 to 64 tokens");
 		}

@@ -8,49 +8,16 @@ mod decoder;
 mod encoder;
 mod fields;
 mod read;
-mod rope;
 mod write;
 
+pub use assay_numerics::{rope::RopeScaling, F32};
 pub use decoder::DecoderConfig;
 pub use encoder::EncoderConfig;
-pub use rope::RopeScaling;
 
-use crate::{canonical::rope::Tables, Error, Result};
+use crate::{Error, Result};
+use assay_numerics::rope::Tables;
 use codec::{Decode, Encode};
-use serde::{Deserialize, Serialize, Serializer};
-
-/// An f32 that is hashed by its bits and written to JSON as the shortest number that reads back to them.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-pub struct F32(pub f32);
-
-impl F32 {
-	/// The f64 whose shortest form is the f32's own: 1e-5 and not 9.999999747378752e-6.
-	fn for_json(self) -> f64 {
-		let short = self.0.to_string().parse().unwrap_or(f64::from(self.0));
-		match (short as f32).to_bits() == self.0.to_bits() {
-			true => short,
-			false => f64::from(self.0),
-		}
-	}
-}
-
-impl Serialize for F32 {
-	fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-		serializer.serialize_f64(self.for_json())
-	}
-}
-
-impl Encode for F32 {
-	fn encode_to<T: codec::Output + ?Sized>(&self, dest: &mut T) {
-		self.0.to_bits().encode_to(dest);
-	}
-}
-
-impl Decode for F32 {
-	fn decode<I: codec::Input>(input: &mut I) -> std::result::Result<Self, codec::Error> {
-		u32::decode(input).map(|bits| Self(f32::from_bits(bits)))
-	}
-}
+use serde::{Deserialize, Serialize};
 
 /// The families that this engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +126,7 @@ impl Numbers {
 	pub fn rope_tables(&self) -> Tables {
 		match self {
 			Self::Decoder(n) => n.rope_tables(),
-			Self::Encoder(_) => Tables {
-				cos: Vec::new(),
-				sin: Vec::new(),
-			},
+			Self::Encoder(_) => Tables::default(),
 		}
 	}
 }
@@ -220,23 +184,5 @@ fn in_blocks(widths: &[(&str, u32)]) -> Result<()> {
 			"`{name}` is {k}; c1-w8 needs a multiple of {block}"
 		))),
 		None => Ok(()),
-	}
-}
-
-#[cfg(test)]
-mod tests {
-	use super::*;
-
-	#[test]
-	fn a_float_is_written_as_people_write_it_and_read_back_to_its_bits() {
-		assert_eq!(
-			serde_json::to_string(&F32(1e-5)).unwrap(),
-			serde_json::to_string(&1e-5f64).unwrap()
-		);
-		for bits in (0..0x7f80_0000u32).step_by(65_537).chain([1, 0x007f_ffff, 0x7f7f_ffff]) {
-			let text = serde_json::to_string(&F32(f32::from_bits(bits))).unwrap();
-			let back: F32 = serde_json::from_str(&text).unwrap();
-			assert_eq!(back.0.to_bits(), bits, "{text}");
-		}
 	}
 }

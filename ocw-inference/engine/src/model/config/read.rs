@@ -2,10 +2,10 @@
 
 use super::{
 	fields::{as_u32, refused, Fields},
-	rope::yarn_attention_factor,
 	Architecture, Config, DecoderConfig, EncoderConfig, Numbers, RopeScaling, F32,
 };
 use crate::{files::JsonLimits, Error, Result};
+use assay_numerics::rope::yarn_attention_factor;
 use serde_json::{json, Value};
 
 /// What some model of some family computes and none of ours does. A name here is refused whatever it says, unless it says

@@ -1,28 +1,31 @@
 //! What families do to the rotary frequencies, and the frequencies themselves (`docs/spec/c1-w8.md` §2.6).
 
-use super::{within, F32};
-use crate::{Error, Result};
-use codec::{Decode, Encode};
-use serde::{Deserialize, Serialize};
-use std::f64::consts::PI;
+use crate::{Error, Result, F32};
+use alloc::{format, vec::Vec};
+use core::f64::consts::PI;
 
 /// How the rotary frequencies are changed for contexts longer than those of the first training. Formulas: Hugging Face
 /// transformers, `modeling_rope_utils.py`.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "codec", derive(codec::Encode, codec::Decode))]
+#[cfg_attr(
+	feature = "serde",
+	derive(serde::Serialize, serde::Deserialize),
+	serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 pub enum RopeScaling {
 	/// They aren't.
 	#[default]
-	#[codec(index = 0)]
+	#[cfg_attr(feature = "codec", codec(index = 0))]
 	None,
 	/// All are divided.
-	#[codec(index = 1)]
+	#[cfg_attr(feature = "codec", codec(index = 1))]
 	Linear {
 		/// By this.
 		factor: F32,
 	},
 	/// Long waves are divided, short ones stay, those between change over (Llama 3.1 and later).
-	#[codec(index = 2)]
+	#[cfg_attr(feature = "codec", codec(index = 2))]
 	Llama3 {
 		/// What long waves are divided by.
 		factor: F32,
@@ -34,7 +37,7 @@ pub enum RopeScaling {
 		original_max_position_embeddings: u32,
 	},
 	/// YaRN: pairs that turn often stay, pairs that turn seldom are divided, those between change over linearly.
-	#[codec(index = 3)]
+	#[cfg_attr(feature = "codec", codec(index = 3))]
 	Yarn {
 		/// What seldom turning pairs are divided by.
 		factor: F32,
@@ -52,17 +55,29 @@ pub enum RopeScaling {
 }
 
 impl RopeScaling {
-	/// Refuses numbers that give no finite, growing waves.
-	pub(super) fn check(&self, theta: F32) -> Result<()> {
-		let refused = |reason: &str| Err(Error::Config(format!("`rope_scaling`: {reason}")));
-		let range = |name: &str, v: F32, from: f32, to: f32| match v.0 >= from && v.0 <= to {
-			true => Ok(()),
-			false => Err(Error::Config(format!(
-				"`rope_scaling`: `{name}` is {}; {from} to {to} are supported",
-				v.0
-			))),
+	/// Refuses parameters that give no finite, growing waves.
+	pub fn check(&self, theta: f32) -> Result<()> {
+		let refused = |reason: &str| Err(Error::Parameter(reason.into()));
+		let range = |name: &str, v: F32, from: f32, to: f32| {
+			if v.0 >= from && v.0 <= to {
+				Ok(())
+			} else {
+				Err(Error::Parameter(format!(
+					"`{name}` is {}; {from} to {to} are supported",
+					v.0
+				)))
+			}
 		};
-		let original = |length: u32| within("original_max_position_embeddings", length, 1 << 20);
+		let original = |length: u32| {
+			const LIMIT: u32 = 1 << 20;
+			if (1..=LIMIT).contains(&length) {
+				Ok(())
+			} else {
+				Err(Error::Parameter(format!(
+					"`original_max_position_embeddings` is {length}; 1 to {LIMIT} are supported"
+				)))
+			}
+		};
 		match *self {
 			Self::None => Ok(()),
 			Self::Linear { factor } => range("factor", factor, 1.0, 65_536.0),
@@ -76,9 +91,10 @@ impl RopeScaling {
 				range("low_freq_factor", low, 1.0 / 1024.0, 65_536.0)?;
 				range("high_freq_factor", high, 1.0 / 1024.0, 65_536.0)?;
 				original(original_max_position_embeddings)?;
-				match low.0 < high.0 {
-					true => Ok(()),
-					false => refused("`high_freq_factor` must be greater than `low_freq_factor`"),
+				if low.0 < high.0 {
+					Ok(())
+				} else {
+					refused("`high_freq_factor` must be greater than `low_freq_factor`")
 				}
 			}
 			Self::Yarn {
@@ -94,18 +110,19 @@ impl RopeScaling {
 				range("beta_slow", slow, 1.0 / 1024.0, 65_536.0)?;
 				range("attention_factor", attention_factor, 1.0 / 1024.0, 1024.0)?;
 				original(original_max_position_embeddings)?;
-				if theta.0 <= 1.0 {
+				if theta <= 1.0 {
 					return refused("yarn needs a `rope_theta` above 1");
 				}
-				match slow.0 <= fast.0 {
-					true => Ok(()),
-					false => refused("`beta_fast` must not be smaller than `beta_slow`"),
+				if slow.0 <= fast.0 {
+					Ok(())
+				} else {
+					refused("`beta_fast` must not be smaller than `beta_slow`")
 				}
 			}
 		}
 	}
 
-	/// The angle by which pair i turns from one position to the next, for i below head_dim / 2.
+	/// Returns the angle by which pair i turns from one position to the next, for i below head_dim / 2.
 	pub fn frequencies(&self, theta: f32, head_dim: usize) -> Vec<f64> {
 		let theta = f64::from(theta);
 		let own = |i: usize| libm::pow(theta, -((2 * i) as f64) / head_dim as f64);
@@ -149,9 +166,10 @@ impl RopeScaling {
 					head_dim as f64 * libm::log(context / (f64::from(turns.0) * 2.0 * PI)) / (2.0 * libm::log(theta))
 				};
 				let (low, high) = (border(beta_fast), border(beta_slow));
-				let (low, high) = match truncate {
-					true => (libm::floor(low), libm::ceil(high)),
-					false => (low, high),
+				let (low, high) = if truncate {
+					(libm::floor(low), libm::ceil(high))
+				} else {
+					(low, high)
 				};
 				let (low, high) = (low.max(0.0), high.min(head_dim as f64 - 1.0));
 				// The formula's own way around a division by zero.
@@ -167,7 +185,7 @@ impl RopeScaling {
 		}
 	}
 
-	/// Factor of cos and sin.
+	/// Returns the factor of cos and sin.
 	pub fn attention_factor(&self) -> f64 {
 		match self {
 			Self::Yarn { attention_factor, .. } => f64::from(attention_factor.0),
@@ -176,8 +194,8 @@ impl RopeScaling {
 	}
 }
 
-/// YaRN's attention factor where `config.json` gives none: `0.1 · m · ln(factor) + 1`, or the quotient of two of them.
-pub(super) fn yarn_attention_factor(factor: f64, mscale: Option<(f64, f64)>) -> f64 {
+/// Returns YaRN's attention factor where `config.json` gives none: `0.1 · m · ln(factor) + 1`, or the quotient of two of them.
+pub fn yarn_attention_factor(factor: f64, mscale: Option<(f64, f64)>) -> f64 {
 	let scale = |m: f64| {
 		if factor <= 1.0 {
 			1.0
