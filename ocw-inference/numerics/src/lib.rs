@@ -11,3 +11,6 @@ pub mod rope;
 
 pub use error::{Error, Result};
 pub use float::F32;
+
+/// Weights of a matrix that share one scale: a block, along the inputs.
+pub const BLOCK: usize = 32;
