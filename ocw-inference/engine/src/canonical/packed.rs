@@ -75,6 +75,7 @@ impl Packed {
 
 	/// Noise, the same for the same seed: int8 all alike probable, and scales with which a result deviates by about as much as the
 	/// operand's elements. Rows that are named in `silent` are zeros. For measuring.
+	#[cfg(any(test, feature = "test-utils"))]
 	pub(crate) fn random(rows: usize, width: usize, seed: u64, silent: &[u32]) -> Result<Self> {
 		let mut packed = Self::zeros(rows, width)?;
 		// An int8 deviates by 74.
