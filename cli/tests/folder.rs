@@ -116,7 +116,7 @@ fn an_import_ends_with_the_bundled_model_and_tells_how_far_it_is() {
 	assert!(json["error"]["message"]
 		.as_str()
 		.unwrap()
-		.contains("not empty; name a new folder"));
+		.contains("not empty; name a new directory"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! From published numbers to the bytes of canonical tensors, a few rows at a time.
+//! From published elements to the bytes of canonical tensors, a few rows at a time.
 //!
 //! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few megabytes.
 
@@ -19,7 +19,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-	/// Bytes of so many elements of one row; none if they don't fill blocks, or if that is no number.
+	/// Returns the bytes of this many elements of one row; none if they do not fill blocks, or on overflow.
 	pub(super) fn bytes(self, elements: u64) -> Option<u64> {
 		match self {
 			Self::F32 => elements.checked_mul(4),
@@ -29,7 +29,7 @@ impl Encoding {
 		}
 	}
 
-	/// The elements as f32; exact for the float encodings, `scale · weight` for blocks.
+	/// Calls `each` with every element as f32; exact for the float encodings, `scale · weight` for blocks.
 	pub(super) fn floats(self, data: &[u8], mut each: impl FnMut(f32)) {
 		let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 		match self {
@@ -53,8 +53,8 @@ impl Encoding {
 	}
 }
 
-/// Rows of a matrix as int8 with scales, or why not. Q8_0 blocks keep their bits; floats are quantized block by block.
-pub(super) fn quantized(
+/// Appends rows of a matrix as int8 with scales, or returns why not. Q8_0 blocks keep their bits; floats are quantized block by block.
+pub(super) fn quantize_rows(
 	encoding: Encoding,
 	data: &[u8],
 	weights: &mut Vec<u8>,
@@ -80,29 +80,30 @@ pub(super) fn quantized(
 				*slot = v;
 			}
 		});
-		let (w, scale) = quantize(&values)?;
+		let (w, scale) = quantize_block(&values)?;
 		scales.extend(scale.to_le_bytes());
 		weights.extend(w.map(|w| w as u8));
 	}
 	Ok(())
 }
 
-/// Rows as f32, or why not.
-pub(super) fn widened(encoding: Encoding, data: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+/// Appends rows as f32, or returns why not.
+pub(super) fn widen_rows(encoding: Encoding, data: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
 	let mut finite = true;
 	encoding.floats(data, |v| {
 		finite &= v.is_finite();
 		out.extend(v.to_le_bytes());
 	});
-	match finite {
-		true => Ok(()),
-		false => Err("has a NaN or an infinity"),
+	if finite {
+		Ok(())
+	} else {
+		Err("has a NaN or an infinity")
 	}
 }
 
-/// One block (`docs/spec/c1-w8.md`, "Quantiser"): the scale is `max|w| / 127` rounded to f16, a weight is `w / scale` rounded to
+/// One block (`docs/spec/c1-w8.md` §8.2): the scale is `max|w| / 127` rounded to f16, a weight is `w / scale` rounded to
 /// the nearest int8, ties to even.
-fn quantize(values: &[f32; BLOCK]) -> Result<([i8; BLOCK], f16), &'static str> {
+fn quantize_block(values: &[f32; BLOCK]) -> Result<([i8; BLOCK], f16), &'static str> {
 	// Added and taken away again it rounds to an integer, ties to even: 1.5 · 2²³. Exact below 2²².
 	const ROUND: f32 = 12_582_912.0;
 	if !values.iter().fold(true, |ok, v| ok & v.is_finite()) {
@@ -152,7 +153,7 @@ mod tests {
 			let values = bits.map(|b| if small { (b as i32 as f32) / 3e9 } else { f32::from_bits(b) });
 			let amax = values.iter().fold(0f32, |a, v| a.max(v.abs()));
 			let scale = f16::from_f32(amax / 127.0);
-			match quantize(&values) {
+			match quantize_block(&values) {
 				Err(_) => prop_assert!(values.iter().any(|v| !v.is_finite()) || !scale.is_finite()),
 				Ok((weights, s)) => {
 					prop_assert_eq!(s, scale);
@@ -189,9 +190,9 @@ mod tests {
 		let mut block = f16::from_f32(0.25).to_le_bytes().to_vec();
 		block.extend((0..32).map(|i| (i * 8 - 128) as i8 as u8));
 		let (mut weights, mut scales) = (Vec::new(), Vec::new());
-		quantized(Encoding::Q8, &block, &mut weights, &mut scales).unwrap();
+		quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).unwrap();
 		assert_eq!((&scales[..], &weights[..]), (&block[..2], &block[2..]));
 		block[..2].copy_from_slice(&f16::NAN.to_le_bytes());
-		assert!(quantized(Encoding::Q8, &block, &mut weights, &mut scales).is_err());
+		assert!(quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).is_err());
 	}
 }

@@ -348,7 +348,7 @@ pub(super) fn method<'a>(
 }
 
 fn no_method(name: &str, value: &Value<'_>) -> RenderError {
-	format!("`{name}` is no method of {} in c1-w8's templates", value.kind()).into()
+	format!("`{name}` is not a method of {} in c1-w8's templates", value.kind()).into()
 }
 
 fn text_method<'a>(interp: &mut Interpreter<'a>, text: &Rc<str>, name: &str, args: Args<'a>) -> Result<Value<'a>> {

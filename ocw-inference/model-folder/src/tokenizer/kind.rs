@@ -16,7 +16,7 @@ pub enum Kind {
 	},
 	/// Words and their endings (BERT): for encoders only, because its tokens cannot be turned back into text.
 	WordPiece {
-		/// The tokens before and behind a text.
+		/// The tokens before and after a text.
 		marks: (u32, u32),
 	},
 }
@@ -225,7 +225,7 @@ fn word_piece(root: &Value, model: &Value) -> Result<Kind> {
 	}
 	match marks(root) {
 		Some(marks) => Ok(Kind::WordPiece { marks }),
-		None => refused("`post_processor` must put one mark before and one behind a text, and nothing else".into()),
+		None => refused("`post_processor` must put one mark before and one after a text, and nothing else".into()),
 	}
 }
 
