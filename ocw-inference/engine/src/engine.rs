@@ -4,10 +4,10 @@ use crate::{
 	canonical::Tier,
 	generate::{self, Executed, Finished, Job},
 	gpu::Gpu,
-	manifest::KnownAnswer,
 	scheduler::{Limits, Scheduler},
 	Error, Model, Result,
 };
+use assay_model_folder::manifest::KnownAnswer;
 use assay_primitives::{Hash32, ModelId, SamplingParams, Vote, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
@@ -107,7 +107,8 @@ impl Engine {
 		Ok(id)
 	}
 
-	/// Serves a model under another's id and without its test. Only for tests that play a liar.
+	/// Serves a model under another's id and without its test: for tests that play a liar.
+	#[cfg(feature = "test-utils")]
 	pub fn add_as(&mut self, claimed: ModelId, model: Model) {
 		let loading = Duration::ZERO;
 		self.models.insert(claimed, Served { model, loading });
@@ -281,8 +282,8 @@ fn known_vector(model: &Model, known: &KnownAnswer) -> Result<Hash32> {
 	Ok(*hasher.finalize().as_bytes())
 }
 
-/// Computes a known answer, for the record.
-pub(crate) fn known_answer_of(model: &Model, known: &KnownAnswer) -> Result<Hash32> {
+/// Computes a known answer, for its record in the manifest.
+pub fn known_answer_of(model: &Model, known: &KnownAnswer) -> Result<Hash32> {
 	let (params, seed) = question_of(known);
 	match model.encoder() {
 		Ok(_) => known_vector(model, known),
@@ -290,19 +291,8 @@ pub(crate) fn known_answer_of(model: &Model, known: &KnownAnswer) -> Result<Hash
 	}
 }
 
-/// A known answer still without its answer. Temperature 1, so that the sampler's noise is tested too.
-pub(crate) fn known_question(prompt: &str, max_tokens: u32, seed: Hash32) -> KnownAnswer {
-	KnownAnswer {
-		prompt: prompt.into(),
-		max_tokens,
-		temperature: 1 << 16,
-		seed,
-		answer: [0; 32],
-	}
-}
-
 /// What a known answer asks.
-pub(crate) fn question_of(known: &KnownAnswer) -> (SamplingParams, Hash32) {
+fn question_of(known: &KnownAnswer) -> (SamplingParams, Hash32) {
 	let params = SamplingParams {
 		temperature: known.temperature,
 		..SamplingParams::greedy(known.max_tokens)

@@ -7,8 +7,7 @@
 //! * [`gpu`]: the same operations on a graphics card;
 //! * [`kv`]: keys and values, in pages of 32 positions;
 //! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
-//! * [`manifest`], [`layout`], [`header`], [`import`](mod@import): what a model folder is, how it is checked, how it is made;
-//! * [`tokenizer`], [`template`], [`sampler`], [`trace`]: text to tokens, tokens to text, rows to a root;
+//! * [`sampler`], [`trace`]: logits to a token, rows to a root;
 //! * [`generate`]: execute and verify, one run of the model each;
 //! * [`scheduler`]: many runs at once, in batches;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
@@ -17,40 +16,21 @@
 
 #![deny(missing_docs)]
 
-// Tests in here use the helpers of those outside, which know the crate by its name.
-#[cfg(test)]
-extern crate self as assay_engine;
-
-/// Where those helpers compute: on the processor.
-#[cfg(test)]
-fn device() -> Option<std::sync::Arc<dyn gpu::Gpu>> {
-	None
-}
-
 pub mod canonical;
 pub mod engine;
 pub mod error;
-pub mod files;
 pub mod generate;
 pub mod gpu;
-pub mod header;
-pub mod import;
 pub mod kv;
-pub mod layout;
-pub mod manifest;
 pub mod model;
 pub mod process;
 pub mod program;
 pub mod sampler;
 pub mod scheduler;
 pub mod server;
-pub mod template;
-pub mod tokenizer;
 pub mod trace;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use generate::{execute, verify, Executed};
-pub use import::{import, ImportOptions};
-pub use manifest::Manifest;
 pub use model::Model;

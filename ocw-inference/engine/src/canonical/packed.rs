@@ -4,12 +4,11 @@
 //! 32 outputs × 4 bytes. Behind the steps come the block's 32 scales. So a tile is one stream of 17 cache lines a block,
 //! 1.0625 bytes a weight. Bytes are unsigned (`w + 128`), which is what the processors' dot product of bytes takes.
 
+pub use assay_numerics::BLOCK;
 use candle_core::{bail, Result};
 use half::f16;
 use rayon::prelude::*;
 
-/// Weights that share a scale.
-pub const BLOCK: usize = 32;
 /// Outputs of a tile.
 pub const TILE: usize = 32;
 /// Columns whose products one instruction adds up.
@@ -76,6 +75,7 @@ impl Packed {
 
 	/// Noise, the same for the same seed: int8 all alike probable, and scales with which a result deviates by about as much as the
 	/// operand's elements. Rows that are named in `silent` are zeros. For measuring.
+	#[cfg(any(test, feature = "test-utils"))]
 	pub(crate) fn random(rows: usize, width: usize, seed: u64, silent: &[u32]) -> Result<Self> {
 		let mut packed = Self::zeros(rows, width)?;
 		// An int8 deviates by 74.

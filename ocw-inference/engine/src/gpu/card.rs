@@ -12,13 +12,11 @@ use super::{
 use crate::{
 	canonical::{packed::TILE, rope::Tables},
 	kv::Pool,
-	model::{
-		config::DecoderConfig,
-		decoder::{positions, Batch, Layer, Matrix, Place, Rows, Shape},
-	},
+	model::decoder::{positions, Batch, Layer, Matrix, Place, Rows, Shape},
 	sampler::Scores,
 	Error, Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use candle_core::{Device, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 

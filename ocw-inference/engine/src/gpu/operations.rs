@@ -7,12 +7,10 @@ use super::{
 use crate::{
 	canonical::{linear::Packed, rope::Tables},
 	kv::{Pool, Segment},
-	model::{
-		config::DecoderConfig,
-		decoder::{Batch, Matrix, Place},
-	},
+	model::decoder::{Batch, Matrix, Place},
 	Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! Texts go through together, each as a sequence of its own that sees all of itself and nothing else, so a vector has the same
 //! bits whichever texts were computed with it.
 
-use super::{config::EncoderConfig, weights::Weights};
+use super::weights::Weights;
 use crate::{
 	canonical::{
 		activation::Gelu,
@@ -17,6 +17,7 @@ use crate::{
 	kv::{PageId, Pool, Segment, PAGE},
 	Error, Result,
 };
+use assay_model_folder::config::EncoderConfig;
 use candle_core::{Device, Tensor};
 use std::cell::RefCell;
 

@@ -1,13 +1,13 @@
 //! What only the inside of the scheduler can show. Its results are tested from outside, in `tests/engine/scheduling.rs`.
 
-#[allow(dead_code)]
-#[path = "../../tests/engine/common.rs"]
-mod common;
-
 use super::*;
-use crate::{generate, kv::Pool};
+use crate::{generate, kv::Pool, Model};
 use assay_primitives::{SamplingParams, WorkId};
-use common::{model, Tiny};
+use assay_test_fixtures::{folder, Tiny};
+
+fn model() -> Model {
+	Model::load(folder(Tiny::default()).path()).unwrap()
+}
 
 fn job(i: u8) -> Job {
 	Job {
@@ -28,7 +28,7 @@ fn run_down(scheduler: &mut Scheduler<'_>) -> Vec<Done> {
 
 #[test]
 fn a_panic_in_a_step_ends_the_jobs_in_it_and_no_other() {
-	let model = model(Tiny::default());
+	let model = model();
 	// Two have pages, one of them a row in the second step; the third waits.
 	let limits = Limits {
 		rows: 32,
@@ -60,7 +60,7 @@ fn a_panic_in_a_step_ends_the_jobs_in_it_and_no_other() {
 
 #[test]
 fn a_card_s_fault_ends_the_step_as_one() {
-	let model = model(Tiny::default());
+	let model = model();
 	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
 	scheduler.submit(WorkId([0; 32]), job(0)).unwrap();
 	scheduler.fault = Some(Fault::Card);
@@ -70,7 +70,7 @@ fn a_card_s_fault_ends_the_step_as_one() {
 
 #[test]
 fn all_pages_come_back_from_jobs_that_end_and_from_those_that_are_cancelled() {
-	let model = model(Tiny::default());
+	let model = model();
 	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
 	for i in 0..9 {
 		scheduler.submit(WorkId([i; 32]), job(i % 5)).unwrap();

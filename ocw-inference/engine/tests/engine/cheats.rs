@@ -6,11 +6,11 @@ use crate::{
 };
 use assay_engine::{
 	generate::{execute, verify, verify_with, Executed, Finished, Job},
-	import,
 	scheduler::{Limits, Scheduler},
 	trace::Trace,
 	Model,
 };
+use assay_import::import;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
 	Hash32, SamplingParams, TraceRoot, Vote, WorkId,

@@ -185,7 +185,7 @@ fn programs_behind_sockets_are_of_one_mind() {
 		let file = file.unwrap();
 		std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
 	}
-	let id = assay_engine::Manifest::read(&to).unwrap().model_id();
+	let id = assay_model_folder::Manifest::read(&to).unwrap().model_id();
 	let start = |program| Box::new(Program::start(program, models.path())) as Box<dyn Member>;
 	let mut members: Vec<_> = programs.split(':').map(start).collect();
 	let (count, equal) = (members.len(), agree(&mut members, id));

@@ -1,16 +1,14 @@
 //! Operations that work row by row.
 
 use crate::definition::{self, bits, noise};
-use assay_engine::{
-	canonical::{
-		activation::{Gelu, SiluMul},
-		mark_bad_rows,
-		norm::{HeadNorm, LayerNorm, RmsNorm},
-		rope::{Rope, Tables},
-		Tier,
-	},
-	model::config::RopeScaling,
+use assay_engine::canonical::{
+	activation::{Gelu, SiluMul},
+	mark_bad_rows,
+	norm::{HeadNorm, LayerNorm, RmsNorm},
+	rope::{Rope, Tables},
+	Tier,
 };
+use assay_model_folder::config::RopeScaling;
 use candle_core::{CustomOp1, Device, Tensor};
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;

@@ -5,11 +5,12 @@
 //! prefill, or shares a batch with strangers; and whether a [`Processor`] computes it or a graphics card ([`crate::gpu::Card`]).
 
 mod processor;
+#[cfg(feature = "test-utils")]
 mod random;
 
 pub(crate) use processor::Processor;
 
-use super::{config::DecoderConfig, weights::Weights};
+use super::weights::Weights;
 use crate::{
 	canonical::{elements, linear::Packed, rope::Tables, with_elements, Tier},
 	gpu::{Card, Gpu},
@@ -17,6 +18,7 @@ use crate::{
 	sampler::Scores,
 	Error, Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use candle_core::{Device, Storage, Tensor};
 use std::sync::Arc;
 

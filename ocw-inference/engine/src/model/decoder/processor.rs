@@ -12,10 +12,10 @@ use crate::{
 		Tier,
 	},
 	kv::{Pool, Segment},
-	model::config::DecoderConfig,
 	sampler::Scores,
 	Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use candle_core::{Device, Tensor};
 use std::cell::RefCell;
 

@@ -4,9 +4,9 @@ use super::{At, Card, Decoder, Layer, Matrix, Network, Place, Processor};
 use crate::{
 	canonical::{linear::Packed, rope::Tables},
 	gpu::Gpu,
-	model::config::DecoderConfig,
 	Error, Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use std::sync::Arc;
 
 impl Decoder {

@@ -12,10 +12,12 @@ use assay_engine::{
 		rope::Rope,
 		Tier,
 	},
-	header::Header,
-	import,
 	kv::{PageId, Pool, Segment, PAGE},
-	model::config::{RopeScaling, F32},
+};
+use assay_import::import;
+use assay_model_folder::{
+	config::{RopeScaling, F32},
+	header::Header,
 };
 use candle_core::{CustomOp1, Device, Tensor};
 use half::f16;

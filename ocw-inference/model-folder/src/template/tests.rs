@@ -1,0 +1,271 @@
+//! What the language of chat templates means.
+
+use super::*;
+
+fn render(source: &str, message: &str) -> Result<String> {
+	Template::parse(source.as_bytes(), "<s>", "</s>")?.render(message)
+}
+
+fn rendered(source: &str) -> String {
+	render(source, "hi").unwrap_or_else(|e| panic!("{source}: {e}"))
+}
+
+fn reason(source: &str) -> String {
+	render(source, "hi").expect_err(source).to_string()
+}
+
+#[test]
+fn a_template_sees_the_message_and_the_special_tokens() {
+	let source = "{{ bos_token }}{% for m in messages %}\n<|{{ m.role }}|>{{ m['content'].strip() }}{{ eos_token }}\
+		{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+	assert_eq!(
+		render(source, " <b>&hi ").unwrap(),
+		"<s><|user|><b>&hi</s><|assistant|>"
+	);
+}
+
+#[test]
+fn templates_of_published_families_are_rendered() {
+	let llama = r"{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' +
+		message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set
+		content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|h|>assistant' }}{%
+		endif %}";
+	assert_eq!(
+		render(llama, " hi\n").unwrap(),
+		"<s><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|><|h|>assistant"
+	);
+	let mistral = r"{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0)
+		%}{{ raise_exception('roles must alternate') }}{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' +
+		message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% else
+		%}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}";
+	assert_eq!(rendered(mistral), "<s>[INST] hi [/INST]");
+	let qwen = r#"
+		{%- if tools %}
+			{{- '<|im_start|>system\n' + tools | map(attribute='x') | join }}
+		{%- elif messages[0].role == 'system' %}
+			{{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+		{%- endif %}
+		{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+		{%- for message in messages[::-1] %}
+			{%- set index = (messages|length - 1) - loop.index0 %}
+			{%- if ns.multi_step_tool and message.role == "user" and message.content is string and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+				{%- set ns.multi_step_tool = false %}
+				{%- set ns.last_query_index = index %}
+			{%- endif %}
+		{%- endfor %}
+		{%- for message in messages %}
+			{%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+				{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+			{%- elif message.role == "assistant" and '</think>' in message.content %}
+				{%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+			{%- endif %}
+		{%- endfor %}
+		{%- if add_generation_prompt %}
+			{{- '<|im_start|>assistant\n' }}
+			{%- if enable_thinking is defined and enable_thinking is false %}
+				{{- '<think>\n\n</think>\n\n' }}
+			{%- endif %}
+		{%- endif %}"#;
+	assert_eq!(
+		rendered(qwen),
+		"<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+	);
+	let dated = r#"{%- if not date_string is defined %}{%- if strftime_now is defined %}{%- set date_string = strftime_now("%d %b %Y") %}{%-
+		else %}{%- set date_string = "26 Jul 2024" %}{%- endif %}{%- endif %}{%- if messages[0]['role'] == 'system' %}{%- set messages =
+		messages[1:] %}{%- else %}{%- set system_message = "" %}{%- endif %}{{- "Today Date: " + date_string + "\n\n" + system_message }}{%-
+		for message in messages %}{%- if not (message.role == 'ipython' or 'tool_calls' in message) %}{{- message['content'] | trim }}{%- endif
+		%}{%- endfor %}"#;
+	assert_eq!(rendered(dated), "Today Date: 26 Jul 2024\n\nhi");
+}
+
+/// Excerpts with every construct that the published templates of the families use on a prompt of one message.
+#[test]
+fn the_families_templates_render_as_transformers_renders_them() {
+	for (source, expected) in [
+		(
+			"{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n\
+			{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n{% endif %}\n\
+			{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}",
+			"<|user|>\nhi </s>\n<|assistant|>\n",
+		),
+		(
+			"{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content'] %}\
+			{%- set loop_messages = messages[1:] %}{%- else %}{%- set loop_messages = messages %}{%- endif %}\
+			{%- if not tools is defined %}{%- set tools = none %}{%- endif %}\
+			{%- set user_messages = loop_messages | selectattr('role', 'equalto', 'user') | list %}\
+			{%- set ns = namespace() %}{%- set ns.index = 0 %}{%- for message in loop_messages %}\
+			{%- if not (message.role == 'tool' or (message.tool_calls is defined and message.tool_calls is not none)) %}\
+			{%- if (message['role'] == 'user') != (ns.index % 2 == 0) %}{{- raise_exception('roles must alternate') }}{%- endif %}\
+			{%- set ns.index = ns.index + 1 %}{%- endif %}{%- endfor %}{{- bos_token }}\
+			{%- for message in loop_messages %}{%- if message['role'] == 'user' %}\
+			{%- if tools is not none and (message == user_messages[-1]) %}{{- '[AVAILABLE_TOOLS]' + tools|tojson }}{%- endif %}\
+			{{- '[INST] ' + message['content'] + '[/INST]' }}{%- endif %}{%- endfor %}",
+			"<s>[INST] hi [/INST]",
+		),
+		(
+			"{{- bos_token }}{%- if not date_string is defined %}{%- if strftime_now is defined %}\
+			{%- set date_string = strftime_now('%d %b %Y') %}{%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}{%- endif %}\
+			{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content']|trim %}\
+			{%- set messages = messages[1:] %}{%- else %}{%- set system_message = '' %}{%- endif %}\
+			{{- '<|start_header_id|>system<|end_header_id|>\n\n' }}{{- 'Today Date: ' + date_string + '\n\n' }}\
+			{{- system_message }}{{- '<|eot_id|>' }}\
+			{%- for message in messages %}{%- if not (message.role == 'ipython' or 'tool_calls' in message) %}\
+			{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}\
+			{%- endif %}{%- endfor %}",
+			"<s><|start_header_id|>system<|end_header_id|>\n\nToday Date: 26 Jul 2024\n\n<|eot_id|>\
+			<|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>",
+		),
+		(
+			"{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}\
+			{%- for message in messages[::-1] %}{%- set index = (messages|length - 1) - loop.index0 %}\
+			{%- if ns.multi_step_tool and message.role == 'user' and message.content is string and \
+			not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}\
+			{%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}{%- endif %}{%- endfor %}\
+			{%- for message in messages %}{%- set content = message.content %}{%- if (message.role == 'user') %}\
+			{{- '<|im_start|>' + message.role + '\n' + content.split('</think>')[-1].lstrip('\n') + '<|im_end|>' + '\n' }}\
+			{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}\
+			{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}{%- endif %}",
+			"<|im_start|>user\nhi <|im_end|>\n<|im_start|>assistant\n",
+		),
+	] {
+		assert_eq!(render(source, "hi ").unwrap(), expected, "{source}");
+	}
+}
+
+#[test]
+fn operators_mean_what_they_mean_in_python() {
+	for (source, text) in [
+		(
+			"{{ 7 // 2 }} {{ -7 // 2 }} {{ 7 % 3 }} {{ -7 % 3 }} {{ 7 % -3 }}",
+			"3 -4 1 2 -2",
+		),
+		(
+			"{{ 1 + 2 * 3 - 4 }} {{ 'a' ~ 1 ~ true ~ none ~ missing }}",
+			"3 a1TrueNone",
+		),
+		(
+			"{{ 'ab' * 3 }}|{{ 2 * 'x' }}|{{ 'x' * -1 }}|{{ '' * 9000000000000000000 }}",
+			"ababab|xx||",
+		),
+		(
+			"{{ 'a' < 'b' and 1 <= 1 < 2 and not 2 > 3 }} {{ 0 or 'x' }} {{ '' and 'x' }}",
+			"True x ",
+		),
+		(
+			"{{ 'b' in 'abc' }} {{ 3 in [1, 2] }} {{ 'k' in {'k': 1} }} {{ 1 not in [1] }}",
+			"True False True False",
+		),
+		(
+			"{{ [1, 'a'] == [1, 'a'] }} {{ {'a': 1, 'b': 2} == {'b': 2, 'a': 1} }} {{ 1 == '1' }}",
+			"True True False",
+		),
+		(
+			"{{ ([1] + [2])|length }} {{ 'yes' if messages else 'no' }} {{ 'x' if false }}",
+			"2 yes ",
+		),
+		(
+			"{{ 'hello'[1:3] }} {{ 'hello'[::-1] }} {{ 'hello'[-3:] }} {{ 'äöü'[1] }}",
+			"el olleh llo ö",
+		),
+		(
+			"{{ [1,2,3,4][::2]|join }} {{ [1,2,3,4][3:0:-1]|join(',') }} {{ [1,2][5] }} {{ [1,2][-1] }}",
+			"13 4,3,2  2",
+		),
+		(
+			"{% set a, b = 1, 2 %}{{ a }}{{ b }}{% for k, v in {'x': 1}.items() %}{{ k }}{{ v }}{% endfor %}",
+			"12x1",
+		),
+	] {
+		assert_eq!(rendered(source), text, "{source}");
+	}
+}
+
+#[test]
+fn statements_scope_loop_and_capture() {
+	for (source, text) in [
+		("{% set x = 1 %}{% for i in [1] %}{% set x = 2 %}{% endfor %}{{ x }}", "1"),
+		("{% for i in range(9) if i is odd %}{{ i }}{{ ',' if not loop.last }}{% endfor %}", "1,3,5,7"),
+		("{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}", "023"),
+		("{% for i in [] %}x{% else %}empty{% endfor %}{% for i in missing %}x{% endfor %}", "empty"),
+		("{% for i in 'ab' %}{{ loop.index }}/{{ loop.length }}{{ loop.revindex0 }}{{ loop.nextitem }} {% endfor %}", "1/21b 2/20 "),
+		("{% set x %}<{{ bos_token }}>{% endset %}{{ x }}{{ x|length }}", "<<s>>5"),
+		("{% filter upper|trim %} ab {% endfilter %}", "AB"),
+		("{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{{ a is defined }}", "3False"),
+		("{% macro say(what, n=2) %}{{ what * n }}{% endmacro %}{{ say('a') }}{{ say('b', n=1) }}{{ say(n=3, what='c') }}", "aabccc"),
+		("{% set top = 't' %}{% macro m() %}{{ top }}{{ inner is defined }}{% endmacro %}{% for inner in [1] %}{{ m() }}{% endfor %}", "tFalse"),
+		("{% macro down(n) %}{{ n }}{% if n > 0 %}{{ down(n - 1) }}{% endif %}{% endmacro %}{{ down(5) }}", "543210"),
+		("{% set ns = namespace(n=0) %}{% for i in range(4) %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}", "6"),
+	] {
+		assert_eq!(rendered(source), text, "{source}");
+	}
+}
+
+#[test]
+fn filters_tests_and_methods_do_what_their_names_say() {
+	for (source, text) in [
+		("{{ ' a '|trim }}|{{ 'xaxx'.strip('x') }}|{{ 'xax'.lstrip('x') }}|{{ 'a\n'.rstrip() }}", "a|a|ax|a"),
+		("{{ missing|default('d') }}{{ ''|default('e', true) }}{{ 'f'|d('g') }}", "def"),
+		("{{ 'Äb'|upper }}{{ 'ÄB'|lower }}{{ 'hELLO'|capitalize }}", "ÄBÄbHello"),
+		("{{ 'a-b'.replace('-', '+') }}{{ 'a,b,c'.split(',')|join('') }}{{ 'a,b,c'.split(',', 1)[1] }}{{ ' x  y '.split()|length }}", "a+babcb,c2"),
+		("{{ [{'a': 1}, {'a': 2}]|map(attribute='a')|join('+') }}{{ ['a', 'b']|map('upper')|join }}", "1+2AB"),
+		("{{ [{'a': 1}, {'a': 2}]|selectattr('a', 'equalto', 2)|list|length }}{{ [0, 1]|select|list|length }}{{ [{'a': 1}]|rejectattr('a')|list|length }}", "110"),
+		("{{ {'a': [1, true, none, 'ü\"'], 'b': {}}|tojson }}", "{\"a\": [1, true, null, \"ü\\\"\"], \"b\": {}}"),
+		("{{ {'a': 1}.get('b', 2) }}{{ {'a': 1}.keys()|join }}{{ {'a': 1, 'a': 3}.values()|join }}", "2a3"),
+		("{{ [3, 1]|first }}{{ [3, 1]|last }}{{ [3, 1]|reverse|join }}{{ '12'|int + 1 }}{{ 5|string ~ '' }}", "3113135"),
+		("{{ 1 is odd }}{{ 'a' is mapping }}{{ messages is iterable }}{{ none is none }}{{ 6 is divisibleby 3 }}", "TrueFalseTrueTrueTrue"),
+		("{{ dict(a=1).a }}{{ range(3, 0, -1)|join }}{{ 'abc' is string and 'x' is not none }}", "1321True"),
+	] {
+		assert_eq!(rendered(source), text, "{source}");
+	}
+}
+
+#[test]
+fn what_a_template_must_not_do_has_a_reason() {
+	for (source, why) in [
+		("{{ raise_exception('only one turn') }}", "refuses: only one turn"),
+		(
+			"{{ strftime_now('%d') }}",
+			"`strftime_now` can't be called: it is something undefined",
+		),
+		("{% include 'file' %}", "unknown statement include"),
+		("{% import 'file' as f %}", "unknown statement import"),
+		("{% extends 'file' %}", "unknown statement extends"),
+		(
+			"a\n\n{{ missing.attribute }}",
+			"line 3: `attribute` is asked of something undefined",
+		),
+		("{{ 'a' + 1 }}", "no meaning between a text and a number"),
+		("{{ 1.5 }}", "fractions"),
+		("{{ 2 ** 9 }}", "no meaning"),
+		("{{ 9223372036854775807 + 1 }}", "64 bits"),
+		("{{ 1 // 0 }}{{ 1 % 0 }}", "divided by zero"),
+		("{{ messages }}", "a list has no written form"),
+		("{{ 'x'|indent(2) }}", "the filter `indent` is not part"),
+		("{{ 'x'.format(1) }}", "`format` is not a method of a text"),
+		("{{ 'x' is callable }}", "the test `callable` is not part"),
+		(
+			"{% set ns = namespace() %}{% set ns.self = ns %}",
+			"a namespace can't be kept inside another value",
+		),
+		(
+			"{% set x = [namespace()] %}",
+			"a namespace can't be kept inside another value",
+		),
+		(
+			"{% for i in [1] recursive %}{{ loop([2]) }}{% endfor %}",
+			"recursive loops",
+		),
+		("{% call f() %}{% endcall %}", "`call` blocks"),
+		("{% autoescape true %}{% endautoescape %}", "`autoescape`"),
+		("{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "`m` takes 1 arguments"),
+		(
+			"{% for i in [1] %}{% set x %}{% break %}{% endset %}{% endfor %}",
+			"can't leave a captured block",
+		),
+		("{{ 'a'[::0] }}", "step 0"),
+		("{{ 'a", "syntax error"),
+	] {
+		let found = reason(source);
+		assert!(found.contains(why), "{source}: {found}");
+	}
+}
