@@ -28,7 +28,7 @@ if [ "${1:-}" = --replace ]; then
 	cp "$out"/trained/* demo-model/original/
 	cp "$out"/assay-demo/* demo-model/assay-demo/
 	printf '%s\n' "$id" >demo-model/assay-demo/model_id
-	note "replaced demo-model/original and demo-model/assay-demo: make build, ASSAY_GOLDEN=write for the engine's tests, and run all"
+	note "replaced demo-model/original and demo-model/assay-demo: make build, ASSAY_GOLDEN=write for the engine's tests, ASSAY_BLESS=1 for those of model-folder, and run all"
 else
 	note "it lies in $out/assay-demo; scripts/model.sh --replace makes it the bundled one"
 fi
