@@ -8,10 +8,8 @@
 //!
 //! All three register the bundled demo model, owned by Eve where there is an Eve.
 
-mod demo_model;
 mod staging;
 
-pub use demo_model::DemoModel;
 pub use staging::STAGING_RUNTIME_PRESET;
 
 use crate::{
@@ -21,6 +19,7 @@ use crate::{
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
 use assay_primitives::{crypto::InferenceId, Balance};
 use frame_support::{build_struct_json_patch, traits::TypedGet};
+use pallet_models::Registration;
 use pallet_providers::GenesisProvider;
 use serde_json::Value;
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
@@ -34,6 +33,12 @@ pub const BOND: Balance = 100_000 * ASY;
 pub const CAPACITY: u32 = 8;
 /// Keeps the treasury's account alive, so that it can always receive.
 pub const TREASURY_ENDOWMENT: Balance = ASY;
+
+/// Returns the catalogue entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
+/// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
+pub fn demo_model() -> Option<Registration> {
+	serde_json::from_str(include_str!("../../demo-model/assay-demo/registration.json")).ok()
+}
 
 /// A provider of a preset.
 struct Founder {
@@ -64,7 +69,7 @@ fn genesis(
 	model_owner: AccountId,
 	root: Option<AccountId>,
 ) -> Option<Value> {
-	let model = DemoModel::bundled()?;
+	let model = demo_model()?;
 	let endowed: BTreeSet<_> = founders
 		.iter()
 		.map(|f| f.account.clone())
@@ -84,7 +89,7 @@ fn genesis(
 			epoch_config: crate::apis::GENESIS_EPOCH
 		},
 		models: ModelsConfig {
-			models: vec![(model_owner, model.registration()?)]
+			models: vec![(model_owner, model.clone())]
 		},
 		providers: ProvidersConfig {
 			providers: founders

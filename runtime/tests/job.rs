@@ -10,7 +10,7 @@ use assay_primitives::{
 };
 use assay_runtime::{
 	configs::{inference::RATES, tokens::TreasuryAccount},
-	genesis_config_presets::{DemoModel, BOND},
+	genesis_config_presets::{demo_model, BOND},
 	AccountId, Balance, Runtime,
 };
 use common::{
@@ -51,9 +51,7 @@ fn change(before: &BTreeMap<AccountId, Balance>, after: &BTreeMap<AccountId, Bal
 
 /// What the truth costs when `n` were asked, and who gets it if `confirming` verifiers confirm.
 fn price(n: u32, confirming: u32) -> (Balance, Shares) {
-	let terms = DemoModel::bundled()
-		.and_then(|demo| demo.registration())
-		.expect("the demo model's manifest is one");
+	let terms = demo_model().expect("the demo model has a registration");
 	let output = truth();
 	let fee = fee(
 		&RATES,

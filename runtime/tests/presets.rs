@@ -5,7 +5,7 @@ mod common;
 use assay_primitives::traits::{ModelCatalog, ProviderSet};
 use assay_runtime::{
 	configs::tokens::TreasuryAccount,
-	genesis_config_presets::{get_preset, preset_names, DemoModel, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
+	genesis_config_presets::{demo_model, get_preset, preset_names, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
 	AccountId, Balances, Models, Providers, Runtime, Session,
 };
 use common::{check_state, genesis};
@@ -29,7 +29,7 @@ fn every_preset_builds_a_state_that_every_pallet_finds_in_order() {
 	for name in preset_names() {
 		genesis(name.as_ref()).execute_with(|| {
 			check_state();
-			let model = DemoModel::bundled().expect("the demo model's manifest is one");
+			let model = demo_model().expect("the demo model has a registration");
 			assert!(Models::terms(&model.id).is_some(), "{name:?} registers the demo model");
 			assert_eq!(
 				Providers::candidates(&model.id).len(),

@@ -4,13 +4,13 @@ use super::{authorized, keyring, Chain};
 use assay_primitives::{
 	vote::Salt, Commitment, FinishReason, Hash32, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
 };
-use assay_runtime::{genesis_config_presets::DemoModel, AccountId, Runtime, RuntimeEvent, System, UncheckedExtrinsic};
+use assay_runtime::{genesis_config_presets::demo_model, AccountId, Runtime, RuntimeEvent, System, UncheckedExtrinsic};
 use pallet_jobs::{Batch, CommitItem, Job, Publication, RevealItem};
 use sp_keyring::Sr25519Keyring;
 
 /// The model that every chain of these tests serves.
 pub fn model() -> ModelId {
-	DemoModel::bundled().expect("the demo model's manifest is one").id
+	demo_model().expect("the demo model has a registration").id
 }
 
 /// Most tokens of every job in these tests.
