@@ -9,7 +9,7 @@ use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 
-/// A catalogue entry as clients see it.
+/// A catalog entry as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct ModelView<AccountId> {
 	/// The model's name: the root of its manifest.
@@ -50,8 +50,8 @@ pub struct ProviderView<AccountId> {
 /// The price of a job before it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Quote {
-	/// Most that the job can cost: what `max_fee` must cover and what is held.
-	pub max_fee: Balance,
+	/// The most that the job can cost: what a request's `max_fee` must cover, and what is held.
+	pub fee_ceiling: Balance,
 	/// Held besides, until the receipt is pruned.
 	pub deposit: Balance,
 	/// Most prompt tokens that are paid.

@@ -83,7 +83,7 @@ hash_newtype! {
 	/// The name of a task: its BLAKE2b hash. The same task has the same name after a restart.
 	pub struct TaskId;
 
-	/// The name of a piece of work, whoever votes on it: tasks with the same work share one computation.
+	/// The name of a work item, whoever votes on it: tasks with the same work share one computation.
 	pub struct WorkId;
 
 	/// The hash of a prompt's bytes.

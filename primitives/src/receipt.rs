@@ -63,11 +63,11 @@ pub struct SeatRecord<AccountId> {
 pub struct Receipt<AccountId, BlockNumber> {
 	/// The job.
 	pub job: JobId,
-	/// The model asked.
+	/// The requested model.
 	pub model: ModelId,
-	/// Who asked and paid.
+	/// Who requested the job and paid for it.
 	pub requester: AccountId,
-	/// How tokens were chosen.
+	/// How tokens were sampled.
 	pub params: SamplingParams,
 	/// [`crate::digest::input_hash`] of the prompt.
 	pub input_hash: InputHash,

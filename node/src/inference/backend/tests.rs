@@ -79,7 +79,7 @@ fn compute(work: &Work) -> WorkResult {
 
 async fn answer_of(backend: &Backend, task: &Task) -> Answer {
 	for _ in 0..500 {
-		if let Polled::Ready(answer) = backend.poll(&task.id()) {
+		if let PollResult::Ready(answer) = backend.poll(&task.id()) {
 			return answer;
 		}
 		tokio::time::sleep(Duration::from_millis(5)).await;
@@ -95,13 +95,13 @@ async fn an_executor_gets_output_and_vote_and_verifiers_a_vote_each_with_its_own
 	let (mut wire, _talk) = connect(&backend, limits());
 	ready(&mut wire).await;
 	let execute = task(1, 0, false);
-	assert_eq!(backend.poll(&execute.id()), Polled::Unknown);
-	assert_eq!(backend.enqueue(execute.clone()), Polled::Pending);
-	assert_eq!(backend.enqueue(execute.clone()), Polled::Pending);
+	assert_eq!(backend.poll(&execute.id()), PollResult::Unknown);
+	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
+	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
 	let verify: Vec<_> = (1..4).map(|voter| task(1, voter, true)).collect();
 	verify
 		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), Polled::Pending));
+		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
 	for _ in 0..2 {
 		let (id, work) = hear(&mut wire).await;
 		events.mark_unchanged();
@@ -168,8 +168,8 @@ async fn after_a_restart_the_old_answer_is_told_and_nothing_is_computed_again() 
 		told
 	};
 	let backend = open(folder.path());
-	assert_eq!(backend.enqueue(task.clone()), Polled::Ready(told.clone()));
-	assert_eq!(backend.poll(&task.id()), Polled::Ready(told));
+	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Done);
+	assert_eq!(backend.poll(&task.id()), PollResult::Ready(told));
 	assert!(backend.next_work().is_none());
 }
 
@@ -185,10 +185,14 @@ async fn a_task_in_flight_is_handed_again_twice_and_then_given_up() {
 		hear(&mut wire).await;
 		drop(wire);
 		backend.engine_died(Cause::Crash, talk.await.unwrap().to_string());
-		let expected = if death < 3 { Polled::Pending } else { Polled::Abstained };
+		let expected = if death < 3 {
+			PollResult::Pending
+		} else {
+			PollResult::Abstained
+		};
 		assert_eq!(backend.poll(&task.id()), expected, "death {death}");
 	}
-	assert_eq!(backend.enqueue(task), Polled::Abstained);
+	assert_eq!(backend.enqueue(task), EnqueueResult::Abstained);
 	assert_eq!(backend.status().abstained, 1);
 }
 
@@ -237,7 +241,7 @@ async fn silence_garbage_and_a_result_of_the_wrong_kind_end_the_conversation() {
 	)
 	.await;
 	assert!(matches!(talk.await.unwrap(), link::Ended::Garbage(_)));
-	assert_eq!(backend.poll(&task.id()), Polled::Abstained);
+	assert_eq!(backend.poll(&task.id()), PollResult::Abstained);
 
 	let never = link::Limits {
 		ready: Duration::from_millis(50),
@@ -304,7 +308,7 @@ async fn a_work_that_nobody_asks_for_any_more_is_cancelled_and_its_late_result_i
 	let (first, second) = (hear(&mut wire).await, hear(&mut wire).await);
 	for _ in 0..20 {
 		backend.new_best_block();
-		assert_eq!(backend.poll(&wanted.id()), Polled::Pending);
+		assert_eq!(backend.poll(&wanted.id()), PollResult::Pending);
 	}
 	assert_eq!(backend.status().queue, 1);
 	let cancelled = loop {
@@ -316,13 +320,13 @@ async fn a_work_that_nobody_asks_for_any_more_is_cancelled_and_its_late_result_i
 		}
 	};
 	assert_eq!(cancelled, first.0);
-	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	assert_eq!(backend.poll(&unwanted.id()), PollResult::Unknown);
 	for (id, work) in [first, second] {
 		let result = compute(&work);
 		say(&mut wire, Response::Done { id, result }).await;
 	}
 	answer_of(&backend, &wanted).await;
-	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	assert_eq!(backend.poll(&unwanted.id()), PollResult::Unknown);
 	assert_eq!((backend.status().done, backend.status().abstained), (1, 0));
 }
 
@@ -331,19 +335,19 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 	let folder = tempfile::tempdir().unwrap();
 	let backend = open(folder.path());
 	let task = task(1, 0, false);
-	assert_eq!(backend.probe(&task.work.model), Polled::Pending);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Pending);
 	assert_eq!(
 		backend.enqueue(task.clone()),
-		Polled::Pending,
+		EnqueueResult::Pending,
 		"nobody knows yet what it will serve"
 	);
 	backend.engine_ready(Vec::new());
-	assert_eq!(backend.probe(&task.work.model), Polled::Abstained);
-	assert_eq!(backend.enqueue(task.clone()), Polled::Abstained);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Abstained);
+	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Abstained);
 	backend.engine_died(Cause::Crash, "replaced".into());
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.probe(&task.work.model), Polled::Serving);
-	assert_eq!(backend.enqueue(task), Polled::Pending);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Serving);
+	assert_eq!(backend.enqueue(task), EnqueueResult::Pending);
 }
 
 #[test]
@@ -353,10 +357,10 @@ fn a_full_queue_is_busy_and_forgets_nothing() {
 	let tasks: Vec<_> = (0..=u8::MAX).map(|voter| task(1, voter, true)).collect();
 	tasks
 		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), Polled::Pending));
-	assert_eq!(backend.enqueue(task(2, 0, true)), Polled::Busy);
-	assert_eq!(backend.poll(&task(2, 0, true).id()), Polled::Unknown);
-	assert!(tasks.iter().all(|task| backend.poll(&task.id()) == Polled::Pending));
+		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
+	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::Busy);
+	assert_eq!(backend.poll(&task(2, 0, true).id()), PollResult::Unknown);
+	assert!(tasks.iter().all(|task| backend.poll(&task.id()) == PollResult::Pending));
 }
 
 #[test]
@@ -365,7 +369,7 @@ fn many_worker_threads_bring_one_task_and_it_is_one_computation() {
 	let backend = open(folder.path());
 	std::thread::scope(|scope| {
 		for _ in 0..8 {
-			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(task(n, 0, true)), Polled::Pending)));
+			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(task(n, 0, true)), EnqueueResult::Pending)));
 		}
 	});
 	assert_eq!(backend.status().queue, 50);
@@ -390,9 +394,9 @@ fn without_an_engine_nothing_new_is_taken_and_old_votes_are_still_told() {
 	};
 	Journal::open(folder.path()).unwrap().write(&[record]).unwrap();
 	let backend = Backend::new(Some(Journal::open(folder.path()).unwrap()), Metrics::new(None));
-	assert_eq!(backend.enqueue(task(2, 0, true)), Polled::NotAvailable);
-	assert_eq!(backend.probe(&ModelId([7; 32])), Polled::NotAvailable);
-	assert_eq!(backend.poll(&old.id()), Polled::Ready(answer));
+	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::NotAvailable);
+	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::NotAvailable);
+	assert_eq!(backend.poll(&old.id()), PollResult::Ready(answer));
 }
 
 #[test]
@@ -400,7 +404,7 @@ fn without_a_journal_the_node_abstains_from_everything() {
 	let backend = Backend::new(None, Metrics::new(None));
 	backend.engine_starting(false);
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.enqueue(task(1, 0, true)), Polled::Abstained);
-	assert_eq!(backend.poll(&TaskId([0; 32])), Polled::Abstained);
-	assert_eq!(backend.probe(&ModelId([7; 32])), Polled::Abstained);
+	assert_eq!(backend.enqueue(task(1, 0, true)), EnqueueResult::Abstained);
+	assert_eq!(backend.poll(&TaskId([0; 32])), PollResult::Abstained);
+	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::Abstained);
 }
