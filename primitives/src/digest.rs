@@ -47,8 +47,8 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-	/// Returns BLAKE3 over the subject and the trace root: equal for two computations exactly if every input, every token
-	/// and every row of the residual stream is equal.
+	/// Returns BLAKE3 over the subject and the trace root: equal for two computations exactly if every input, every
+	/// token and every row of the residual stream is equal.
 	pub fn digest(&self, trace_root: &TraceRoot) -> Digest {
 		Digest(derive(DIGEST, &(self, trace_root).encode()))
 	}

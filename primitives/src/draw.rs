@@ -26,7 +26,8 @@ pub fn draw_seed(job: &crate::JobId, attempt: u8, randomness: &Hash32) -> Hash32
 /// Draws `n` of `candidates`, each with a chance proportional to its weight among those left. Returns them in the order
 /// drawn, or `None` if fewer than `n` have weight.
 ///
-/// Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight left; with weights below 2⁹⁶ the bias is below 2⁻³².
+/// Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight left; with weights below 2⁹⁶ the bias is below
+/// 2⁻³².
 pub fn draw<AccountId>(seed: &Hash32, mut candidates: Vec<Candidate<AccountId>>, n: u32) -> Option<Vec<AccountId>> {
 	let mut drawn = Vec::with_capacity(n as usize);
 	for step in 0..n {

@@ -73,8 +73,8 @@ macro_rules! hash_newtype {
 }
 
 hash_newtype! {
-	/// The name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same request
-	/// keeps its name on every fork and no two requests share one.
+	/// The name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same
+	/// request keeps its name on every fork and no two requests share one.
 	pub struct JobId;
 
 	/// The BLAKE3 root of a model's manifest: weights, tokenizer, chat template and numeric profile in one name.

@@ -184,8 +184,8 @@ pub trait Inference {
 		}
 	}
 
-	/// Looks up a task (`kind` 0) or a model (`kind` 1) by its id. Returns a code of [`PollResult`] or [`ProbeResult`], or
-	/// the length of the SCALE-encoded [`Answer`] written to `out`.
+	/// Looks up a task (`kind` 0) or a model (`kind` 1) by its id. Returns a code of [`PollResult`] or [`ProbeResult`],
+	/// or the length of the SCALE-encoded [`Answer`] written to `out`.
 	fn poll(&mut self, kind: u32, id: PassFatPointerAndRead<&[u8]>, out: PassFatPointerAndWrite<&mut [u8]>) -> u32 {
 		let Some(ext) = self.extension::<InferenceExt>() else {
 			return code::NOT_AVAILABLE;

@@ -94,7 +94,7 @@ pub enum FinishReason {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Failure {
-	/// The prompt fills the context and leaves no room for an answer.
+	/// The prompt fills the context and leaves nothing for an answer.
 	#[codec(index = 0)]
 	PromptTooLong,
 	/// A NaN or an infinity appeared in a row.

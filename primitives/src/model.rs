@@ -36,8 +36,8 @@ pub struct ModelTerms<AccountId> {
 }
 
 impl<AccountId> ModelTerms<AccountId> {
-	/// Returns the most prompt tokens that an input of `bytes` bytes can become. Tokenizers of this chain never make more
-	/// tokens than bytes.
+	/// Returns the most prompt tokens that an input of `bytes` bytes can become. Tokenizers of this chain never make
+	/// more tokens than bytes.
 	pub fn input_ceiling(&self, bytes: u32) -> u32 {
 		bytes.saturating_add(self.prompt_overhead).min(self.context_length)
 	}

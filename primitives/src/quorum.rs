@@ -27,7 +27,8 @@ pub const fn next_committee_size(n: u32, limit: u32) -> u32 {
 	}
 }
 
-/// Returns the vote that a supermajority of a committee of `n` shares, if any. `votes` are the revealed ones, one a voter.
+/// Returns the vote that a supermajority of a committee of `n` shares, if any. `votes` are the revealed ones, one a
+/// voter.
 pub fn tally<'a>(n: u32, votes: impl Iterator<Item = &'a Vote> + Clone) -> Option<Vote> {
 	let needed = supermajority_threshold(n) as usize;
 	votes

@@ -34,7 +34,7 @@ impl Work {
 /// The work of one seat on one attempt of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Task {
-	/// Hash of block 0: a task of one chain is no task of another.
+	/// Hash of block 0: a task of one chain has another name than the same task of another chain.
 	pub genesis: Hash32,
 	/// The job.
 	pub job: JobId,

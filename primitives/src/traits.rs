@@ -46,8 +46,8 @@ pub trait Escrow<AccountId> {
 
 	/// Holds the fee ceiling and the storage deposit of a new job.
 	fn hold(job: JobId, payer: &AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult;
-	/// Pays a concluded job's shares from its hold and gives the rest of the fee ceiling back. The shares may not exceed
-	/// the ceiling. The deposit stays held.
+	/// Pays a concluded job's shares from its hold and gives the rest of the fee ceiling back. The shares may not
+	/// exceed the ceiling. The deposit stays held.
 	fn settle(
 		job: &JobId,
 		shares: &Shares,

@@ -4,8 +4,8 @@ use crate::hash::{Commitment, Hash32, JobId, TraceRoot};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// The vote of one committee member. The trace root cannot be derived from the published tokens, so equal votes mean equal
-/// work.
+/// The vote of one committee member. The trace root cannot be derived from the published tokens, so equal votes mean
+/// equal work.
 ///
 /// The chain derives the job's digest from a confirmed trace root ([`crate::digest::Subject::digest`]); votes on one
 /// answer are equal exactly if their digests are.
@@ -24,7 +24,8 @@ pub enum Vote {
 	/// The model generates something else.
 	#[codec(index = 1)]
 	Reject {
-		/// First wrong position, counted in generated tokens; the number of tokens if only ending, length or text is wrong.
+		/// First wrong position, counted in generated tokens; the number of tokens if only ending, length or text is
+		/// wrong.
 		position: u32,
 		/// Root of the trace over the prompt and the tokens before `position`.
 		prefix_root: TraceRoot,
@@ -35,8 +36,8 @@ pub enum Vote {
 pub type Salt = [u8; 32];
 
 impl Commitment {
-	/// Returns `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`, which opens only for this chain, job,
-	/// attempt and voter.
+	/// Returns `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`, which opens only for this chain,
+	/// job, attempt and voter.
 	pub fn new<AccountId: Encode>(
 		genesis: &Hash32,
 		job: &JobId,

@@ -1,8 +1,8 @@
 //! The Assay runtime: the pallets put together.
 //!
 //! [`configs`] sets every pallet's parameters, [`apis`] is what the node and clients call, [`constants`] holds the
-//! chain's numbers, [`genesis_config_presets`] names the chains that can be started. Here are only the types and the list of
-//! pallets. Its order matters, as the comments there explain.
+//! chain's numbers, [`genesis_config_presets`] names the chains that can be started. Here are only the types and the
+//! list of pallets. Its order matters, as the comments there explain.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "512"]
@@ -58,8 +58,8 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// A block's id.
 pub type BlockId = generic::BlockId<Block>;
 
-/// The checks of every transaction, in this order. [`frame_system::AuthorizeCall`] comes first: it authorizes the votes,
-/// which carry their own signature and pay no fee.
+/// The checks of every transaction, in this order. [`frame_system::AuthorizeCall`] comes first: it authorizes the
+/// votes, which carry their own signature and pay no fee.
 pub type TxExtension = (
 	frame_system::AuthorizeCall<Runtime>,
 	frame_system::CheckNonZeroSender<Runtime>,

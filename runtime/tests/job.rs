@@ -1,4 +1,5 @@
-//! A job from request to receipt through `Executive`: real pallets, real blocks, real signatures, and money that is conserved.
+//! A job from request to receipt through `Executive`: real pallets, real blocks, real signatures, and money that is
+//! conserved.
 
 mod common;
 

@@ -11,8 +11,8 @@ use std::{fs, path::PathBuf};
 /// Newest version, and the one that describes runtime APIs and view functions.
 const VERSION: u32 = 16;
 
-/// Returns the metadata of the Wasm runtime. That of the native one may have more: documentation of types, if another crate of
-/// the build enables it.
+/// Returns the metadata of the Wasm runtime. That of the native one may have more: documentation of types, if another
+/// crate of the build enables it.
 fn metadata() -> Vec<u8> {
 	let code = assay_runtime::WASM_BINARY.expect("these tests need the Wasm runtime: build without SKIP_WASM_BUILD");
 	let blob = RuntimeBlob::uncompress_if_needed(code).expect("a runtime");

@@ -6,6 +6,7 @@ use assay_primitives::{
 	crypto::InferenceId,
 	job::Input,
 	limits::{MAX_BATCH, MAX_COMMITTEE, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_PROVIDERS_PER_MODEL},
+	vote::Salt,
 	Balance, Commitment, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
 };
 use frame_benchmarking::v2::*;
@@ -23,14 +24,14 @@ use sp_runtime::{
 
 /// What benchmarks need of other pallets: models, providers and money.
 pub trait BenchmarkHelper<AccountId> {
-	/// Returns a model of the longest context and the providers that serve it, one for each key, bonded, with a capacity of
-	/// fifty jobs.
+	/// Returns a model of the longest context and the providers that serve it, one for each key, bonded, with a
+	/// capacity of fifty jobs.
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>);
 	/// Returns an account that can pay for fifty jobs.
 	fn requester() -> AccountId;
 }
 
-const SALT: [u8; 32] = [8; 32];
+const SALT: Salt = [8; 32];
 const CONFIRM: Vote = Vote::Confirm {
 	trace_root: TraceRoot([3; 32]),
 };
@@ -124,7 +125,8 @@ impl<T: Config> Fixture<T> {
 		id
 	}
 
-	/// Returns the batch of `who` for `c` jobs that wait for its commitment and `r` that wait for its reveal and for another.
+	/// Returns the batch of `who` for `c` jobs that wait for its commitment and `r` that wait for its reveal and for
+	/// another.
 	fn votes(&self, who: &T::AccountId, c: u32, r: u32) -> BatchOf<T> {
 		let n = T::Params::get().max_committee;
 		let commit = |id| CommitItem {

@@ -60,7 +60,8 @@ impl<T: Config> Pallet<T> {
 		T::Params::get().rates.restitution.mul_floor(job.fee_ceiling)
 	}
 
-	/// Slashes the provider of a seat for a fault and pays the requester from it, up to `due`, which shrinks by as much.
+	/// Slashes the provider of a seat for a fault and pays the requester from it, up to `due`, which shrinks by as
+	/// much.
 	pub(crate) fn slash(id: &JobId, job: &mut JobOf<T>, index: usize, fault: Fault, due: &mut Balance) {
 		let Some(seat) = job.committee.get_mut(index) else {
 			return;

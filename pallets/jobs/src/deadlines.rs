@@ -33,8 +33,9 @@ impl<T: Config> Pallet<T> {
 
 	/// Returns the most blocks from a request to its receipt.
 	///
-	/// Each phase lasts its blocks and one more, in which its end is noticed. If all open jobs were due at once, the last would
-	/// be handled `max_open_jobs / max_due_per_block` blocks late, and the cursor would need at most as many to catch up.
+	/// Each phase lasts its blocks and one more, in which its end is noticed. If all open jobs were due at once, the
+	/// last would be handled `max_open_jobs / max_due_per_block` blocks late, and the cursor would need at most as many
+	/// to catch up.
 	pub fn t_max() -> u32 {
 		let params = T::Params::get();
 		let phases = [

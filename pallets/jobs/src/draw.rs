@@ -1,8 +1,8 @@
 //! The queue of jobs that wait for a committee, and the draw.
 //!
-//! A job has an index in the queue. Indices that a deadline emptied are holes, which are skipped; a job for which too few
-//! providers are available is enqueued again at the end. A job that was enqueued in this block waits for the next: the
-//! randomness of a draw is never known to those who request it.
+//! A job has an index in the queue. Indices that a deadline emptied are holes, which are skipped; a job for which too
+//! few providers are available is enqueued again at the end. A job that was enqueued in this block waits for the next:
+//! the randomness of a draw is never known to those who request it.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -57,7 +57,8 @@ impl<T: Config> Pallet<T> {
 		let (mut draws, mut holes) = (params.max_draws_per_block, params.max_due_per_block);
 		while first < end {
 			let Some(waiting) = Queue::<T>::get(first) else {
-				// The index of a job that ran out of time. At most as many holes arise in a block as are skipped in one.
+				// The index of a job that ran out of time. At most as many holes arise in a block as are skipped in
+				// one.
 				let Some(left) = holes.checked_sub(1) else { break };
 				holes = left;
 				first = first.saturating_add(1);
@@ -122,7 +123,8 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-/// Moves the first provider that has not failed as this job's executor to the executor's seat; if all have, the order stays.
+/// Moves the first provider that has not failed as this job's executor to the executor's seat; if all have, the order
+/// stays.
 fn prefer_fresh_executor<AccountId: PartialEq>(drawn: &mut [AccountId], failed: &[AccountId]) {
 	if let Some(fresh) = drawn.iter().position(|who| !failed.contains(who)) {
 		drawn.swap(0, fresh);

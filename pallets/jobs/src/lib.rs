@@ -8,13 +8,13 @@
 //!
 //! ## Overview
 //!
-//! A user requests an answer of a model and sets the most it may cost. A committee of providers is drawn at random; its first
-//! member computes the answer, the others recompute it and vote on the same 32 bytes, first blinded, then revealed. A
-//! supermajority decides; the money is settled; a receipt stays.
+//! A user requests an answer of a model and sets the most it may cost. A committee of providers is drawn at random; its
+//! first member computes the answer, the others recompute it and vote on the same 32 bytes, first blinded, then
+//! revealed. A supermajority decides; the money is settled; a receipt stays.
 //!
 //! | phase | ends when | or at its deadline |
 //! |---|---|---|
-//! | drawing | enough providers are free | the job is refunded |
+//! | drawing | enough providers are available | the job is refunded |
 //! | executing | the executor has published | the executor is at fault, next attempt |
 //! | committing | every verifier has committed | a supermajority has committed: reveal; else next attempt |
 //! | revealing | every committed vote is revealed | the revealed votes are counted |
@@ -22,8 +22,8 @@
 //! A job gets at most [`MAX_ATTEMPTS`](assay_primitives::limits::MAX_ATTEMPTS) committees and ends in a receipt within
 //! [`Pallet::t_max`] blocks, whatever anybody does.
 //!
-//! The requester never pays more than the fee ceiling quoted for the committee size it requested: if votes differ and the
-//! next committee is larger, the same fee is split among more.
+//! The requester never pays more than the fee ceiling quoted for the committee size it requested: if votes differ and
+//! the next committee is larger, the same fee is split among more.
 //!
 //! ## Examples
 //!
@@ -31,7 +31,7 @@
 //!
 #![doc = docify::embed!("src/tests/examples.rs", a_job_from_request_to_receipt)]
 //!
-//! A requester that asks for the price first, and is refused if it offers less:
+//! A requester that queries the price first, and is refused if it offers less:
 //!
 #![doc = docify::embed!("src/tests/examples.rs", a_quote_is_what_a_request_must_offer)]
 //!
@@ -39,21 +39,22 @@
 //!
 //! ### Messages of providers
 //!
-//! [`Call::publish`] and [`Call::vote`] are authorized general transactions: feeless, signed inside by the inference key over
-//! (purpose, genesis hash, payload). What refuses them before a block refuses them in it:
-//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata. One batch carries all votes
-//! that a provider sends in a block; items that no longer apply are skipped, the rest counts.
+//! [`Call::publish`] and [`Call::vote`] are authorized general transactions: feeless, signed inside by the inference
+//! key over (purpose, genesis hash, payload). What refuses them before a block refuses them in it:
+//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata. One batch carries
+//! all votes that a provider sends in a block; items that no longer apply are skipped, the rest counts.
 //!
 //! ### Bounds
 //!
-//! Deadlines are a map by block, read in order by a cursor; at most `max_due_per_block` are handled in a block and the rest wait,
-//! so no block's work grows with the number of open jobs, and storing a deadline cannot fail. The draw reads a queue in order;
-//! a job for which too few providers are available goes to the end of it.
+//! Deadlines are a map by block, read in order by a cursor; at most `max_due_per_block` are handled in a block and the
+//! rest wait, so no block's work grows with the number of open jobs, and storing a deadline cannot fail. The draw reads
+//! a queue in order; a job for which too few providers are available goes to the end of it.
 //!
 //! ### The worker
 //!
-//! The offchain worker (`worker.rs`) hands tasks to the engine, polls it, and sends its providers' messages. It returns at
-//! once, remembers only what it sent lately, and trusts nothing but chain state: a message without effect there is sent again.
+//! The offchain worker (`worker.rs`) hands tasks to the engine, polls it, and sends its providers' messages. It returns
+//! at once, remembers only what it sent lately, and trusts nothing but chain state: a message without effect there is
+//! sent again.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -134,7 +135,7 @@ pub mod pallet {
 		/// The VRF output of the block being finalized, if it has one.
 		type Randomness: Get<Option<Hash32>>;
 
-		/// The hash of block 0: what makes a message of this chain no message of another.
+		/// The hash of block 0, which binds messages to this chain.
 		type GenesisHash: Get<Hash32>;
 
 		/// The chain's parameters of a job.
@@ -313,7 +314,8 @@ pub mod pallet {
 
 	/// Reasons of refusal. Nothing has changed then.
 	///
-	/// The index of an error is also the code *n* of `InvalidTransaction::Custom(n)` with which the pool refuses a message.
+	/// The index of an error is also the code *n* of `InvalidTransaction::Custom(n)` with which the pool refuses a
+	/// message.
 	#[pallet::error]
 	#[derive(PartialEq, Eq)]
 	pub enum Error<T> {
@@ -332,16 +334,18 @@ pub mod pallet {
 		/// The prompt is too long for the model's context. Shorten it.
 		#[codec(index = 4)]
 		InputTooLong,
-		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, stops not empty.
+		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, stops not
+		/// empty.
 		#[codec(index = 5)]
 		BadParams,
 		/// The committee size is not 1, 4, 7, 10 … up to the chain's limit.
 		#[codec(index = 6)]
 		BadCommitteeSize,
-		/// `max_fee` does not cover what the job may cost. Ask the runtime API's `quote`.
+		/// `max_fee` does not cover what the job may cost. Get a quote from the runtime API's `quote`.
 		#[codec(index = 7)]
 		FeeTooLow,
-		/// Fewer providers of the model are available than the committee needs. Request a smaller committee, or try later.
+		/// Fewer providers of the model are available than the committee needs. Request a smaller committee, or try
+		/// later.
 		#[codec(index = 8)]
 		TooFewProviders,
 		/// As many jobs are open as the chain takes. Try again in a few blocks.
@@ -409,7 +413,8 @@ pub mod pallet {
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			// Jobs that a deadline sends back to the queue are drawn in a later block, so the draws of this one are known now.
+			// Jobs that a deadline sends back to the queue are drawn in a later block, so the draws of this one are
+			// known now.
 			let draws = Self::weight_of_draws();
 			Self::handle_due(now).saturating_add(draws)
 		}
@@ -464,8 +469,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds what the job may cost at most and a deposit for its storage. The committee is drawn at the end of the next block.
-		/// A committee of one is the cheapest, and nobody checks its answer.
+		/// Holds what the job may cost at most and a deposit for its storage. The committee is drawn at the end of the
+		/// next block. A committee of one is the cheapest, and nobody checks its answer.
 		///
 		/// ## Errors
 		///
@@ -531,20 +536,20 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Items that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat is due. The
-		/// reveal that completes a committee concludes the attempt.
+		/// Items that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat is
+		/// due. The reveal that completes a committee concludes the attempt.
 		///
 		/// ## Errors
 		///
-		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if no item
-		/// applies, the error of the first: [`Error::UnknownJob`], [`Error::WrongAttempt`], [`Error::WrongPhase`],
-		/// [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::NotCommitted`], [`Error::AlreadyRevealed`],
-		/// [`Error::BadOpening`].
+		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if
+		/// no item applies, the error of the first: [`Error::UnknownJob`], [`Error::WrongAttempt`],
+		/// [`Error::WrongPhase`], [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::NotCommitted`],
+		/// [`Error::AlreadyRevealed`], [`Error::BadOpening`].
 		///
 		/// ## Events
 		///
-		/// [`Event::Committed`], [`Event::RevealStarted`], [`Event::Revealed`], [`Event::Faulted`], [`Event::AttemptFailed`],
-		/// [`Event::Concluded`].
+		/// [`Event::Committed`], [`Event::RevealStarted`], [`Event::Revealed`], [`Event::Faulted`],
+		/// [`Event::AttemptFailed`], [`Event::Concluded`].
 		#[pallet::call_index(2)]
 		#[pallet::weight((Pallet::<T>::weight_of_vote(batch), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_vote)]

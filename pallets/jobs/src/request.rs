@@ -16,8 +16,8 @@ use assay_primitives::{
 };
 use frame_support::{ensure, pallet_prelude::*, traits::Get};
 
-/// The least that tokenizers average on plain text. A prompt with more bytes than this for each token of the context hardly
-/// fits and is refused at once; one that passes and does not fit ends as `Failed(PromptTooLong)`.
+/// The least that tokenizers average on plain text. A prompt with more bytes than this for each token of the context
+/// hardly fits and is refused at once; one that passes and does not fit ends as `Failed(PromptTooLong)`.
 const BYTES_PER_CONTEXT_TOKEN: u32 = 4;
 
 /// Stored bytes of one generated token: its id and, on average, its text.

@@ -34,13 +34,13 @@ pub struct JobParams<BlockNumber> {
 	pub retention: BlockNumber,
 	/// Held for every job until its receipt is pruned.
 	pub deposit_base: Balance,
-	/// Held besides for each byte of prompt and answer.
+	/// Held on top for each byte of prompt and answer.
 	pub deposit_per_byte: Balance,
 	/// Who pays whom, and what faults cost.
 	pub rates: Rates,
 }
 
-/// Where an open job stands.
+/// The phase of an open job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Phase {
 	/// The job waits in the queue for its committee.
@@ -65,7 +65,7 @@ pub struct Seat<AccountId> {
 	pub commitment: Option<Commitment>,
 	/// Its vote, once revealed.
 	pub vote: Option<Vote>,
-	/// The fault it was found guilty of.
+	/// The fault for which it was slashed, if any.
 	pub fault: Option<Fault>,
 }
 
@@ -115,7 +115,7 @@ pub struct Job<AccountId, BlockNumber> {
 	pub enlarge: bool,
 	/// Attempt, from 0.
 	pub attempt: u8,
-	/// Where the job stands.
+	/// The phase of the job.
 	pub phase: Phase,
 	/// Last block of the phase.
 	pub deadline: BlockNumber,

@@ -1,7 +1,7 @@
 //! Weights of calls and hooks.
 //!
-//! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst case at
-//! the chain's reference weight for a read and a write, and a generous allowance for computing.
+//! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst
+//! case at the chain's reference weight for a read and a write, and a generous allowance for computing.
 
 use assay_primitives::limits::MAX_PROVIDERS_PER_MODEL;
 use core::marker::PhantomData;
@@ -58,7 +58,8 @@ macro_rules! weights {
 	($db:expr) => {
 		fn request(b: u32) -> Weight {
 			let providers = u64::from(MAX_PROVIDERS_PER_MODEL);
-			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored in.
+			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored
+			// in.
 			computing(
 				micros(100),
 				JOB.saturating_add(providers.saturating_mul(SMALL))

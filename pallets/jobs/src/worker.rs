@@ -1,9 +1,10 @@
 //! The offchain worker: carries tasks to the engine and the engine's answers to the chain, and returns at once.
 //!
-//! It runs on each new best block and may run again for the same one; what it does depends only on chain state, on what the
-//! engine returns, and on a log of what it sent lately. A message counts as sent only when state shows its effect: until then
-//! it is sent again at each block, with that block's number in it. So it is a new transaction to pools that refused the last
-//! one, as a peer does that has not imported the block yet, and it outweighs and replaces the last one where that still waits.
+//! It runs on each new best block and may run again for the same one; what it does depends only on chain state, on what
+//! the engine returns, and on a log of what it sent lately. A message counts as sent only when state shows its effect:
+//! until then it is sent again at each block, with that block's number in it. So it is a new transaction to pools that
+//! refused the last one, as a peer does that has not imported the block yet, and it outweighs and replaces the last one
+//! where that still waits.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -33,7 +34,8 @@ const LOG_TARGET: &str = "assay::worker";
 const MAX_JOBS_PER_RUN: usize = 64;
 /// Models of one provider of which one must be loaded for a heartbeat.
 const MAX_MODELS_PROBED: usize = 16;
-/// Blocks after which a message without effect is sent again: a phase has few blocks, and each one lost delays a verdict.
+/// Blocks after which a message without effect is sent again: a phase has few blocks, and each one lost delays a
+/// verdict.
 const RESEND_AFTER: u32 = 1;
 /// Blocks after which a heartbeat without effect is sent again: nothing waits for it.
 const HEARTBEAT_RESEND_AFTER: u32 = 3;
@@ -182,7 +184,8 @@ impl<T: Config> Worker<T> {
 		if self.should_send((b"abstained", id).encode(), WARN_AGAIN_AFTER) {
 			log::warn!(
 				target: LOG_TARGET,
-				"Job {}: the engine abstains, so this provider does not vote. Its log has the reason; is model {} installed?",
+				"Job {}: the engine abstains, so this provider does not vote. Its log has the reason; is model {} \
+				 installed?",
 				task.job,
 				task.work.model
 			);

@@ -14,13 +14,14 @@ impl<T: Config> ModelCatalog<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Returns one entry for clients. Its count of providers is zero: this pallet doesn't know who serves, the runtime does.
+	/// Returns one entry for clients. Its count of providers is zero: this pallet doesn't know who serves, the runtime
+	/// does.
 	pub fn view(id: &ModelId) -> Option<ModelView<T::AccountId>> {
 		Models::<T>::get(id).map(|record| to_view(*id, record))
 	}
 
-	/// Returns entries for clients, in the order of storage: those after `start` (which may have been removed since), at
-	/// most `limit` and [`MAX_PAGE`].
+	/// Returns entries for clients, in the order of storage: those after `start` (which may have been removed since),
+	/// at most `limit` and [`MAX_PAGE`].
 	pub fn page(start: Option<ModelId>, limit: u32) -> Vec<ModelView<T::AccountId>> {
 		let entries = match start {
 			Some(id) => Models::<T>::iter_from(Models::<T>::hashed_key_for(id)),

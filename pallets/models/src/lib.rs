@@ -5,14 +5,16 @@
 //! ## Pallet API
 //!
 //! See the [`pallet`] module for calls, storage, events and errors. Other pallets read it through
-//! [`assay_primitives::traits::ModelCatalog`], clients through [`Pallet::view`] and [`Pallet::page`] behind the runtime API.
+//! [`assay_primitives::traits::ModelCatalog`], clients through [`Pallet::view`] and [`Pallet::page`] behind the runtime
+//! API.
 //!
 //! ## Overview
 //!
 //! A model is named by the root of its manifest, so an entry stands for exact bytes: providers check their files
-//! against the name before they vote. Whoever registers it holds a deposit, sets the prices and receives the royalty. The
-//! states of an entry are *registered → retired → removed*: a retired model takes no new jobs, but its entry stays readable for
-//! a retention time, so that earlier jobs can still be settled. Then the owner removes it and gets the deposit back.
+//! against the name before they vote. Whoever registers it holds a deposit, sets the prices and receives the royalty.
+//! The states of an entry are *registered → retired → removed*: a retired model takes no new jobs, but its entry stays
+//! readable for a retention time, so that earlier jobs can still be settled. Then the owner removes it and gets the
+//! deposit back.
 //!
 //! Names are not reserved: whoever registers a manifest root first owns its entry.
 //!
@@ -28,8 +30,8 @@
 //!
 //! ## Low Level / Implementation Details
 //!
-//! The chain can't check a manifest root: it never reads the weights. It checks that the numbers a job relies on are within
-//! the chain's limits ([`ModelParams`]). The deposit counts the bytes of the encoded registration.
+//! The chain can't check a manifest root: it never reads the weights. It checks that the numbers a job relies on are
+//! within the chain's limits ([`ModelParams`]). The deposit counts the bytes of the encoded registration.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -306,7 +308,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Possible once the retention time since the retirement is over. The manifest root can be registered again then.
+		/// Possible once the retention time since the retirement is over. The manifest root can be registered again
+		/// then.
 		///
 		/// ## Errors
 		///

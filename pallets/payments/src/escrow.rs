@@ -19,7 +19,7 @@ use sp_runtime::{DispatchError, DispatchResult};
 
 const LOG_TARGET: &str = "assay::payments";
 
-/// Money on its way between accounts.
+/// Money that is in no account yet.
 pub type CreditOf<T> = Credit<<T as frame_system::Config>::AccountId, <T as Config>::Currency>;
 
 impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
@@ -176,7 +176,8 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount; if it can't either, the payer does.
+	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount; if it can't either, the payer
+	/// does.
 	fn pay(job: &JobId, payer: &T::AccountId, to: &T::AccountId, amount: Balance, purpose: Purpose) -> DispatchResult {
 		if amount == 0 {
 			return Ok(());

@@ -10,9 +10,9 @@
 //! ## Overview
 //!
 //! When a job is requested, its fee ceiling and a storage deposit are held in the requester's own account. When it is
-//! concluded, the shares are paid from the hold and the rest goes back; if there is no answer, everything goes back. Of the
-//! money taken from the bonds of faulty providers the requester gets what is due first, the treasury takes the rest. The
-//! deposit goes back when the job's receipt leaves the chain.
+//! concluded, the shares are paid from the hold and the rest goes back; if there is no answer, everything goes back. Of
+//! the money taken from the bonds of faulty providers the requester gets what is due first, the treasury takes the
+//! rest. The deposit goes back when the job's receipt leaves the chain.
 //!
 //! Who is paid how much is decided elsewhere: shares come from [`assay_primitives::economics`], verdicts from the jobs
 //! pallet. This pallet guarantees that money is conserved: every step leaves the total issuance as it was, and the
@@ -30,9 +30,9 @@
 //!
 //! ## Low Level / Implementation Details
 //!
-//! A payment never fails a settlement. An account that can't receive (it doesn't exist and is paid less than the existential
-//! deposit) loses its part to the treasury; if not even the treasury can receive, the money stays with the payer. The events
-//! name the account that got it. Each step is all or nothing, also outside of an extrinsic.
+//! A payment never fails a settlement. An account that can't receive (it doesn't exist and is paid less than the
+//! existential deposit) loses its part to the treasury; if not even the treasury can receive, the money stays with the
+//! payer. The events name the account that got it. Each step is all or nothing, also outside of an extrinsic.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]

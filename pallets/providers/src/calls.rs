@@ -171,8 +171,8 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Builds a provider of the genesis block: bonded, keyed, serving, alive. No proof of possession: whoever writes the
-	/// genesis is trusted with more than that.
+	/// Builds a provider of the genesis block: bonded, keyed, serving, alive. No proof of possession: whoever writes
+	/// the genesis is trusted with more than that.
 	pub(crate) fn build_provider(provider: &GenesisProvider<T::AccountId>) -> DispatchResult {
 		let GenesisProvider {
 			account,

@@ -4,10 +4,10 @@
 //!
 //! ## Pallet API
 //!
-//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes providers
-//! through [`assay_primitives::traits::ProviderSet`]; the session pallet asks for validators through its `SessionManager`; the
-//! offences pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the
-//! runtime API.
+//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes
+//! providers through [`assay_primitives::traits::ProviderSet`]; the session pallet gets validators through its
+//! `SessionManager`; the offences pallet reports equivocations through `OnOffenceHandler`; clients read
+//! [`Pallet::providers_of`] behind the runtime API.
 //!
 //! ## Overview
 //!
@@ -15,13 +15,15 @@
 //! with, sets which models it serves and how many jobs it holds at once, and sends heartbeats. The providers with the
 //! largest bonds and session keys are the chain's validators.
 //!
-//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor chosen
-//! as a validator until it calls [`Call::unjail`]. Leaving takes an unbonding period, during which the money stays slashable.
+//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor
+//! chosen as a validator until it calls [`Call::unjail`]. Leaving takes an unbonding period, during which the money
+//! stays slashable.
 //!
 //! ### Terminology
 //!
 //! * **Active bond**: the weight in draws and elections. **Slashable**: the active bond and what is unbonding.
-//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with free capacity.
+//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with free
+//!   capacity.
 //!
 //! ## Examples
 //!
@@ -35,10 +37,10 @@
 //!
 //! ## Low Level / Implementation Details
 //!
-//! A slash takes the active bond first, then what would be withdrawn last. All of a provider's jobs count against one capacity.
-//! Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]), providers of a
-//! model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a bond is never burned here: for a job's
-//! fault it is handed to the caller, for an offence to `OnSlash`.
+//! A slash takes the active bond first, then what would be withdrawn last. All of a provider's jobs count against one
+//! capacity. Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider
+//! ([`MAX_MODELS`]), providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a
+//! bond is never burned here: for a job's fault it is handed to the caller, for an offence to `OnSlash`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -113,7 +115,7 @@ pub mod pallet {
 		type SessionKeys: Contains<Self::AccountId>;
 		/// Receives what an equivocation costs.
 		type OnSlash: OnUnbalanced<CreditOf<Self>>;
-		/// The hash of block 0: what makes a proof of possession of this chain no proof of another.
+		/// The hash of block 0, which binds proofs of possession to this chain.
 		type GenesisHash: Get<Hash32>;
 		/// The chain's parameters.
 		type Params: Get<ProviderParams<BlockNumberFor<Self>>>;
@@ -366,12 +368,13 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has no key.
+		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has
+		/// no key.
 		///
 		/// ## Errors
 		///
-		/// [`Error::AlreadyBonded`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's errors if the amount
-		/// can't be held.
+		/// [`Error::AlreadyBonded`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's errors if the
+		/// amount can't be held.
 		///
 		/// ## Events
 		///
@@ -395,8 +398,8 @@ pub mod pallet {
 		///
 		/// ## Errors
 		///
-		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount can't be
-		/// held.
+		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount
+		/// can't be held.
 		///
 		/// ## Events
 		///
@@ -416,8 +419,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// The money can be withdrawn after the unbonding period and stays slashable until then. A provider that unbonds
-		/// everything stops serving.
+		/// The money can be withdrawn after the unbonding period and stays slashable until then. A provider that
+		/// unbonds everything stops serving.
 		///
 		/// ## Errors
 		///
@@ -442,7 +445,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// A provider that withdraws the last of its bond is no longer a provider, and its key can be registered by others.
+		/// A provider that withdraws the last of its bond is no longer a provider, and its key can be registered by
+		/// others.
 		///
 		/// ## Errors
 		///
@@ -467,9 +471,9 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// `proof` is the key's signature over [`assay_primitives::crypto::possession_message`] of this chain's genesis hash and
-		/// the signer: nobody can register a key that another holds. Replaces the previous key, whose signatures are no longer
-		/// valid.
+		/// `proof` is the key's signature over [`assay_primitives::crypto::possession_message`] of this chain's genesis
+		/// hash and the signer: nobody can register a key that another holds. Replaces the previous key, whose
+		/// signatures are no longer valid.
 		///
 		/// ## Errors
 		///

@@ -1,5 +1,5 @@
-//! A small chain with providers: accounts 1 to 9 have money, and session keys unless they are 9; models 1 to 40 are in the
-//! catalog, model 200 is retired.
+//! A small chain with providers: accounts 1 to 9 have money, and session keys unless they are 9; models 1 to 40 are in
+//! the catalog, model 200 is retired.
 
 use crate::{self as pallet_providers, ProviderParams};
 use assay_primitives::{economics::Rates, model::ModelTerms, traits::ModelCatalog, Hash32, ModelId};

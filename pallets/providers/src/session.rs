@@ -11,8 +11,8 @@ use sp_runtime::traits::Convert;
 use sp_staking::SessionIndex;
 
 impl<T: Config> Pallet<T> {
-	/// Returns the validators of the next session, the largest bond first, equal bonds by account: bonded, with session keys,
-	/// not jailed, at most `max_validators`.
+	/// Returns the validators of the next session, the largest bond first, equal bonds by account: bonded, with session
+	/// keys, not jailed, at most `max_validators`.
 	pub fn validators() -> Vec<T::AccountId> {
 		let params = T::Params::get();
 		let mut able: Vec<_> = Providers::<T>::iter()
@@ -25,8 +25,8 @@ impl<T: Config> Pallet<T> {
 		able.into_iter().map(|(_, who)| who).collect()
 	}
 
-	/// Returns the validators of the next session, or `None`, which keeps those of the last: a chain without validators stops
-	/// forever.
+	/// Returns the validators of the next session, or `None`, which keeps those of the last: a chain without validators
+	/// stops forever.
 	fn next_validators() -> Option<Vec<T::AccountId>> {
 		let weight = T::WeightInfo::validators(Providers::<T>::count());
 		frame_system::Pallet::<T>::register_extra_weight_unchecked(weight, DispatchClass::Mandatory);

@@ -7,7 +7,7 @@ use sp_runtime::TryRuntimeError;
 impl<T: Config> Pallet<T> {
 	/// Checks that holds equal the records, and that the lists by key and by model agree with them.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
-		let (mut keys, mut places) = (0usize, 0usize);
+		let (mut keys, mut served) = (0usize, 0usize);
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
 			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
@@ -26,7 +26,7 @@ impl<T: Config> Pallet<T> {
 			for model in &record.models {
 				let listed = Serving::<T>::get(model).iter().filter(|other| **other == who).count();
 				ensure!(listed == 1, "a provider is listed once for each model it serves");
-				places = places.saturating_add(1);
+				served = served.saturating_add(1);
 			}
 		}
 		ensure!(Providers::<T>::count() <= MAX_PROVIDERS, "providers are bounded");
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
 			"every listed key is a provider's"
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
-		ensure!(listed == places, "every listed place is a provider's");
+		ensure!(listed == served, "every listed provider serves the model");
 		Ok(())
 	}
 }

@@ -23,8 +23,8 @@ pub const MAX_FAULTS: u32 = 16;
 pub struct ProviderParams<BlockNumber> {
 	/// Least active bond of a provider that is drawn or validates.
 	pub min_bond: Balance,
-	/// Blocks between unbonding and withdrawing; the money stays slashable until then. Must outlast every job (`T_max`) and
-	/// the time in which an equivocation may be reported.
+	/// Blocks between unbonding and withdrawing; the money stays slashable until then. Must outlast every job (`T_max`)
+	/// and the time in which an equivocation may be reported.
 	pub unbonding_period: BlockNumber,
 	/// Most validators.
 	pub max_validators: u32,

@@ -1,7 +1,7 @@
 //! The consensus: who makes blocks, who finalizes them, and what an equivocation costs.
 //!
-//! The top providers by bond are the validators: [`ValidatorSelection`] asks the providers pallet at every session. A
-//! BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`].
+//! The top providers by bond are the validators: [`ValidatorSelection`] queries the providers pallet at every session.
+//! A BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`].
 
 use crate::{
 	constants::{
@@ -147,8 +147,8 @@ impl Contains<AccountId> for HasSessionKeys {
 	}
 }
 
-/// The handler of equivocations: the providers pallet slashes and jails the offender, and the session pallet disables it at
-/// once.
+/// The handler of equivocations: the providers pallet slashes and jails the offender, and the session pallet disables
+/// it at once.
 pub struct PunishOffenders;
 
 impl OnOffenceHandler<AccountId, IdentificationTuple<Runtime>, Weight> for PunishOffenders {

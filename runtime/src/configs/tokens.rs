@@ -74,8 +74,8 @@ impl pallet_transaction_payment::Config for Runtime {
 	type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Runtime>;
 }
 
-/// Splits transaction fees: a fifth and all tips to the block's author, the rest to the treasury. An author who got all of
-/// them could fill its blocks at no cost.
+/// Splits transaction fees: a fifth and all tips to the block's author, the rest to the treasury. An author who got all
+/// of them could fill its blocks at no cost.
 pub struct FeesToAuthorAndTreasury;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for FeesToAuthorAndTreasury {

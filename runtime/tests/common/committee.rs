@@ -8,7 +8,7 @@ use assay_runtime::{genesis_config_presets::DemoModel, AccountId, Runtime, Runti
 use pallet_jobs::{Batch, CommitItem, Job, Publication, RevealItem};
 use sp_keyring::Sr25519Keyring;
 
-/// The model that every chain of these tests serves.
+/// Returns the model that every chain of these tests serves.
 pub fn model() -> ModelId {
 	DemoModel::bundled().expect("the demo model's manifest is one").id
 }
@@ -79,14 +79,14 @@ pub fn request_job(chain: &mut Chain, who: Sr25519Keyring, committee_size: u32) 
 	requested.expect("the request has an event")
 }
 
-/// An open job.
+/// Returns an open job.
 pub fn job(chain: &mut Chain, id: JobId) -> Job<AccountId, u32> {
 	chain
 		.read(|| pallet_jobs::Jobs::<Runtime>::get(id))
 		.expect("the job is open")
 }
 
-/// The accounts of a job's committee, the executor first.
+/// Returns the accounts of a job's committee, the executor first.
 pub fn committee(chain: &mut Chain, id: JobId) -> Vec<AccountId> {
 	job(chain, id).committee.into_iter().map(|seat| seat.provider).collect()
 }
@@ -103,13 +103,13 @@ pub fn salt(voter: &AccountId) -> Salt {
 	salt
 }
 
-/// A provider's blinded vote on the present attempt of a job.
+/// Returns a provider's blinded vote on the present attempt of a job.
 pub fn blinded(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Commitment {
 	let attempt = job(chain, id).attempt;
 	Commitment::new(&chain_hash(chain), &id, attempt, voter, vote, &salt(voter))
 }
 
-/// The executor's message, signed by `signer` for the chain with this hash.
+/// Returns the executor's message, signed by `signer` for the chain with this hash.
 pub fn publication_signed(
 	publication: Publication<AccountId, u32>,
 	chain_hash: &Hash32,
@@ -119,7 +119,7 @@ pub fn publication_signed(
 	authorized(pallet_jobs::Call::publish { publication, signature })
 }
 
-/// A provider's batch, signed by `signer` for the chain with this hash.
+/// Returns a provider's batch, signed by `signer` for the chain with this hash.
 pub fn batch_signed(batch: Batch<AccountId, u32>, chain_hash: &Hash32, signer: Sr25519Keyring) -> UncheckedExtrinsic {
 	let signature = signer.pair_signature(&batch.message(chain_hash));
 	authorized(pallet_jobs::Call::vote { batch, signature })
@@ -157,7 +157,7 @@ pub fn publish(chain: &mut Chain, id: JobId, output: Output, vote: &Vote) {
 	chain.good_block(vec![publication_signed(publication, &genesis, signer)]);
 }
 
-/// A provider's batch with one blinded vote.
+/// Returns a provider's batch with one blinded vote.
 pub fn commit_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Batch<AccountId, u32> {
 	let item = CommitItem {
 		job: id,
@@ -173,7 +173,7 @@ pub fn commit_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote
 	}
 }
 
-/// A provider's batch that reveals one vote.
+/// Returns a provider's batch that reveals one vote.
 pub fn reveal_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Batch<AccountId, u32> {
 	let item = RevealItem {
 		job: id,
@@ -190,7 +190,7 @@ pub fn reveal_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote
 	}
 }
 
-/// A provider's batch, signed by its own key for this chain.
+/// Returns a provider's batch, signed by its own key for this chain.
 pub fn sent(chain: &mut Chain, batch: Batch<AccountId, u32>) -> UncheckedExtrinsic {
 	let (genesis, signer) = (chain_hash(chain), keyring(&batch.voter));
 	batch_signed(batch, &genesis, signer)

@@ -2,7 +2,8 @@
 
 use super::{Jobs, *};
 use assay_primitives::{
-	crypto::InferenceSignature, job::Input, Commitment, FinishReason, JobId, Output, SamplingParams, TraceRoot, Vote,
+	crypto::InferenceSignature, job::Input, vote::Salt, Commitment, FinishReason, JobId, Output, SamplingParams,
+	TraceRoot, Vote,
 };
 use codec::Encode;
 use frame_support::{
@@ -92,7 +93,7 @@ pub(crate) const REJECT: Vote = Vote::Reject {
 	position: 1,
 	prefix_root: TraceRoot([5; 32]),
 };
-pub(crate) const SALT: [u8; 32] = [8; 32];
+pub(crate) const SALT: Salt = [8; 32];
 
 pub(crate) fn commitment(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -> Commitment {
 	Commitment::new(&GENESIS, &id, attempt, who, &vote, &SALT)

@@ -1,5 +1,5 @@
-//! A runtime of system, balances and this pallet. The pallets it meets are mocks whose state is in storage and whose money is
-//! real.
+//! A runtime of system, balances and this pallet. The pallets it meets are mocks whose state is in storage and whose
+//! money is real.
 
 mod actions;
 
@@ -154,7 +154,7 @@ pub(crate) fn owner() -> AccountId {
 pub(crate) fn treasury() -> AccountId {
 	account(102)
 }
-/// The account that keeps what [`MockEscrow`] holds.
+/// Returns the account that keeps what [`MockEscrow`] holds.
 pub(crate) fn escrow_account() -> AccountId {
 	account(103)
 }

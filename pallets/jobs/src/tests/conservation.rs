@@ -1,4 +1,5 @@
-//! Random runs with lazy, lying and absent voters: every job ends in time, and all money and all capacity is accounted for.
+//! Random runs with lazy, lying and absent voters: every job ends in time, and all money and all capacity is accounted
+//! for.
 
 use crate::{
 	mock::{Jobs, *},
@@ -40,8 +41,8 @@ type Votes = BTreeMap<(JobId, u8, AccountId), Vote>;
 
 /// Lets each seat of each open job send what is due, or nothing, or a lie.
 fn send_messages(rng: &mut Rng, setup: &Setup, votes: &mut Votes) {
-	let open: Vec<_> = OpenJobs::iter().collect();
-	for (id, job) in open {
+	let jobs: Vec<_> = OpenJobs::iter().collect();
+	for (id, job) in jobs {
 		for seat in &job.committee {
 			if !rng.chance(setup.acts) {
 				continue;

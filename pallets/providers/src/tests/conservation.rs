@@ -142,7 +142,7 @@ proptest! {
 			for who in 1..5 {
 				execute(Step::Withdraw(who));
 				check(issuance);
-				assert_eq!(held(who), 0, "{who} is free");
+				assert_eq!(held(who), 0, "nothing of {who} stays held");
 				assert!(!crate::Providers::<Test>::contains_key(who), "{who} has left");
 			}
 		});
