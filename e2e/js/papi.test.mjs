@@ -59,7 +59,7 @@ test('a question becomes a receipt that storage and runtime API agree on', LIMIT
 		input: Binary.fromText(prompt),
 		params,
 		committee_size: 4,
-		max_fee: quote.value.max_fee,
+		max_fee: quote.value.fee_ceiling,
 	});
 	const events = await submit(call);
 	const requested = events.find((event) => event.type === 'Jobs' && event.value.type === 'Requested');

@@ -34,25 +34,25 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let quote = chain
 		.quote(&at, model.id, bytes, params.max_tokens, args.committee)
 		.await?;
-	if let Some(Asy(max)) = args.max_fee.filter(|max| max.0 < quote.max_fee) {
+	if let Some(Asy(max)) = args.max_fee.filter(|max| max.0 < quote.fee_ceiling) {
 		return Err(CliError::Refused {
 			name: "Jobs::FeeTooLow".into(),
 			next: format!(
 				"This job may cost up to {}, --max-fee allows {}",
-				Asy(quote.max_fee),
+				Asy(quote.fee_ceiling),
 				Asy(max)
 			),
 		});
 	}
 	let facts = json!({
-		"model": model.id, "name": model.name, "committee": args.committee, "max_fee": Asy(quote.max_fee),
+		"model": model.id, "name": model.name, "committee": args.committee, "fee_ceiling": Asy(quote.fee_ceiling),
 		"deposit": Asy(quote.deposit), "t_max": quote.t_max, "requester": signer.account(),
 	});
 	let text = format!(
 		"{} asks {}: at most {}",
 		name_of(&signer.account()),
 		model.name,
-		Asy(quote.max_fee)
+		Asy(quote.fee_ceiling)
 	);
 	cx.report.step("quoted", &text, facts);
 
@@ -61,7 +61,7 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 		runtime::bounded(input.to_vec()),
 		params.into(),
 		args.committee,
-		args.max_fee.map_or(quote.max_fee, |max| max.0),
+		args.max_fee.map_or(quote.fee_ceiling, |max| max.0),
 	);
 	let included = chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
 	let requested = included.events.find_first::<runtime::jobs::events::Requested>();

@@ -1,4 +1,4 @@
-//! What calls cost: conservative constants on top of the database's reference weights.
+//! Weights of the calls: conservative constants on top of the database's reference weights.
 //!
 //! The time beside the database is several times what the benchmarks of this pallet take on the reference machine of
 //! FRAME. A solo chain ships no storage proofs, so proof size stays zero.
@@ -21,7 +21,7 @@ pub trait WeightInfo {
 	fn remove() -> Weight;
 }
 
-/// The constants, over the runtime's database.
+/// Weights at a runtime's own database costs.
 pub struct SubstrateWeight<T>(PhantomData<T>);
 
 /// Models, the owner's account and holds; event bookkeeping is in the base.

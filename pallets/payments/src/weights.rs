@@ -1,4 +1,4 @@
-//! What each move of money costs: conservative constants on top of the database's reference weights.
+//! Weights of the steps: conservative constants on top of the database's reference weights.
 //!
 //! This pallet has no calls. Whoever calls it through [`assay_primitives::traits::Escrow`] pays these weights; the jobs
 //! pallet's own weights contain them. A solo chain ships no storage proofs, so proof size stays zero.
@@ -9,7 +9,7 @@ use frame_support::{
 	weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
 };
 
-/// Weights of the moves of money.
+/// Weights of the steps.
 pub trait WeightInfo {
 	/// Holding fee ceiling and deposit.
 	fn hold() -> Weight;
@@ -23,7 +23,7 @@ pub trait WeightInfo {
 	fn close() -> Weight;
 }
 
-/// The constants, over the runtime's database.
+/// Weights at a runtime's own database costs.
 pub struct SubstrateWeight<T>(PhantomData<T>);
 
 fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
