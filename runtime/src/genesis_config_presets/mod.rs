@@ -37,7 +37,7 @@ pub const TREASURY_ENDOWMENT: Balance = ASY;
 /// Returns the catalogue entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
 /// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
 pub fn demo_model() -> Option<Registration> {
-	serde_json::from_str(include_str!("../../demo-model/assay-demo/registration.json")).ok()
+	serde_json::from_str(include_str!("../../../demo-model/assay-demo/registration.json")).ok()
 }
 
 /// A provider of a preset.
