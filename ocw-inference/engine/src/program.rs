@@ -7,7 +7,7 @@ use crate::{
 	generate,
 	gpu::Gpu,
 	process::{self, end_if_device_failed},
-	scheduler::Limits,
+	scheduler::SchedulerLimits,
 	server, Engine, Error, Model,
 };
 use anyhow::{Context, Result};
@@ -138,7 +138,7 @@ fn run(command: Command, open: Option<Open>) -> Result<()> {
 				None => share.apply()?,
 				Some(_) => share.apply_watching()?,
 			}
-			let mut limits = Limits::default();
+			let mut limits = SchedulerLimits::default();
 			if let Some(ByteSize(bytes)) = kv_memory {
 				limits.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
 			}
