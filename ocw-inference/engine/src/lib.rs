@@ -8,8 +8,9 @@
 //! * [`kv`]: keys and values, in pages of 32 positions;
 //! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
 //! * [`sampler`], [`trace`]: logits to a token, rows to a root;
-//! * [`generate`]: execute and verify, one run of the model each;
-//! * [`scheduler`]: many runs at once, in batches;
+//! * [`sequence`]: a prompt and its answer, generated or compared with a claim;
+//! * [`scheduler`]: many sequences at once, in batches;
+//! * [`generate`]: execute and verify, one sequence each;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
 //! * [`process`]: what that process may take from its computer;
 //! * [`program`]: the command line of that process, on the processor or on a graphics card.
@@ -27,10 +28,12 @@ pub mod process;
 pub mod program;
 pub mod sampler;
 pub mod scheduler;
+pub mod sequence;
 pub mod server;
 pub mod trace;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
-pub use generate::{execute, verify, Executed};
+pub use generate::{execute, verify};
 pub use model::Model;
+pub use sequence::Executed;

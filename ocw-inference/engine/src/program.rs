@@ -5,7 +5,7 @@ use crate::{
 	canonical::Tier,
 	gpu::Gpu,
 	process::{self, end_if_device_failed, ProcessLimits},
-	scheduler::Limits,
+	scheduler::SchedulerLimits,
 	server, Engine, Error,
 };
 use anyhow::{Context, Result};
@@ -73,7 +73,7 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 		None => limits.apply()?,
 		Some(_) => limits.apply_watching()?,
 	}
-	let mut scheduling = Limits::default();
+	let mut scheduling = SchedulerLimits::default();
 	if let Some(ByteSize(bytes)) = kv_memory {
 		scheduling.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
 	}

@@ -2,18 +2,19 @@
 
 use crate::{
 	common::{folder, load, model, options, placed, write_source, Tiny, TEMPLATE, VOCABULARY},
-	rows::{pass, Sequence},
+	rows::{forward, Sequence},
 };
 use assay_engine::{
-	generate::{execute, verify, verify_with, Executed, Finished, Job},
-	scheduler::{Limits, Scheduler},
+	generate::{execute, verify, verify_with},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::{Executed, Outcome},
 	trace::Trace,
 	Model,
 };
 use assay_import::import;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
-	Hash32, SamplingParams, TraceRoot, Vote, WorkId,
+	Hash32, SamplingParams, TraceRoot, Vote, Work, WorkId,
 };
 use std::fs;
 
@@ -27,7 +28,7 @@ fn warm(max_tokens: u32) -> SamplingParams {
 	}
 }
 
-/// The root over the rows of the prompt and the first tokens, computed row by row.
+/// Returns the root over the rows of the prompt and the first tokens, computed row by row.
 fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut tokens = model.prompt(PROMPT).unwrap();
 	tokens.extend(claim.tokens.iter().take(position));
@@ -36,13 +37,13 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut trace = Trace::new(decoder.layers());
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
-		let rows = pass(model, &mut pool, &mut [&mut sequence], &[1]);
+		let rows = forward(model, &mut pool, &mut [&mut sequence], &[1]);
 		trace.push(&rows, 0..1).unwrap();
 	}
 	trace.root()
 }
 
-/// The claim is rejected at this position, with the same vote for any size of chunk.
+/// Checks that the claim is rejected at this position, with the same vote for any size of chunk.
 fn rejected(model: &Model, params: &SamplingParams, claim: &Output, position: usize) {
 	let vote = Vote::Reject {
 		position: position as u32,
@@ -86,17 +87,17 @@ fn with_tokens(claim: &Output, change: impl FnOnce(&mut Vec<u32>)) -> Output {
 /// Why a claim is rejected at its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reason {
-	/// The model chooses another token there.
+	/// The model samples another token there.
 	OtherToken,
 	/// The model goes on there, the claim doesn't.
 	EarlyStop,
 	/// The model has ended there, the claim goes on.
 	RunOn,
-	/// The tokens are the model's; what the claim says besides isn't.
+	/// The tokens are the model's; the rest of the claim isn't.
 	OtherText,
 }
 
-/// The first position at which a claim leaves the truth, and how.
+/// Returns the first position at which a claim leaves the truth, and how.
 fn fault(lie: &Output, truth: &Output) -> (usize, Reason) {
 	let (lies, truths) = (&lie.tokens, &truth.tokens);
 	let differs = lies.iter().zip(truths.iter()).position(|(a, b)| a != b);
@@ -108,12 +109,12 @@ fn fault(lie: &Output, truth: &Output) -> (usize, Reason) {
 	}
 }
 
-/// An answer to the prompt by a model that was changed.
+/// Returns the answer to the prompt by a model that was changed.
 fn answer_of(liar: &Model, params: &SamplingParams) -> Output {
 	execute(liar, PROMPT, params, SEED).unwrap().output
 }
 
-/// Models of the same name with one byte of their weights changed, one after the other all over the file.
+/// Returns models of the same name with one byte of their weights changed, one after the other all over the file.
 fn flipped() -> impl Iterator<Item = Model> {
 	let folder = folder(Tiny::default());
 	let path = folder.path().join("model.safetensors");
@@ -129,7 +130,7 @@ fn flipped() -> impl Iterator<Item = Model> {
 	})
 }
 
-/// The tiny model with a system prompt that the honest template doesn't have.
+/// Returns the tiny model with a system prompt that the honest template doesn't have.
 fn with_system_prompt() -> Model {
 	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
 	write_source(source.path(), Tiny::default());
@@ -213,15 +214,16 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 		(lie, position)
 	});
 	// All of them checked in one batch: the same votes.
-	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
 	for (i, (lie, _)) in votes.iter().enumerate() {
-		let job = Job {
-			input: PROMPT.into(),
+		let work = Work {
+			model: model.id(),
+			input: PROMPT.as_bytes().to_vec().try_into().unwrap(),
 			params: params.clone(),
 			seed: SEED,
 			claim: Some(lie.clone()),
 		};
-		scheduler.submit(WorkId([i as u8; 32]), job).unwrap();
+		scheduler.submit(WorkId([i as u8; 32]), work).unwrap();
 	}
 	let mut seen = 0;
 	while !scheduler.is_idle() {
@@ -229,10 +231,7 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 			let (lie, position) = &votes[usize::from(id.0[0])];
 			let prefix_root = prefix_root(&model, lie, *position);
 			let position = *position as u32;
-			assert_eq!(
-				vote.unwrap(),
-				Finished::Verified(Vote::Reject { position, prefix_root })
-			);
+			assert_eq!(vote.unwrap(), Outcome::Verified(Vote::Reject { position, prefix_root }));
 			seen += 1;
 		}
 	}
@@ -240,7 +239,7 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 }
 
 #[test]
-fn changed_weights_that_choose_the_same_tokens_still_give_another_trace() {
+fn changed_weights_that_sample_the_same_tokens_still_give_another_trace() {
 	let model = model(Tiny::default());
 	let params = warm(20);
 	let truth = honest(&model, &params);
@@ -436,7 +435,7 @@ fn the_context_ends_an_answer() {
 }
 
 #[test]
-fn a_row_that_is_not_finite_ends_the_job_with_a_vote_that_all_share() {
+fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
 	let params = warm(60);
 	let candidates = honest(&model(Tiny::default()), &params).output.tokens;
 	let (model, done) = candidates

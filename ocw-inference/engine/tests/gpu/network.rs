@@ -5,7 +5,7 @@ use crate::{
 	common::{folder, Tiny},
 	device,
 };
-use assay_engine::{canonical::Tier, scheduler::Limits, Engine, Model};
+use assay_engine::{canonical::Tier, scheduler::SchedulerLimits, Engine, Model};
 use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
 use assay_protocol::{Request, Response, Work, WorkResult};
 use codec::{DecodeAll, Encode};
@@ -92,7 +92,7 @@ fn a_committee_of_cards_and_processors_is_of_one_mind() {
 	let engines = [
 		Engine::new(),
 		Engine::new().on_gpu(card.clone()),
-		Engine::with(Limits::default(), portable),
+		Engine::with(SchedulerLimits::default(), portable),
 		Engine::new().on_gpu(card),
 	];
 	let mut members: Vec<Box<dyn Member>> = Vec::new();

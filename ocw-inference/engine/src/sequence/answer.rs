@@ -6,46 +6,46 @@ use assay_primitives::{
 	limits::MAX_OUTPUT_BYTES,
 };
 
-/// Tokens chosen so far and their text.
+/// Tokens sampled so far and their text.
 pub(crate) struct Answer<'m> {
 	model: &'m Model,
 	params: SamplingParams,
 	/// Tokens that fit into the context behind the prompt.
-	room: usize,
+	context_left: usize,
 	tokens: Vec<u32>,
 	bytes: Vec<u8>,
 	text: String,
 }
 
 impl<'m> Answer<'m> {
-	/// An empty answer with room for so many tokens.
-	pub(crate) fn new(model: &'m Model, params: SamplingParams, room: usize) -> Self {
+	/// Makes an empty answer behind a prompt that leaves `context_left` tokens.
+	pub(crate) fn new(model: &'m Model, params: SamplingParams, context_left: usize) -> Self {
 		Self {
 			model,
 			params,
-			room,
+			context_left,
 			tokens: Vec::new(),
 			bytes: Vec::new(),
 			text: String::new(),
 		}
 	}
 
-	/// Most tokens it can have.
-	pub(crate) fn limit(&self) -> usize {
-		self.room.min(self.params.max_tokens as usize)
+	/// Returns how many tokens it can have at most.
+	pub(crate) fn max_tokens(&self) -> usize {
+		self.context_left.min(self.params.max_tokens as usize)
 	}
 
-	/// The tokens.
+	/// Returns the tokens so far.
 	pub(crate) fn tokens(&self) -> &[u32] {
 		&self.tokens
 	}
 
-	/// The text.
+	/// Returns the text so far.
 	pub(crate) fn text(&self) -> &str {
 		&self.text
 	}
 
-	/// Adds a token; tells whether and why the answer ends with it.
+	/// Adds a token; returns why the answer ends with it, if it does.
 	pub(crate) fn push(&mut self, token: u32) -> Option<FinishReason> {
 		self.tokens.push(token);
 		if self.model.eos_token_ids().contains(&token) {
@@ -76,12 +76,12 @@ impl<'m> Answer<'m> {
 			);
 			return Some(FinishReason::Length);
 		}
-		let full = self.tokens.len() >= self.limit();
+		let full = self.tokens.len() >= self.max_tokens();
 		full.then_some(FinishReason::Length)
 	}
 
-	/// Back to the first `count` tokens, none of which ended the answer.
-	pub(crate) fn rewind(&mut self, count: usize) {
+	/// Keeps only the first `count` tokens, none of which ended the answer.
+	pub(crate) fn truncate(&mut self, count: usize) {
 		let tokens = std::mem::take(&mut self.tokens);
 		self.bytes.clear();
 		self.text.clear();
@@ -90,7 +90,7 @@ impl<'m> Answer<'m> {
 		}
 	}
 
-	/// The answer as it is published.
+	/// Returns the answer as it is published.
 	pub(crate) fn output(&self, input_tokens: u32, finish: FinishReason) -> Result<Output> {
 		let too_long = || Error::Compute("an answer outgrew its bounds".into());
 		Ok(Output {
