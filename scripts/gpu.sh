@@ -66,34 +66,13 @@ network() {
 	[ "${PIPESTATUS[0]}" = 0 ] && grep -q 'programs behind sockets' "$out/network"
 }
 
-# The bundled model, trained by this project: its known answer, and an answer of each program, must be the same.
-demo() {
-	local name prompt="What is the capital of France?" made
-	"$bundle/assay-engine-cuda" --device "$gpu" check "$bundle/demo-model/assay-demo" || return 1
-	for name in greedy warm; do
-		made=()
-		for program in assay-engine assay-engine-cuda; do
-			local options=(run "$bundle/demo-model/assay-demo" "$prompt" --max-tokens 48)
-			[ $name = greedy ] || options+=(--temperature 1)
-			[ $program = assay-engine ] || options=(--device "$gpu" "${options[@]}")
-			made+=("$("$bundle/$program" "${options[@]}" 2>"$out/demo.err" && grep '^trace root' "$out/demo.err")") || {
-				cat "$out/demo.err"
-				return 1
-			}
-		done
-		printf '%s\n\n' "${made[@]}"
-		[ "${made[0]}" = "${made[1]}" ] || { echo "card and processor differ"; return 1; }
-	done
-	echo "agreed 2 answers and traces of the demo model"
-}
-
 # The program of a network's member has no argument for the card.
 printf '#!/bin/sh\nexec "%s/assay-engine-cuda" --device "%s" "$@"\n' "$bundle" "$gpu" >"$out/cuda-engine"
 chmod +x "$out/cuda-engine"
 
 item "the card opens" probe.log "$bundle/assay-engine-cuda" --device "$gpu" probe
 if [ $failed = 0 ]; then
-	item "known answer and answers of the demo model" demo.log demo
+	item "known answer and answers of the demo model" demo.log tests gpu-tests 0 golden::models::the_demo_model
 	item "kernels: any shape, batch and page layout" kernels.log tests gpu-tests 0 kernels::
 	item "whole models: rows, answers, votes, batches" models.log tests gpu-tests 0 models:: golden::
 	item "the engine's own tests: bits, cheats, scheduling" suite.log tests gpu-suite 0

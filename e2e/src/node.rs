@@ -123,16 +123,6 @@ impl Node {
 			.context("the node has no engine process")
 	}
 
-	/// What its engine was told with a flag.
-	pub fn engine_argument(&self, flag: &str) -> Result<String> {
-		let line = std::fs::read_to_string(format!("/proc/{}/cmdline", self.engine_pid()?))?;
-		let mut words = line.split('\0').skip_while(|word| *word != flag);
-		words
-			.nth(1)
-			.map(str::to_owned)
-			.with_context(|| format!("the engine was not told {flag}"))
-	}
-
 	/// The sum of what Prometheus is told under a name, in the lines with this label if one is given.
 	pub fn metric(&self, name: &str, label: Option<(&str, &str)>) -> Result<u64> {
 		let mut stream = TcpStream::connect(("127.0.0.1", self.ports.metrics))?;

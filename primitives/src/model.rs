@@ -22,8 +22,10 @@ pub struct ModelTerms<AccountId> {
 	/// Who registered the model and receives its royalty.
 	pub owner: AccountId,
 	/// Price of one prompt token for a job that nobody checks.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_in: Balance,
 	/// Price of one generated token for a job that nobody checks.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_out: Balance,
 	/// The owner's part of a fee; at most the chain's royalty share.
 	pub royalty: Permill,

@@ -3,15 +3,15 @@
 //! It speaks the engine's protocol and loads the models it is told to, but first turns over the sign of some weights. Only the
 //! end-to-end tests build it.
 
+use assay_protocol::process::stdin_socket;
 use clap::Parser;
 use std::path::PathBuf;
+use tokio::net::UnixStream;
 
 #[derive(Parser)]
 enum Command {
 	/// Serves like `assay-engine serve`.
 	Serve {
-		#[arg(long)]
-		socket: PathBuf,
 		#[arg(long)]
 		models: PathBuf,
 		/// What else an engine is told.
@@ -22,11 +22,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-	let Command::Serve {
-		socket,
-		models,
-		ignored: _,
-	} = Command::parse();
+	let Command::Serve { models, ignored: _ } = Command::parse();
+	let socket = stdin_socket()?;
+	socket.set_nonblocking(true)?;
 	let scratch = tempfile::tempdir()?;
 	let mut engine = assay_engine::Engine::new();
 	for entry in std::fs::read_dir(&models)? {
@@ -39,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
 		other_weights(&honest, &other)?;
 		engine.add_as(claimed, assay_engine::Model::load_unchecked(&other)?);
 	}
-	assay_engine::server::serve(&socket, engine).await?;
+	assay_engine::server::serve(UnixStream::from_std(socket)?, engine).await?;
 	Ok(())
 }
 

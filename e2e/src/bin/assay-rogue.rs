@@ -1,14 +1,14 @@
 //! An engine that misbehaves, in the way that the variable `ASSAY_ROGUE` names. Only the end-to-end tests build it.
 //!
-//! * `garbage`: connects, and sends what is no message, without end;
-//! * `flood`: says that it is ready, and then sends results that nobody asked for, without end;
+//! * `garbage`: sends what is no message, without end;
+//! * `flood`: reports that it is ready, and then sends results that nobody asked for, without end;
 //! * `hoard`: serves, until it is given work: then it takes all the memory that it may have.
 
 use anyhow::{bail, Context, Result};
-use assay_engine::process::Limits;
+use assay_engine::process::ProcessLimits;
 use assay_model_folder::Manifest;
 use assay_primitives::WorkId;
-use assay_protocol::{decode, framing, Request, Response, ServedModel, WorkResult};
+use assay_protocol::{decode, framing, process::stdin_socket, Request, Response, ServedModel, WorkResult};
 use clap::Parser;
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
@@ -27,11 +27,9 @@ enum Command {
 	/// Takes what `assay-engine serve` takes.
 	Serve {
 		#[arg(long)]
-		socket: PathBuf,
-		#[arg(long)]
 		models: PathBuf,
 		#[command(flatten)]
-		limits: Limits,
+		limits: ProcessLimits,
 		#[arg(trailing_var_arg = true, allow_hyphen_values = true)]
 		ignored: Vec<String>,
 	},
@@ -40,13 +38,14 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
 	let Command::Serve {
-		socket,
 		models,
 		limits,
 		ignored: _,
 	} = Command::parse();
 	limits.apply()?;
-	let stream = UnixStream::connect(&socket).await?;
+	let socket = stdin_socket()?;
+	socket.set_nonblocking(true)?;
+	let stream = UnixStream::from_std(socket)?;
 	let way = std::env::var("ASSAY_ROGUE").context("ASSAY_ROGUE names no way to misbehave")?;
 	match way.as_str() {
 		"garbage" => garbage(stream).await,

@@ -4,7 +4,7 @@
 //! worker runs before the transaction pool has taken the block in: a vote that the pool judged by the block before would be
 //! refused, and come again only blocks later.
 
-use super::Backend;
+use super::backend::Backend;
 use futures::{future::BoxFuture, FutureExt, StreamExt};
 use sc_client_api::{
 	BlockImportNotification, BlockchainEvents, FinalityNotifications, ImportNotifications, StorageEventStream,
@@ -17,11 +17,11 @@ use sp_runtime::traits::Block as BlockT;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
-/// Answers that come within this time are told to the worker together.
+/// Answers that come within this time run the worker once.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// How long the pool may take for a new best block before the worker runs without it.
-const POOL_PATIENCE: Duration = Duration::from_secs(1);
+const POOL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Resolves once the transaction pool judges by the state of a block.
 type Ready<Block> = Arc<dyn Fn(<Block as BlockT>::Hash) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -35,7 +35,7 @@ pub struct WorkerTriggers<C, P> {
 }
 
 impl<C, P> WorkerTriggers<C, P> {
-	/// Mixes `backend`'s ticks into `client`'s import notifications, in a task of `spawner`, and tells it of new best blocks.
+	/// Mixes `backend`'s ticks into `client`'s import notifications, in a task of `spawner`, and reports new best blocks to it.
 	pub fn new(client: Arc<C>, pool: Arc<P>, backend: Arc<Backend>, spawner: SpawnTaskHandle) -> Self {
 		Self {
 			client,
@@ -57,7 +57,7 @@ where
 		let pool = self.pool.clone();
 		let ready: Ready<Block> = Arc::new(move |at| {
 			let pool = pool.clone();
-			async move { drop(pool.ready_at_with_timeout(at, POOL_PATIENCE).await) }.boxed()
+			async move { drop(pool.ready_at_with_timeout(at, POOL_TIMEOUT).await) }.boxed()
 		});
 		let backend = self.backend.clone();
 		let mix = mix(

@@ -1,13 +1,13 @@
-//! What the worker talks to through the host function: a queue in front of the engine and a journal behind it.
+//! The node's side of the host function: a queue in front of the engine and a journal behind it.
 //!
 //! `enqueue` and `poll` touch memory and at most one short read of the journal; they never wait for the engine or for a
-//! sync. An answer becomes known only after [`Journal::write`] has put it on disk.
+//! sync. An answer becomes known only after [`VoteJournal::write`] has put it on disk.
 
 use super::{
-	journal::{Journal, Record},
-	metrics::{Cause, Metrics, Role},
-	queue::{Entry, Known, Queue, Recent, Seat},
-	LOG_TARGET,
+	journal::{Record, VoteJournal},
+	log_target::LOG_TARGET,
+	metrics::{ExitCause, Metrics, TaskRole},
+	queue::{Recent, TaskQueue, TaskState, Waiter, WorkItem},
 };
 use assay_primitives::{
 	host::{InferenceBackend, Polled},
@@ -17,6 +17,7 @@ use assay_primitives::{
 use assay_protocol::{ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
 use rand::{rngs::OsRng, RngCore};
+use serde::{Deserialize, Serialize};
 use std::{
 	collections::{HashMap, VecDeque},
 	time::{Duration, Instant},
@@ -26,25 +27,27 @@ use tokio::sync::{watch, Notify};
 /// Jobs remembered to count each once.
 const MAX_JOBS: usize = 4_096;
 
-/// How the engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of the engine's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EngineState {
 	/// Switched off, or its program is missing.
 	Absent,
-	/// Started, loading and proving its models.
+	/// Started; loads and tests its models.
 	Starting,
 	/// Takes tasks.
 	Ready,
-	/// It ended and will be started again.
+	/// It exited and will be started again.
 	Restarting,
 }
 
-/// What a person wants to know of the engine.
-#[derive(Clone, Debug)]
+/// What `assay_engineStatus` returns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EngineStatus {
-	/// How it is.
+	/// The state of its process.
 	pub state: EngineState,
-	/// What it serves; empty unless ready.
+	/// The models it serves; empty unless it is ready.
 	pub models: Vec<ServedModel>,
 	/// Tasks queued or being computed.
 	pub queue: usize,
@@ -54,42 +57,43 @@ pub struct EngineStatus {
 	pub abstained: u64,
 	/// Times the engine was started again.
 	pub restarts: u64,
-	/// Why it last ended or refused.
+	/// Why it last exited or could not be started.
 	pub last_error: Option<String>,
 }
 
 struct State {
-	queue: Queue,
-	handed: HashMap<WorkId, Instant>,
-	/// Cancelled works of which the engine has not been told.
+	queue: TaskQueue,
+	/// Work that the engine has not answered, and when it was sent.
+	in_flight: HashMap<WorkId, Instant>,
+	/// Work whose cancellation has not been sent yet.
 	to_cancel: VecDeque<WorkId>,
 	jobs: Recent<JobId>,
 	status: EngineStatus,
 }
 
-/// The engine broke the protocol: this is no answer to what it was asked.
+/// Why a result is no answer to what was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unasked {
-	/// It was not given that work.
-	Work,
-	/// It made what it was to check, or checked what it was to make.
-	Kind,
+pub enum ProtocolViolation {
+	/// That work is not in flight.
+	UnknownWork,
+	/// The engine made what it was to check, or checked what it was to make.
+	WrongKind,
 }
 
-/// The node's end of the host function.
+/// Answers the host function's calls, and feeds the engine.
 pub struct Backend {
-	journal: Option<Journal>,
+	journal: Option<VoteJournal>,
 	state: Mutex<State>,
 	metrics: Metrics,
-	/// Wakes whoever hands works to the engine.
+	/// Wakes the connection when there may be work to send.
 	work: Notify,
 	/// Counts the engine's events for the worker.
 	events: watch::Sender<u64>,
 }
 
 impl Backend {
-	/// A backend over a journal. Without one, because it is damaged or in use, the node abstains from everything.
-	pub fn new(journal: Option<Journal>, metrics: Metrics) -> Self {
+	/// Makes a backend over a journal. Without one, because it is damaged or in use, the node abstains from everything.
+	pub fn new(journal: Option<VoteJournal>, metrics: Metrics) -> Self {
 		let status = EngineStatus {
 			state: EngineState::Absent,
 			models: Vec::new(),
@@ -100,8 +104,8 @@ impl Backend {
 			last_error: None,
 		};
 		let state = State {
-			queue: Queue::default(),
-			handed: HashMap::new(),
+			queue: TaskQueue::default(),
+			in_flight: HashMap::new(),
 			to_cancel: VecDeque::new(),
 			jobs: Recent::default(),
 			status,
@@ -115,12 +119,12 @@ impl Backend {
 		}
 	}
 
-	/// Ticks whenever the worker should look again: an answer is there, or the engine is ready.
+	/// Changes whenever the worker should run again: an answer is there, or the engine is ready.
 	pub fn events(&self) -> watch::Receiver<u64> {
 		self.events.subscribe()
 	}
 
-	/// The engine as people see it.
+	/// Returns the engine's status.
 	pub fn status(&self) -> EngineStatus {
 		let state = self.state.lock();
 		EngineStatus {
@@ -129,35 +133,35 @@ impl Backend {
 		}
 	}
 
-	/// Returns when there may be work to hand over.
-	pub(super) async fn work_came(&self) {
+	/// Returns when there may be work to send.
+	pub(super) async fn work_available(&self) {
 		self.work.notified().await;
 	}
 
-	/// The next work for the engine, if it has room.
+	/// Returns the next work for the engine, if it has room.
 	pub(super) fn next_work(&self) -> Option<(WorkId, Work)> {
 		let mut state = self.state.lock();
 		let next = state.queue.next()?;
-		state.handed.insert(next.0, Instant::now());
+		state.in_flight.insert(next.0, Instant::now());
 		Some(next)
 	}
 
-	/// The next work that the engine computes in vain.
+	/// Returns the next work in flight that is no longer needed.
 	pub(super) fn next_cancelled(&self) -> Option<WorkId> {
 		self.state.lock().to_cancel.pop_front()
 	}
 
-	/// There is a new best block, and a worker will ask for what it still wants. What no worker has asked for in a while is dropped:
-	/// its job is over, or goes on without this node.
+	/// Begins a new round: there is a new best block, and a worker will poll what it still needs. What no worker has polled in
+	/// a while is dropped: its job is over, or goes on without this node.
 	pub fn new_best_block(&self) {
 		let mut state = self.state.lock();
 		let dropped = state.queue.next_round();
 		if dropped.tasks == 0 {
 			return;
 		}
-		log::debug!(target: LOG_TARGET, "Dropped {} tasks that nobody asks for any more", dropped.tasks);
+		log::debug!(target: LOG_TARGET, "Dropped {} tasks that are no longer needed", dropped.tasks);
 		for key in dropped.running {
-			state.handed.remove(&key);
+			state.in_flight.remove(&key);
 			state.to_cancel.push_back(key);
 		}
 		self.metrics.open(state.queue.open());
@@ -165,29 +169,29 @@ impl Backend {
 		self.work.notify_one();
 	}
 
-	/// How long the engine has been busy without an answer, if it is busy.
-	pub(super) fn waits_since(&self) -> Option<Instant> {
+	/// Returns since when the engine has been busy with the oldest work in flight, if it is busy.
+	pub(super) fn busy_since(&self) -> Option<Instant> {
 		let state = self.state.lock();
 		state
 			.queue
 			.running()
-			.then(|| state.handed.values().min().copied())
+			.then(|| state.in_flight.values().min().copied())
 			.flatten()
 	}
 
-	/// The engine's program cannot be started.
+	/// Records that the engine's program cannot be started.
 	pub(super) fn engine_absent(&self, why: String) {
 		let mut state = self.state.lock();
 		state.status.state = EngineState::Absent;
 		state.status.last_error = Some(why);
 	}
 
-	/// The engine is started on a graphics card from now on, or on the processor.
-	pub(super) fn engine_on_card(&self, on_card: bool) {
-		self.metrics.engine_on_card(on_card);
+	/// Records whether the engine is started on a GPU from now on.
+	pub(super) fn engine_on_gpu(&self, on_gpu: bool) {
+		self.metrics.engine_on_gpu(on_gpu);
 	}
 
-	/// The engine has been started.
+	/// Records a start of the engine.
 	pub(super) fn engine_starting(&self, again: bool) {
 		let mut state = self.state.lock();
 		state.status.state = EngineState::Starting;
@@ -197,7 +201,7 @@ impl Backend {
 		}
 	}
 
-	/// The engine has proved itself and takes tasks.
+	/// Records that the engine has passed its self-test and takes tasks.
 	pub(super) fn engine_ready(&self, models: Vec<ServedModel>) {
 		let mut state = self.state.lock();
 		let forgotten = state
@@ -211,68 +215,82 @@ impl Backend {
 		self.metrics.engine_up(true);
 		drop(state);
 		self.work.notify_one();
-		self.tick();
+		self.notify_worker();
 	}
 
-	/// The engine ended. What it was computing waits for the next one, or is given up.
-	pub(super) fn engine_died(&self, cause: Cause, why: String) {
+	/// Records an exit of the engine. What it was computing waits for the next one, or is given up.
+	pub(super) fn engine_exited(&self, cause: ExitCause, why: String) {
 		let mut state = self.state.lock();
-		state.handed.clear();
+		state.in_flight.clear();
 		state.to_cancel.clear();
-		let given_up = state.queue.engine_died();
+		let given_up = state.queue.engine_exited();
 		state.status.state = EngineState::Restarting;
 		state.status.models.clear();
 		state.status.last_error = Some(why);
 		self.metrics.engine_up(false);
-		self.metrics.died(cause);
-		for entry in given_up {
-			self.note_abstained(&mut state, &entry.seats, "the engine died each time it computed this");
+		self.metrics.exited(cause);
+		for item in given_up {
+			self.record_abstained(
+				&mut state,
+				&item.waiters,
+				"the engine crashed each time it computed this",
+			);
 		}
 	}
 
-	/// The engine has computed a work: journals an answer for everyone who waits for it, then tells. Waits for the disk.
-	pub(super) fn done(&self, key: &WorkId, result: WorkResult) -> Result<(), Unasked> {
-		let (entry, took) = {
+	/// Takes a result in: journals an answer for each task that waits for it, then runs the worker. Waits for the disk.
+	pub(super) fn done(&self, key: &WorkId, result: WorkResult) -> Result<(), ProtocolViolation> {
+		let (item, took) = {
 			let mut state = self.state.lock();
-			let Some(entry) = state.queue.finish(key) else {
+			let Some(item) = state.queue.finish(key) else {
 				return if state.queue.cancelled(key) {
 					Ok(())
 				} else {
-					Err(Unasked::Work)
+					Err(ProtocolViolation::UnknownWork)
 				};
 			};
 			(
-				entry,
-				state.handed.remove(key).map_or(Duration::ZERO, |since| since.elapsed()),
+				item,
+				state
+					.in_flight
+					.remove(key)
+					.map_or(Duration::ZERO, |since| since.elapsed()),
 			)
 		};
-		let Entry { seats, work, .. } = entry;
+		let WorkItem { waiters, work, .. } = item;
 		let (role, made) = match (work.claim.is_some(), result) {
 			(false, WorkResult::Executed { output, trace_root }) => {
-				(Role::Executor, Ok((Some(output), Vote::Confirm { trace_root })))
+				(TaskRole::Executor, Ok((Some(output), Vote::Confirm { trace_root })))
 			}
-			(true, WorkResult::Verified { vote }) => (Role::Verifier, Ok((None, vote))),
+			(true, WorkResult::Verified { vote }) => (TaskRole::Verifier, Ok((None, vote))),
 			(claim, WorkResult::Abstained { reason }) => {
-				(if claim { Role::Verifier } else { Role::Executor }, Err(reason))
+				(if claim { TaskRole::Verifier } else { TaskRole::Executor }, Err(reason))
 			}
 			_ => {
-				self.abstain(&seats, "the engine's result is of the other kind");
-				return Err(Unasked::Kind);
+				self.abstain(&waiters, "the engine's result is of the other kind");
+				return Err(ProtocolViolation::WrongKind);
 			}
 		};
 		match made {
-			Ok((output, vote)) => self.answer(role, &seats, output, vote, took),
-			Err(reason) => self.abstain(&seats, &reason),
+			Ok((output, vote)) => self.answer(role, &waiters, output, vote, took),
+			Err(reason) => self.abstain(&waiters, &reason),
 		}
 		self.work.notify_one();
-		self.tick();
+		self.notify_worker();
 		Ok(())
 	}
 
-	fn answer(&self, role: Role, seats: &[Seat], output: Option<assay_primitives::Output>, vote: Vote, took: Duration) {
-		let records: Vec<_> = seats
+	fn answer(
+		&self,
+		role: TaskRole,
+		waiters: &[Waiter],
+		output: Option<assay_primitives::Output>,
+		vote: Vote,
+		took: Duration,
+	) {
+		let records: Vec<_> = waiters
 			.iter()
-			.map(|seat| {
+			.map(|waiter| {
 				let mut salt = [0u8; 32];
 				OsRng.fill_bytes(&mut salt);
 				let answer = Answer {
@@ -281,55 +299,55 @@ impl Backend {
 					salt,
 				};
 				Record {
-					task: seat.task,
-					job: seat.job,
-					attempt: seat.attempt,
+					task: waiter.task,
+					job: waiter.job,
+					attempt: waiter.attempt,
 					answer,
 				}
 			})
 			.collect();
 		let Some(journal) = &self.journal else {
-			return self.abstain(seats, "there is no vote journal");
+			return self.abstain(waiters, "there is no vote journal");
 		};
 		match journal.write(&records) {
 			Ok(new) => {
 				let mut state = self.state.lock();
-				state.queue.close(seats);
-				state.status.done = state.status.done.saturating_add(seats.len() as u64);
+				state.queue.close(waiters);
+				state.status.done = state.status.done.saturating_add(waiters.len() as u64);
 				self.metrics.open(state.queue.open());
 				self.metrics.journaled(new);
-				self.metrics.done(role, seats.len(), took);
-				for seat in seats {
+				self.metrics.done(role, waiters.len(), took);
+				for waiter in waiters {
 					log::debug!(
 						target: LOG_TARGET,
-						"Job {} attempt {}: {role:?} done in {took:.1?}, vote on disk", seat.job, seat.attempt.saturating_add(1),
+						"Job {} attempt {}: {role:?} done in {took:.1?}, vote on disk", waiter.job, waiter.attempt.saturating_add(1),
 					);
 				}
 			}
 			Err(e) => {
 				log::error!(target: LOG_TARGET, "{e}");
-				self.abstain(seats, "its vote could not be put on disk");
+				self.abstain(waiters, "its vote could not be put on disk");
 			}
 		}
 	}
 
-	fn abstain(&self, seats: &[Seat], why: &str) {
+	fn abstain(&self, waiters: &[Waiter], why: &str) {
 		let mut state = self.state.lock();
-		state.queue.abstain(seats);
-		self.note_abstained(&mut state, seats, why);
+		state.queue.abstain(waiters);
+		self.record_abstained(&mut state, waiters, why);
 	}
 
-	fn note_abstained(&self, state: &mut State, seats: &[Seat], why: &str) {
-		state.status.abstained = state.status.abstained.saturating_add(seats.len() as u64);
+	fn record_abstained(&self, state: &mut State, waiters: &[Waiter], why: &str) {
+		state.status.abstained = state.status.abstained.saturating_add(waiters.len() as u64);
 		state.status.last_error = Some(why.to_owned());
-		self.metrics.abstained(seats.len());
+		self.metrics.abstained(waiters.len());
 		self.metrics.open(state.queue.open());
-		for seat in seats {
-			log::warn!(target: LOG_TARGET, "Job {} attempt {}: abstained: {why}", seat.job, seat.attempt.saturating_add(1));
+		for waiter in waiters {
+			log::warn!(target: LOG_TARGET, "Job {} attempt {}: abstained: {why}", waiter.job, waiter.attempt.saturating_add(1));
 		}
 	}
 
-	fn tick(&self) {
+	fn notify_worker(&self) {
 		self.events.send_modify(|n| *n = n.wrapping_add(1));
 	}
 }
@@ -350,9 +368,9 @@ impl InferenceBackend for Backend {
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.
-		match state.queue.ask(&id) {
-			Some(Known::Open) => return Polled::Pending,
-			Some(Known::Abstained) => return Polled::Abstained,
+		match state.queue.poll(&id) {
+			Some(TaskState::Open) => return Polled::Pending,
+			Some(TaskState::Abstained) => return Polled::Abstained,
 			None if self.journal.as_ref().is_some_and(|j| j.contains(&id)) => return Polled::Pending,
 			None => {}
 		}
@@ -381,9 +399,9 @@ impl InferenceBackend for Backend {
 				return Polled::Abstained;
 			}
 		}
-		match self.state.lock().queue.ask(task) {
-			Some(Known::Open) => Polled::Pending,
-			Some(Known::Abstained) => Polled::Abstained,
+		match self.state.lock().queue.poll(task) {
+			Some(TaskState::Open) => Polled::Pending,
+			Some(TaskState::Abstained) => Polled::Abstained,
 			None => Polled::Unknown,
 		}
 	}

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use assay_primitives::{
-	api::{AssayApi, JobPhase, JobView},
+	api::{AssayApi, JobPhase, JobView, SeatView},
 	FinishReason, JobId, ModelId, Output, Receipt, Verdict,
 };
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
@@ -23,52 +23,14 @@ use sp_runtime::traits::Block as BlockT;
 use std::{future, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+const LOG_TARGET: &str = "assay::rpc";
+
 type Hash = <Block as BlockT>::Hash;
-
-/// A job's phase by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-	/// Waits for its committee.
-	Drawing,
-	/// The executor computes.
-	Executing,
-	/// The verifiers compute and commit.
-	Committing,
-	/// Votes are being opened.
-	Revealing,
-	/// There is a receipt.
-	Concluded,
-}
-
-impl From<JobPhase> for Phase {
-	fn from(phase: JobPhase) -> Self {
-		match phase {
-			JobPhase::Drawing => Self::Drawing,
-			JobPhase::Executing => Self::Executing,
-			JobPhase::Committing => Self::Committing,
-			JobPhase::Revealing => Self::Revealing,
-			JobPhase::Concluded => Self::Concluded,
-		}
-	}
-}
-
-/// A committee place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Seat {
-	/// Who sits here; the first is the executor.
-	pub provider: AccountId,
-	/// Whether its blinded vote is in.
-	pub committed: bool,
-	/// Whether its vote is open.
-	pub revealed: bool,
-}
 
 /// A published answer. Trust it only once the verdict is `confirmed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
+pub struct PublishedOutput {
 	/// Prompt length in tokens.
 	pub input_tokens: u32,
 	/// Generated tokens.
@@ -79,7 +41,7 @@ pub struct Answer {
 	pub finish: FinishReason,
 }
 
-impl From<Output> for Answer {
+impl From<Output> for PublishedOutput {
 	fn from(output: Output) -> Self {
 		Self {
 			input_tokens: output.input_tokens,
@@ -93,24 +55,24 @@ impl From<Output> for Answer {
 /// A job as `assay_jobStatus` answers it and `assay_job` notifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+pub struct JobStatus {
 	/// The job.
 	pub job: JobId,
-	/// Who asked.
+	/// Who requested it.
 	pub requester: AccountId,
-	/// The model asked.
+	/// The model that answers.
 	pub model: ModelId,
-	/// Where it stands in the best block.
-	pub phase: Phase,
+	/// Its phase in the best block.
+	pub phase: JobPhase,
 	/// Attempt, counted from 1.
 	pub attempt: u8,
 	/// Last block of the phase; null once concluded.
 	pub deadline: Option<BlockNumber>,
 	/// The committee, the executor first; empty before the draw.
-	pub committee: Vec<Seat>,
+	pub committee: Vec<SeatView<AccountId>>,
 	/// The published answer, if any.
-	pub output: Option<Answer>,
-	/// How it ended, once it has.
+	pub output: Option<PublishedOutput>,
+	/// The verdict, once there is one.
 	pub verdict: Option<Verdict>,
 	/// Block of the request.
 	pub requested_at: BlockNumber,
@@ -120,23 +82,16 @@ pub struct Status {
 	pub finalized: bool,
 }
 
-impl Status {
+impl JobStatus {
 	fn new(view: JobView<AccountId, BlockNumber>, receipt: Option<Receipt<AccountId, BlockNumber>>) -> Self {
-		let seats = view.committee.into_iter();
 		Self {
 			job: view.id,
 			requester: view.requester,
 			model: view.model,
-			phase: view.phase.into(),
+			phase: view.phase,
 			attempt: view.attempt,
 			deadline: view.deadline,
-			committee: seats
-				.map(|s| Seat {
-					provider: s.provider,
-					committed: s.committed,
-					revealed: s.revealed,
-				})
-				.collect(),
+			committee: view.committee.into_inner(),
 			output: view.output.map(Into::into),
 			verdict: receipt.as_ref().map(|r| r.verdict),
 			requested_at: view.requested_at,
@@ -146,38 +101,38 @@ impl Status {
 	}
 }
 
-/// Where jobs stand, as this node sees it.
+/// Jobs as this node sees them.
 #[rpc(server)]
 pub trait JobApi {
-	/// Where a job stands in the best block.
+	/// Returns a job as it is in the best block.
 	#[method(name = "assay_jobStatus")]
-	async fn job_status(&self, job: JobId) -> Result<Status, Error>;
+	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error>;
 
-	/// Where a job stands, now and whenever that changes. The last notification has `finalized: true`.
-	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = Status)]
+	/// Sends a job now and whenever it changes. The last notification has `finalized: true`.
+	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = JobStatus)]
 	fn subscribe_job(&self, job: JobId);
 }
 
-/// The methods' home.
-pub struct Jobs<C> {
+/// The server of [`JobApi`].
+pub struct JobRpc<C> {
 	client: Arc<C>,
 	executor: SubscriptionTaskExecutor,
-	places: Arc<Semaphore>,
+	subscriptions: Arc<Semaphore>,
 }
 
-impl<C> Jobs<C> {
-	/// Over a client; `places` bounds the subscriptions of all connections.
-	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, places: Arc<Semaphore>) -> Self {
+impl<C> JobRpc<C> {
+	/// Serves the jobs of a client's chain; `subscriptions` bounds the subscriptions of all connections.
+	pub fn new(client: Arc<C>, executor: SubscriptionTaskExecutor, subscriptions: Arc<Semaphore>) -> Self {
 		Self {
 			client,
 			executor,
-			places,
+			subscriptions,
 		}
 	}
 }
 
-/// What the chain knows of a job now; none if the best block has no such job.
-fn look<C>(client: &C, job: JobId) -> Result<Option<Status>, Error>
+/// Returns a job as it is in the best block; none if that has no such job.
+fn read_status<C>(client: &C, job: JobId) -> Result<Option<JobStatus>, Error>
 where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
@@ -189,7 +144,7 @@ where
 		return Ok(None);
 	};
 	let receipt = api.receipt(best, job).map_err(failed)?;
-	let mut status = Status::new(view, receipt);
+	let mut status = JobStatus::new(view, receipt);
 	// The receipt is in the best chain's state, and the finalized block is in the best chain.
 	status.finalized = status
 		.concluded_at
@@ -201,10 +156,11 @@ where
 struct Follower<C> {
 	client: Arc<C>,
 	job: JobId,
-	told: Option<Status>,
-	/// Block of the verdict as last told, on the chain that was the best then.
+	/// The last notification.
+	sent: Option<JobStatus>,
+	/// Block of the verdict as last sent, on the chain that was the best then.
 	concluded_in: Option<(BlockNumber, Hash)>,
-	_place: OwnedSemaphorePermit,
+	_permit: OwnedSemaphorePermit,
 }
 
 impl<C> Follower<C>
@@ -212,9 +168,9 @@ where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
-	/// The status, if it is news.
-	fn news(&mut self) -> Option<Status> {
-		let status = match look(&*self.client, self.job) {
+	/// Returns the status, if it has changed.
+	fn next_change(&mut self) -> Option<JobStatus> {
+		let status = match read_status(&*self.client, self.job) {
 			Ok(Some(status)) => {
 				self.concluded_in = status
 					.concluded_at
@@ -226,26 +182,26 @@ where
 				let (number, hash) = self.concluded_in?;
 				let info = self.client.info();
 				let same_chain = self.client.hash(number).ok().flatten() == Some(hash);
-				Status {
+				JobStatus {
 					finalized: same_chain && number <= info.finalized_number,
-					..self.told.clone()?
+					..self.sent.clone()?
 				}
 			}
 			Err(e) => {
-				log::debug!(target: crate::inference::LOG_TARGET, "Job subscription: {e}");
+				log::debug!(target: LOG_TARGET, "Job subscription: {e}");
 				return None;
 			}
 		};
-		if self.told.as_ref() == Some(&status) {
+		if self.sent.as_ref() == Some(&status) {
 			return None;
 		}
-		self.told = Some(status.clone());
+		self.sent = Some(status.clone());
 		Some(status)
 	}
 }
 
 /// Ends with the first item for which `last` holds, without waiting for another.
-fn through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
+fn take_through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl Stream<Item = S::Item> {
 	stream::unfold((items, last, false), |(mut items, last, over)| async move {
 		if over {
 			return None;
@@ -257,30 +213,30 @@ fn through<S: Stream + Unpin>(items: S, last: impl Fn(&S::Item) -> bool) -> impl
 }
 
 #[async_trait]
-impl<C> JobApiServer for Jobs<C>
+impl<C> JobApiServer for JobRpc<C>
 where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + BlockchainEvents<Block> + Send + Sync + 'static,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
-	async fn job_status(&self, job: JobId) -> Result<Status, Error> {
-		look(&*self.client, job)?.ok_or(Error::UnknownJob(job))
+	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error> {
+		read_status(&*self.client, job)?.ok_or(Error::UnknownJob(job))
 	}
 
 	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId) {
 		let client = self.client.clone();
-		let place = self.places.clone().try_acquire_owned();
-		// Subscribed before the first look, so that nothing falls between.
+		let permit = self.subscriptions.clone().try_acquire_owned();
+		// Subscribed before the first read, so that no block falls between.
 		let best = client
 			.import_notification_stream()
 			.filter(|n| future::ready(n.is_new_best))
 			.map(drop);
 		let finalized = client.finality_notification_stream().map(drop);
 		let follow = async move {
-			let place = match place {
-				Ok(place) => place,
+			let permit = match permit {
+				Ok(permit) => permit,
 				Err(_) => return pending.reject(Error::TooManySubscriptions).await,
 			};
-			match look(&*client, job) {
+			match read_status(&*client, job) {
 				Ok(Some(_)) => {}
 				Ok(None) => return pending.reject(Error::UnknownJob(job)).await,
 				Err(e) => return pending.reject(e).await,
@@ -288,20 +244,20 @@ where
 			let mut follower = Follower {
 				client,
 				job,
-				told: None,
+				sent: None,
 				concluded_in: None,
-				_place: place,
+				_permit: permit,
 			};
 			let blocks = stream::select(best.boxed(), finalized.boxed());
-			let news = stream::once(future::ready(()))
+			let changes = stream::once(future::ready(()))
 				.chain(blocks)
-				.filter_map(move |()| future::ready(follower.news()));
-			let life = through(news, |status| status.finalized).boxed();
-			// Accepted before the stream begins: a life that is over at once would otherwise end untold.
+				.filter_map(move |()| future::ready(follower.next_change()));
+			let changes = take_through(changes, |status| status.finalized).boxed();
+			// Accepted before the stream begins: a job that is finalized already would otherwise end without a notification.
 			let Ok(sink) = pending.accept().await else { return };
 			// A slow reader misses steps in between, never the last one.
 			Subscription::from(sink)
-				.pipe_from_stream(life, RingBuffer::new(16))
+				.pipe_from_stream(changes, RingBuffer::new(16))
 				.await
 		};
 		sc_rpc::utils::spawn_subscription_task(&self.executor, follow);

@@ -1,11 +1,8 @@
 //! The demo model that comes inside the node, for development and local chains.
 
-use std::{
-	fs, io,
-	path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
-/// The demo model's folder in the models folder.
+/// The demo model's directory in the directory of models.
 pub const NAME: &str = "assay-demo";
 
 const FILES: [(&str, &[u8]); 5] = [
@@ -38,27 +35,27 @@ pub enum Unpacked {
 	Written,
 	/// It was there.
 	Present,
-	/// A folder of that name holds something else; it was left alone.
+	/// A directory of that name holds something else; it was left alone.
 	Other,
 }
 
 /// Writes the demo model to `models/assay-demo`, whole or not at all, if nothing is there.
 pub fn unpack(models: &Path) -> io::Result<Unpacked> {
-	let folder = models.join(NAME);
-	if folder.exists() {
-		let same = |(name, bytes): &(&str, &[u8])| fs::read(folder.join(name)).is_ok_and(|found| found == *bytes);
+	let directory = models.join(NAME);
+	if directory.exists() {
+		let same = |(name, bytes): &(&str, &[u8])| fs::read(directory.join(name)).is_ok_and(|found| found == *bytes);
 		return Ok(if FILES.iter().all(same) {
 			Unpacked::Present
 		} else {
 			Unpacked::Other
 		});
 	}
-	let beside: PathBuf = models.join(format!(".{NAME}.{}", std::process::id()));
+	let beside = models.join(format!(".{NAME}.{}", std::process::id()));
 	fs::create_dir_all(&beside)?;
 	let written = FILES
 		.iter()
 		.try_for_each(|(name, bytes)| fs::write(beside.join(name), bytes))
-		.and_then(|()| fs::rename(&beside, &folder));
+		.and_then(|()| fs::rename(&beside, &directory));
 	if written.is_err() {
 		drop(fs::remove_dir_all(&beside));
 	}

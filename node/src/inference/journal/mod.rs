@@ -1,15 +1,16 @@
-//! The node's memory of its votes: an append-only file that is on disk before an answer is first told.
+//! The node's record of its votes: an append-only file that is synced before an answer is first returned.
 //!
-//! A vote that left this node once must stay the same for ever, whatever dies in between. So every answer is written and
-//! synced here before anyone hears it, and the first one written wins. The salt is part of it: a commitment can be opened
-//! after a restart.
+//! A vote that left this node once must stay the same forever, whatever crashes in between. So every answer is written and
+//! synced here before the worker receives it, and the first one written wins. The salt is part of it: a commitment can be
+//! revealed after a restart.
 
 mod layout;
 
 pub use layout::Record;
 
+use super::log_target::LOG_TARGET;
 use assay_primitives::{task::Answer, TaskId};
-use layout::{compact, frame, open_file, read_record, scan, sync_folder, Place};
+use layout::{compact, frame, open_file, read_record, scan, sync_directory, Extent};
 use parking_lot::{Mutex, RwLock};
 use std::{
 	collections::HashMap,
@@ -20,7 +21,7 @@ use std::{
 	time::Duration,
 };
 
-/// Answers kept when a node starts: weeks of votes, and older than any job that could still ask for them.
+/// Answers kept when a node starts: weeks of votes, and older than any job that could still need them.
 const KEEP: usize = 50_000;
 /// Tries to lock a journal, a tenth of a second apart.
 const LOCK_TRIES: usize = 20;
@@ -29,12 +30,12 @@ const LOCK_TRIES: usize = 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-	/// The file system said no.
+	/// The file system returned an error.
 	#[error("cannot use the vote journal {path}: {source}")]
 	Io {
 		/// The file.
 		path: PathBuf,
-		/// What the file system said.
+		/// The error.
 		source: io::Error,
 	},
 	/// Two nodes on one journal would vote twice.
@@ -74,85 +75,86 @@ struct Writer {
 }
 
 /// The open journal.
-pub struct Journal {
+pub struct VoteJournal {
 	path: PathBuf,
 	file: File,
 	writer: Mutex<Writer>,
-	index: RwLock<HashMap<TaskId, Place>>,
+	index: RwLock<HashMap<TaskId, Extent>>,
 	/// Held for the life of the node.
 	_lock: File,
 }
 
-impl Journal {
-	/// Opens or makes `folder/journal`, checks every record, cuts a torn tail off and drops all but the newest answers.
-	pub fn open(folder: &Path) -> Result<Self, JournalError> {
-		Self::open_keeping(folder, KEEP)
+impl VoteJournal {
+	/// Opens or makes `directory/journal`, checks every record, cuts a torn tail off and drops all but the newest answers.
+	pub fn open(directory: &Path) -> Result<Self, JournalError> {
+		Self::open_keeping(directory, KEEP)
 	}
 
-	fn open_keeping(folder: &Path, keep: usize) -> Result<Self, JournalError> {
-		let path = folder.join("journal");
+	fn open_keeping(directory: &Path, keep: usize) -> Result<Self, JournalError> {
+		let path = directory.join("journal");
 		let io = |source| JournalError::Io {
 			path: path.clone(),
 			source,
 		};
-		fs::create_dir_all(folder).map_err(io)?;
+		fs::create_dir_all(directory).map_err(io)?;
 		let lock = OpenOptions::new()
 			.create(true)
 			.truncate(false)
 			.write(true)
-			.open(folder.join("journal.lock"))
+			.open(directory.join("journal.lock"))
 			.map_err(io)?;
-		take(&lock).map_err(|e| match e {
+		lock_with_retries(&lock).map_err(|e| match e {
 			TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
 			TryLockError::Error(source) => io(source),
 		})?;
 
 		let mut file = open_file(&path).map_err(io)?;
-		let (mut places, mut end) = scan(&path, &file)?;
-		if places.len() > keep {
-			places.sort_unstable_by_key(|(_, place)| place.at);
-			let dropped = places.len().saturating_sub(keep);
-			let newest = places.get(dropped..).unwrap_or_default();
-			(file, places, end) = compact(folder, &path, &file, newest).map_err(io)?;
-			log::info!(target: super::LOG_TARGET, "Vote journal: dropped the {dropped} oldest answers");
+		let (mut extents, mut end) = scan(&path, &file)?;
+		if extents.len() > keep {
+			extents.sort_unstable_by_key(|(_, extent)| extent.at);
+			let dropped = extents.len().saturating_sub(keep);
+			let newest = extents.get(dropped..).unwrap_or_default();
+			(file, extents, end) = compact(directory, &path, &file, newest).map_err(io)?;
+			log::info!(target: LOG_TARGET, "Vote journal: dropped the {dropped} oldest answers");
 		}
 		file.set_len(end).and_then(|()| file.sync_all()).map_err(io)?;
-		sync_folder(folder).map_err(io)?;
+		sync_directory(directory).map_err(io)?;
 		Ok(Self {
 			path,
 			file,
 			writer: Mutex::new(Writer { end, stuck: false }),
-			index: RwLock::new(places.into_iter().collect()),
+			index: RwLock::new(extents.into_iter().collect()),
 			_lock: lock,
 		})
 	}
 
-	/// The answer to a task, if there is one. An error means that there is one which cannot be read: compute nothing in its stead.
+	/// Returns the answer to a task, if there is one. An error means that there is one which cannot be read: nothing may be
+	/// computed in its stead.
 	pub fn get(&self, task: &TaskId) -> Result<Option<Answer>, JournalError> {
-		let Some(place) = self.index.read().get(task).copied() else {
+		let Some(extent) = self.index.read().get(task).copied() else {
 			return Ok(None);
 		};
 		let damaged = || JournalError::Damaged {
 			path: self.path.clone(),
-			at: place.at,
+			at: extent.at,
 		};
-		let record = read_record(&self.file, place).ok().flatten().ok_or_else(damaged)?;
+		let record = read_record(&self.file, extent).ok().flatten().ok_or_else(damaged)?;
 		(record.task == *task)
 			.then_some(Some(record.answer))
 			.ok_or_else(damaged)
 	}
 
-	/// Whether a task has been answered.
+	/// Returns whether a task has been answered.
 	pub fn contains(&self, task: &TaskId) -> bool {
 		self.index.read().contains_key(task)
 	}
 
-	/// How many answers there are.
+	/// Returns how many answers there are.
 	pub fn len(&self) -> usize {
 		self.index.read().len()
 	}
 
-	/// Puts answers on disk; when this returns they may be told. An answer already there stays as it is: first written wins.
+	/// Puts answers on disk; when this returns they may be used. An answer already there stays as it is: first written wins.
 	/// Returns how many were new.
 	pub fn write(&self, records: &[Record]) -> Result<usize, JournalError> {
 		let mut writer = self.writer.lock();
@@ -162,16 +164,16 @@ impl Journal {
 			});
 		}
 		let mut bytes = Vec::new();
-		let mut places: Vec<(TaskId, Place)> = Vec::new();
+		let mut extents: Vec<(TaskId, Extent)> = Vec::new();
 		for record in records {
-			if self.contains(&record.task) || places.iter().any(|(task, _)| *task == record.task) {
+			if self.contains(&record.task) || extents.iter().any(|(task, _)| *task == record.task) {
 				continue;
 			}
 			let at = writer.end.saturating_add(bytes.len() as u64);
 			let framed = frame(record);
-			places.push((
+			extents.push((
 				record.task,
-				Place {
+				Extent {
 					at,
 					len: framed.len() as u32,
 				},
@@ -195,14 +197,14 @@ impl Journal {
 			});
 		}
 		writer.end = writer.end.saturating_add(bytes.len() as u64);
-		let new = places.len();
-		self.index.write().extend(places);
+		let new = extents.len();
+		self.index.write().extend(extents);
 		Ok(new)
 	}
 }
 
-/// Locks a file, with a little patience: a node that is just ending, or a process being forked, holds it for a moment.
-fn take(lock: &File) -> Result<(), TryLockError> {
+/// Locks a file, waiting a little: a node that is just ending, or a process being forked, holds it for a moment.
+fn lock_with_retries(lock: &File) -> Result<(), TryLockError> {
 	for _ in 0..LOCK_TRIES {
 		match lock.try_lock() {
 			Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(100)),
