@@ -1,6 +1,7 @@
 //! From published elements to the bytes of canonical tensors, a few rows at a time.
 //!
-//! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few megabytes.
+//! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few
+//! megabytes.
 
 use assay_numerics::BLOCK;
 use half::{bf16, f16};
@@ -53,7 +54,8 @@ impl Encoding {
 	}
 }
 
-/// Appends rows of a matrix as int8 with scales, or returns why not. Q8_0 blocks keep their bits; floats are quantized block by block.
+/// Appends rows of a matrix as int8 with scales, or returns why not. Q8_0 blocks keep their bits; floats are quantized
+/// block by block.
 pub(super) fn quantize_rows(
 	encoding: Encoding,
 	data: &[u8],

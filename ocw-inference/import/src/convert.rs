@@ -1,7 +1,7 @@
 //! Converts the weights: read once in the order of their file, written to their canonical positions.
 //!
-//! A few rows are in memory at a time. While a file passes by it is hashed for the provenance; what an interrupted import has
-//! already written is read again and compared instead of converted again.
+//! A few rows are in memory at a time. While a file passes by it is hashed for the provenance; what an interrupted
+//! import has already written is read again and compared instead of converted again.
 
 use super::{
 	blocks::{quantize_rows, uninterleave, widen_rows, Encoding},
@@ -29,8 +29,8 @@ use std::{
 /// Bytes that are read at once.
 const CHUNK: usize = 4 << 20;
 
-/// Converts all weights into `model.safetensors` of the partial directory. Returns the canonical tensors with their roots, and the
-/// files that were read with their hashes.
+/// Converts all weights into `model.safetensors` of the partial directory. Returns the canonical tensors with their
+/// roots, and the files that were read with their hashes.
 pub(super) fn convert(
 	source: &Source,
 	partial: &Path,

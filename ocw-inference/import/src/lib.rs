@@ -1,10 +1,11 @@
 //! Makes a canonical model directory from a published model: a Hugging Face directory, or a GGUF file with Q8_0 matrices.
 //!
-//! The same source gives the same bytes on every machine: weights are quantized by a rule with one result, and nothing else is
-//! written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
+//! The same source gives the same bytes on every machine: weights are quantized by a rule with one result, and nothing
+//! else is written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
 //!
-//! The work is done in `<out>.partial`, which becomes `<out>` by one rename when everything is in it. An import that ends early
-//! (Ctrl-C, a full disk, a power cut) goes on where it was when it is started again; what it finds there it checks.
+//! The work is done in `<out>.partial`, which becomes `<out>` by one rename when everything is in it. An import that
+//! ends early (Ctrl-C, a full disk, a power cut) goes on where it was when it is started again; what it finds there it
+//! checks.
 
 #![deny(missing_docs)]
 
@@ -67,8 +68,8 @@ pub struct ImportOptions {
 	pub context_length: Option<u32>,
 	/// A chat template to take instead of the source's own.
 	pub chat_template: Option<PathBuf>,
-	/// Leave the known answer out, which needs memory for the whole model. [`record_known_answer`] adds it on another machine; no
-	/// node serves a model without one.
+	/// Leave the known answer out, which needs memory for the whole model. [`record_known_answer`] adds it on another
+	/// machine; no node serves a model without one.
 	pub without_answer: bool,
 }
 
@@ -134,7 +135,8 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 	Ok(file.model_id)
 }
 
-/// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the model's id.
+/// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the
+/// model's id.
 pub fn record_known_answer(dir: &Path) -> Result<ModelId> {
 	let mut file = ManifestFile::read(dir)?;
 	if file.known_answer.is_some() {

@@ -134,8 +134,8 @@ fn scaling(metadata: &Metadata<'_>) -> Result<Option<Json>> {
 	}
 }
 
-/// Returns Llama 3.1's scaling from the quotients that llama.cpp's converter made of it. Its other three parameters are not in
-/// the file; all published models have the same, and what they give is compared with every quotient.
+/// Returns Llama 3.1's scaling from the quotients that llama.cpp's converter made of it. Its other three parameters are
+/// not in the file; all published models have the same, and what they give is compared with every quotient.
 fn from_factors(factors: &[f32], theta: f32, head_dim: u32) -> Result<Option<Json>> {
 	if factors.iter().all(|f| *f == 1.0) {
 		return Ok(None);

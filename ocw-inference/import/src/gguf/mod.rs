@@ -18,8 +18,8 @@ use std::{
 	path::Path,
 };
 
-/// Reads model and tokenizer from the header of a GGUF file, and keeps nothing: all that an untrusted file passes through before
-/// a weight is read. `header` is the beginning of a file of `file_bytes` bytes.
+/// Reads model and tokenizer from the header of a GGUF file, and keeps nothing: all that an untrusted file passes
+/// through before a weight is read. `header` is the beginning of a file of `file_bytes` bytes.
 pub fn probe(header: &[u8], file_bytes: u64) -> Result<()> {
 	let gguf = Gguf::read(header, file_bytes)?;
 	let metadata = Metadata::new(&gguf)?;

@@ -1,7 +1,7 @@
 //! A GGUF file's header: untrusted bytes.
 //!
-//! Every count and length has a limit that is checked before anything is read or allocated by it; names appear once; tensors
-//! tile the file in steps of the alignment. Values are data, never programs. Format: `docs/gguf.md` of ggml.
+//! Every count and length has a limit that is checked before anything is read or allocated by it; names appear once;
+//! tensors tile the file in steps of the alignment. Values are data, never programs. Format: `docs/gguf.md` of ggml.
 
 use crate::{blocks::Encoding, Error, Result};
 use assay_model_folder::header::MAX_TENSORS;
@@ -249,8 +249,8 @@ impl<R: Read> Input<R> {
 		}
 	}
 
-	/// An array. Only strings of the tokenizer and numbers of four bytes or more are kept: so what is held in memory is a small
-	/// multiple of what was read.
+	/// An array. Only strings of the tokenizer and numbers of four bytes or more are kept: so what is held in memory is
+	/// a small multiple of what was read.
 	fn values(&mut self, key: &str) -> Result<Value> {
 		let (kind, count) = (self.u32()?, self.u64()?);
 		if count > MAX_ELEMENTS {

@@ -254,8 +254,8 @@ fn sentence_piece(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8
 	.into_bytes())
 }
 
-/// The merges that SentencePiece's scores stand for, as transformers derives them: every way to make a token of two tokens, the
-/// best score first, then by id of the token, of the left and of the right part.
+/// The merges that SentencePiece's scores stand for, as transformers derives them: every way to make a token of two
+/// tokens, the best score first, then by id of the token, of the left and of the right part.
 fn merges(tokens: &Tokens<'_>, scores: &[f32]) -> Result<Vec<(u32, u32)>> {
 	let mut merges: Vec<(f32, u32, u32)> = Vec::new();
 	for (id, text) in tokens.used() {

@@ -1,8 +1,9 @@
 //! The hyperparameters of a model: everything that defines its function besides the weights. Bounded before anything is
 //! allocated by them.
 //!
-//! [`ModelConfig::parse`] reads them from a Hugging Face `config.json` with the meaning that the family's own code gives them
-//! (transformers), and refuses what this profile does not compute. [`ModelConfig::to_json`] writes the canonical file.
+//! [`ModelConfig::parse`] reads them from a Hugging Face `config.json` with the meaning that the family's own code
+//! gives them (transformers), and refuses what this profile does not compute. [`ModelConfig::to_json`] writes the
+//! canonical file.
 
 mod decoder;
 mod encoder;
@@ -148,7 +149,8 @@ impl ModelConfig {
 		Ok(config)
 	}
 
-	/// Returns the `config.json` that [`Self::parse`] reads back to this: keys in bytewise order, two spaces, one newline at the end.
+	/// Returns the `config.json` that [`Self::parse`] reads back to this: keys in bytewise order, two spaces, one
+	/// newline at the end.
 	pub fn to_json(&self) -> Vec<u8> {
 		write::json(self)
 	}

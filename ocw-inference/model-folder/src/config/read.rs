@@ -8,8 +8,8 @@ use crate::{files::JsonLimits, Error, Result};
 use assay_numerics::rope::yarn_attention_factor;
 use serde_json::{json, Value};
 
-/// What some model of some family computes and no supported family does. A key here is refused whatever its value, unless that is
-/// null or false. What no family's code reads has no effect, and most published files have some of that.
+/// What some model of some family computes and no supported family does. A key here is refused whatever its value,
+/// unless that is null or false. What no family's code reads has no effect, and most published files have some of that.
 const NOT_COMPUTED: [&str; 22] = [
 	"alibi",
 	"attention_chunk_size",
@@ -181,7 +181,8 @@ fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Res
 	}
 }
 
-/// Returns base and scaling of the rotary frequencies: `rope_parameters` in files of today, `rope_theta` and `rope_scaling` before.
+/// Returns base and scaling of the rotary frequencies: `rope_parameters` in files of today, `rope_theta` and
+/// `rope_scaling` before.
 fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeScaling)> {
 	let (key, rope) = match (fields.get("rope_parameters"), fields.get("rope_scaling")) {
 		(Some(rope), None) => ("rope_parameters", Some(rope)),
@@ -200,7 +201,7 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 		rope.only("partial_rotary_factor", json!(1.0))?;
 	}
 	let theta = match rope.float("rope_theta")? {
-		Some(theta) => F32(theta as f32),
+		Some(theta) => single(theta),
 		None => fields.float_or("rope_theta", 10_000.0)?,
 	};
 	let kind = match (rope.get("rope_type"), rope.get("type")) {
@@ -213,7 +214,6 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 		rope.float(name)?
 			.ok_or_else(|| Error::Config(format!("`{key}`: {kind} needs `{name}`")))
 	};
-	let single = |v: f64| F32(v as f32);
 	let original = rope.number_or("original_max_position_embeddings", max_position_embeddings)?;
 	let scaling = match kind {
 		"default" => RopeScaling::None,
@@ -226,25 +226,7 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 			high_freq_factor: single(need("high_freq_factor")?),
 			original_max_position_embeddings: original,
 		},
-		"yarn" => {
-			let factor = match rope.float("factor")? {
-				Some(factor) => factor,
-				None => f64::from(max_position_embeddings) / f64::from(original.max(1)),
-			};
-			let positive = |name: &str| Ok::<_, Error>(rope.float(name)?.filter(|v| *v != 0.0));
-			let attention_factor = match rope.float("attention_factor")? {
-				Some(given) => given,
-				None => yarn_attention_factor(factor, positive("mscale")?.zip(positive("mscale_all_dim")?)),
-			};
-			RopeScaling::Yarn {
-				factor: single(factor),
-				original_max_position_embeddings: original,
-				beta_fast: single(positive("beta_fast")?.unwrap_or(32.0)),
-				beta_slow: single(positive("beta_slow")?.unwrap_or(1.0)),
-				attention_factor: single(attention_factor),
-				truncate: rope.flag_or("truncate", true)?,
-			}
-		}
+		"yarn" => yarn(&rope, original, max_position_embeddings)?,
 		other => {
 			return Err(Error::Config(format!(
 				"`{key}`: rotary positions scaled by \"{other}\" are not part of c1-w8 (default, linear, llama3 and yarn are)"
@@ -252,6 +234,30 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 		}
 	};
 	Ok((theta, scaling))
+}
+
+fn yarn(rope: &Fields<'_>, original: u32, max_position_embeddings: u32) -> Result<RopeScaling> {
+	let factor = match rope.float("factor")? {
+		Some(factor) => factor,
+		None => f64::from(max_position_embeddings) / f64::from(original.max(1)),
+	};
+	let positive = |name: &str| Ok::<_, Error>(rope.float(name)?.filter(|v| *v != 0.0));
+	let attention_factor = match rope.float("attention_factor")? {
+		Some(given) => given,
+		None => yarn_attention_factor(factor, positive("mscale")?.zip(positive("mscale_all_dim")?)),
+	};
+	Ok(RopeScaling::Yarn {
+		factor: single(factor),
+		original_max_position_embeddings: original,
+		beta_fast: single(positive("beta_fast")?.unwrap_or(32.0)),
+		beta_slow: single(positive("beta_slow")?.unwrap_or(1.0)),
+		attention_factor: single(attention_factor),
+		truncate: rope.flag_or("truncate", true)?,
+	})
+}
+
+fn single(v: f64) -> F32 {
+	F32(v as f32)
 }
 
 fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
@@ -271,7 +277,8 @@ fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
 		max_position_embeddings,
 		type_vocab_size: fields.number_or("type_vocab_size", 2)?,
 		layer_norm_eps: fields.float_or("layer_norm_eps", 1e-12)?,
-		// These two are not part of BERT's own file: the importer takes them from what sentence-transformers keeps beside it.
+		// These two are not part of BERT's own file: the importer takes them from what sentence-transformers keeps
+		// beside it.
 		max_seq_length: fields.number_or("max_seq_length", max_position_embeddings)?,
 		normalize: fields.flag_or("normalize", true)?,
 	})

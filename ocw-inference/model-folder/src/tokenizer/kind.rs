@@ -28,8 +28,8 @@ pub(super) const SPACE: char = '▁';
 const MAX_WORD: u64 = 1000;
 const MAX_STEPS: usize = 16;
 
-/// Returns the kind of a `tokenizer.json`, or why it is not on the list. Removes from it what is decided elsewhere: marks around
-/// a text, truncation and padding.
+/// Returns the kind of a `tokenizer.json`, or why it is not on the list. Removes from it what is decided elsewhere:
+/// marks around a text, truncation and padding.
 pub(super) fn check(root: &mut Value) -> Result<Kind> {
 	let Some(model) = present(root, "model") else {
 		return refused("`model` is missing".into());
