@@ -24,17 +24,18 @@ pub const MAX_MESSAGE_BYTES: u32 = 48 * 1024;
 
 /// What became of a task that was handed to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum EnqueueResult {
 	/// There is no engine here, or the caller is not an offchain worker.
-	NotAvailable,
+	NotAvailable = code::NOT_AVAILABLE,
 	/// The task is queued or being computed.
-	Pending,
+	Pending = code::PENDING,
 	/// The queue is full: try again later.
-	Busy,
+	Busy = code::BUSY,
 	/// The engine will not vote on this task: the model is missing or fails its check, or computing it failed.
-	Abstained,
+	Abstained = code::ABSTAINED,
 	/// The task was computed before: poll for its answer.
-	Done,
+	Done = code::DONE,
 }
 
 /// What is known of a task.
@@ -54,15 +55,16 @@ pub enum PollResult {
 
 /// Whether the engine can vote on jobs of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum ProbeResult {
 	/// There is no engine here, or the caller is not an offchain worker.
-	NotAvailable,
+	NotAvailable = code::NOT_AVAILABLE,
 	/// The engine is starting.
-	Pending,
+	Pending = code::PENDING,
 	/// The model is missing or fails its check.
-	Abstained,
+	Abstained = code::ABSTAINED,
 	/// The model is loaded and has passed its known-answer test.
-	Serving,
+	Serving = code::SERVING,
 }
 
 /// The numbers that pass the host interface. All three results share them; any other number is the length of an answer.
@@ -77,16 +79,6 @@ mod code {
 }
 
 impl EnqueueResult {
-	fn code(self) -> u32 {
-		match self {
-			Self::NotAvailable => code::NOT_AVAILABLE,
-			Self::Pending => code::PENDING,
-			Self::Busy => code::BUSY,
-			Self::Abstained => code::ABSTAINED,
-			Self::Done => code::DONE,
-		}
-	}
-
 	fn from_code(code: u32) -> Self {
 		match code {
 			code::PENDING => Self::Pending,
@@ -132,15 +124,6 @@ impl PollResult {
 }
 
 impl ProbeResult {
-	fn code(self) -> u32 {
-		match self {
-			Self::NotAvailable => code::NOT_AVAILABLE,
-			Self::Pending => code::PENDING,
-			Self::Abstained => code::ABSTAINED,
-			Self::Serving => code::SERVING,
-		}
-	}
-
 	fn from_code(code: u32) -> Self {
 		match code {
 			code::PENDING => Self::Pending,
@@ -179,7 +162,7 @@ pub trait Inference {
 			return code::NOT_AVAILABLE;
 		}
 		match Task::decode_all(&mut &task[..]) {
-			Ok(task) => ext.0.enqueue(task).code(),
+			Ok(task) => ext.0.enqueue(task) as u32,
 			Err(_) => code::NOT_AVAILABLE,
 		}
 	}
@@ -195,7 +178,7 @@ pub trait Inference {
 		};
 		match kind {
 			0 => ext.0.poll(&TaskId(id)).write(out),
-			1 => ext.0.probe(&ModelId(id)).code(),
+			1 => ext.0.probe(&ModelId(id)) as u32,
 			_ => code::NOT_AVAILABLE,
 		}
 	}

@@ -10,6 +10,17 @@ use assay_primitives::{
 use frame_support::{traits::Get, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 
+impl From<Phase> for JobPhase {
+	fn from(phase: Phase) -> Self {
+		match phase {
+			Phase::Drawing { .. } => Self::Drawing,
+			Phase::Executing => Self::Executing,
+			Phase::Committing => Self::Committing,
+			Phase::Revealing => Self::Revealing,
+		}
+	}
+}
+
 impl<T: Config> Pallet<T> {
 	/// Returns a job, open or concluded and not yet pruned.
 	pub fn view(id: JobId) -> Option<JobView<T::AccountId, BlockNumberFor<T>>> {
@@ -33,12 +44,7 @@ impl<T: Config> Pallet<T> {
 				requester: job.requester,
 				model: job.model,
 				params: job.params,
-				phase: match job.phase {
-					Phase::Drawing { .. } => JobPhase::Drawing,
-					Phase::Executing => JobPhase::Executing,
-					Phase::Committing => JobPhase::Committing,
-					Phase::Revealing => JobPhase::Revealing,
-				},
+				phase: job.phase.into(),
 				attempt: job.attempt.saturating_add(1),
 				committee: BoundedVec::truncate_from(seats),
 				deadline: Some(job.deadline),

@@ -29,39 +29,31 @@ fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 	Weight::from_parts(micros.saturating_mul(1_000_000), 0).saturating_add(db.reads_writes(reads, writes))
 }
 
+macro_rules! weights {
+	($db:expr) => {
+		fn register() -> Weight {
+			cost($db, 80, 5, 4)
+		}
+
+		fn update_price() -> Weight {
+			cost($db, 40, 1, 1)
+		}
+
+		fn retire() -> Weight {
+			cost($db, 40, 1, 1)
+		}
+
+		fn remove() -> Weight {
+			cost($db, 80, 4, 4)
+		}
+	};
+}
+
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
-	fn register() -> Weight {
-		cost(T::DbWeight::get(), 80, 5, 4)
-	}
-
-	fn update_price() -> Weight {
-		cost(T::DbWeight::get(), 40, 1, 1)
-	}
-
-	fn retire() -> Weight {
-		cost(T::DbWeight::get(), 40, 1, 1)
-	}
-
-	fn remove() -> Weight {
-		cost(T::DbWeight::get(), 80, 4, 4)
-	}
+	weights!(T::DbWeight::get());
 }
 
 /// For mock runtimes.
 impl WeightInfo for () {
-	fn register() -> Weight {
-		cost(RocksDbWeight::get(), 80, 5, 4)
-	}
-
-	fn update_price() -> Weight {
-		cost(RocksDbWeight::get(), 40, 1, 1)
-	}
-
-	fn retire() -> Weight {
-		cost(RocksDbWeight::get(), 40, 1, 1)
-	}
-
-	fn remove() -> Weight {
-		cost(RocksDbWeight::get(), 80, 4, 4)
-	}
+	weights!(RocksDbWeight::get());
 }

@@ -42,7 +42,7 @@ fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 	Weight::from_parts(micros.saturating_mul(1_000_000), 0).saturating_add(db.reads_writes(reads, writes))
 }
 
-macro_rules! constants {
+macro_rules! weights {
 	($db:expr) => {
 		fn bond() -> Weight {
 			cost($db, 90, 5, 5)
@@ -94,10 +94,10 @@ macro_rules! constants {
 }
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
-	constants!(T::DbWeight::get());
+	weights!(T::DbWeight::get());
 }
 
 /// For mock runtimes.
 impl WeightInfo for () {
-	constants!(RocksDbWeight::get());
+	weights!(RocksDbWeight::get());
 }
