@@ -1,13 +1,13 @@
 //! The loaded models, and the work that is done on them.
 
 use crate::{
-	canonical::Tier,
 	generate::{self, Executed, Finished, Job},
 	gpu::Gpu,
 	manifest::KnownAnswer,
 	scheduler::{Limits, Scheduler},
 	Error, Model, Result,
 };
+use assay_numerics::Isa;
 use assay_primitives::{Hash32, ModelId, SamplingParams, Vote, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
@@ -24,7 +24,7 @@ use std::{
 pub struct Engine {
 	models: BTreeMap<ModelId, Served>,
 	limits: Limits,
-	tier: Option<Tier>,
+	isa: Option<Isa>,
 	gpu: Option<Arc<dyn Gpu>>,
 }
 
@@ -39,11 +39,12 @@ impl Engine {
 		Self::default()
 	}
 
-	/// An engine without models, with these limits for all of them together. Without a tier it takes the fastest.
-	pub fn with(limits: Limits, tier: Option<Tier>) -> Self {
+	/// An engine without models, with these limits for all of them together. Without an instruction set it takes the
+	/// fastest.
+	pub fn with(limits: Limits, isa: Option<Isa>) -> Self {
 		Self {
 			limits,
-			tier,
+			isa,
 			..Self::default()
 		}
 	}
@@ -93,8 +94,8 @@ impl Engine {
 	/// Serves a model, if this computer reproduces the model's known answer, by decoding and by prefill.
 	pub fn add(&mut self, mut model: Model) -> Result<ModelId> {
 		let begun = Instant::now();
-		if let Some(tier) = self.tier {
-			model = model.with_tier(tier);
+		if let Some(isa) = self.isa {
+			model = model.with_isa(isa);
 		}
 		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
 			model = model.on_gpu(gpu.clone())?;

@@ -1,10 +1,10 @@
 //! Which tensors a model has, by its numbers: as they are published, and in the canonical weights.
 
 use crate::{
-	canonical::linear::BLOCK,
 	header::Dtype,
 	model::config::{DecoderConfig, EncoderConfig, Numbers},
 };
+use assay_numerics::packed::BLOCK;
 
 /// A tensor that the canonical weights must have.
 #[derive(Clone, Debug, PartialEq)]

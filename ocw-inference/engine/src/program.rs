@@ -2,7 +2,6 @@
 //! on a graphics card (`assay-engine-cuda`), with one command line.
 
 use crate::{
-	canonical::Tier,
 	engine::known_answer_test,
 	generate,
 	gpu::Gpu,
@@ -13,6 +12,7 @@ use crate::{
 	server, Engine, Error, ImportOptions, Model,
 };
 use anyhow::{Context, Result};
+use assay_numerics::Isa;
 use assay_primitives::{job::Output, ModelId, SamplingParams, Vote};
 use assay_protocol::ByteSize;
 use clap::Subcommand;
@@ -48,7 +48,7 @@ pub enum Command {
 		threads: usize,
 		/// Compute with these instructions instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 		#[arg(long)]
-		tier: Option<Tier>,
+		tier: Option<Isa>,
 		/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a graphics card
 		/// three quarters of what is free once the models are there.
 		#[arg(long, value_name = "BYTES")]

@@ -4,7 +4,8 @@
 //! they mean and [`Run::conclude`] makes the result (`docs/spec/c1-w8.md` §5–7).
 
 use super::{answer::Answer, Executed, Finished, Job};
-use crate::{sampler::Sampler, trace::Trace, Error, Model, Result};
+use crate::{Error, Model, Result};
+use assay_numerics::{sampler::Sampler, trace::Trace};
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
 	TraceRoot, Vote,
@@ -85,7 +86,7 @@ impl<'m> Run<'m> {
 		let input_tokens = model.input_tokens(&input, tokens.len());
 		let layers = model.decoder()?.layers();
 		let mut run = Self {
-			sampler: Sampler::new(&params, seed),
+			sampler: Sampler::new(params.temperature, params.top_k, params.min_p, seed),
 			prompt: tokens.len(),
 			input_tokens,
 			trace: Trace::new(layers),
@@ -257,7 +258,7 @@ impl<'m> Run<'m> {
 			};
 			return Ok(Finished::Executed(self.executed(finish)?));
 		};
-		let root = self.trace.root();
+		let root = TraceRoot(self.trace.root());
 		let known = self.answer.tokens().len();
 		Ok(match end {
 			End::Differs(position) => vote(false, position, root),
@@ -276,7 +277,7 @@ impl<'m> Run<'m> {
 	fn executed(&self, finish: FinishReason) -> Result<Executed> {
 		Ok(Executed {
 			output: self.answer.output(self.input_tokens, finish)?,
-			trace_root: self.trace.root(),
+			trace_root: TraceRoot(self.trace.root()),
 		})
 	}
 }

@@ -11,13 +11,13 @@ use super::{
 	Progress, Watch,
 };
 use crate::{
-	canonical::linear::BLOCK,
 	files,
 	header::{byte_size, Header},
 	layout::{layout, TensorSpec, SCALE_SUFFIX},
 	manifest::{SourceFile, TensorEntry},
 	Error, Result,
 };
+use assay_numerics::packed::BLOCK;
 use assay_primitives::Hash32;
 use std::{
 	collections::HashMap,

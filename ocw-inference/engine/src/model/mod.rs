@@ -3,11 +3,13 @@
 pub mod config;
 pub mod decoder;
 pub mod encoder;
+pub(crate) mod logits;
+#[cfg(feature = "test-utils")]
 mod random;
+mod tensor;
 pub mod weights;
 
 use crate::{
-	canonical::Tier,
 	files,
 	gpu::Gpu,
 	manifest::{KnownAnswer, Manifest, ManifestFile},
@@ -15,6 +17,7 @@ use crate::{
 	tokenizer::{Kind, Tokenizer},
 	Error, Result,
 };
+use assay_numerics::Isa;
 use assay_primitives::ModelId;
 use config::{Config, Numbers};
 use decoder::Decoder;
@@ -147,11 +150,11 @@ impl Model {
 		self.load_time
 	}
 
-	/// Computes with other instructions. The bits are the same.
-	pub fn with_tier(mut self, tier: Tier) -> Self {
+	/// Computes with another instruction set. The bits are the same.
+	pub fn with_isa(mut self, isa: Isa) -> Self {
 		match &mut self.network {
-			Network::Decoder(decoder) => decoder.set_tier(tier),
-			Network::Encoder(encoder) => encoder.tier = tier,
+			Network::Decoder(decoder) => decoder.set_isa(isa),
+			Network::Encoder(encoder) => encoder.isa = isa,
 		}
 		self
 	}

@@ -14,9 +14,9 @@ use crate::{
 		run::{End, Run, Start},
 		Finished, Job,
 	},
-	trace::CHUNK,
 	Error, Model, Result,
 };
+use assay_numerics::trace::CHUNK;
 use assay_primitives::WorkId;
 use pages::{Pages, Table};
 use std::{

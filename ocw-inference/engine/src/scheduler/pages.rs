@@ -4,11 +4,8 @@
 //! nothing else, so its name is a hash over them; it is kept with the trace's leaves of that chunk, and a run whose tokens
 //! begin alike takes both instead of computing them. Pages that nobody holds stay until the room is needed, oldest first.
 
-use crate::{
-	kv::{PageId, Pool},
-	trace::CHUNK,
-	Error, Result,
-};
+use crate::{kv::KvPool, Error, Result};
+use assay_numerics::{kv::PageId, trace::CHUNK};
 use assay_primitives::Hash32;
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +13,7 @@ const KEY: &str = "assay/v1/page-key";
 
 /// The pages of one model.
 pub(crate) struct Pages {
-	pool: Pool,
+	pool: KvPool,
 	/// Pages that the pool can still give.
 	free: usize,
 	/// Pages that tables may still ask for.
@@ -77,7 +74,7 @@ impl Table {
 
 impl Pages {
 	/// All of a pool of `pages` free pages.
-	pub(crate) fn new(pool: Pool, pages: usize) -> Self {
+	pub(crate) fn new(pool: KvPool, pages: usize) -> Self {
 		Self {
 			pool,
 			free: pages,
@@ -89,7 +86,7 @@ impl Pages {
 	}
 
 	/// Where keys and values lie.
-	pub(crate) fn pool(&mut self) -> &mut Pool {
+	pub(crate) fn pool(&mut self) -> &mut KvPool {
 		&mut self.pool
 	}
 

@@ -3,10 +3,12 @@
 use super::{Scheduler, Task};
 use crate::{
 	generate::run::Run,
-	kv::Segment,
 	model::decoder::{Batch, Decoder, Rows},
-	trace::{push_all, CHUNK},
 	Result,
+};
+use assay_numerics::{
+	kv::Segment,
+	trace::{push_all, CHUNK},
 };
 use std::collections::VecDeque;
 
@@ -115,14 +117,14 @@ impl Scheduler<'_> {
 		let mut traced = Vec::new();
 		for task in &mut self.running {
 			let first = task.rows.start;
-			let bad = rows.bad.get(task.rows.clone()).unwrap_or_default();
+			let bad = rows.non_finite.get(task.rows.clone()).unwrap_or_default();
 			let judged = task.run.judge(bad, &|i| chosen.get(first + i).copied().flatten());
 			task.end = judged.end;
 			task.grew = judged.grew;
 			traced.push((task.run.trace_mut(), first..first + judged.good));
 		}
 		self.rows += tokens.len() as u64;
-		push_all(&rows, traced)
+		rows.with_layers(|layers| push_all(layers, rows.width(), traced))
 	}
 }
 
@@ -134,16 +136,16 @@ fn choose<'t, 'm: 't>(
 ) -> Result<Vec<Option<u32>>> {
 	let mut asked: Vec<(usize, &Run<'_>, usize)> = Vec::new();
 	for Task { run, rows: part, .. } in tasks {
-		let sound = part.clone().take_while(|row| rows.bad.get(*row) == Some(&false));
+		let sound = part.clone().take_while(|row| rows.non_finite.get(*row) == Some(&false));
 		let positions = sound.map(|row| (row, run.as_ref(), run.done() + row - part.start));
 		asked.extend(positions.filter(|(_, run, position)| run.chooses(*position)));
 	}
-	let mut chosen = vec![None; rows.bad.len()];
+	let mut chosen = vec![None; rows.non_finite.len()];
 	let vocabulary = decoder.vocabulary();
 	for group in asked.chunks((MAX_LOGITS / vocabulary.max(1)).max(1)) {
 		let ids: Vec<usize> = group.iter().map(|(row, ..)| *row).collect();
-		let scores = decoder.scores(&rows.norm_of(&ids)?)?;
-		let tokens = scores.choose(group.len(), |i| {
+		let logits = decoder.sampling_logits(&rows.norm_of(&ids)?)?;
+		let tokens = logits.sample(group.len(), |i| {
 			group.get(i).map(|(_, run, position)| run.chooser(*position))
 		})?;
 		for (row, token) in ids.into_iter().zip(tokens) {

@@ -5,7 +5,8 @@
 mod common;
 
 use super::*;
-use crate::{generate, kv::Pool};
+use crate::{generate, kv::KvStorage};
+use assay_numerics::kv::{PageShape, Pool};
 use assay_primitives::{SamplingParams, WorkId};
 use common::{model, Tiny};
 
@@ -90,7 +91,12 @@ fn all_pages_come_back_from_jobs_that_end_and_from_those_that_are_cancelled() {
 #[test]
 fn promises_are_kept_in_whatever_order_pages_come_and_go() {
 	const PAGES: usize = 12;
-	let pool = Pool::new(1, 1, 2, PAGES).unwrap();
+	const SHAPE: PageShape = PageShape {
+		layers: 1,
+		kv_heads: 1,
+		head_dim: 2,
+	};
+	let pool = Pool::new(SHAPE, PAGES).unwrap().map(KvStorage::Host);
 	let mut pages = Pages::new(pool, PAGES);
 	let mut tables: Vec<(Table, usize, u32)> = Vec::new();
 	let mut state = 7u64;

@@ -8,9 +8,9 @@ use assay_engine::{
 	generate::{execute, verify, verify_with, Executed, Finished, Job},
 	import,
 	scheduler::{Limits, Scheduler},
-	trace::Trace,
 	Model,
 };
+use assay_numerics::trace::Trace;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
 	Hash32, SamplingParams, TraceRoot, Vote, WorkId,
@@ -37,9 +37,10 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
 		let rows = pass(model, &mut pool, &mut [&mut sequence], &[1]);
-		trace.push(&rows, 0..1).unwrap();
+		rows.with_layers(|layers| trace.push(layers, rows.width(), 0..1))
+			.unwrap();
 	}
-	trace.root()
+	TraceRoot(trace.root())
 }
 
 /// The claim is rejected at this position, with the same vote for any size of chunk.

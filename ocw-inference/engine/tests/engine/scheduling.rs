@@ -5,11 +5,11 @@ use crate::{
 	repetitions,
 };
 use assay_engine::{
-	canonical::Tier,
 	generate::{execute, verify, Finished, Job},
 	scheduler::{Limits, Scheduler},
 	Engine, Model,
 };
+use assay_numerics::Isa;
 use assay_primitives::{job::Output, SamplingParams, Vote, WorkId};
 use assay_protocol::{Work, WorkResult};
 use std::collections::BTreeSet;
@@ -164,8 +164,8 @@ fn sixty_four_mixed_jobs_come_to_what_each_comes_to_alone() {
 		}
 	}
 	let mut model = model;
-	for tier in Tier::available() {
-		model = model.with_tier(tier);
+	for isa in Isa::available() {
+		model = model.with_isa(isa);
 		check(&model, &jobs, &truth, Limits::default());
 	}
 }

@@ -178,7 +178,7 @@ fn within(name: &str, value: u32, limit: u32) -> Result<()> {
 
 /// Refuses widths that blocks don't divide.
 fn in_blocks(widths: &[(&str, u32)]) -> Result<()> {
-	let block = crate::canonical::linear::BLOCK as u32;
+	let block = assay_numerics::packed::BLOCK as u32;
 	match widths.iter().find(|(_, k)| !k.is_multiple_of(block)) {
 		Some((name, k)) => Err(Error::Config(format!(
 			"`{name}` is {k}; c1-w8 needs a multiple of {block}"
