@@ -2,7 +2,8 @@
 
 use crate::{gguf, shapes::Shape, weights};
 use anyhow::{Context, Result};
-use assay_engine::{import, ImportOptions, Model};
+use assay_engine::Model;
+use assay_import::{import, ImportOptions};
 use std::{
 	fs,
 	io::{IsTerminal, Write},
@@ -84,7 +85,7 @@ fn make(shape: Shape, models: &Path, folder: &Path) -> Result<assay_primitives::
 	let options = ImportOptions {
 		name: format!("random-{}", shape.name),
 		source: "random numbers".into(),
-		licence: "CC0-1.0".into(),
+		license: "CC0-1.0".into(),
 		..ImportOptions::default()
 	};
 	let id = import(&source, &partial, &options)?;

@@ -71,12 +71,14 @@ impl CliError {
 		Self::Refused { name, next }
 	}
 
-	/// An error of the engine about a model folder.
-	pub(crate) fn folder(path: &Path, error: assay_engine::Error) -> Self {
+	/// An error about a model directory.
+	pub(crate) fn folder(path: &Path, error: impl Into<assay_import::Error>) -> Self {
 		let shown = path.display();
-		match error {
+		match error.into() {
 			// These name the file themselves.
-			e @ assay_engine::Error::Io { .. } => Self::Model(format!("{e}; is {shown} a model's folder?")),
+			e @ assay_import::Error::Folder(assay_model_folder::Error::Io { .. }) => {
+				Self::Model(format!("{e}; is {shown} a model's folder?"))
+			}
 			e => Self::Model(format!("{shown}: {e}")),
 		}
 	}

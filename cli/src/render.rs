@@ -5,7 +5,7 @@ use crate::{
 	chain::{hex, Job, Model, Provider},
 	keys::name_of,
 };
-use assay_engine::manifest::ManifestFile;
+use assay_model_folder::manifest::ManifestFile;
 use assay_primitives::{
 	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Failure, FinishReason, Verdict,
 };
@@ -387,10 +387,10 @@ pub(crate) fn manifest(file: &ManifestFile) -> String {
 		),
 		("profile", json!(m.profile).as_str().unwrap_or_default().to_owned()),
 	];
-	for (i, text) in numbers(&json!(m.numbers)).into_iter().enumerate() {
+	for (i, text) in numbers(&json!(m.hyperparameters)).into_iter().enumerate() {
 		lines.push((if i == 0 { "numbers" } else { "" }, text));
 	}
-	let whose = match m.numbers.encoder() {
+	let whose = match m.hyperparameters.encoder() {
 		Ok(_) => "the marks around a text",
 		Err(_) => "the chat template's",
 	};
@@ -408,11 +408,11 @@ pub(crate) fn manifest(file: &ManifestFile) -> String {
 	for source in &m.provenance.upstream {
 		lines.push(("", format!("{} {}", short(&source.root), source.name)));
 	}
-	lines.push(("quantiser", m.provenance.quantiser.clone()));
+	lines.push(("quantiser", m.provenance.quantizer.clone()));
 	if let Some(parent) = &m.provenance.parent {
 		lines.push(("made from", parent.to_string()));
 	}
-	lines.push(("licence", or(&m.provenance.licence, "not said")));
+	lines.push(("licence", or(&m.provenance.license, "not said")));
 	let known = match &file.known_answer {
 		Some(known) => format!("recorded: {} tokens to {:?}", known.max_tokens, known.prompt),
 		None => "missing; no node serves it: `assay model check --record` adds it".into(),

@@ -3,6 +3,11 @@
 // Helpers of tests too may say what they mean: a panic here is a failure with a name.
 #![allow(clippy::unwrap_used)]
 
+use assay_model_folder::{
+	config::ModelConfig,
+	header::{Dtype, Header},
+	layout::source_layout,
+};
 use serde_json::{json, Value};
 use std::{
 	fs::{self, File},
@@ -141,41 +146,17 @@ fn slow_source(dir: &Path) -> PathBuf {
 	for name in ["tokenizer.json", "chat_template.jinja"] {
 		fs::copy(demo("original").join(name), source.join(name)).unwrap();
 	}
-	let config: Value = serde_json::from_slice(&fs::read(demo("original/config.json")).unwrap()).unwrap();
-	let mut slow = config.clone();
+	let mut slow: Value = serde_json::from_slice(&fs::read(demo("original/config.json")).unwrap()).unwrap();
 	slow["vocab_size"] = json!(VOCABULARY);
 	fs::write(source.join("config.json"), slow.to_string()).unwrap();
-	let bytes = fs::read(demo("original/model.safetensors")).unwrap();
-	let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-	let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-	let mut end = 0;
-	let mut entries = serde_json::Map::new();
-	for (name, tensor) in header
-		.as_object()
-		.unwrap()
-		.iter()
-		.filter(|(name, _)| *name != "__metadata__")
-	{
-		let mut shape: Vec<u64> = serde_json::from_value(tensor["shape"].clone()).unwrap();
-		if shape[0] == config["vocab_size"].as_u64().unwrap() {
-			shape[0] = VOCABULARY;
-		}
-		let begin = end;
-		end += shape.iter().product::<u64>() * 4;
-		entries.insert(
-			name.clone(),
-			json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, end] }),
-		);
-	}
-	let header = Value::from(entries).to_string();
+	let layout = source_layout(&ModelConfig::parse(slow.to_string().as_bytes()).unwrap().hyperparameters);
+	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), t.shape())).collect();
+	let header = Header::canonical(shapes.iter().map(|(name, shape)| (*name, Dtype::F32, shape.as_slice())));
+	let elements: u64 = shapes.iter().map(|(_, shape)| shape.iter().product::<u64>()).sum();
 	let path = source.join("model.safetensors");
-	fs::write(
-		&path,
-		[&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat(),
-	)
-	.unwrap();
+	fs::write(&path, &header).unwrap();
 	let file = File::options().write(true).open(path).unwrap();
-	file.set_len(8 + header.len() as u64 + end).unwrap();
+	file.set_len(header.len() as u64 + 4 * elements).unwrap();
 	source
 }
 

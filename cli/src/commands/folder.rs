@@ -7,13 +7,9 @@ use crate::{
 	output::{Gauge, Outcome},
 	render,
 };
-use assay_engine::{
-	engine::known_answer_test,
-	generate,
-	import::{import_with, record_known_answer, Progress},
-	manifest::{Defaults, ManifestFile},
-	Error, ImportOptions, Model,
-};
+use assay_engine::{engine::known_answer_test, generate, Model};
+use assay_import::{import_with, record_known_answer, Error, ImportOptions, Progress};
+use assay_model_folder::manifest::{Defaults, ManifestFile};
 use assay_primitives::{job::Output, FinishReason, ModelId, Vote};
 use serde_json::{json, Value};
 use std::{
@@ -64,7 +60,7 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 		name: args.name.clone(),
 		source: args.source_url,
 		revision: args.revision,
-		licence: args.licence,
+		license: args.licence,
 		parent: args.parent,
 		defaults: Defaults {
 			temperature: args.temperature,
@@ -145,7 +141,7 @@ pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome
 	let refused = |e| CliError::folder(folder, e);
 	cx.report.waiting("reading and checking");
 	if record {
-		record_known_answer(folder).map_err(refused)?;
+		record_known_answer(folder).map_err(|e| CliError::folder(folder, e))?;
 		cx.report.step("recorded", "the known answer is recorded", Value::Null);
 	}
 	let model = Model::load(folder).map_err(refused)?;
@@ -258,7 +254,7 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 }
 
 /// The vector of a text.
-fn embed(cx: &Context, model: &Model, text: &str) -> Result<Outcome, Error> {
+fn embed(cx: &Context, model: &Model, text: &str) -> Result<Outcome, assay_engine::Error> {
 	let begun = Instant::now();
 	let vector = model.embed(text)?;
 	let took = begun.elapsed().as_secs_f64();

@@ -13,7 +13,7 @@ use crate::{
 	output::Outcome,
 	render,
 };
-use assay_engine::manifest::Manifest;
+use assay_model_folder::Manifest;
 use assay_primitives::ModelId;
 use serde_json::{json, Value};
 use std::path::Path;

@@ -34,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
 		if !honest.join("manifest.json").is_file() {
 			continue;
 		}
-		let claimed = assay_engine::Manifest::read(&honest)?.model_id();
+		let claimed = assay_model_folder::Manifest::read(&honest)?.model_id();
 		let other = scratch.path().join(honest.file_name().unwrap_or_default());
 		other_weights(&honest, &other)?;
 		engine.add_as(claimed, assay_engine::Model::load_unchecked(&other)?);

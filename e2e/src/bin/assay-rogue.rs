@@ -5,7 +5,8 @@
 //! * `hoard`: serves, until it is given work: then it takes all the memory that it may have.
 
 use anyhow::{bail, Context, Result};
-use assay_engine::{process::Limits, Manifest};
+use assay_engine::process::Limits;
+use assay_model_folder::Manifest;
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, ServedModel, WorkResult};
 use clap::Parser;

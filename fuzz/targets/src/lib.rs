@@ -12,7 +12,7 @@ mod text;
 mod weights;
 
 pub use frames::frames;
-pub use text::{template, tokenizer, tokenizer_json};
+pub use text::{template, tokenizer};
 pub use weights::{config, gguf, header, manifest};
 
 /// A target: a function of any bytes.

@@ -1,11 +1,10 @@
 //! Tokenizers and chat templates.
 
 use crate::parts;
-use assay_engine::{
+use assay_model_folder::{
 	template::Template,
 	tokenizer::{text, Kind, Tokenizer},
 };
-use serde_json::{json, Value};
 use std::sync::OnceLock;
 
 /// A `tokenizer.json`, a zero byte, and a text for it. Without a JSON the text goes to a tokenizer that is good.
@@ -16,7 +15,8 @@ pub fn tokenizer(data: &[u8]) {
 	let sample = String::from_utf8_lossy(sample);
 	if json.is_empty() {
 		static GOOD: OnceLock<Tokenizer> = OnceLock::new();
-		let good = GOOD.get_or_init(|| Tokenizer::parse(tokenizer_json().to_string().as_bytes()).unwrap());
+		let good =
+			GOOD.get_or_init(|| Tokenizer::parse(assay_test_fixtures::tokenizer().to_string().as_bytes()).unwrap());
 		return check_tokens(good, &sample);
 	}
 	if let Ok(tokenizer) = Tokenizer::parse(json) {
@@ -54,39 +54,4 @@ pub fn template(data: &[u8]) {
 			assert!(prompt.len() <= 128 << 10, "a prompt of {} bytes", prompt.len());
 		}
 	}
-}
-
-/// A small tokenizer: the 256 bytes, six merges, three special tokens.
-pub fn tokenizer_json() -> Value {
-	let mut next = 0x100;
-	let mut symbol = |byte: u8| match byte {
-		b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
-		_ => {
-			next += 1;
-			char::from_u32(next - 1).unwrap()
-		}
-	};
-	let mut vocabulary = serde_json::Map::new();
-	for byte in 0..=255u8 {
-		vocabulary.insert(symbol(byte).to_string(), json!(byte));
-	}
-	let merges = ["h e", "l l", "he ll", "hell o", "Ġ w", "o r"];
-	for (i, merge) in merges.iter().enumerate() {
-		vocabulary.insert(merge.replace(' ', ""), json!(256 + i));
-	}
-	let special = |id: u32, content: &str| {
-		json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-			"special": true })
-	};
-	json!({
-		"version": "1.0", "truncation": null, "padding": null,
-		"added_tokens": [special(262, "<|user|>"), special(263, "<|end|>"), special(264, "<|assistant|>")],
-		"normalizer": null,
-		"pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-		"post_processor": null,
-		"decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
-		"model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-			"end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-			"vocab": vocabulary, "merges": merges },
-	})
 }

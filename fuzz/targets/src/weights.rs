@@ -1,11 +1,11 @@
 //! Headers of weights, manifests, configurations.
 
-use assay_engine::{
+use assay_import::probe_gguf;
+use assay_model_folder::{
+	config::ModelConfig,
 	header::{byte_size, Header},
-	import::probe_gguf,
 	layout::layout,
 	manifest::ManifestFile,
-	model::config::Config,
 };
 
 /// A safetensors file: the bytes as they are, and the bytes behind the first two as a header whose length is right, before as
@@ -55,9 +55,9 @@ pub fn gguf(data: &[u8]) {
 
 /// `config.json`.
 pub fn config(data: &[u8]) {
-	let Ok(config) = Config::parse(data) else { return };
-	assert!(layout(&config.numbers).len() < 20_000);
-	let again = Config::parse(&config.to_json()).expect("what is written is read");
+	let Ok(config) = ModelConfig::parse(data) else { return };
+	assert!(layout(&config.hyperparameters).len() < 20_000);
+	let again = ModelConfig::parse(&config.to_json()).expect("what is written is read");
 	assert_eq!(again, config);
 }
 

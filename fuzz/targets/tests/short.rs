@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use assay_fuzz_targets::{tokenizer_json, Target, TARGETS};
+use assay_fuzz_targets::{Target, TARGETS};
 use assay_primitives::{ModelId, SamplingParams, WorkId};
 use assay_protocol::{Request, Response, ServedModel, Work, WorkResult};
 use codec::Encode;
@@ -159,7 +159,7 @@ fn made_seeds_are_current() {
 		id: WorkId([2; 32]),
 		result: abstained,
 	};
-	let tokenizer = tokenizer_json().to_string();
+	let tokenizer = assay_test_fixtures::tokenizer().to_string();
 	for (name, bytes) in [
 		(
 			"config/demo.json",

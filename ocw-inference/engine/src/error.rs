@@ -1,6 +1,6 @@
 //! What can go wrong in the engine, named so that a person knows the next step.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -9,90 +9,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-	/// A file could not be read or written.
-	#[error("{path}: {source}")]
-	Io {
-		/// The file.
-		path: PathBuf,
-		/// Why.
-		source: std::io::Error,
-	},
-	/// A file is larger than this kind of file may be.
-	#[error("{path} has {bytes} bytes; at most {limit} are read")]
-	TooLarge {
-		/// The file.
-		path: PathBuf,
-		/// Its size.
-		bytes: u64,
-		/// The limit.
-		limit: u64,
-	},
-	/// A safetensors header lies or is outside the limits.
-	#[error("safetensors header refused: {0}")]
-	Header(String),
-	/// `config.json` is malformed or describes a model this profile doesn't know.
-	#[error("config.json refused: {0}")]
-	Config(String),
-	/// `manifest.json` is malformed.
-	#[error("manifest.json refused: {0}")]
-	Manifest(String),
-	/// A part of the folder isn't what the manifest names.
-	#[error("{part} is not the one the manifest names (its BLAKE3 root is {found}, the manifest says {expected}); fetch the folder again")]
-	Root {
-		/// Which part.
-		part: String,
-		/// The root that was computed.
-		found: String,
-		/// The root in the manifest.
-		expected: String,
-	},
-	/// Two parts of a model folder disagree.
-	#[error("the model folder disagrees with itself: {0}")]
-	Disagree(String),
-	/// `tokenizer.json` is malformed or of a kind this profile doesn't know.
-	#[error("tokenizer.json refused: {0}")]
-	Tokenizer(String),
-	/// The chat template is malformed, or rendering it hit a limit.
-	#[error("chat template: {0}")]
-	Template(String),
-	/// A tensor of the source model can't be imported.
-	#[error("tensor {name}: {reason}")]
-	Tensor {
-		/// Which tensor.
-		name: String,
-		/// Why.
-		reason: String,
-	},
-	/// A GGUF file lies, is outside the limits, or holds what this profile doesn't know.
-	#[error("GGUF file refused: {0}")]
-	Gguf(String),
-	/// The disk has no room for what is being written.
-	#[error(
-		"{path}: no room for it ({source}); free some space and run the same command again: it goes on where it was"
-	)]
-	NoSpace {
-		/// The file.
-		path: PathBuf,
-		/// What the system says.
-		source: std::io::Error,
-	},
-	/// A place that this user can't write to.
-	#[error("{path}: can't be written ({source}); name a folder of yours")]
-	Unwritable {
-		/// The place.
-		path: PathBuf,
-		/// What the system says.
-		source: std::io::Error,
-	},
-	/// The import was asked to end.
-	#[error("stopped; the same command goes on where this one was. What is done lies in {partial}: delete it if you don't want to go on")]
-	Interrupted {
-		/// The folder of the unfinished work.
-		partial: PathBuf,
-	},
-	/// The import can't be done as asked.
-	#[error("import: {0}")]
-	Import(String),
+	/// A model directory is not what it must be.
+	#[error(transparent)]
+	Folder(#[from] assay_model_folder::Error),
 	/// This computer doesn't compute the answer recorded when the model was imported.
 	#[error("known-answer test failed for {model}: {reason}; this computer must not vote on this model")]
 	KnownAnswer {
@@ -120,11 +39,8 @@ pub enum Error {
 
 impl Error {
 	/// An I/O error at a path.
-	pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-		move |source| Self::Io {
-			path: path.to_owned(),
-			source,
-		}
+	pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+		move |source| assay_model_folder::Error::io(path)(source).into()
 	}
 }
 

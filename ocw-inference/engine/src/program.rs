@@ -5,15 +5,13 @@ use crate::{
 	engine::known_answer_test,
 	generate,
 	gpu::Gpu,
-	import,
-	manifest::Defaults,
 	process::{self, end_if_device_failed},
-	scheduler::Limits,
-	server, Engine, Error, ImportOptions, Model,
+	scheduler::SchedulerLimits,
+	server, Engine, Error, Model,
 };
 use anyhow::{Context, Result};
 use assay_numerics::Isa;
-use assay_primitives::{job::Output, ModelId, SamplingParams, Vote};
+use assay_primitives::{job::Output, SamplingParams, Vote};
 use assay_protocol::ByteSize;
 use clap::Subcommand;
 use std::{
@@ -56,37 +54,6 @@ pub enum Command {
 		/// What this process may take.
 		#[command(flatten)]
 		share: process::Limits,
-	},
-	/// Make a canonical model folder from a Hugging Face one.
-	Import {
-		/// The Hugging Face folder: config.json, model.safetensors, tokenizer.json, a chat template.
-		source: PathBuf,
-		/// The folder to make.
-		out: PathBuf,
-		/// What people will call the model.
-		#[arg(long)]
-		name: String,
-		/// Who made the weights, and where they are published.
-		#[arg(long, default_value = "")]
-		source_url: String,
-		/// Which version of it.
-		#[arg(long, default_value = "")]
-		revision: String,
-		/// Licence of the weights (SPDX).
-		#[arg(long, default_value = "")]
-		licence: String,
-		/// The Assay model it was made from.
-		#[arg(long, value_parser = model_id)]
-		parent: Option<ModelId>,
-		/// Longest context to offer, if shorter than the model's own.
-		#[arg(long)]
-		context_length: Option<u32>,
-		/// Suggested temperature.
-		#[arg(long, default_value_t = 0.0)]
-		temperature: f64,
-		/// Suggested number of tokens.
-		#[arg(long, default_value_t = 128)]
-		max_tokens: u32,
 	},
 	/// Check a model folder, byte by byte, and reproduce its known answer. Prints the model's id.
 	Check {
@@ -131,10 +98,6 @@ fn seed(text: &str) -> Result<Seed, String> {
 	assay_primitives::hash::parse(text).map(Seed).map_err(|e| e.to_string())
 }
 
-fn model_id(text: &str) -> Result<ModelId, String> {
-	seed(text).map(|seed| ModelId(seed.0))
-}
-
 /// How a program gets at its card.
 pub type Open = Box<dyn FnOnce() -> crate::Result<Card> + Send>;
 
@@ -175,7 +138,7 @@ fn run(command: Command, open: Option<Open>) -> Result<()> {
 				None => share.apply()?,
 				Some(_) => share.apply_watching()?,
 			}
-			let mut limits = Limits::default();
+			let mut limits = SchedulerLimits::default();
 			if let Some(ByteSize(bytes)) = kv_memory {
 				limits.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
 			}
@@ -197,36 +160,6 @@ fn run(command: Command, open: Option<Open>) -> Result<()> {
 				Ok(engine)
 			};
 			Ok(runtime.block_on(server::serve_loading(&socket, threads, load))?)
-		}
-		Command::Import {
-			source,
-			out,
-			name,
-			source_url,
-			revision,
-			licence,
-			parent,
-			context_length,
-			temperature,
-			max_tokens,
-		} => {
-			let defaults = Defaults {
-				temperature: q16("--temperature", temperature)?,
-				max_tokens,
-				..Defaults::default()
-			};
-			let options = ImportOptions {
-				name,
-				source: source_url,
-				revision,
-				licence,
-				parent,
-				defaults,
-				context_length,
-				..ImportOptions::default()
-			};
-			println!("{}", import(&source, &out, &options)?);
-			Ok(())
 		}
 		Command::Check { dir } => {
 			let model = load(&dir, open)?;

@@ -1,6 +1,6 @@
 //! The engine's side of the socket: one thread computes, step by step; the rest only passes messages.
 
-use crate::{engine::Workshop, process::end_if_device_failed, Engine, Error, Result};
+use crate::{engine::Executor, process::end_if_device_failed, Engine, Error, Result};
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE};
 use codec::Encode;
@@ -134,7 +134,7 @@ impl Desk {
 	fn compute(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
 		// Where a graphics card failed, nothing is taken down: that would ask the card again.
 		let engine = load().map_err(end_if_device_failed)?;
-		let mut workshop = engine.workshop().map_err(end_if_device_failed)?;
+		let mut workshop = engine.executor().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),
 		};
@@ -157,7 +157,7 @@ impl Desk {
 	}
 
 	/// Does what it's told; true if nobody listens any more.
-	fn follow(&self, order: Order, workshop: &mut Workshop<'_>) -> bool {
+	fn follow(&self, order: Order, workshop: &mut Executor<'_>) -> bool {
 		match order {
 			Order::Run(id, work) => match workshop.submit(id, *work) {
 				Some(result) => self.answer(id, result),

@@ -74,4 +74,5 @@ pub mod trace;
 pub use error::{Error, Result};
 pub use float::F32;
 pub use isa::Isa;
+pub use packed::BLOCK;
 pub use rows::flag_non_finite;

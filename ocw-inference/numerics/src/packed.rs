@@ -9,7 +9,7 @@ use alloc::{format, vec, vec::Vec};
 use core::fmt;
 use half::f16;
 
-/// Weights that share a scale.
+/// Weights of a matrix that share one scale: a block, along the inputs.
 pub const BLOCK: usize = 32;
 /// Outputs of a tile.
 pub const TILE: usize = 32;

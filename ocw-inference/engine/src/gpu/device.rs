@@ -13,12 +13,12 @@ use super::{
 use crate::{
 	kv::{KvPool, KvStorage},
 	model::{
-		config::DecoderConfig,
 		decoder::{positions, Batch, Device, Layer, Matrix, Rows, Shape},
 		logits::Logits,
 	},
 	Error, Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
 	kv::{PageShape, Pool, PAGE},
 	packed::TILE,

@@ -6,12 +6,10 @@ use super::{
 };
 use crate::{
 	kv::KvPool,
-	model::{
-		config::DecoderConfig,
-		decoder::{Batch, Device, Matrix},
-	},
+	model::decoder::{Batch, Device, Matrix},
 	Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
 	kv::{PageShape, Segment, PAGE},
 	packed::PackedMatrix,

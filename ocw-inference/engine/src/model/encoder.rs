@@ -3,8 +3,9 @@
 //! Texts go through together, each as a sequence of its own that sees all of itself and nothing else, so a vector has the same
 //! bits whichever texts were computed with it.
 
-use super::{config::EncoderConfig, weights::Weights};
+use super::weights::Weights;
 use crate::{Error, Result};
+use assay_model_folder::config::EncoderConfig;
 use assay_numerics::{
 	activation::Gelu,
 	attention::{Attention, Mask},

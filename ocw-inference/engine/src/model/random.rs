@@ -1,12 +1,13 @@
 //! A model that means nothing, for measuring: random weights of a given shape.
 
-use super::{config::Config, decoder::Decoder, prompt_overhead, template_for, Model, Network};
-use crate::{
+use super::{decoder::Decoder, Model, Network};
+use crate::{gpu::Gpu, Result};
+use assay_model_folder::{
+	config::ModelConfig,
 	files,
-	gpu::Gpu,
 	manifest::{Defaults, Manifest, Provenance},
+	prompt::{compile_template, prompt_overhead},
 	tokenizer::Tokenizer,
-	Result,
 };
 use assay_primitives::{model::Profile, ModelId};
 use std::{sync::Arc, time::Instant};
@@ -17,27 +18,30 @@ impl Model {
 	/// measure what a model of this shape would take.
 	pub fn random(config: &[u8], tokenizer: &[u8], template: &[u8], gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
 		let begun = Instant::now();
-		let Config { architecture, numbers } = Config::parse(config)?;
-		let rope = numbers.rope_tables();
+		let ModelConfig {
+			architecture,
+			hyperparameters,
+		} = ModelConfig::parse(config)?;
+		let rope = hyperparameters.rope_tables();
 		let (tokenizer_root, template_root) = (files::root(tokenizer), files::root(template));
 		let tokenizer = Tokenizer::parse(tokenizer)?;
-		let template = template_for(template, &tokenizer, &numbers)?;
+		let template = compile_template(template, &tokenizer, &hyperparameters)?;
 		let manifest = Manifest {
 			schema: 1,
 			name: "random weights".into(),
 			profile: Profile::C1W8,
 			architecture: architecture.name().into(),
 			rope_root: rope.root(),
-			prompt_overhead: prompt_overhead(&template, &tokenizer, &numbers)?,
+			prompt_overhead: prompt_overhead(&template, &tokenizer, &hyperparameters)?,
 			defaults: Defaults::default(),
 			config_root: files::root(config),
 			tokenizer_root,
 			template_root,
 			tensors: Vec::new(),
 			provenance: Provenance::default(),
-			numbers,
+			hyperparameters,
 		};
-		let decoder = Decoder::random(manifest.numbers.decoder()?.clone(), rope, gpu)?;
+		let decoder = Decoder::random(manifest.hyperparameters.decoder()?.clone(), rope, gpu)?;
 		Ok(Self {
 			id: ModelId([0; 32]),
 			manifest,

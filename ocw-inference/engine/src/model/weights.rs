@@ -1,11 +1,12 @@
 //! The weights, checked while they are read and packed as they come, a piece at a time: no matrix is ever in memory unpacked.
 
-use crate::{
+use crate::{Error, Result};
+use assay_model_folder::{
 	files,
 	header::{byte_size, Dtype, Header, TensorInfo},
 	layout::SCALE_SUFFIX,
 	manifest::{Manifest, TensorEntry},
-	Error, Result,
+	Error as FolderError,
 };
 use assay_numerics::packed::{PackedMatrix, BLOCK, TILE};
 use half::f16;
@@ -16,13 +17,13 @@ use std::{
 	path::Path,
 };
 
-/// Bytes that are read, hashed and packed in one go, while they are in the processor's cache.
+/// Bytes that are read, hashed and packed in one go, while they are in the CPU's cache.
 const PIECE: usize = 1 << 20;
 
 /// Weights in the form they are computed with.
 #[derive(Default)]
 pub struct Weights {
-	/// PackedMatrix matrices by the names of their parts.
+	/// Packed matrices by the names of their parts.
 	matrices: HashMap<Vec<String>, PackedMatrix>,
 	/// Norms, biases and tables.
 	vectors: HashMap<String, Vec<f32>>,
@@ -32,7 +33,7 @@ impl Weights {
 	/// Takes the matrix out that was packed from these, named without their `.weight`.
 	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<PackedMatrix> {
 		let packed = self.matrices.remove(parts);
-		packed.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks {}.weight", parts.join(".weight, "))))
+		packed.ok_or_else(|| inconsistent(format!("model.safetensors lacks {}.weight", parts.join(".weight, "))))
 	}
 
 	/// Takes an f32 tensor out, if there is such a one.
@@ -43,8 +44,12 @@ impl Weights {
 	/// Takes an f32 tensor out.
 	pub(crate) fn vector(&mut self, name: &str) -> Result<Vec<f32>> {
 		self.take(name)
-			.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks {name}")))
+			.ok_or_else(|| inconsistent(format!("model.safetensors lacks {name}")))
 	}
+}
+
+fn inconsistent(reason: impl Into<String>) -> Error {
+	FolderError::Inconsistent(reason.into()).into()
 }
 
 /// Reads a canonical `model.safetensors`. Its header must be exactly the one that the manifest implies, and every tensor's
@@ -68,7 +73,7 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 			}
 		};
 		let place = places.get(matrix);
-		let place = place.ok_or_else(|| Error::Disagree(format!("model.safetensors lacks {matrix}.weight")))?;
+		let place = place.ok_or_else(|| inconsistent(format!("model.safetensors lacks {matrix}.weight")))?;
 		let packed = match weights.matrices.entry(place.group.clone()) {
 			Entry::Occupied(entry) => entry.into_mut(),
 			Entry::Vacant(entry) => entry.insert(PackedMatrix::zeros(place.rows, place.width)?),
@@ -119,8 +124,8 @@ fn places(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String,
 					parts.push((part, rows));
 					rows = size(n).saturating_add(rows);
 				}
-				Some(shape) => return Err(Error::Disagree(format!("{part}.weight can't be {shape:?}"))),
-				None => return Err(Error::Disagree(format!("model.safetensors lacks {part}.weight"))),
+				Some(shape) => return Err(inconsistent(format!("{part}.weight can't be {shape:?}"))),
+				None => return Err(inconsistent(format!("model.safetensors lacks {part}.weight"))),
 			}
 		}
 		for (part, first) in parts {
@@ -158,12 +163,12 @@ fn open(path: &Path, manifest: &Manifest) -> Result<File> {
 		entry.is_some_and(|t| t.dtype == info.dtype && t.shape == info.shape)
 	};
 	let stranger = header.tensors.iter().find(|(name, info)| !agrees(name, info));
-	Err(Error::Disagree(match stranger {
-		Some((name, TensorInfo { dtype, shape, .. })) => {
-			format!("model.safetensors has tensor `{name}` {dtype:?} {shape:?}, the manifest hasn't")
-		}
-		None => "the header of model.safetensors is not the canonical one of this manifest".into(),
-	}))
+	Err(match stranger {
+		Some((name, TensorInfo { dtype, shape, .. })) => inconsistent(format!(
+			"model.safetensors has tensor `{name}` {dtype:?} {shape:?}, the manifest has not"
+		)),
+		None => inconsistent("the header of model.safetensors is not the canonical one of this manifest"),
+	})
 }
 
 /// Reads tensor after tensor.
@@ -203,7 +208,7 @@ impl Reader<'_> {
 				.read_to_end(piece)
 				.map_err(Error::io(path))?;
 			if read as u64 != size {
-				return Err(Error::Disagree("model.safetensors ends early".into()));
+				return Err(inconsistent("model.safetensors ends early"));
 			}
 			left -= size;
 			if *checked {
@@ -217,13 +222,11 @@ impl Reader<'_> {
 			done.and(read)?;
 			std::mem::swap(now, next);
 		}
-		match self.checked {
-			true => {
-				let root = hasher.finalize();
-				files::check_root(&format!("tensor `{}`", entry.name), root.as_bytes(), &entry.root)
-			}
-			false => Ok(()),
+		if self.checked {
+			let root = hasher.finalize();
+			files::check_root(&format!("tensor `{}`", entry.name), root.as_bytes(), &entry.root)?;
 		}
+		Ok(())
 	}
 
 	/// Reads the next tensor as it is.
@@ -231,7 +234,7 @@ impl Reader<'_> {
 		let size = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
 		let mut data = Vec::new();
 		data.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))
-			.map_err(|_| Error::Disagree(format!("tensor `{}` doesn't fit into memory", entry.name)))?;
+			.map_err(|_| inconsistent(format!("tensor `{}` doesn't fit into memory", entry.name)))?;
 		self.rows(entry, 1, |bytes| {
 			data.extend_from_slice(bytes);
 			Ok(())

@@ -24,7 +24,7 @@ fn decoded_rows_are_the_rows_of_any_prefill() {
 }
 
 #[test]
-fn every_tier_computes_the_same_rows_on_any_number_of_threads() {
+fn every_instruction_set_computes_the_same_rows_on_any_number_of_threads() {
 	let detected = alone(&model(Tiny::default()), &tokens(0, 70), 33);
 	for isa in Isa::available() {
 		let model = model(Tiny::default()).with_isa(isa);

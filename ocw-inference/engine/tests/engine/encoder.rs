@@ -1,17 +1,16 @@
 //! The encoder: its vectors against candle's float BERT, and their bits against everything that must not change them.
 
 use crate::{
-	common::{noise, Tiny},
+	common::{noise, word_piece, Tiny},
 	golden,
-	tokenizers::word_piece,
 };
-use assay_engine::{
+use assay_engine::{Engine, Error, Model};
+use assay_import::{import, ImportOptions};
+use assay_model_folder::{
+	config::{Hyperparameters, ModelConfig},
 	header::{Dtype, Header},
-	import,
 	layout::source_layout,
-	model::config::{Config, Numbers},
 	tokenizer::Tokenizer,
-	Engine, Error, ImportOptions, Model,
 };
 use assay_numerics::Isa;
 use candle_core::{DType, Device, Tensor};
@@ -30,7 +29,7 @@ use tempfile::TempDir;
 fn options() -> ImportOptions {
 	ImportOptions {
 		name: "encoder".into(),
-		licence: "Apache-2.0".into(),
+		license: "Apache-2.0".into(),
 		..ImportOptions::default()
 	}
 }
@@ -42,7 +41,9 @@ fn write_source(dir: &Path) {
 		"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 96, "type_vocab_size": 2,
 		"layer_norm_eps": 1e-12, "hidden_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
 	});
-	let numbers = Config::parse(config.to_string().as_bytes()).unwrap().numbers;
+	let numbers = ModelConfig::parse(config.to_string().as_bytes())
+		.unwrap()
+		.hyperparameters;
 	let mut tensors: Vec<_> = source_layout(&numbers)
 		.iter()
 		.map(|t| (t.name.clone(), Dtype::F32, t.shape()))
@@ -61,9 +62,10 @@ fn write_source(dir: &Path) {
 		match dtype {
 			Dtype::I64 => (0..count as u64).for_each(|i| file.extend(i.to_le_bytes())),
 			_ => noise(3, name, count).iter().for_each(|v| {
-				let v = match name.ends_with("LayerNorm.weight") {
-					true => 1.0 + 0.1 * v,
-					false => 0.25 * v,
+				let v = if name.ends_with("LayerNorm.weight") {
+					1.0 + 0.1 * v
+				} else {
+					0.25 * v
 				};
 				file.extend(v.to_le_bytes());
 			}),
@@ -152,7 +154,7 @@ fn an_encoders_vectors_have_the_same_bits_in_any_company_and_on_any_instructions
 fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 	let (source, folder) = tiny();
 	let model = Model::load(folder.path()).unwrap();
-	let Numbers::Encoder(numbers) = &model.manifest().numbers else {
+	let Hyperparameters::Encoder(numbers) = &model.manifest().hyperparameters else {
 		panic!("no encoder")
 	};
 	assert!(numbers.normalize);
@@ -239,7 +241,7 @@ fn minilm_runs_and_its_vectors_are_those_of_the_floats() {
 	let out = tempfile::tempdir().unwrap();
 	import(&source, out.path(), &options()).unwrap();
 	let model = Model::load(out.path()).unwrap();
-	let tokenizer = Tokenizer::read(&source).unwrap();
+	let tokenizer = Tokenizer::parse(&fs::read(source.join("tokenizer.json")).unwrap()).unwrap();
 	let bert = float(&source);
 	let sentences = sentences();
 	assert_eq!(sentences.len(), 200);

@@ -10,14 +10,10 @@ mod common;
 #[path = "../../../numerics/tests/operations/definition.rs"]
 mod definition;
 mod encoder;
-mod families;
 mod folders;
-mod gguf;
-mod gguf_import;
 mod golden;
 mod honest;
 mod hostile;
-mod import;
 mod memory;
 mod quality;
 mod reference;
@@ -25,7 +21,6 @@ mod rows;
 mod scheduling;
 mod socket;
 mod stock;
-mod tokenizers;
 
 use assay_engine::gpu::Gpu;
 use std::sync::Arc;

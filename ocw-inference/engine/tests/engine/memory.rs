@@ -1,24 +1,12 @@
 //! Weights are in memory once, packed, and reading them takes little more.
 
-use crate::common::{noise, options, tokenizer_json, TEMPLATE, VOCABULARY};
-use assay_engine::{
-	header::{Dtype, Header},
-	import,
-	layout::source_layout,
-	model::config::Config,
-	Manifest,
-};
+use crate::common::{noise, options, tokenizer_json, write_safetensors, TEMPLATE, VOCABULARY};
+use assay_import::import;
+use assay_model_folder::{config::ModelConfig, header::Dtype, layout::source_layout, Manifest};
 use assay_protocol::{decode, framing, Response};
 use futures::StreamExt;
-use half::f16;
 use serde_json::json;
-use std::{
-	fs::{self, File},
-	io::{BufWriter, Write},
-	path::Path,
-	process::Command,
-	time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 use tokio::{net::UnixListener, time::timeout};
 use tokio_util::codec::Framed;
 
@@ -30,17 +18,12 @@ fn write_large_source(dir: &Path) {
 		"rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 263,
 	})
 	.to_string();
-	let layout = source_layout(&Config::parse(config.as_bytes()).unwrap().numbers);
-	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), t.shape())).collect();
-	let header = Header::canonical(shapes.iter().map(|(name, shape)| (*name, Dtype::F16, shape.as_slice())));
-	let mut file = BufWriter::new(File::create(dir.join("model.safetensors")).unwrap());
-	file.write_all(&header).unwrap();
-	for (name, shape) in &shapes {
-		let scale = if shape.len() > 1 { 0.05 } else { 1.0 };
-		for v in noise(3, name, shape.iter().product::<u64>() as usize) {
-			file.write_all(&f16::from_f32(v * scale).to_le_bytes()).unwrap();
-		}
-	}
+	let layout = source_layout(&ModelConfig::parse(config.as_bytes()).unwrap().hyperparameters);
+	let shapes = layout.iter().map(|t| (t.name.clone(), t.shape()));
+	write_safetensors(&dir.join("model.safetensors"), Dtype::F16, shapes, |name, count| {
+		let scale = if name.contains("norm") { 1.0 } else { 0.05 };
+		noise(3, name, count).into_iter().map(|v| v * scale).collect()
+	});
 	fs::write(dir.join("config.json"), config).unwrap();
 	fs::write(dir.join("tokenizer.json"), tokenizer_json()).unwrap();
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();

@@ -1,9 +1,9 @@
 //! The canonical forward pass against a plain float one, written down from the architecture and sharing nothing with it.
 
 use crate::common::{config, model, values, Tiny};
-use assay_engine::{
+use assay_model_folder::{
+	config::{DecoderConfig, ModelConfig},
 	layout::source_layout,
-	model::config::{Config, DecoderConfig},
 };
 use std::collections::HashMap;
 
@@ -87,7 +87,9 @@ fn logits_are_within_three_per_cent_of_a_plain_float_forward() {
 			..Tiny::default()
 		},
 	] {
-		let numbers = Config::parse(config(tiny).to_string().as_bytes()).unwrap().numbers;
+		let numbers = ModelConfig::parse(config(tiny).to_string().as_bytes())
+			.unwrap()
+			.hyperparameters;
 		let weights = source_layout(&numbers)
 			.iter()
 			.map(|t| (t.name.clone(), values(tiny, t)))

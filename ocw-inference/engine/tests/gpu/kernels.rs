@@ -7,8 +7,8 @@ use crate::{
 use assay_engine::{
 	gpu::operations::Operations,
 	kv::{KvPool, KvStorage},
-	model::config::{Config, DecoderConfig},
 };
+use assay_model_folder::config::{DecoderConfig, ModelConfig};
 use assay_numerics::{
 	attention::{Attention, Mask},
 	flag_non_finite,
@@ -26,13 +26,13 @@ const POSITIONS: usize = 640;
 /// A decoder's numbers with these heads, whether or not a model may have them.
 pub(crate) fn numbers(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>) -> DecoderConfig {
 	let config = crate::common::config(crate::common::Tiny::default()).to_string();
-	let config = Config::parse(config.as_bytes()).unwrap();
+	let config = ModelConfig::parse(config.as_bytes()).unwrap();
 	DecoderConfig {
 		num_attention_heads: heads as u32,
 		num_key_value_heads: kv_heads as u32,
 		head_dim: head_dim as u32,
 		sliding_window: window.map(|window| window as u32),
-		..config.numbers.decoder().unwrap().clone()
+		..config.hyperparameters.decoder().unwrap().clone()
 	}
 }
 

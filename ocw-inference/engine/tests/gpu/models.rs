@@ -6,13 +6,13 @@ use crate::{
 };
 use assay_engine::{
 	generate::{execute, verify},
-	generate::{Finished, Job},
 	model::decoder::{Batch, Rows},
-	scheduler::{Limits, Scheduler},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::Outcome,
 	Model,
 };
 use assay_numerics::kv::Segment;
-use assay_primitives::{SamplingParams, Vote, WorkId};
+use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 
 /// A model on the processor; [`model`] gives one on the device.
 fn here(tiny: Tiny) -> Model {
@@ -180,9 +180,9 @@ fn a_row_that_is_not_finite_fails_on_both() {
 #[test]
 fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
 	let (here, there) = (here(Tiny::default()), model(Tiny::default()));
-	let limits = Limits {
-		rows: 48,
-		..Limits::default()
+	let limits = SchedulerLimits {
+		max_batched_tokens: 48,
+		..SchedulerLimits::default()
 	};
 	let mut scheduler = Scheduler::new(&there, limits).unwrap();
 	let mut expected = std::collections::HashMap::new();
@@ -194,19 +194,20 @@ fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
 		expected.insert(
 			WorkId([i; 32]),
 			match claim {
-				None => Finished::Executed(executed),
-				Some(_) => Finished::Verified(Vote::Confirm {
+				None => Outcome::Executed(executed),
+				Some(_) => Outcome::Verified(Vote::Confirm {
 					trace_root: executed.trace_root,
 				}),
 			},
 		);
-		let job = Job {
-			input,
+		let work = Work {
+			model: there.id(),
+			input: input.into_bytes().try_into().unwrap(),
 			params,
 			seed: [i; 32],
 			claim,
 		};
-		scheduler.submit(WorkId([i; 32]), job).unwrap();
+		scheduler.submit(WorkId([i; 32]), work).unwrap();
 	}
 	while !scheduler.is_idle() {
 		for (id, result) in scheduler.step(&mut |_, _| ()) {

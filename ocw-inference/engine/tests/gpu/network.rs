@@ -5,7 +5,7 @@ use crate::{
 	common::{folder, Tiny},
 	device,
 };
-use assay_engine::{scheduler::Limits, Engine, Model};
+use assay_engine::{scheduler::SchedulerLimits, Engine, Model};
 use assay_numerics::Isa;
 use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
 use assay_protocol::{Request, Response, Work, WorkResult};
@@ -94,7 +94,7 @@ fn a_committee_of_cards_and_processors_is_of_one_mind() {
 	let engines = [
 		Engine::new(),
 		Engine::new().on_gpu(card.clone()),
-		Engine::with(Limits::default(), portable),
+		Engine::with(SchedulerLimits::default(), portable),
 		Engine::new().on_gpu(card),
 	];
 	let mut members: Vec<Box<dyn Member>> = Vec::new();
@@ -210,7 +210,7 @@ fn programs_behind_sockets_are_of_one_mind() {
 		let file = file.unwrap();
 		std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
 	}
-	let id = assay_engine::Manifest::read(&to).unwrap().model_id();
+	let id = assay_model_folder::Manifest::read(&to).unwrap().model_id();
 	let start = |program| Box::new(Program::start(program, models.path())) as Box<dyn Member>;
 	let mut members: Vec<_> = programs.split(':').map(start).collect();
 	let (count, equal) = (members.len(), agree(&mut members, id));

@@ -3,9 +3,10 @@
 use super::{positions, Batch, Device, Layer, Matrix, Rows, Shape};
 use crate::{
 	kv::{KvPool, KvStorage},
-	model::{config::DecoderConfig, logits::Logits, tensor::with_elements},
+	model::{logits::Logits, tensor::with_elements},
 	Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
 	activation::SiluMul,
 	attention::{Attention, Mask},

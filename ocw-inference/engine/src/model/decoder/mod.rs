@@ -11,7 +11,6 @@ mod random;
 pub(crate) use cpu::CpuDevice;
 
 use super::{
-	config::DecoderConfig,
 	logits::Logits,
 	tensor::{elements, with_elements},
 	weights::Weights,
@@ -21,6 +20,7 @@ use crate::{
 	kv::KvPool,
 	Error, Result,
 };
+use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
 	kv::{PageShape, Segment},
 	packed::PackedMatrix,

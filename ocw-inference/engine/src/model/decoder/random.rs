@@ -1,7 +1,8 @@
 //! A decoder that means nothing, for measuring: weights of a shape, made where they are used, matrix by matrix.
 
 use super::{CpuDevice, Decoder, Device, GpuDevice, Layer, Matrix, Network, Placed};
-use crate::{gpu::Gpu, model::config::DecoderConfig, Error, Result};
+use crate::{gpu::Gpu, Error, Result};
+use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{packed::PackedMatrix, rope::Tables};
 use std::sync::Arc;
 

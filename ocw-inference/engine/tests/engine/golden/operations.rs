@@ -2,7 +2,8 @@
 
 use super::{bits, compare, floats, stream, Cases};
 use crate::common::{options, write_source, Tiny, VOCABULARY};
-use assay_engine::{header::Header, import};
+use assay_import::import;
+use assay_model_folder::header::Header;
 use assay_numerics::{
 	activation::{erf, Gelu, SiluMul},
 	attention::{Attention, Mask},

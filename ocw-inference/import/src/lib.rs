@@ -1,0 +1,288 @@
+//! Makes a canonical model folder from a published model: a Hugging Face folder, or a GGUF file with Q8_0 matrices.
+//!
+//! The same source gives the same bytes on every computer: weights are quantized by a rule with one result, and nothing else is
+//! written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
+//!
+//! The work is done in `<out>.partial`, which becomes `<out>` by one rename when everything is in it. An import that ends early
+//! (Ctrl-C, a full disk, a power cut) goes on where it was when it's started again; what it finds there it checks.
+
+#![deny(missing_docs)]
+
+mod blocks;
+mod convert;
+mod error;
+mod gguf;
+mod hugging_face;
+mod journal;
+mod sentence_transformers;
+mod source;
+
+pub use error::{Error, Result};
+pub use gguf::probe as probe_gguf;
+
+use assay_engine::{engine::known_answer_of, Model};
+use assay_model_folder::{
+	config::Hyperparameters,
+	files,
+	layout::{layout, TensorSpec},
+	manifest::{Defaults, KnownAnswer, Manifest, ManifestFile, Provenance, TensorEntry},
+	prompt::{compile_template, prompt_overhead},
+	tokenizer::Tokenizer,
+};
+use assay_primitives::{model::Profile, Hash32, ModelId};
+use blocks::Encoding;
+use source::Source;
+use std::{
+	fs::{self, File},
+	io::ErrorKind,
+	ops::ControlFlow,
+	path::{Path, PathBuf},
+};
+
+/// Names the rule of `blocks::quantize`; a change of one bit of its result changes this name.
+const QUANTIZER: &str = "assay w8 blocks of 32, version 1";
+/// What a file of Q8_0 blocks says instead: nothing was quantized here.
+const KEPT: &str = "gguf q8_0 blocks, bits kept";
+/// A manifest on its way to its name.
+const NEW_MANIFEST: &str = "manifest.json.new";
+const KNOWN_PROMPT: &str = "What is this model good for?";
+const KNOWN_TOKENS: u32 = 24;
+
+/// What a person says about the model to import.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+	/// What people will call it.
+	pub name: String,
+	/// Who made the weights, and where they are published.
+	pub source: String,
+	/// Which version of it.
+	pub revision: String,
+	/// The license of the weights (SPDX).
+	pub license: String,
+	/// The Assay model it was made from, if any.
+	pub parent: Option<ModelId>,
+	/// Suggested sampling.
+	pub defaults: Defaults,
+	/// Longest context to offer; the model's own if none. A shorter one needs a smaller rotary table and less memory.
+	pub context_length: Option<u32>,
+	/// A chat template to take instead of the source's own.
+	pub chat_template: Option<PathBuf>,
+	/// Leave the known answer out, which needs memory for the whole model. [`record_known_answer`] adds it on another computer;
+	/// no node serves a model without.
+	pub without_answer: bool,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+	/// Weights are being converted.
+	Converting {
+		/// Bytes of the source that were read.
+		done: u64,
+		/// Bytes of the source.
+		total: u64,
+	},
+	/// The folder is complete; the model runs once for its known answer.
+	Answering,
+}
+
+/// Is told how far an import is, some times a second, and may end it.
+pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// Imports a published model into a new or empty folder. Returns the model's id.
+pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<ModelId> {
+	import_with(source, out, options, &mut |_| ControlFlow::Continue(()))
+}
+
+/// [`import`], watched.
+pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Watch<'_>) -> Result<ModelId> {
+	let source = if source.is_dir() {
+		hugging_face::open(source, options)?
+	} else {
+		gguf::open(source, options)?
+	};
+	let manifest = describe(&source, options)?;
+	// Hyperparameters, name, tokenizer and template are all checked before the first byte is written.
+	manifest.check()?;
+	let partial = claim(out)?;
+	let (tensors, weights) = convert::convert(&source, &partial, watch)?;
+	let mut upstream = source.read;
+	upstream.extend(weights);
+	upstream.sort_by(|a, b| a.name.cmp(&b.name));
+	let manifest = Manifest {
+		tensors,
+		provenance: Provenance {
+			upstream,
+			..manifest.provenance
+		},
+		..manifest
+	};
+	write(&partial.join(files::CONFIG), &source.config.to_json())?;
+	write(&partial.join(files::TOKENIZER), &source.tokenizer)?;
+	if let Hyperparameters::Decoder(_) = source.config.hyperparameters {
+		write(&partial.join(files::TEMPLATE), &source.template)?;
+	}
+	let mut file = ManifestFile::new(manifest, None);
+	write_manifest(&partial, &file)?;
+	if !options.without_answer {
+		if watch(Progress::Answering).is_break() {
+			return Err(Error::Interrupted { partial });
+		}
+		answer(&partial, &mut file)?;
+	}
+	publish(&partial, out)?;
+	Ok(file.model_id)
+}
+
+/// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the model's id.
+pub fn record_known_answer(dir: &Path) -> Result<ModelId> {
+	let mut file = ManifestFile::read(dir)?;
+	if file.known_answer.is_some() {
+		return Err(Error::Import(format!("{} has its known answer already", dir.display())));
+	}
+	answer(dir, &mut file)?;
+	Ok(file.model_id)
+}
+
+/// The manifest, with the roots of the weights still zero.
+fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
+	let hyperparameters = &source.config.hyperparameters;
+	let tokenizer = Tokenizer::parse(&source.tokenizer)?;
+	if tokenizer.size() > hyperparameters.vocab_size() as usize {
+		return Err(Error::Import(format!(
+			"the tokenizer has token ids up to {}, the weights have {} rows",
+			tokenizer.size().saturating_sub(1),
+			hyperparameters.vocab_size()
+		)));
+	}
+	// Whether tokenizer and template fit the numbers is asked with it.
+	let template = compile_template(&source.template, &tokenizer, hyperparameters)?;
+	let prompt_overhead = prompt_overhead(&template, &tokenizer, hyperparameters)?;
+	let mut encodings = source.files.iter().flat_map(|f| &f.pieces);
+	let kept = encodings.clone().any(|p| p.encoding == Encoding::Q8);
+	let quantized = encodings.any(|p| p.spec.quantized && p.encoding != Encoding::Q8);
+	let quantizer = match (kept, quantized) {
+		(true, true) => format!("{KEPT}; others: {QUANTIZER}"),
+		(true, false) => KEPT.into(),
+		(false, _) => QUANTIZER.into(),
+	};
+	let blank = |spec: TensorSpec| TensorEntry {
+		name: spec.name,
+		dtype: spec.dtype,
+		shape: spec.shape,
+		root: Hash32::default(),
+	};
+	Ok(Manifest {
+		schema: 1,
+		name: options.name.clone(),
+		profile: Profile::C1W8,
+		architecture: source.config.architecture.name().into(),
+		rope_root: hyperparameters.rope_tables().root(),
+		prompt_overhead,
+		defaults: options.defaults,
+		config_root: files::root(&source.config.to_json()),
+		tokenizer_root: files::root(&source.tokenizer),
+		template_root: files::root(&source.template),
+		tensors: layout(hyperparameters).into_iter().map(blank).collect(),
+		provenance: Provenance {
+			source: options.source.clone(),
+			revision: options.revision.clone(),
+			upstream: Vec::new(),
+			quantizer,
+			parent: options.parent,
+			license: options.license.clone(),
+		},
+		hyperparameters: hyperparameters.clone(),
+	})
+}
+
+/// Runs the finished model once, so that others can tell whether they compute the same.
+fn answer(dir: &Path, file: &mut ManifestFile) -> Result<()> {
+	let model = Model::load(dir)?;
+	let mut known = KnownAnswer {
+		prompt: KNOWN_PROMPT.into(),
+		max_tokens: KNOWN_TOKENS,
+		// So that the sampler's noise is tested too.
+		temperature: 1 << 16,
+		seed: files::root(KNOWN_PROMPT.as_bytes()),
+		answer: Hash32::default(),
+	};
+	known.answer = known_answer_of(&model, &known)?;
+	file.known_answer = Some(known);
+	write_manifest(dir, file)
+}
+
+/// Where the work on `out` is done.
+fn partial_of(out: &Path) -> Result<PathBuf> {
+	match out.file_name() {
+		Some(name) => {
+			let mut name = name.to_owned();
+			name.push(".partial");
+			Ok(out.with_file_name(name))
+		}
+		None => Err(Error::Import(format!("{} is no name for a new folder", out.display()))),
+	}
+}
+
+/// Makes or finds the folder to work in, and makes sure that nobody's files are in the way.
+fn claim(out: &Path) -> Result<PathBuf> {
+	let empty = match fs::read_dir(out) {
+		Ok(mut entries) => entries.next().is_none(),
+		Err(e) if e.kind() == ErrorKind::NotFound => true,
+		Err(e) => return Err(Error::write(out)(e)),
+	};
+	if !empty {
+		return Err(Error::Import(format!(
+			"{} is not empty; name a new folder",
+			out.display()
+		)));
+	}
+	let partial = partial_of(out)?;
+	fs::create_dir_all(&partial).map_err(Error::write(&partial))?;
+	let ours = [
+		files::WEIGHTS,
+		files::CONFIG,
+		files::TOKENIZER,
+		files::TEMPLATE,
+		files::MANIFEST,
+		NEW_MANIFEST,
+		journal::JOURNAL,
+	];
+	for entry in fs::read_dir(&partial).map_err(Error::read(&partial))? {
+		let entry = entry.map_err(Error::read(&partial))?;
+		let plain = entry.file_type().is_ok_and(|t| t.is_file());
+		if !plain || !ours.iter().any(|name| entry.file_name() == *name) {
+			return Err(Error::Import(format!(
+				"{} is no part of an import; remove it, or name another folder",
+				entry.path().display()
+			)));
+		}
+	}
+	Ok(partial)
+}
+
+/// The folder appears under its name, complete, at once.
+fn publish(partial: &Path, out: &Path) -> Result<()> {
+	let journal = partial.join(journal::JOURNAL);
+	fs::remove_file(&journal).map_err(Error::write(&journal))?;
+	let sync = |dir: &Path| File::open(dir).and_then(|d| d.sync_all()).map_err(Error::write(dir));
+	sync(partial)?;
+	fs::rename(partial, out).map_err(Error::write(out))?;
+	let parent = out.parent().filter(|p| !p.as_os_str().is_empty());
+	sync(parent.unwrap_or(Path::new(".")))
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+	let put = || {
+		fs::write(path, content)?;
+		File::open(path)?.sync_all()
+	};
+	put().map_err(Error::write(path))
+}
+
+/// Replaces `manifest.json` at once, so that no reader meets half of it.
+fn write_manifest(dir: &Path, file: &ManifestFile) -> Result<()> {
+	let (path, new) = (dir.join(files::MANIFEST), dir.join(NEW_MANIFEST));
+	write(&new, &file.to_json()?)?;
+	fs::rename(&new, &path).map_err(Error::write(&path))
+}

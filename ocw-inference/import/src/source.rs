@@ -1,0 +1,129 @@
+//! What an import reads, whatever form it was published in.
+
+use super::blocks::Encoding;
+use crate::{Error, Result};
+use assay_model_folder::{
+	config::ModelConfig,
+	files,
+	layout::{is_inert, source_layout, SourceSpec},
+	manifest::SourceFile,
+};
+use std::{
+	collections::BTreeMap,
+	path::{Path, PathBuf},
+};
+
+/// A published model, checked in everything but the values of its weights.
+pub(super) struct Source {
+	/// Family and numbers.
+	pub(super) config: ModelConfig,
+	/// `tokenizer.json`.
+	pub(super) tokenizer: Vec<u8>,
+	/// The chat template; empty for an encoder.
+	pub(super) template: Vec<u8>,
+	/// The small files that were read whole.
+	pub(super) read: Vec<SourceFile>,
+	/// The files with weights.
+	pub(super) files: Vec<WeightFile>,
+}
+
+/// A file with weights.
+pub(super) struct WeightFile {
+	/// Its name in the provenance.
+	pub(super) name: String,
+	/// Where it lies.
+	pub(super) path: PathBuf,
+	/// Its size.
+	pub(super) bytes: u64,
+	/// The tensors to convert, as they lie in it.
+	pub(super) pieces: Vec<Piece>,
+}
+
+/// A tensor to convert.
+pub(super) struct Piece {
+	/// What it must be.
+	pub(super) spec: SourceSpec,
+	/// How its elements are written.
+	pub(super) encoding: Encoding,
+	/// Where its bytes begin in the file.
+	pub(super) begin: u64,
+	/// And where they end.
+	pub(super) end: u64,
+	/// Rows of one head, if llama.cpp interleaved them.
+	pub(super) interleaved: Option<u64>,
+}
+
+/// A tensor as a file's header describes it.
+pub(super) struct Found {
+	/// Index of its file.
+	pub(super) file: usize,
+	/// How its elements are written.
+	pub(super) encoding: Encoding,
+	/// Dimensions, outermost first.
+	pub(super) shape: Vec<u64>,
+	/// Where its bytes lie in the file.
+	pub(super) range: (u64, u64),
+	/// Rows of one head, if llama.cpp interleaved them.
+	pub(super) interleaved: Option<u64>,
+}
+
+/// Reads a whole small file and remembers its hash.
+pub(super) fn read_whole(
+	dir: &Path,
+	name: &str,
+	limit: u64,
+	read: &mut Vec<SourceFile>,
+) -> assay_model_folder::Result<Vec<u8>> {
+	let content = files::read(&dir.join(name), limit)?;
+	read.push(SourceFile {
+		name: name.into(),
+		root: files::root(&content),
+	});
+	Ok(content)
+}
+
+/// Compares what files have with what the numbers ask for, and gives each file its pieces.
+pub(super) fn assign(config: &ModelConfig, mut found: BTreeMap<String, Found>, files: &mut [WeightFile]) -> Result<()> {
+	for spec in source_layout(&config.hyperparameters) {
+		let refused = |reason: String| Error::Tensor {
+			name: spec.name.clone(),
+			reason,
+		};
+		let Some(tensor) = found.remove(&spec.name) else {
+			return Err(refused("the model's numbers ask for it, the weights lack it".into()));
+		};
+		let shape = spec.shape();
+		if tensor.shape != shape {
+			return Err(refused(format!(
+				"has shape {:?}; the model's numbers ask for {shape:?}",
+				tensor.shape
+			)));
+		}
+		let (begin, end) = tensor.range;
+		// A piece whose size isn't that of its rows would be cut or run into the next one.
+		let row = tensor.encoding.bytes(spec.width);
+		let size = row.and_then(|row| row.checked_mul(spec.rows.unwrap_or(1)));
+		if size.is_none() || end.checked_sub(begin) != size {
+			return Err(refused("its bytes are not those of its shape".into()));
+		}
+		if let Some(file) = files.get_mut(tensor.file) {
+			file.pieces.push(Piece {
+				spec,
+				encoding: tensor.encoding,
+				begin,
+				end,
+				interleaved: tensor.interleaved,
+			});
+		}
+	}
+	for file in files {
+		file.pieces.sort_by_key(|piece| (piece.begin, piece.end));
+	}
+	match found.into_keys().find(|name| !is_inert(&config.hyperparameters, name)) {
+		Some(name) => Err(Error::Tensor {
+			name,
+			reason: "is no part of the model that its numbers describe".into(),
+		}),
+		None => Ok(()),
+	}
+}

@@ -1,0 +1,188 @@
+//! The numbers of a model: everything that defines its function besides the weights. Bounded before anything is allocated
+//! by them.
+//!
+//! [`ModelConfig::parse`] reads them from a Hugging Face `config.json` with the meaning that the family's own code gives them
+//! (transformers), and refuses what this profile doesn't compute. [`ModelConfig::to_json`] writes the canonical file.
+
+mod decoder;
+mod encoder;
+mod fields;
+mod read;
+mod write;
+
+pub use assay_numerics::{rope::RopeScaling, F32};
+pub use decoder::DecoderConfig;
+pub use encoder::EncoderConfig;
+
+use crate::{Error, Result};
+use assay_numerics::rope::Tables;
+use codec::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// The families that this engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+	/// Llama 1 to 3.3, and what shares their form.
+	Llama,
+	/// Mistral: a Llama with a sliding window.
+	Mistral,
+	/// Qwen2 and Qwen2.5, dense: biases on queries, keys and values.
+	Qwen2,
+	/// Qwen3, dense: a norm on each head's queries and keys.
+	Qwen3,
+	/// BERT as a sentence encoder.
+	Bert,
+}
+
+impl Architecture {
+	/// All of them.
+	pub const ALL: [Self; 5] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3, Self::Bert];
+
+	/// Hugging Face's `model_type`, and the manifest's `architecture`.
+	pub fn name(self) -> &'static str {
+		match self {
+			Self::Llama => "llama",
+			Self::Mistral => "mistral",
+			Self::Qwen2 => "qwen2",
+			Self::Qwen3 => "qwen3",
+			Self::Bert => "bert",
+		}
+	}
+
+	/// The family of that name.
+	pub fn of(name: &str) -> Option<Self> {
+		Self::ALL.into_iter().find(|a| a.name() == name)
+	}
+
+	/// All names, for messages.
+	pub(crate) fn names() -> String {
+		Self::ALL.map(Self::name).join(", ")
+	}
+}
+
+/// A model's numbers, as the manifest hashes them.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hyperparameters {
+	/// A model that goes on with a text.
+	#[codec(index = 0)]
+	Decoder(DecoderConfig),
+	/// A model that makes a vector of a text.
+	#[codec(index = 1)]
+	Encoder(EncoderConfig),
+}
+
+impl Hyperparameters {
+	/// The numbers of a decoder; an error for other models.
+	pub fn decoder(&self) -> Result<&DecoderConfig> {
+		match self {
+			Self::Decoder(numbers) => Ok(numbers),
+			Self::Encoder(_) => Err(Error::Config("an encoder makes vectors, no text".into())),
+		}
+	}
+
+	/// The numbers of an encoder; an error for other models.
+	pub fn encoder(&self) -> Result<&EncoderConfig> {
+		match self {
+			Self::Encoder(numbers) => Ok(numbers),
+			Self::Decoder(_) => Err(Error::Config("a decoder makes text, no vectors".into())),
+		}
+	}
+
+	/// Rows of the embedding: one more than the largest token id.
+	pub fn vocab_size(&self) -> u32 {
+		match self {
+			Self::Decoder(n) => n.vocab_size,
+			Self::Encoder(n) => n.vocab_size,
+		}
+	}
+
+	/// Most tokens of one sequence.
+	pub fn context_length(&self) -> u32 {
+		match self {
+			Self::Decoder(n) => n.max_position_embeddings,
+			Self::Encoder(n) => n.max_seq_length,
+		}
+	}
+
+	/// Offers no longer sequences than `context`.
+	pub fn shorten(&mut self, context: u32) {
+		let length = match self {
+			Self::Decoder(n) => &mut n.max_position_embeddings,
+			Self::Encoder(n) => &mut n.max_seq_length,
+		};
+		*length = (*length).min(context);
+	}
+
+	/// Tokens that end an answer, ascending; none for an encoder.
+	pub fn eos_token_ids(&self) -> &[u32] {
+		match self {
+			Self::Decoder(n) => &n.eos_token_ids,
+			Self::Encoder(_) => &[],
+		}
+	}
+
+	/// The rotary tables; empty for an encoder, whose positions are learned.
+	pub fn rope_tables(&self) -> Tables {
+		match self {
+			Self::Decoder(n) => n.rope_tables(),
+			Self::Encoder(_) => Tables::default(),
+		}
+	}
+}
+
+/// What a `config.json` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+	/// The family.
+	pub architecture: Architecture,
+	/// Its numbers.
+	pub hyperparameters: Hyperparameters,
+}
+
+impl ModelConfig {
+	/// Reads a Hugging Face `config.json`. What this profile doesn't compute is refused, not ignored.
+	pub fn parse(json: &[u8]) -> Result<Self> {
+		let config = read::config(json)?;
+		config.check()?;
+		Ok(config)
+	}
+
+	/// The `config.json` that [`Self::parse`] reads back to this: keys in bytewise order, two spaces, one newline at the end.
+	pub fn to_json(&self) -> Vec<u8> {
+		write::json(self)
+	}
+
+	/// Refuses numbers outside the limits, numbers that don't fit together, and numbers that the family can't have.
+	pub fn check(&self) -> Result<()> {
+		match &self.hyperparameters {
+			Hyperparameters::Decoder(n) => {
+				n.check()?;
+				n.check_family(self.architecture)
+			}
+			Hyperparameters::Encoder(n) if self.architecture == Architecture::Bert => n.check(),
+			Hyperparameters::Encoder(_) => Err(Error::Config(format!("`{}` is no encoder", self.architecture.name()))),
+		}
+	}
+}
+
+/// Refuses a number outside 1…limit.
+fn within(name: &str, value: u32, limit: u32) -> Result<()> {
+	match value {
+		v if v >= 1 && v <= limit => Ok(()),
+		_ => Err(Error::Config(format!(
+			"`{name}` is {value}; 1 to {limit} are supported"
+		))),
+	}
+}
+
+/// Refuses widths that blocks don't divide.
+fn in_blocks(widths: &[(&str, u32)]) -> Result<()> {
+	let block = assay_numerics::BLOCK as u32;
+	match widths.iter().find(|(_, k)| !k.is_multiple_of(block)) {
+		Some((name, k)) => Err(Error::Config(format!(
+			"`{name}` is {k}; c1-w8 needs a multiple of {block}"
+		))),
+		None => Ok(()),
+	}
+}

@@ -1,0 +1,197 @@
+//! Which tensors a model has, by its numbers: as they are published, and in the canonical weights.
+
+use crate::{
+	config::{DecoderConfig, EncoderConfig, Hyperparameters},
+	header::Dtype,
+};
+use assay_numerics::BLOCK;
+
+/// A tensor that the canonical weights must have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+	/// Its name.
+	pub name: String,
+	/// Element type.
+	pub dtype: Dtype,
+	/// Dimensions, outermost first.
+	pub shape: Vec<u64>,
+}
+
+/// What the scales of a quantized tensor are called.
+pub const SCALE_SUFFIX: &str = "_scale";
+
+/// A tensor of the architecture, as models are published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSpec {
+	/// Its name.
+	pub name: String,
+	/// Outputs or entries, for a matrix or table; none for a norm or bias.
+	pub rows: Option<u64>,
+	/// Inputs, or a norm's or bias's length.
+	pub width: u64,
+	/// Whether it becomes int8 with scales. What isn't stays f32.
+	pub quantized: bool,
+}
+
+impl SourceSpec {
+	fn matrix(name: String, rows: u64, width: u64) -> Self {
+		Self {
+			name,
+			rows: Some(rows),
+			width,
+			quantized: true,
+		}
+	}
+
+	fn table(name: &str, rows: u64, width: u64) -> Self {
+		Self {
+			quantized: false,
+			..Self::matrix(name.into(), rows, width)
+		}
+	}
+
+	fn vector(name: String, width: u64) -> Self {
+		Self {
+			name,
+			rows: None,
+			width,
+			quantized: false,
+		}
+	}
+
+	/// Dimensions, outermost first.
+	pub fn shape(&self) -> Vec<u64> {
+		self.rows.into_iter().chain([self.width]).collect()
+	}
+}
+
+/// The tensors of a model with these numbers, as published, sorted by name.
+pub fn source_layout(hyperparameters: &Hyperparameters) -> Vec<SourceSpec> {
+	let mut all = match hyperparameters {
+		Hyperparameters::Decoder(config) => decoder_layout(config),
+		Hyperparameters::Encoder(config) => encoder_layout(config),
+	};
+	all.sort_by(|a, b| a.name.cmp(&b.name));
+	all
+}
+
+/// Whether a published file of such a model may have a tensor that isn't needed: it follows from the numbers, or isn't used.
+pub fn is_inert(hyperparameters: &Hyperparameters, name: &str) -> bool {
+	match hyperparameters {
+		Hyperparameters::Decoder(n) => {
+			(n.tie_word_embeddings && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq")
+		}
+		Hyperparameters::Encoder(_) => name.starts_with("pooler.") || name == "embeddings.position_ids",
+	}
+}
+
+fn decoder_layout(config: &DecoderConfig) -> Vec<SourceSpec> {
+	let [hidden, intermediate, q, kv, head, vocab] = [
+		config.hidden_size,
+		config.intermediate_size,
+		config.q_width(),
+		config.kv_width(),
+		config.head_dim,
+		config.vocab_size,
+	]
+	.map(u64::from);
+	let DecoderConfig {
+		attention_bias: qkv,
+		output_bias,
+		mlp_bias: mlp,
+		..
+	} = *config;
+	let mut all = vec![
+		SourceSpec::matrix("model.embed_tokens.weight".into(), vocab, hidden),
+		SourceSpec::vector("model.norm.weight".into(), hidden),
+	];
+	if !config.tie_word_embeddings {
+		all.push(SourceSpec::matrix("lm_head.weight".into(), vocab, hidden));
+	}
+	for layer in 0..config.num_hidden_layers {
+		let name = |part: &str| format!("model.layers.{layer}.{part}");
+		for norm in ["input_layernorm.weight", "post_attention_layernorm.weight"] {
+			all.push(SourceSpec::vector(name(norm), hidden));
+		}
+		if config.qk_norm {
+			for norm in ["self_attn.q_norm.weight", "self_attn.k_norm.weight"] {
+				all.push(SourceSpec::vector(name(norm), head));
+			}
+		}
+		for (part, rows, width, bias) in [
+			("self_attn.q_proj", q, hidden, qkv),
+			("self_attn.k_proj", kv, hidden, qkv),
+			("self_attn.v_proj", kv, hidden, qkv),
+			("self_attn.o_proj", hidden, q, output_bias),
+			("mlp.gate_proj", intermediate, hidden, mlp),
+			("mlp.up_proj", intermediate, hidden, mlp),
+			("mlp.down_proj", hidden, intermediate, mlp),
+		] {
+			all.push(SourceSpec::matrix(name(&format!("{part}.weight")), rows, width));
+			if bias {
+				all.push(SourceSpec::vector(name(&format!("{part}.bias")), rows));
+			}
+		}
+	}
+	all
+}
+
+fn encoder_layout(config: &EncoderConfig) -> Vec<SourceSpec> {
+	let [hidden, intermediate, vocab, positions, types] = [
+		config.hidden_size,
+		config.intermediate_size,
+		config.vocab_size,
+		config.max_position_embeddings,
+		config.type_vocab_size,
+	]
+	.map(u64::from);
+	let mut all = vec![
+		SourceSpec::matrix("embeddings.word_embeddings.weight".into(), vocab, hidden),
+		SourceSpec::table("embeddings.position_embeddings.weight", positions, hidden),
+		SourceSpec::table("embeddings.token_type_embeddings.weight", types, hidden),
+		SourceSpec::vector("embeddings.LayerNorm.weight".into(), hidden),
+		SourceSpec::vector("embeddings.LayerNorm.bias".into(), hidden),
+	];
+	for layer in 0..config.num_hidden_layers {
+		let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+		for (part, rows, width) in [
+			("attention.self.query", hidden, hidden),
+			("attention.self.key", hidden, hidden),
+			("attention.self.value", hidden, hidden),
+			("attention.output.dense", hidden, hidden),
+			("intermediate.dense", intermediate, hidden),
+			("output.dense", hidden, intermediate),
+		] {
+			all.push(SourceSpec::matrix(name(&format!("{part}.weight")), rows, width));
+			all.push(SourceSpec::vector(name(&format!("{part}.bias")), rows));
+		}
+		for norm in ["attention.output.LayerNorm", "output.LayerNorm"] {
+			all.push(SourceSpec::vector(name(&format!("{norm}.weight")), hidden));
+			all.push(SourceSpec::vector(name(&format!("{norm}.bias")), hidden));
+		}
+	}
+	all
+}
+
+/// The canonical tensors of a model with these numbers, sorted by name.
+pub fn layout(hyperparameters: &Hyperparameters) -> Vec<TensorSpec> {
+	let mut all = Vec::new();
+	for spec in source_layout(hyperparameters) {
+		let shape = spec.shape();
+		if spec.quantized {
+			let blocks = spec.width / BLOCK as u64;
+			all.push(TensorSpec {
+				name: format!("{}{SCALE_SUFFIX}", spec.name),
+				dtype: Dtype::F16,
+				shape: spec.rows.into_iter().chain([blocks]).collect(),
+			});
+		}
+		all.push(TensorSpec {
+			name: spec.name,
+			dtype: if spec.quantized { Dtype::I8 } else { Dtype::F32 },
+			shape,
+		});
+	}
+	all.sort_by(|a, b| a.name.cmp(&b.name));
+	all
+}

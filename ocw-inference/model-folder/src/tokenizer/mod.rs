@@ -1,0 +1,256 @@
+//! Text to tokens, and tokens to text.
+//!
+//! Three kinds of tokenizers are on the allow-list ([`Kind`]). The library splits and merges; the bytes of each token are found
+//! here, so that text is made by a defined rule instead of a lossy decoder.
+
+mod kind;
+pub mod patterns;
+mod tables;
+
+pub use kind::Kind;
+
+use crate::{files, Error, Result};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// A tokenizer, as `tokenizer.json` describes it.
+pub struct Tokenizer {
+	inner: tokenizers::Tokenizer,
+	kind: Kind,
+	/// Bytes of each token id; empty for special tokens and for ids without a token.
+	bytes: Vec<Box<[u8]>>,
+	/// Special tokens by id.
+	special: HashMap<u32, String>,
+}
+
+impl Tokenizer {
+	/// Reads a `tokenizer.json`, which must be of a kind on the list.
+	pub fn parse(json: &[u8]) -> Result<Self> {
+		let malformed = |e: &dyn std::fmt::Display| Error::Tokenizer(e.to_string());
+		let mut root: Value = files::JsonLimits::TOKENIZER.parse(json).map_err(Error::Tokenizer)?;
+		let kind = kind::check(&mut root)?;
+		// The library reads what was checked and not the untrusted bytes: no second reading of a name that appears twice.
+		let checked = serde_json::to_vec(&root).map_err(|e| malformed(&e))?;
+		let listed = root["added_tokens"].take();
+		drop(root);
+		let inner = tokenizers::Tokenizer::from_bytes(checked).map_err(|e| malformed(&e))?;
+		let added = inner.get_added_tokens_decoder();
+		let special: HashMap<u32, String> = added
+			.iter()
+			.filter(|(_, t)| t.special)
+			.map(|(id, t)| (*id, t.content.clone()))
+			.collect();
+		let vocabulary = inner.get_vocab(true);
+		let size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
+		if size > 1 << 20 {
+			return Err(Error::Tokenizer(format!(
+				"token ids up to {size}; at most 2²⁰ are supported"
+			)));
+		}
+		let encoding = ByteEncoding::of(kind);
+		if let Some(symbol) = encoding.missing(&vocabulary) {
+			return Err(Error::Tokenizer(format!(
+				"no token for the byte written `{symbol}`; all 256 are needed"
+			)));
+		}
+		tables::check_ids(&listed, &inner)?;
+		let mut bytes = vec![Box::default(); size];
+		for (token, id) in &vocabulary {
+			if special.contains_key(id) {
+				continue;
+			}
+			let content: Option<Box<[u8]>> = match added.get(id) {
+				Some(token) => Some(token.content.as_bytes().into()),
+				None => encoding.bytes(token),
+			};
+			let content =
+				content.ok_or_else(|| Error::Tokenizer(format!("token `{token}` is not written in bytes")))?;
+			if let Some(slot) = bytes.get_mut(*id as usize) {
+				*slot = content;
+			}
+		}
+		if let Kind::WordPiece { marks: (first, last) } = kind {
+			if !special.contains_key(&first) || !special.contains_key(&last) {
+				return Err(Error::Tokenizer(
+					"the marks around a text must be special tokens".into(),
+				));
+			}
+		}
+		Ok(Self {
+			inner,
+			kind,
+			bytes,
+			special,
+		})
+	}
+
+	/// Returns which kind it is.
+	pub fn kind(&self) -> Kind {
+		self.kind
+	}
+
+	/// Returns the token ids of a text for an encoder, with its marks around it.
+	pub fn encode_marked(&self, text: &str) -> Result<Vec<u32>> {
+		let Kind::WordPiece { marks: (first, last) } = self.kind else {
+			return Err(Error::Tokenizer("only WordPiece marks a text's ends".into()));
+		};
+		let mut ids = vec![first];
+		ids.extend(self.encode(text)?);
+		ids.push(last);
+		Ok(ids)
+	}
+
+	/// Returns the text of an answer's bytes: [`text()`], without the space that a tokenizer of that kind wrote before it.
+	pub fn text(&self, bytes: &[u8]) -> String {
+		match self.kind {
+			Kind::ByteFallback {
+				strips_first_space: true,
+			} => text(bytes.strip_prefix(b" ").unwrap_or(bytes)),
+			_ => text(bytes),
+		}
+	}
+
+	/// Returns the token ids of a rendered prompt. Special tokens written out in it count as such; none are added.
+	pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+		let encoding = self
+			.inner
+			.encode_fast(text, false)
+			.map_err(|e| Error::Tokenizer(e.to_string()))?;
+		Ok(encoding.get_ids().to_vec())
+	}
+
+	/// Returns the bytes of a token; none for special tokens and for ids without a token.
+	pub fn bytes(&self, id: u32) -> &[u8] {
+		self.bytes.get(id as usize).map_or(&[], |b| b)
+	}
+
+	/// Returns whether a token is special: part of no text.
+	pub fn is_special(&self, id: u32) -> bool {
+		self.special.contains_key(&id)
+	}
+
+	/// Returns the written form of a special token, for chat templates.
+	pub fn special(&self, id: u32) -> Option<&str> {
+		self.special.get(&id).map(String::as_str)
+	}
+
+	/// Returns whether a special token has this written form.
+	pub fn has_special(&self, written: &str) -> bool {
+		self.special.values().any(|s| s == written)
+	}
+
+	/// Returns one more than the largest token id.
+	pub fn size(&self) -> usize {
+		self.bytes.len()
+	}
+}
+
+/// Returns the text of bytes: ill-formed sequences become U+FFFD (one each maximal subpart, Unicode §3.9), and a sequence that is only
+/// unfinished at the end is left out.
+pub fn text(bytes: &[u8]) -> String {
+	let mut text = String::new();
+	let mut chunks = bytes.utf8_chunks().peekable();
+	while let Some(chunk) = chunks.next() {
+		text.push_str(chunk.valid());
+		let unfinished = chunks.peek().is_none()
+			&& std::str::from_utf8(chunk.invalid())
+				.is_err_and(|e| e.error_len().is_none() && !chunk.invalid().is_empty());
+		if !chunk.invalid().is_empty() && !unfinished {
+			text.push(char::REPLACEMENT_CHARACTER);
+		}
+	}
+	text
+}
+
+/// How a vocabulary writes the bytes of its tokens.
+enum ByteEncoding {
+	/// A character for each byte.
+	Alphabet(HashMap<char, u8>),
+	/// As text, with `▁` for the space, or as `<0xNN>`.
+	Fallback,
+	/// As text that is only ever read.
+	Words,
+}
+
+impl ByteEncoding {
+	fn of(kind: Kind) -> Self {
+		match kind {
+			Kind::ByteLevel => Self::Alphabet(alphabet()),
+			Kind::ByteFallback { .. } => Self::Fallback,
+			Kind::WordPiece { .. } => Self::Words,
+		}
+	}
+
+	/// Returns a byte that the vocabulary has no token for, as it would be written.
+	fn missing(&self, vocabulary: &HashMap<String, u32>) -> Option<String> {
+		match self {
+			Self::Alphabet(alphabet) => alphabet
+				.keys()
+				.map(char::to_string)
+				.find(|symbol| !vocabulary.contains_key(symbol)),
+			Self::Fallback => (0..=255u8)
+				.map(|byte| format!("<0x{byte:02X}>"))
+				.find(|symbol| !vocabulary.contains_key(symbol)),
+			Self::Words => None,
+		}
+	}
+
+	/// Returns the bytes of a token; none if it is not in this encoding.
+	fn bytes(&self, token: &str) -> Option<Box<[u8]>> {
+		match self {
+			Self::Alphabet(alphabet) => token.chars().map(|c| alphabet.get(&c).copied()).collect(),
+			Self::Fallback => {
+				let byte = token.strip_prefix("<0x").and_then(|t| t.strip_suffix('>'));
+				let hex = |t: &&str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_hexdigit());
+				let byte = byte.filter(hex).and_then(|t| u8::from_str_radix(t, 16).ok());
+				Some(match byte {
+					Some(byte) => [byte].into(),
+					None => token.replace(kind::SPACE, " ").into_bytes().into(),
+				})
+			}
+			Self::Words => Some(token.as_bytes().into()),
+		}
+	}
+}
+
+/// The printable characters that byte-level BPE writes bytes with: printable Latin-1 stands for itself, the other bytes take
+/// the characters from U+0100 on, in ascending order.
+fn alphabet() -> HashMap<char, u8> {
+	let mut next = 0x100;
+	let mut alphabet = HashMap::new();
+	for byte in 0..=255u8 {
+		let symbol = match byte {
+			b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
+			_ => {
+				next += 1;
+				char::from_u32(next - 1).unwrap_or_default()
+			}
+		};
+		alphabet.insert(symbol, byte);
+	}
+	alphabet
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn text_leaves_out_an_unfinished_end_and_marks_what_is_ill_formed() {
+		assert_eq!(text("plain".as_bytes()), "plain");
+		assert_eq!(text(b"a\xF0\x9F\x98"), "a");
+		assert_eq!(text(b"a\xC3"), "a");
+		assert_eq!(text(b"a\xFF"), "a\u{FFFD}");
+		assert_eq!(text(b"a\xC3b"), "a\u{FFFD}b");
+		assert_eq!(text("😀é".as_bytes()), "😀é");
+		assert_eq!(text(b""), "");
+	}
+
+	#[test]
+	fn the_alphabet_writes_every_byte_once() {
+		let alphabet = alphabet();
+		assert_eq!(alphabet.len(), 256);
+		assert_eq!(alphabet.get(&'Ġ'), Some(&b' '));
+		assert_eq!(alphabet.get(&'Ċ'), Some(&b'\n'));
+	}
+}
