@@ -1,38 +1,38 @@
-//! One file a family of commands; here what they share.
+//! The commands, one module for each family, and what they share.
 
 pub(crate) mod ask;
-pub(crate) mod folder;
 pub(crate) mod model;
+pub(crate) mod model_directory;
 pub(crate) mod provider;
 pub(crate) mod receipt;
 pub(crate) mod status;
 
 use crate::{
-	args::{Cli, Command, Global},
+	args::{Cli, Command, GlobalArgs},
 	chain::{read_at, runtime, At, Chain, Until},
 	error::CliError,
 	keys::KeyArgs,
 	output::{Outcome, Reporter},
 };
 use assay_primitives::JobId;
-use assay_receipt::{Account, ChainReceipt, ReceiptFile, FORMAT};
+use assay_receipt::{check, Account, ChainReceipt, Checked, ReceiptFile, FORMAT};
 use serde_json::{json, Value};
 use std::path::Path;
 use subxt::tx::Payload;
 use tokio::sync::OnceCell;
 
-/// What every command gets: the options, a voice, and a connection once it asks for one.
+/// What every command gets: the shared options, a reporter, and a connection that is opened when first needed.
 pub(crate) struct Context {
 	/// Options that all commands share.
-	pub(crate) global: Global,
-	/// Tells how the command gets on.
+	pub(crate) global: GlobalArgs,
+	/// Reports the command's progress.
 	pub(crate) report: Reporter,
 	chain: OnceCell<Chain>,
 }
 
 impl Context {
-	/// A context that has not connected yet.
-	pub(crate) fn new(global: Global) -> Self {
+	/// Returns a context that has not connected yet.
+	pub(crate) fn new(global: GlobalArgs) -> Self {
 		let report = Reporter::new(global.json);
 		Self {
 			global,
@@ -41,7 +41,7 @@ impl Context {
 		}
 	}
 
-	/// The node, connected at the first call.
+	/// Returns the node, and connects at the first call.
 	pub(crate) async fn chain(&self) -> Result<&Chain, CliError> {
 		self.chain
 			.get_or_try_init(|| Chain::connect(&self.global.url, &self.report))
@@ -49,7 +49,7 @@ impl Context {
 	}
 }
 
-/// Runs a command and prints its result; the exit code.
+/// Runs a command, prints its result and returns the exit code.
 pub(crate) async fn run(cli: Cli) -> u8 {
 	let cx = Context::new(cli.global);
 	let result = dispatch(&cx, cli.command).await;
@@ -70,7 +70,7 @@ async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 	}
 }
 
-/// Signs a call and waits until a finalized block has it; the result's facts tell which, and who signed.
+/// Signs a call and waits until a finalized block has it; signer and block are added to the facts.
 async fn submit<C: Payload>(
 	cx: &Context,
 	call: C,
@@ -88,7 +88,24 @@ async fn submit<C: Payload>(
 	Ok(Outcome::new(text, facts))
 }
 
-/// The receipt of a job with everything that its hashes name, as a block has it.
+/// Builds the receipt file of a job as a block has it, checks it, and writes it to `path` if one is given.
+async fn checked_file(
+	cx: &Context,
+	at: &At,
+	job: JobId,
+	finalized: bool,
+	path: Option<&Path>,
+) -> Result<(ReceiptFile, Checked), CliError> {
+	let file = build_file(cx, at, job, finalized).await?;
+	let checked =
+		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt is inconsistent: {e}")))?;
+	if let Some(path) = path {
+		save(cx, &file, path)?;
+	}
+	Ok((file, checked))
+}
+
+/// Reads the receipt of a job, with everything that its hashes name, as a block has it.
 async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result<ReceiptFile, CliError> {
 	let chain = cx.chain().await?;
 	let gone = || CliError::NotFound(format!("job {id} has no receipt in block {}", at.block_number()));
@@ -99,7 +116,7 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 		.try_into()
 		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
 	let output = receipt.answer.and(job.output);
-	let job_count = find_count(cx, at, &receipt).await?;
+	let job_count = find_job_count(cx, at, &receipt).await?;
 	let genesis = chain.genesis();
 	Ok(ReceiptFile {
 		format: FORMAT,
@@ -112,9 +129,9 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 	})
 }
 
-/// The requester's job counter from which the job has its name: the chain stores only how many there are by now.
-async fn find_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Option<u64>, CliError> {
-	const MOST: u64 = 1_000_000;
+/// Finds the requester's job counter that gives this job its id: the chain stores only the current counter.
+async fn find_job_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Option<u64>, CliError> {
+	const MAX_TRIES: usize = 1_000_000;
 	let chain = cx.chain().await?;
 	let Account(requester) = receipt.requester;
 	let address = runtime::storage().jobs().job_count();
@@ -123,26 +140,18 @@ async fn find_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Opt
 		.fetch(address, (requester.into(),))
 		.await
 		.map_err(|e| chain.failed(e))?;
-	let asked: u64 = count.decode().map_err(|e| chain.failed(e))?;
+	let current: u64 = count.decode().map_err(|e| chain.failed(e))?;
 	let genesis = chain.genesis();
-	let is_name =
+	let gives_id =
 		|n: &u64| JobId::derive(&genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash) == receipt.job;
-	Ok((0..=asked)
-		.rev()
-		.take(usize::try_from(MOST).unwrap_or(usize::MAX))
-		.find(is_name))
+	Ok((0..=current).rev().take(MAX_TRIES).find(gives_id))
 }
 
-/// Writes a receipt file if a place is named.
-fn save(cx: &Context, file: &ReceiptFile, path: Option<&Path>) -> Result<(), CliError> {
-	let Some(path) = path else { return Ok(()) };
+fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {
 	let text = file.to_json().map_err(|e| CliError::file(path, e))?;
 	std::fs::write(path, text).map_err(|e| CliError::file(path, e))?;
 	let shown = path.display();
-	cx.report.step(
-		"saved",
-		&format!("saved to {shown}: `assay verify {shown}` checks it"),
-		serde_json::json!({ "file": path }),
-	);
+	let text = format!("saved to {shown}: `assay verify {shown}` checks it");
+	cx.report.step("saved", &text, json!({ "file": path }));
 	Ok(())
 }

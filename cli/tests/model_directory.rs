@@ -1,7 +1,6 @@
 //! `assay model import|show|check|run` as a person runs them: without a chain.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use assay_model_folder::{
 	config::ModelConfig,
@@ -23,7 +22,7 @@ fn demo(name: &str) -> PathBuf {
 
 fn assay() -> Command {
 	let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-	// Nobody answers there: these commands ask no node.
+	// No node answers at this address: these commands need none.
 	command.env("ASSAY_URL", "ws://127.0.0.1:1").arg("model");
 	command
 }
@@ -45,9 +44,9 @@ fn id() -> String {
 }
 
 #[test]
-fn a_folder_is_shown_checked_and_run() {
-	let folder = demo("assay-demo");
-	let shown = done(&assay().arg("show").arg(&folder).output().unwrap());
+fn a_model_directory_is_shown_checked_and_run() {
+	let directory = demo("assay-demo");
+	let shown = done(&assay().arg("show").arg(&directory).output().unwrap());
 	for part in [
 		"assay-demo",
 		&id(),
@@ -60,29 +59,31 @@ fn a_folder_is_shown_checked_and_run() {
 	] {
 		assert!(shown.contains(part), "{part} is missing in\n{shown}");
 	}
-	let json: Value =
-		serde_json::from_str(&done(&assay().arg("--json").arg("show").arg(&folder).output().unwrap())).unwrap();
+	let json: Value = serde_json::from_str(&done(
+		&assay().arg("--json").arg("show").arg(&directory).output().unwrap(),
+	))
+	.unwrap();
 	assert_eq!(json["model"], id());
 	assert_eq!(json["manifest"]["numbers"]["decoder"]["num_hidden_layers"], 4);
 
-	let checked = assay().arg("check").arg(&folder).output().unwrap();
+	let checked = assay().arg("check").arg(&directory).output().unwrap();
 	assert!(done(&checked).starts_with(&format!("{} assay-demo\n", id())));
 	assert!(text(&checked.stderr).contains("MB/s"), "{}", text(&checked.stderr));
 
 	let ran = assay()
 		.arg("run")
-		.arg(&folder)
+		.arg(&directory)
 		.arg("What is a receipt?")
 		.output()
 		.unwrap();
 	assert!(done(&ran).contains("receipt"), "{}", done(&ran));
-	let said = text(&ran.stderr);
+	let stderr = text(&ran.stderr);
 	for part in ["prompt: ", "tokens/s; answer: ", "verified by one prefill"] {
-		assert!(said.contains(part), "{part} is missing in\n{said}");
+		assert!(stderr.contains(part), "{part} is missing in\n{stderr}");
 	}
 	let json = assay()
 		.args(["--json", "run"])
-		.arg(&folder)
+		.arg(&directory)
 		.arg("What is a receipt?")
 		.output()
 		.unwrap();
@@ -92,7 +93,7 @@ fn a_folder_is_shown_checked_and_run() {
 }
 
 #[test]
-fn an_import_ends_with_the_bundled_model_and_tells_how_far_it_is() {
+fn an_import_gives_the_bundled_model_and_refuses_to_overwrite_it() {
 	let dir = tempfile::tempdir().unwrap();
 	let out = dir.path().join("assay-demo");
 	let import = |out: &Path| {
@@ -101,7 +102,7 @@ fn an_import_ends_with_the_bundled_model_and_tells_how_far_it_is() {
 			.arg("import")
 			.arg(demo("original"))
 			.arg(out)
-			.args(["--name", "assay-demo", "--licence", "Apache-2.0"])
+			.args(["--name", "assay-demo", "--license", "Apache-2.0"])
 			.args(["--source-url", "assay-train, from demo-model/corpus"])
 			.output()
 			.unwrap()
@@ -120,15 +121,15 @@ fn an_import_ends_with_the_bundled_model_and_tells_how_far_it_is() {
 }
 
 #[test]
-fn what_is_no_model_folder_is_named_with_the_next_step() {
+fn what_is_not_a_model_directory_is_named_with_the_next_step() {
 	let dir = tempfile::tempdir().unwrap();
 	for command in ["check", "show"] {
 		let output = assay().arg(command).arg(dir.path()).output().unwrap();
 		assert_eq!(output.status.code(), Some(1));
-		let said = text(&output.stderr);
+		let stderr = text(&output.stderr);
 		assert!(
-			said.contains("manifest.json") && said.contains("a model's folder?"),
-			"{said}"
+			stderr.contains("manifest.json") && stderr.contains("a model directory?"),
+			"{stderr}"
 		);
 	}
 	let output = assay()
@@ -138,7 +139,7 @@ fn what_is_no_model_folder_is_named_with_the_next_step() {
 	assert_eq!(output.status.code(), Some(2));
 }
 
-/// A source that takes a while: half a gigabyte of zeros, which the file has as holes.
+/// Makes a source that takes a while to import: half a gigabyte of zeros in a sparse file.
 fn slow_source(dir: &Path) -> PathBuf {
 	const VOCABULARY: u64 = 1 << 20;
 	let source = dir.join("source");
@@ -161,7 +162,7 @@ fn slow_source(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn an_import_survives_ctrl_c_and_a_full_disk_and_goes_on() {
+fn an_import_resumes_after_ctrl_c_a_full_disk_and_a_kill() {
 	let dir = tempfile::tempdir().unwrap();
 	let source = slow_source(dir.path());
 	let [out, partial] = ["out", "out.partial"].map(|name| dir.path().join(name));
@@ -175,7 +176,7 @@ fn an_import_survives_ctrl_c_and_a_full_disk_and_goes_on() {
 		command
 	};
 
-	// No file may grow beyond a megabyte: what a full disk says comes from the same place.
+	// No file may grow beyond a megabyte, which gives the same error as a full disk.
 	let mut limited = Command::new("bash");
 	let script = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"";
 	limited
@@ -184,10 +185,10 @@ fn an_import_survives_ctrl_c_and_a_full_disk_and_goes_on() {
 		.args(import(&out).get_args());
 	let full = limited.output().unwrap();
 	assert_eq!(full.status.code(), Some(1));
-	let said = text(&full.stderr);
+	let stderr = text(&full.stderr);
 	assert!(
-		said.contains("no room for it") && said.contains("it goes on where it was"),
-		"{said}"
+		stderr.contains("no room for it") && stderr.contains("it goes on where it was"),
+		"{stderr}"
 	);
 
 	// Ctrl-C in the middle.
@@ -199,11 +200,11 @@ fn an_import_survives_ctrl_c_and_a_full_disk_and_goes_on() {
 	let pid = child.id().to_string();
 	assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
 	let stopped = child.wait_with_output().unwrap();
-	let said = text(&stopped.stderr);
-	assert_eq!(stopped.status.code(), Some(130), "{said}");
+	let stderr = text(&stopped.stderr);
+	assert_eq!(stopped.status.code(), Some(130), "{stderr}");
 	assert!(
-		said.contains("the same command goes on") && !out.exists() && partial.exists(),
-		"{said}"
+		stderr.contains("the same command goes on") && !out.exists() && partial.exists(),
+		"{stderr}"
 	);
 
 	// Killed, then to the end.
@@ -212,10 +213,10 @@ fn an_import_survives_ctrl_c_and_a_full_disk_and_goes_on() {
 	child.kill().unwrap();
 	child.wait().unwrap();
 	let end = import(&out).output().unwrap();
-	let said = done(&end);
+	let stdout = done(&end);
 	assert!(
-		said.contains("slow is imported as 0x") && said.contains("check --record"),
-		"{said}"
+		stdout.contains("slow is imported as 0x") && stdout.contains("check --record"),
+		"{stdout}"
 	);
 	assert!(out.join("manifest.json").exists() && !partial.exists());
 	let unserved = assay().arg("check").arg(&out).output().unwrap();

@@ -1,16 +1,16 @@
-//! `assay model import|check|run`, and `show` of a folder: models without a chain.
+//! `assay model import|check|run`, and `show` of a directory: models without a chain.
 
 use super::Context;
 use crate::{
 	args::{ImportArgs, RunArgs},
 	error::CliError,
-	output::{Gauge, Outcome},
+	output::{Outcome, Transfer},
 	render,
 };
 use assay_engine::{engine::known_answer_test, generate, Model};
 use assay_import::{import_with, record_known_answer, Error, ImportOptions, Progress};
 use assay_model_folder::manifest::{Defaults, ManifestFile};
-use assay_primitives::{job::Output, FinishReason, ModelId, Vote};
+use assay_primitives::{job::Output, FinishReason, ModelId, TraceRoot, Vote};
 use serde_json::{json, Value};
 use std::{
 	ops::ControlFlow,
@@ -26,20 +26,20 @@ use tokio::{
 	sync::oneshot,
 };
 
-/// How long an import may take to end after Ctrl-C before it's left where it is, which is safe at any time.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time that an import has to end after Ctrl-C before it is abandoned, which is safe at any point.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
 
-/// What an import at work and the command that watches it tell each other.
+/// State that an import's thread and the command that watches it share.
 #[derive(Default)]
-struct Shared {
+struct ImportState {
 	done: AtomicU64,
 	total: AtomicU64,
 	answering: AtomicBool,
 	stop: AtomicBool,
 }
 
-impl Shared {
-	fn told(&self, progress: Progress) -> ControlFlow<()> {
+impl ImportState {
+	fn on_progress(&self, progress: Progress) -> ControlFlow<()> {
 		match progress {
 			Progress::Converting { done, total } => {
 				self.total.store(total, Relaxed);
@@ -47,20 +47,21 @@ impl Shared {
 			}
 			Progress::Answering => self.answering.store(true, Relaxed),
 		}
-		match self.stop.load(Relaxed) {
-			true => ControlFlow::Break(()),
-			false => ControlFlow::Continue(()),
+		if self.stop.load(Relaxed) {
+			ControlFlow::Break(())
+		} else {
+			ControlFlow::Continue(())
 		}
 	}
 }
 
-/// Makes a canonical folder.
+/// Imports a source into a model directory.
 pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, CliError> {
 	let options = ImportOptions {
 		name: args.name.clone(),
 		source: args.source_url,
 		revision: args.revision,
-		license: args.licence,
+		license: args.license,
 		parent: args.parent,
 		defaults: Defaults {
 			temperature: args.temperature,
@@ -71,37 +72,40 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 		chat_template: args.chat_template,
 		without_answer: args.without_answer,
 	};
-	// Before the work begins, so that no Ctrl-C falls between the two.
+	// Before the import starts, so that no Ctrl-C is lost.
 	let interrupts = signal(SignalKind::interrupt()).map_err(|e| CliError::Model(format!("Ctrl-C: {e}")))?;
-	let shared = Arc::new(Shared::default());
+	let state = Arc::new(ImportState::default());
 	let (send, receive) = oneshot::channel();
-	let (worker, out) = (shared.clone(), args.out.clone());
-	// A thread of its own: the program may end without it.
+	let (shared, out) = (state.clone(), args.out.clone());
+	// A thread of its own, so that the program can end without it.
 	std::thread::spawn(move || {
-		let done = import_with(&args.source, &args.out, &options, &mut |progress| worker.told(progress));
+		let done = import_with(&args.source, &args.out, &options, &mut |progress| {
+			shared.on_progress(progress)
+		});
 		send.send(done).ok();
 	});
-	let id = watch(cx, &shared, receive, interrupts).await?;
+	let id = watch(cx, &state, receive, interrupts).await?;
 	let shown = out.display();
-	let next = match args.without_answer {
-		true => format!("`assay model check --record {shown}`, on a computer with memory for all of it"),
-		false => format!("`assay model run {shown} \"Hello\"`, then `assay model register {shown} …`"),
+	let next = if args.without_answer {
+		format!("`assay model check --record {shown}`, on a machine with memory for all of it")
+	} else {
+		format!("`assay model run {shown} \"Hello\"`, then `assay model register {shown} …`")
 	};
-	let text = format!("{} is imported as {id}\nIt lies in {shown}. Next: {next}.", args.name);
+	let text = format!("{} is imported as {id}\nIt is in {shown}. Next: {next}.", args.name);
 	Ok(Outcome::new(
 		text,
 		json!({ "model": id, "name": args.name, "folder": out }),
 	))
 }
 
-/// Shows how an import gets on, and ends it at Ctrl-C.
+/// Reports an import's progress, and ends it at Ctrl-C.
 async fn watch(
 	cx: &Context,
-	shared: &Shared,
+	state: &ImportState,
 	mut done: oneshot::Receiver<Result<ModelId, Error>>,
 	mut interrupts: Signal,
 ) -> Result<ModelId, CliError> {
-	let mut gauge = Gauge::default();
+	let mut transfer = Transfer::default();
 	let mut tick = tokio::time::interval(Duration::from_millis(100));
 	let mut answering = false;
 	let mut stopped: Option<Instant> = None;
@@ -116,41 +120,41 @@ async fn watch(
 				}
 			}
 			Some(()) = interrupts.recv(), if stopped.is_none() => {
-				shared.stop.store(true, Relaxed);
+				state.stop.store(true, Relaxed);
 				stopped = Some(Instant::now());
 			}
 			_ = tick.tick() => {
-				if stopped.is_some_and(|at| at.elapsed() > PATIENCE) {
+				if stopped.is_some_and(|at| at.elapsed() > INTERRUPT_GRACE) {
 					return Err(CliError::Interrupted("stopped; the same command goes on where this one was".into()));
 				}
-				let total = shared.total.load(Relaxed);
-				if shared.answering.load(Relaxed) {
+				let total = state.total.load(Relaxed);
+				if state.answering.load(Relaxed) {
 					if !std::mem::replace(&mut answering, true) {
 						cx.report.step("converted", "converted; now it runs once for its known answer", json!({ "bytes": total }));
 					}
 				} else if total > 0 {
-					cx.report.bytes(&mut gauge, shared.done.load(Relaxed), total);
+					cx.report.bytes(&mut transfer, state.done.load(Relaxed), total);
 				}
 			}
 		}
 	}
 }
 
-/// Checks a folder.
-pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome, CliError> {
-	let refused = |e| CliError::folder(folder, e);
+/// Checks a model directory: every byte, and the known answer.
+pub(crate) fn check(cx: &Context, directory: &Path, record: bool) -> Result<Outcome, CliError> {
+	let refused = |e| CliError::model_directory(directory, e);
 	cx.report.waiting("reading and checking");
 	if record {
-		record_known_answer(folder).map_err(|e| CliError::folder(folder, e))?;
+		record_known_answer(directory).map_err(|e| CliError::model_directory(directory, e))?;
 		cx.report.step("recorded", "the known answer is recorded", Value::Null);
 	}
-	let model = Model::load(folder).map_err(refused)?;
+	let model = Model::load(directory).map_err(refused)?;
 	let (bytes, took) = (model.manifest().weight_bytes(), model.load_time());
 	let speed = bytes as f64 / took.as_secs_f64().max(1e-6) / 1e6;
 	cx.report.step(
 		"checked",
 		&format!(
-			"every byte is the manifest's: {} of weights in {:.2} s, {speed:.0} MB/s",
+			"every byte is as in the manifest: {} of weights in {:.2} s, {speed:.0} MB/s",
 			render::bytes(bytes),
 			took.as_secs_f64()
 		),
@@ -160,7 +164,7 @@ pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome
 	known_answer_test(&model).map_err(refused)?;
 	let how = match model.encoder() {
 		Ok(_) => "The vector of the known text is reproduced.",
-		Err(_) => "The known answer is reproduced, by decoding and by prefill: this computer may vote on this model.",
+		Err(_) => "The known answer is reproduced, by decoding and by prefill: this machine may vote on this model.",
 	};
 	let text = format!("{} {}\n{how}", model.id(), model.manifest().name);
 	Ok(Outcome::new(
@@ -176,9 +180,9 @@ pub(crate) fn check(cx: &Context, folder: &Path, record: bool) -> Result<Outcome
 	))
 }
 
-/// Shows what is in a folder; reads only its manifest.
-pub(crate) fn show(folder: &Path) -> Result<Outcome, CliError> {
-	let file = ManifestFile::read(folder).map_err(|e| CliError::folder(folder, e))?;
+/// Shows the contents of a model directory; reads only its manifest.
+pub(crate) fn show(directory: &Path) -> Result<Outcome, CliError> {
+	let file = ManifestFile::read(directory).map_err(|e| CliError::model_directory(directory, e))?;
 	let json = json!({
 		"model": file.model_id,
 		"name": file.manifest.name,
@@ -190,76 +194,85 @@ pub(crate) fn show(folder: &Path) -> Result<Outcome, CliError> {
 	Ok(Outcome::new(render::manifest(&file), json))
 }
 
-/// Runs a folder on a prompt.
+/// Runs a model directory on a prompt.
 pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 	let params = args.sampling.params()?;
 	let seed = args.seed.map_or([0; 32], |seed| seed.0);
-	let failed = |e| CliError::folder(&args.folder, e);
+	let failed = |e| CliError::model_directory(&args.directory, e);
 	cx.report.waiting("reading and checking");
-	let model = Model::load(&args.folder).map_err(failed)?;
+	let model = Model::load(&args.directory).map_err(failed)?;
 	if model.encoder().is_ok() {
 		return embed(cx, &model, &args.prompt).map_err(failed);
 	}
 	cx.report.waiting("reading the prompt");
-	let begun = Instant::now();
+	let started = Instant::now();
 	let (mut shown, mut first) = (0, None);
 	let executed = generate::execute_with(&model, &args.prompt, &params, seed, &mut |text| {
-		first.get_or_insert_with(|| begun.elapsed());
+		first.get_or_insert_with(|| started.elapsed());
 		cx.report.stream(text.get(shown..).unwrap_or_default());
 		shown = shown.max(text.len());
 	})
 	.map_err(failed)?;
-	let took = begun.elapsed();
+	let took = started.elapsed();
 	if shown > 0 {
 		cx.report.stream("\n");
 	}
 	let speeds = Speeds::new(&executed.output, first.unwrap_or(took), took);
-	tell(cx, &executed.output, &speeds);
-	let mut verify = Value::Null;
-	if !args.no_verify {
-		let begun = Instant::now();
+	report_answer(cx, &executed.output, &speeds);
+	let verify_share = if args.no_verify {
+		None
+	} else {
+		let started = Instant::now();
 		let vote = generate::verify(&model, &args.prompt, &params, seed, &executed.output).map_err(failed)?;
-		let trace_root = executed.trace_root;
-		if vote != (Vote::Confirm { trace_root }) {
-			return Err(CliError::NotVerified(format!(
-				"Prefill does not confirm what decoding gave: {vote:?}. Please report it"
-			)));
-		}
-		let share = begun.elapsed().as_secs_f64() / took.as_secs_f64().max(1e-9);
-		let text = format!("verified by one prefill, in {:.0} % of the time", share * 100.0);
-		cx.report.step("verified", &text, json!({ "share": share }));
-		verify = share.into();
-	}
+		Some(report_vote(cx, vote, executed.trace_root, started.elapsed(), took)?)
+	};
 	let Output {
 		input_tokens,
 		tokens,
 		finish,
 		text,
 	} = &executed.output;
-	Ok(Outcome::new(
-		"",
-		json!({
-			"model": model.id(),
-			"name": model.manifest().name,
-			"text": String::from_utf8_lossy(text),
-			"finish": finish,
-			"prompt_tokens": input_tokens,
-			"answer_tokens": tokens.len(),
-			"prompt_tokens_per_second": speeds.prompt,
-			"answer_tokens_per_second": speeds.answer,
-			"trace_root": executed.trace_root,
-			"verify_share": verify,
-		}),
-	))
+	let json = json!({
+		"model": model.id(),
+		"name": model.manifest().name,
+		"text": String::from_utf8_lossy(text),
+		"finish": finish,
+		"prompt_tokens": input_tokens,
+		"answer_tokens": tokens.len(),
+		"prompt_tokens_per_second": speeds.prompt,
+		"answer_tokens_per_second": speeds.answer,
+		"trace_root": executed.trace_root,
+		"verify_share": verify_share,
+	});
+	Ok(Outcome::new("", json))
 }
 
-/// The vector of a text.
+/// Reports the vote of a verification, and returns its share of the time that the execution took.
+fn report_vote(
+	cx: &Context,
+	vote: Vote,
+	trace_root: TraceRoot,
+	verified_in: Duration,
+	executed_in: Duration,
+) -> Result<f64, CliError> {
+	if vote != (Vote::Confirm { trace_root }) {
+		return Err(CliError::NotVerified(format!(
+			"Prefill does not confirm the result of decoding: {vote:?}. Please report this as a bug"
+		)));
+	}
+	let share = verified_in.as_secs_f64() / executed_in.as_secs_f64().max(1e-9);
+	let text = format!("verified by one prefill, in {:.0} % of the time", share * 100.0);
+	cx.report.step("verified", &text, json!({ "share": share }));
+	Ok(share)
+}
+
+/// Embeds a text.
 fn embed(cx: &Context, model: &Model, text: &str) -> Result<Outcome, assay_engine::Error> {
-	let begun = Instant::now();
+	let started = Instant::now();
 	let vector = model.embed(text)?;
-	let took = begun.elapsed().as_secs_f64();
-	let told = format!("a vector of {} numbers in {:.1} ms", vector.len(), took * 1e3);
-	cx.report.step("embedded", &told, json!({ "seconds": took }));
+	let took = started.elapsed().as_secs_f64();
+	let summary = format!("a vector of {} numbers in {:.1} ms", vector.len(), took * 1e3);
+	cx.report.step("embedded", &summary, json!({ "seconds": took }));
 	let json = json!({
 		"model": model.id(),
 		"name": model.manifest().name,
@@ -269,10 +282,10 @@ fn embed(cx: &Context, model: &Model, text: &str) -> Result<Outcome, assay_engin
 	Ok(Outcome::new(render::vector(&vector), json))
 }
 
-/// Tokens a second.
+/// Tokens per second.
 struct Speeds {
 	prompt: f64,
-	/// None for an answer of one token, which comes with the prompt.
+	/// None for an answer of one token, which the prompt's pass gives.
 	answer: Option<f64>,
 }
 
@@ -287,7 +300,7 @@ impl Speeds {
 	}
 }
 
-fn tell(cx: &Context, output: &Output, speeds: &Speeds) {
+fn report_answer(cx: &Context, output: &Output, speeds: &Speeds) {
 	if let FinishReason::Failed(failure) = output.finish {
 		cx.report.warn(render::no_answer(failure));
 	}
@@ -324,12 +337,12 @@ mod tests {
 	}
 
 	#[test]
-	fn an_import_is_told_to_stop_by_its_next_sign_of_life() {
-		let shared = Shared::default();
+	fn an_import_stops_at_its_next_progress_report() {
+		let state = ImportState::default();
 		let step = Progress::Converting { done: 1, total: 2 };
-		assert!(shared.told(step).is_continue());
-		shared.stop.store(true, Relaxed);
-		assert!(shared.told(step).is_break());
-		assert_eq!((shared.done.load(Relaxed), shared.total.load(Relaxed)), (1, 2));
+		assert!(state.on_progress(step).is_continue());
+		state.stop.store(true, Relaxed);
+		assert!(state.on_progress(step).is_break());
+		assert_eq!((state.done.load(Relaxed), state.total.load(Relaxed)), (1, 2));
 	}
 }
