@@ -14,7 +14,7 @@ use crate::{
 	keys::KeyArgs,
 	output::{Outcome, Reporter},
 };
-use assay_primitives::JobId;
+use assay_primitives::{JobId, ModelId};
 use assay_receipt::{check, Account, ChainReceipt, Checked, ReceiptFile, FORMAT};
 use serde_json::{json, Value};
 use std::path::Path;
@@ -46,6 +46,12 @@ impl Context {
 		self.chain
 			.get_or_try_init(|| Chain::connect(&self.global.url, &self.report))
 			.await
+	}
+
+	/// Finds the id of a registered model by name or id.
+	async fn model_id(&self, named: &str) -> Result<ModelId, CliError> {
+		let chain = self.chain().await?;
+		Ok(chain.model(&chain.best().await?, named).await?.id)
 	}
 }
 

@@ -28,6 +28,7 @@ pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
 
 /// Runs a command on one model.
 pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, CliError> {
+	let tx = || runtime::tx().models();
 	match command {
 		ModelCommand::Show { model } if Path::new(&model).is_dir() => model_directory::show(Path::new(&model)),
 		ModelCommand::Show { model } => show(cx, &model).await,
@@ -47,49 +48,24 @@ pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, 
 			price_out,
 			key,
 		} => {
-			let id = find(cx, &model).await?;
-			let call = runtime::tx().models().update_price(id.into(), price_in.0, price_out.0);
+			let id = cx.model_id(&model).await?;
+			let call = tx().update_price(id.into(), price_in.0, price_out.0);
 			let text =
 				format!("New jobs for {model} cost {price_in} per prompt token and {price_out} per answer token.");
-			submit(
-				cx,
-				call,
-				&key,
-				&text,
-				json!({ "model": id, "price_in": price_in, "price_out": price_out }),
-			)
-			.await
+			let facts = json!({ "model": id, "price_in": price_in, "price_out": price_out });
+			submit(cx, call, &key, &text, facts).await
 		}
 		ModelCommand::Retire { model, key } => {
-			let id = find(cx, &model).await?;
+			let id = cx.model_id(&model).await?;
 			let text = format!("{model} takes no new jobs. `assay model remove` releases the deposit later.");
-			submit(
-				cx,
-				runtime::tx().models().retire(id.into()),
-				&key,
-				&text,
-				json!({ "model": id }),
-			)
-			.await
+			submit(cx, tx().retire(id.into()), &key, &text, json!({ "model": id })).await
 		}
 		ModelCommand::Remove { model, key } => {
-			let id = find(cx, &model).await?;
+			let id = cx.model_id(&model).await?;
 			let text = format!("{model} is removed from the catalog and its deposit is released.");
-			submit(
-				cx,
-				runtime::tx().models().remove(id.into()),
-				&key,
-				&text,
-				json!({ "model": id }),
-			)
-			.await
+			submit(cx, tx().remove(id.into()), &key, &text, json!({ "model": id })).await
 		}
 	}
-}
-
-async fn find(cx: &Context, named: &str) -> Result<ModelId, CliError> {
-	let chain = cx.chain().await?;
-	Ok(chain.model(&chain.best().await?, named).await?.id)
 }
 
 async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {

@@ -33,14 +33,8 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 			submit(cx, tx().unbond(amount.0), &key, &text, json!({ "unbonding": amount })).await
 		}
 		ProviderCommand::Withdraw { key } => {
-			submit(
-				cx,
-				tx().withdraw(),
-				&key,
-				"What was unbonded long enough is free again.",
-				json!({}),
-			)
-			.await
+			let text = "What was unbonded long enough is free again.";
+			submit(cx, tx().withdraw(), &key, text, json!({})).await
 		}
 		ProviderCommand::SetKey {
 			inference_suri,
@@ -49,8 +43,7 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 		} => set_key(cx, &inference_suri, insert, &key).await,
 		ProviderCommand::Serve { model, capacity, key } => serve(cx, &model, capacity, &key).await,
 		ProviderCommand::Stop { model, key } => {
-			let chain = cx.chain().await?;
-			let id = chain.model(&chain.best().await?, &model).await?.id;
+			let id = cx.model_id(&model).await?;
 			let text = format!("{model} is no longer served; jobs that were drawn before are still due.");
 			submit(cx, tx().stop_serving(id.into()), &key, &text, json!({ "model": id })).await
 		}
@@ -88,27 +81,18 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 }
 
 async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) -> Result<Outcome, CliError> {
-	let chain = cx.chain().await?;
-	let id = chain.model(&chain.best().await?, model).await?.id;
+	let id = cx.model_id(model).await?;
 	if let Some(capacity) = capacity {
+		let chain = cx.chain().await?;
 		let signer = key.signer(chain.development)?;
 		let call = runtime::tx().providers().set_capacity(capacity);
 		chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
-		cx.report.step(
-			"capacity",
-			&format!("takes {capacity} jobs at once"),
-			json!({ "capacity": capacity }),
-		);
+		let text = format!("takes {capacity} jobs at once");
+		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
-	submit(
-		cx,
-		runtime::tx().providers().serve(id.into()),
-		key,
-		&text,
-		json!({ "model": id }),
-	)
-	.await
+	let call = runtime::tx().providers().serve(id.into());
+	submit(cx, call, key, &text, json!({ "model": id })).await
 }
 
 async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
