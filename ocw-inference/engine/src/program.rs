@@ -2,13 +2,13 @@
 //! (`assay-engine-cuda`), with one command line.
 
 use crate::{
-	canonical::Tier,
 	gpu::Gpu,
 	process::{self, end_if_device_failed, ProcessLimits},
-	scheduler::Limits,
+	scheduler::SchedulerLimits,
 	server, Engine, Error,
 };
 use anyhow::{Context, Result};
+use assay_numerics::Isa;
 use assay_protocol::{process::stdin_socket, ByteSize};
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -34,7 +34,7 @@ pub struct ServeArgs {
 	threads: usize,
 	/// Instruction set to compute with instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 	#[arg(long, value_name = "NAME")]
-	isa: Option<Tier>,
+	isa: Option<Isa>,
 	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU three
 	/// quarters of what is free once the models are loaded.
 	#[arg(long, value_name = "BYTES")]
@@ -73,7 +73,7 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 		None => limits.apply()?,
 		Some(_) => limits.apply_watching()?,
 	}
-	let mut scheduling = Limits::default();
+	let mut scheduling = SchedulerLimits::default();
 	if let Some(ByteSize(bytes)) = kv_memory {
 		scheduling.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
 	}

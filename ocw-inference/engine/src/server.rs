@@ -1,6 +1,6 @@
 //! The engine's side of the socket: one thread computes, step by step; the rest only passes messages.
 
-use crate::{engine::Workshop, process::end_if_device_failed, Engine, Error, Result};
+use crate::{engine::Executor, process::end_if_device_failed, Engine, Error, Result};
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE};
 use codec::Encode;
@@ -145,7 +145,7 @@ impl ComputeLoop {
 	fn run(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
 		// Where a GPU failed, nothing is taken down: that would call its driver again.
 		let engine = load().map_err(end_if_device_failed)?;
-		let mut executor = engine.workshop().map_err(end_if_device_failed)?;
+		let mut executor = engine.executor().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),
 		};
@@ -168,7 +168,7 @@ impl ComputeLoop {
 	}
 
 	/// Executes a command; true if the node has hung up.
-	fn execute(&self, command: Command, executor: &mut Workshop<'_>) -> bool {
+	fn execute(&self, command: Command, executor: &mut Executor<'_>) -> bool {
 		match command {
 			Command::Run(id, work) => match executor.submit(id, *work) {
 				Some(result) => self.answer(id, result),

@@ -1,9 +1,6 @@
 //! The weights, checked while they are read and packed as they come, a piece at a time: no matrix is ever in memory unpacked.
 
-use crate::{
-	canonical::linear::{Packed, BLOCK, TILE},
-	Error, Result,
-};
+use crate::{Error, Result};
 use assay_model_folder::{
 	files,
 	header::{byte_size, Dtype, Header, TensorInfo},
@@ -11,6 +8,7 @@ use assay_model_folder::{
 	manifest::{Manifest, TensorEntry},
 	Error as FolderError,
 };
+use assay_numerics::packed::{PackedMatrix, BLOCK, TILE};
 use half::f16;
 use std::{
 	collections::{hash_map::Entry, HashMap, HashSet},
@@ -19,21 +17,21 @@ use std::{
 	path::Path,
 };
 
-/// Bytes that are read, hashed and packed in one go, while they are in the processor's cache.
+/// Bytes that are read, hashed and packed in one go, while they are in the CPU's cache.
 const PIECE: usize = 1 << 20;
 
 /// Weights in the form they are computed with.
 #[derive(Default)]
 pub struct Weights {
 	/// Packed matrices by the names of their parts.
-	matrices: HashMap<Vec<String>, Packed>,
+	matrices: HashMap<Vec<String>, PackedMatrix>,
 	/// Norms, biases and tables.
 	vectors: HashMap<String, Vec<f32>>,
 }
 
 impl Weights {
 	/// Takes the matrix out that was packed from these, named without their `.weight`.
-	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<Packed> {
+	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<PackedMatrix> {
 		let packed = self.matrices.remove(parts);
 		packed.ok_or_else(|| inconsistent(format!("model.safetensors lacks {}.weight", parts.join(".weight, "))))
 	}
@@ -78,7 +76,7 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 		let place = place.ok_or_else(|| inconsistent(format!("model.safetensors lacks {matrix}.weight")))?;
 		let packed = match weights.matrices.entry(place.group.clone()) {
 			Entry::Occupied(entry) => entry.into_mut(),
-			Entry::Vacant(entry) => entry.insert(Packed::zeros(place.rows, place.width)?),
+			Entry::Vacant(entry) => entry.insert(PackedMatrix::zeros(place.rows, place.width)?),
 		};
 		let (mut row, weight) = (place.first, entry.dtype == Dtype::I8);
 		let row_bytes = if weight { place.width } else { place.width / BLOCK * 2 };

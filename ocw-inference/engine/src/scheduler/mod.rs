@@ -1,8 +1,8 @@
 //! Continuous batching: executions and verifications of one model, in one forward pass a step.
 //!
-//! A run gets pages for its worst case when it is admitted, first come, first served, so nothing that runs is ever pushed out.
-//! Each step ([`step`]) takes one row of every answer that is being made, and rows of prompts and claims up to a budget, in
-//! turn. None of this can reach a result: a row depends on its tokens and their prefix alone.
+//! A sequence gets pages for its worst case when it is admitted, first come, first served, so none is ever preempted for want of
+//! memory. Each step ([`step`]) takes one token of every answer that is being generated, and tokens of prompts and claims up to a
+//! budget, in turn. None of this can affect a result: a row depends on its tokens and their prefix alone.
 
 mod pages;
 mod step;
@@ -10,15 +10,12 @@ mod step;
 mod tests;
 
 use crate::{
-	generate::{
-		run::{End, Run, Start},
-		Finished, Job,
-	},
-	trace::CHUNK,
+	sequence::{Ending, Outcome, Prepared, Sequence},
 	Error, Model, Result,
 };
-use assay_primitives::WorkId;
-use pages::{Pages, Table};
+use assay_numerics::trace::CHUNK;
+use assay_primitives::{Work, WorkId};
+use pages::{PageCache, PageTable};
 use std::{
 	collections::VecDeque,
 	ops::Range,
@@ -27,44 +24,43 @@ use std::{
 
 /// Bounds of a scheduler. They decide about time and memory, never about a result.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-	/// Rows of prompts and claims in one step; half as many while answers are being made, which wait for each step's end.
-	pub rows: usize,
+pub struct SchedulerLimits {
+	/// Tokens of prompts and claims in one step; half as many while answers are being generated, which wait for each step's end.
+	pub max_batched_tokens: usize,
 	/// Bytes of keys and values.
 	pub kv_bytes: usize,
-	/// Jobs that have their pages at the same time.
-	pub running: usize,
-	/// Jobs that wait for pages.
-	pub waiting: usize,
+	/// Sequences that have their pages at the same time.
+	pub max_running: usize,
+	/// Sequences that wait for pages.
+	pub max_waiting: usize,
 }
 
-impl Default for Limits {
+impl Default for SchedulerLimits {
 	fn default() -> Self {
 		Self {
-			rows: 128,
+			max_batched_tokens: 128,
 			kv_bytes: 1 << 30,
-			running: 64,
-			waiting: 64,
+			max_running: 64,
+			max_waiting: 64,
 		}
 	}
 }
 
-/// A job's name, and what it came to.
-pub type Done = (WorkId, Result<Finished>);
+/// A work item's id and result.
+pub type Completion = (WorkId, Result<Outcome>);
 
-/// The jobs of one model.
+/// The work items of one model.
 pub struct Scheduler<'m> {
 	model: &'m Model,
-	limits: Limits,
+	limits: SchedulerLimits,
 	total_pages: usize,
-	pages: Pages,
-	waiting: VecDeque<(WorkId, Box<Run<'m>>)>,
-	running: Vec<Task<'m>>,
-	/// What ended without a step.
-	done: Vec<Done>,
+	pages: PageCache,
+	waiting: VecDeque<(WorkId, Box<Sequence<'m>>)>,
+	running: Vec<RunningSequence<'m>>,
+	/// Work items that were complete without a step.
+	completed: Vec<Completion>,
 	steps: u64,
-	/// Rows computed so far.
-	rows: u64,
+	computed_tokens: u64,
 	/// What goes wrong in each step.
 	#[cfg(test)]
 	fault: Option<Fault>,
@@ -74,198 +70,212 @@ pub struct Scheduler<'m> {
 #[derive(Clone, Copy)]
 enum Fault {
 	Panic,
-	Card,
+	Device,
 }
 
-/// A run that has its pages.
-struct Task<'m> {
+/// A sequence that has its pages.
+struct RunningSequence<'m> {
 	id: WorkId,
-	run: Box<Run<'m>>,
-	table: Table,
-	/// The step that last took rows of its prompt or claim, for turns.
-	served: u64,
+	sequence: Box<Sequence<'m>>,
+	table: PageTable,
+	/// The step that last took tokens of its prompt or claim, for turns.
+	last_prefill: u64,
 	/// Its rows in the batch of this step; empty if it isn't in it.
 	rows: Range<usize>,
 	/// How it ended, if it did in this step.
-	end: Option<End>,
+	ending: Option<Ending>,
 	/// Whether its answer grew in this step.
 	grew: bool,
 }
 
 impl<'m> Scheduler<'m> {
-	/// A scheduler with as many pages as fit into `limits.kv_bytes`, but no more than its jobs can fill.
-	pub fn new(model: &'m Model, limits: Limits) -> Result<Self> {
+	/// Makes a scheduler with as many pages as fit into `limits.kv_bytes`, but no more than its sequences can fill.
+	pub fn new(model: &'m Model, limits: SchedulerLimits) -> Result<Self> {
 		let context = model.manifest().context_length() as usize;
-		let useful = context.div_ceil(CHUNK).saturating_mul(limits.running);
+		let useful = context.div_ceil(CHUNK).saturating_mul(limits.max_running);
 		let pages = limits.kv_bytes / model.decoder()?.page_bytes().max(1);
 		Self::with_pages(model, limits, pages.min(useful))
 	}
 
-	/// A scheduler for one job only, with its pages.
-	pub(crate) fn for_one(model: &'m Model, start: &Start<'m>, limits: Limits) -> Result<Self> {
-		let pages = match start {
-			Start::Done(_) => 0,
-			Start::Run(run) => run.most_rows().div_ceil(CHUNK),
+	/// Makes a scheduler of one work item alone, with no more pages than that needs.
+	pub(crate) fn for_one(model: &'m Model, id: WorkId, work: Work, limits: SchedulerLimits) -> Result<Self> {
+		let prepared = Sequence::prepare(model, work)?;
+		let pages = match &prepared {
+			Prepared::Done(_) => 0,
+			Prepared::Sequence(sequence) => sequence.max_rows().div_ceil(CHUNK),
 		};
-		Self::with_pages(model, limits, pages)
+		let mut scheduler = Self::with_pages(model, limits, pages)?;
+		scheduler.enqueue(id, prepared)?;
+		Ok(scheduler)
 	}
 
-	fn with_pages(model: &'m Model, limits: Limits, pages: usize) -> Result<Self> {
+	fn with_pages(model: &'m Model, limits: SchedulerLimits, pages: usize) -> Result<Self> {
 		Ok(Self {
 			model,
 			limits,
 			total_pages: pages,
-			pages: Pages::new(model.decoder()?.pool(pages)?, pages),
+			pages: PageCache::new(model.decoder()?.pool(pages)?, pages),
 			waiting: VecDeque::new(),
 			running: Vec::new(),
-			done: Vec::new(),
+			completed: Vec::new(),
 			steps: 0,
-			rows: 0,
+			computed_tokens: 0,
 			#[cfg(test)]
 			fault: None,
 		})
 	}
 
-	/// Takes a job in. An error says nothing about its claim: the job is invalid, or there is no room for it.
-	pub fn submit(&mut self, id: WorkId, job: Job) -> Result<()> {
-		self.enqueue(id, Run::start(self.model, job)?)
+	/// Takes a work item in. An error says nothing about its claim: the work item is invalid, or there is no room for it.
+	pub fn submit(&mut self, id: WorkId, work: Work) -> Result<()> {
+		self.enqueue(id, Sequence::prepare(self.model, work)?)
 	}
 
-	/// Takes in a job that was looked at.
-	pub(crate) fn enqueue(&mut self, id: WorkId, start: Start<'m>) -> Result<()> {
-		let run = match start {
-			Start::Done(finished) => {
-				self.done.push((id, Ok(finished)));
+	fn enqueue(&mut self, id: WorkId, prepared: Prepared<'m>) -> Result<()> {
+		let sequence = match prepared {
+			Prepared::Done(outcome) => {
+				self.completed.push((id, Ok(outcome)));
 				return Ok(());
 			}
-			Start::Run(run) => run,
+			Prepared::Sequence(sequence) => sequence,
 		};
-		let (needed, total) = (run.most_rows().div_ceil(CHUNK), self.total_pages);
+		let (needed, total) = (sequence.max_rows().div_ceil(CHUNK), self.total_pages);
 		if needed > total {
 			return Err(Error::Work(format!(
 				"it needs {needed} pages of keys and values; the memory for them has {total}"
 			)));
 		}
-		if self.waiting.len() >= self.limits.waiting {
-			return Err(Error::Work(format!("{} jobs wait already", self.waiting.len())));
+		if self.waiting.len() >= self.limits.max_waiting {
+			return Err(Error::Work(format!("{} work items wait already", self.waiting.len())));
 		}
-		self.waiting.push_back((id, run));
+		self.waiting.push_back((id, sequence));
 		Ok(())
 	}
 
-	/// Drops a job; false if it isn't here. Nothing more is said of it.
+	/// Drops a work item without a result; returns whether it was here.
 	pub fn cancel(&mut self, id: &WorkId) -> bool {
-		let before = self.waiting.len() + self.done.len();
+		let before = self.waiting.len() + self.completed.len();
 		self.waiting.retain(|(waiting, _)| waiting != id);
-		self.done.retain(|(done, _)| done != id);
-		match self.running.iter().position(|task| task.id == *id) {
+		self.completed.retain(|(completed, _)| completed != id);
+		match self.running.iter().position(|running| running.id == *id) {
 			Some(at) => {
-				let task = self.running.remove(at);
-				self.pages.release(task.table);
+				let cancelled = self.running.remove(at);
+				self.pages.release(cancelled.table);
 				true
 			}
-			None => self.waiting.len() + self.done.len() < before,
+			None => self.waiting.len() + self.completed.len() < before,
 		}
 	}
 
-	/// Whether there is nothing to do.
+	/// Returns whether there is nothing to do.
 	pub fn is_idle(&self) -> bool {
-		self.waiting.is_empty() && self.running.is_empty() && self.done.is_empty()
+		self.waiting.is_empty() && self.running.is_empty() && self.completed.is_empty()
 	}
 
-	/// Jobs that have their pages, and jobs that wait for theirs.
-	pub fn load(&self) -> (usize, usize) {
-		(self.running.len(), self.waiting.len())
+	/// Returns how many sequences have their pages.
+	pub fn running(&self) -> usize {
+		self.running.len()
 	}
 
-	/// Rows computed so far: those of shared pages count once.
-	pub fn rows(&self) -> u64 {
-		self.rows
+	/// Returns how many sequences wait for their pages.
+	pub fn waiting(&self) -> usize {
+		self.waiting.len()
 	}
 
-	/// Computes one batch of rows. Tells the text so far of each answer that grew; returns what came to its end.
-	pub fn step(&mut self, told: &mut dyn FnMut(&WorkId, &str)) -> Vec<Done> {
-		let mut done = std::mem::take(&mut self.done);
+	/// Returns how many tokens went through the model so far. Those of reused pages count once.
+	pub fn computed_tokens(&self) -> u64 {
+		self.computed_tokens
+	}
+
+	/// Computes one batch. Calls `on_token` with the text so far of each answer that grew; returns the work items that are complete.
+	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, &str)) -> Vec<Completion> {
+		let mut completed = std::mem::take(&mut self.completed);
 		self.admit();
-		self.share_prefixes();
+		self.reuse_prefixes();
 		if !self.plan() {
-			return done;
+			return completed;
 		}
 		self.steps += 1;
-		// A defect must take no more away than the jobs of this step.
+		// A defect must end no more than the work items of this step.
 		let computed = catch_unwind(AssertUnwindSafe(|| self.compute()))
 			.unwrap_or_else(|_| Err(Error::Compute("the computation panicked".into())));
 		match computed {
 			Ok(()) => {
-				for task in self.running.iter().filter(|task| task.grew) {
-					told(&task.id, task.run.text());
+				for RunningSequence { id, sequence, .. } in self.running.iter().filter(|running| running.grew) {
+					on_token(id, sequence.text());
 				}
-				self.settle(&mut done);
+				self.publish_pages();
+				self.remove_ended(&mut completed);
 			}
-			Err(error) => self.abandon(&error, &mut done),
+			Err(error) => self.recover(&error, &mut completed),
 		}
-		done
+		completed
 	}
 
-	/// Gives waiting runs their pages, in order, while there is room.
+	/// Gives waiting sequences their pages, in order, while there is room.
 	fn admit(&mut self) {
-		while self.running.len() < self.limits.running.max(1) {
-			let Some((id, run)) = self.waiting.pop_front() else {
+		while self.running.len() < self.limits.max_running.max(1) {
+			let Some((id, sequence)) = self.waiting.pop_front() else {
 				return;
 			};
-			let Some(table) = self.pages.admit(run.most_rows()) else {
-				self.waiting.push_front((id, run));
+			let Some(table) = self.pages.reserve(sequence.max_rows()) else {
+				self.waiting.push_front((id, sequence));
 				return;
 			};
-			self.running.push(Task {
+			self.running.push(RunningSequence {
 				id,
-				run,
+				sequence,
 				table,
-				served: 0,
+				last_prefill: 0,
 				rows: 0..0,
-				end: None,
+				ending: None,
 				grew: false,
 			});
 		}
 	}
 
-	/// Offers the pages that this step filled to other runs, and lets go of the runs that ended.
-	fn settle(&mut self, done: &mut Vec<Done>) {
-		for Task { run, table, .. } in &mut self.running {
-			for chunk in table.named()..run.done() / CHUNK {
-				let tokens = run.tokens().get(chunk * CHUNK..(chunk + 1) * CHUNK);
-				if let (Some(tokens), Some(leaves)) = (tokens, run.trace().chunk(chunk)) {
-					self.pages.offer(table, tokens, leaves);
+	/// Lets other sequences reuse the pages that this step filled.
+	fn publish_pages(&mut self) {
+		for RunningSequence { sequence, table, .. } in &mut self.running {
+			for chunk in table.published()..sequence.computed() / CHUNK {
+				let tokens = sequence.tokens().get(chunk * CHUNK..(chunk + 1) * CHUNK);
+				if let (Some(tokens), Some(leaves)) = (tokens, sequence.trace().chunk(chunk)) {
+					self.pages.publish(table, tokens, leaves);
 				}
 			}
 		}
+	}
+
+	/// Releases the sequences that ended in this step.
+	fn remove_ended(&mut self, completed: &mut Vec<Completion>) {
 		let (ended, running) = std::mem::take(&mut self.running)
 			.into_iter()
-			.partition::<Vec<_>, _>(|task| task.end.is_some());
+			.partition::<Vec<_>, _>(|running| running.ending.is_some());
 		self.running = running;
-		for Task {
+		for RunningSequence {
 			id,
-			mut run,
+			mut sequence,
 			table,
-			end,
+			ending,
 			..
 		} in ended
 		{
 			self.pages.release(table);
-			done.extend(end.map(|end| (id, run.conclude(end))));
+			completed.extend(ending.map(|ending| (id, sequence.conclude(ending))));
 		}
 	}
 
-	/// After a defect: the jobs of this step end without a result, the others begin anew with new pages. Not on a graphics card that
-	/// failed, because there is none to begin on.
-	fn abandon(&mut self, error: &Error, done: &mut Vec<Done>) {
-		for task in std::mem::take(&mut self.running).into_iter().rev() {
-			let Task { id, mut run, rows, .. } = task;
+	/// After a defect: the work items of this step end without a result, the others are preempted and start again with new pages.
+	/// Not on a GPU that failed, because there is none to start on.
+	fn recover(&mut self, error: &Error, completed: &mut Vec<Completion>) {
+		for running in std::mem::take(&mut self.running).into_iter().rev() {
+			let RunningSequence {
+				id, mut sequence, rows, ..
+			} = running;
 			if rows.is_empty() {
-				run.restart();
-				self.waiting.push_front((id, run));
+				sequence.restart();
+				self.waiting.push_front((id, sequence));
 			} else {
-				done.push((id, Err(same(error))));
+				completed.push((id, Err(copy_of(error))));
 			}
 		}
 		if matches!(error, Error::Device(_)) {
@@ -273,17 +283,17 @@ impl<'m> Scheduler<'m> {
 		}
 		let pool = self.model.decoder().and_then(|decoder| decoder.pool(self.total_pages));
 		match pool {
-			Ok(pool) => self.pages = Pages::new(pool, self.total_pages),
+			Ok(pool) => self.pages = PageCache::new(pool, self.total_pages),
 			Err(error) => {
 				let lost = std::mem::take(&mut self.waiting).into_iter();
-				done.extend(lost.map(|(id, _)| (id, Err(same(&error)))));
+				completed.extend(lost.map(|(id, _)| (id, Err(copy_of(&error)))));
 			}
 		}
 	}
 }
 
-/// One error for each of many jobs.
-fn same(error: &Error) -> Error {
+/// Returns the error of a step for one of its work items.
+fn copy_of(error: &Error) -> Error {
 	match error {
 		Error::Device(why) => Error::Device(why.clone()),
 		error => Error::Compute(error.to_string()),

@@ -1,109 +1,115 @@
-//! One step: who takes part, the batch, and what its rows choose.
+//! One step: which sequences take part, the batch, and the tokens sampled from its rows.
 
-use super::{Scheduler, Task};
+use super::{RunningSequence, Scheduler};
 use crate::{
-	generate::run::Run,
-	kv::Segment,
 	model::decoder::{Batch, Decoder, Rows},
-	trace::{push_all, CHUNK},
+	sequence::Sequence,
 	Result,
+};
+use assay_numerics::{
+	kv::Segment,
+	trace::{push_all, CHUNK},
 };
 use std::collections::VecDeque;
 
-/// Most logits that are held at once: 64 MiB of f32.
+/// Most logits that are in memory at once: 64 MiB of f32.
 const MAX_LOGITS: usize = 1 << 24;
 
 impl Scheduler<'_> {
-	/// Lets runs that stand at the begin of a page take over pages that hold their next tokens already.
-	pub(super) fn share_prefixes(&mut self) {
-		for Task { run, table, .. } in &mut self.running {
+	/// Lets sequences that are at the start of a page take over pages that contain their next tokens already.
+	pub(super) fn reuse_prefixes(&mut self) {
+		for RunningSequence { sequence, table, .. } in &mut self.running {
 			loop {
-				let from = run.done();
-				if !from.is_multiple_of(CHUNK) || from + CHUNK > run.silent_rows() {
+				let from = sequence.computed();
+				if !from.is_multiple_of(CHUNK) || from + CHUNK > sequence.prompt_only_rows() {
 					break;
 				}
-				let tokens = run.tokens().get(from..from + CHUNK);
-				match tokens.and_then(|tokens| self.pages.share(table, tokens)) {
-					Some(leaves) => run.trace_mut().push_chunk(&leaves),
+				let tokens = sequence.tokens().get(from..from + CHUNK);
+				match tokens.and_then(|tokens| self.pages.reuse(table, tokens)) {
+					Some(leaves) => sequence.trace_mut().push_chunk(&leaves),
 					None => break,
 				};
 			}
 		}
 	}
 
-	/// Chooses the rows of this step: one of each answer that is being made; of prompts and claims as many as the budget has,
-	/// prompts and claims taking turns, and among themselves those first that have waited longest. False if there are none.
+	/// Plans the batch of this step: one token of each answer that is being generated, and tokens of prompts and claims up to the
+	/// budget. Prompts and claims take turns, and among themselves those first that have waited longest. Returns whether the batch
+	/// has a token.
 	pub(super) fn plan(&mut self) -> bool {
-		let mut turns = [VecDeque::new(), VecDeque::new()];
 		let mut order: Vec<usize> = (0..self.running.len()).collect();
-		order.sort_by_key(|i| self.running.get(*i).map(|task| task.served));
-		let mut takes = vec![0; self.running.len()];
+		order.sort_by_key(|i| self.running.get(*i).map(|running| running.last_prefill));
+		let (mut takes, mut prompts, mut claims) = (vec![0; order.len()], VecDeque::new(), VecDeque::new());
 		for i in order {
-			let (Some(task), Some(take)) = (self.running.get(i), takes.get_mut(i)) else {
+			let (Some(running), Some(take)) = (self.running.get(i), takes.get_mut(i)) else {
 				continue;
 			};
-			if task.run.is_decoding() {
+			if running.sequence.is_decoding() {
 				*take = 1;
-			} else if let Some(turn) = turns.get_mut(usize::from(task.run.is_verification())) {
-				turn.push_back(i);
+			} else if running.sequence.is_verification() {
+				claims.push_back(i);
+			} else {
+				prompts.push_back(i);
 			}
 		}
 		let decoding = takes.contains(&1);
-		let mut left = if decoding {
-			self.limits.rows / 2
+		let budget = self.limits.max_batched_tokens / if decoding { 2 } else { 1 };
+		let queues = if self.steps % 2 == 1 {
+			[claims, prompts]
 		} else {
-			self.limits.rows
-		}
-		.max(1);
-		let [mut first, mut second] = turns;
-		if self.steps % 2 == 1 {
-			std::mem::swap(&mut first, &mut second);
-		}
-		let mut others = first.len() + second.len();
-		while let (Some(i), true) = (first.pop_front().or_else(|| second.pop_front()), left > 0) {
-			let (Some(task), Some(take)) = (self.running.get_mut(i), takes.get_mut(i)) else {
-				continue;
-			};
-			// What a short one leaves of its share is the others'.
-			*take = (left / others).max(CHUNK).min(left).min(task.run.ready());
-			left -= *take;
-			others -= 1;
-			task.served = self.steps + 1;
-			std::mem::swap(&mut first, &mut second);
-		}
+			[prompts, claims]
+		};
+		self.plan_prefills(budget.max(1), queues, &mut takes);
 		let mut row = 0;
-		for (task, take) in self.running.iter_mut().zip(takes) {
-			task.rows = row..row + take;
+		for (running, take) in self.running.iter_mut().zip(takes) {
+			running.rows = row..row + take;
 			row += take;
 		}
 		row > 0
 	}
 
-	/// Runs the batch, judges its rows and adds them to the traces.
+	/// Divides a budget of tokens among the sequences of two queues, which take turns.
+	fn plan_prefills(&mut self, mut budget: usize, [mut first, mut second]: [VecDeque<usize>; 2], takes: &mut [usize]) {
+		let mut queued = first.len() + second.len();
+		while let (Some(i), true) = (first.pop_front().or_else(|| second.pop_front()), budget > 0) {
+			let (Some(running), Some(take)) = (self.running.get_mut(i), takes.get_mut(i)) else {
+				continue;
+			};
+			// What a short one leaves of its share goes to the others.
+			*take = (budget / queued).max(CHUNK).min(budget).min(running.sequence.pending());
+			budget -= *take;
+			queued -= 1;
+			running.last_prefill = self.steps + 1;
+			std::mem::swap(&mut first, &mut second);
+		}
+	}
+
+	/// Runs the batch, gives each sequence its rows and adds them to the traces.
 	pub(super) fn compute(&mut self) -> Result<()> {
 		#[cfg(test)]
 		match self.fault {
 			Some(super::Fault::Panic) => panic!("a fault, as the test asked for"),
-			Some(super::Fault::Card) => {
+			Some(super::Fault::Device) => {
 				return Err(candle_core::Error::Cuda("a fault, as the test asked for".into()).into())
 			}
 			None => {}
 		}
 		let decoder = self.model.decoder()?;
 		let mut tokens = Vec::new();
-		for Task { run, table, rows, .. } in &mut self.running {
-			let (from, until) = (run.done(), run.done() + rows.len());
+		for running in &mut self.running {
+			let from = running.sequence.computed();
+			let until = from + running.rows.len();
 			if until > from {
-				self.pages.extend(table, until)?;
+				self.pages.allocate(&mut running.table, until)?;
 			}
-			tokens.extend_from_slice(run.tokens().get(from..until).unwrap_or_default());
+			tokens.extend_from_slice(running.sequence.tokens().get(from..until).unwrap_or_default());
 		}
-		let taking_part = || self.running.iter().filter(|task| !task.rows.is_empty());
-		let segments: Vec<_> = taking_part()
-			.map(|task| Segment {
-				rows: task.rows.clone(),
-				start: task.run.done(),
-				pages: task.table.pages(),
+		let batched = || self.running.iter().filter(|running| !running.rows.is_empty());
+		let segments: Vec<_> = batched()
+			.map(|running| Segment {
+				rows: running.rows.clone(),
+				start: running.sequence.computed(),
+				pages: running.table.pages(),
 			})
 			.collect();
 		let batch = Batch {
@@ -111,46 +117,51 @@ impl Scheduler<'_> {
 			segments: &segments,
 		};
 		let rows = decoder.forward(&batch, self.pages.pool())?;
-		let chosen = choose(decoder, &rows, taking_part())?;
+		let sampled = sample(decoder, &rows, batched())?;
 		let mut traced = Vec::new();
-		for task in &mut self.running {
-			let first = task.rows.start;
-			let bad = rows.bad.get(task.rows.clone()).unwrap_or_default();
-			let judged = task.run.judge(bad, &|i| chosen.get(first + i).copied().flatten());
-			task.end = judged.end;
-			task.grew = judged.grew;
-			traced.push((task.run.trace_mut(), first..first + judged.good));
+		for running in &mut self.running {
+			let first = running.rows.start;
+			let non_finite = rows.non_finite.get(running.rows.clone()).unwrap_or_default();
+			let token = |i| sampled.get(first + i).copied().flatten();
+			let outcome = running.sequence.accept(non_finite, &token);
+			running.ending = outcome.ending;
+			running.grew = outcome.grew;
+			traced.push((running.sequence.trace_mut(), first..first + outcome.traced));
 		}
-		self.rows += tokens.len() as u64;
-		push_all(&rows, traced)
+		self.computed_tokens += tokens.len() as u64;
+		rows.with_layers(|layers| push_all(layers, rows.width(), traced))
 	}
 }
 
-/// What each row of the batch chooses, if it does and its logits are finite. Rows behind a bad one aren't asked.
-fn choose<'t, 'm: 't>(
+/// Returns the token sampled from each row of the batch, if one is and its logits are finite. Rows behind one that isn't finite
+/// are left out.
+fn sample<'t, 'm: 't>(
 	decoder: &Decoder,
 	rows: &Rows,
-	tasks: impl Iterator<Item = &'t Task<'m>>,
+	batched: impl Iterator<Item = &'t RunningSequence<'m>>,
 ) -> Result<Vec<Option<u32>>> {
-	let mut asked: Vec<(usize, &Run<'_>, usize)> = Vec::new();
-	for Task { run, rows: part, .. } in tasks {
-		let sound = part.clone().take_while(|row| rows.bad.get(*row) == Some(&false));
-		let positions = sound.map(|row| (row, run.as_ref(), run.done() + row - part.start));
-		asked.extend(positions.filter(|(_, run, position)| run.chooses(*position)));
+	let mut sampling: Vec<(usize, &Sequence<'_>, usize)> = Vec::new();
+	for RunningSequence {
+		sequence, rows: part, ..
+	} in batched
+	{
+		let finite = part.clone().take_while(|row| rows.non_finite.get(*row) == Some(&false));
+		let positions = finite.map(|row| (row, sequence.as_ref(), sequence.computed() + row - part.start));
+		sampling.extend(positions.filter(|(_, sequence, position)| sequence.samples(*position)));
 	}
-	let mut chosen = vec![None; rows.bad.len()];
+	let mut sampled = vec![None; rows.non_finite.len()];
 	let vocabulary = decoder.vocabulary();
-	for group in asked.chunks((MAX_LOGITS / vocabulary.max(1)).max(1)) {
+	for group in sampling.chunks((MAX_LOGITS / vocabulary.max(1)).max(1)) {
 		let ids: Vec<usize> = group.iter().map(|(row, ..)| *row).collect();
-		let scores = decoder.scores(&rows.norm_of(&ids)?)?;
-		let tokens = scores.choose(group.len(), |i| {
-			group.get(i).map(|(_, run, position)| run.chooser(*position))
+		let logits = decoder.sampling_logits(&rows.norm_of(&ids)?)?;
+		let tokens = logits.sample(group.len(), |i| {
+			group.get(i).map(|(_, sequence, position)| sequence.sampler(*position))
 		})?;
 		for (row, token) in ids.into_iter().zip(tokens) {
-			if let Some(slot) = chosen.get_mut(row) {
+			if let Some(slot) = sampled.get_mut(row) {
 				*slot = token;
 			}
 		}
 	}
-	Ok(chosen)
+	Ok(sampled)
 }

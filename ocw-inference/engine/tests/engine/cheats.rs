@@ -5,15 +5,16 @@ use crate::{
 	rows::{pass, Sequence},
 };
 use assay_engine::{
-	generate::{execute, verify, verify_with, Executed, Finished, Job},
-	scheduler::{Limits, Scheduler},
-	trace::Trace,
+	generate::{execute, verify, verify_with},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::{Executed, Outcome},
 	Model,
 };
 use assay_import::import;
+use assay_numerics::trace::Trace;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
-	Hash32, SamplingParams, TraceRoot, Vote, WorkId,
+	Hash32, SamplingParams, TraceRoot, Vote, Work, WorkId,
 };
 use std::fs;
 
@@ -37,9 +38,10 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
 		let rows = pass(model, &mut pool, &mut [&mut sequence], &[1]);
-		trace.push(&rows, 0..1).unwrap();
+		rows.with_layers(|layers| trace.push(layers, rows.width(), 0..1))
+			.unwrap();
 	}
-	trace.root()
+	TraceRoot(trace.root())
 }
 
 /// The claim is rejected at this position, with the same vote for any size of chunk.
@@ -86,7 +88,7 @@ fn with_tokens(claim: &Output, change: impl FnOnce(&mut Vec<u32>)) -> Output {
 /// Why a claim is rejected at its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reason {
-	/// The model chooses another token there.
+	/// The model samples another token there.
 	OtherToken,
 	/// The model goes on there, the claim doesn't.
 	EarlyStop,
@@ -213,15 +215,16 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 		(lie, position)
 	});
 	// All of them checked in one batch: the same votes.
-	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
 	for (i, (lie, _)) in votes.iter().enumerate() {
-		let job = Job {
-			input: PROMPT.into(),
+		let work = Work {
+			model: model.id(),
+			input: PROMPT.as_bytes().to_vec().try_into().unwrap(),
 			params: params.clone(),
 			seed: SEED,
 			claim: Some(lie.clone()),
 		};
-		scheduler.submit(WorkId([i as u8; 32]), job).unwrap();
+		scheduler.submit(WorkId([i as u8; 32]), work).unwrap();
 	}
 	let mut seen = 0;
 	while !scheduler.is_idle() {
@@ -229,10 +232,7 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 			let (lie, position) = &votes[usize::from(id.0[0])];
 			let prefix_root = prefix_root(&model, lie, *position);
 			let position = *position as u32;
-			assert_eq!(
-				vote.unwrap(),
-				Finished::Verified(Vote::Reject { position, prefix_root })
-			);
+			assert_eq!(vote.unwrap(), Outcome::Verified(Vote::Reject { position, prefix_root }));
 			seen += 1;
 		}
 	}
@@ -240,7 +240,7 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 }
 
 #[test]
-fn changed_weights_that_choose_the_same_tokens_still_give_another_trace() {
+fn changed_weights_that_sample_the_same_tokens_still_give_another_trace() {
 	let model = model(Tiny::default());
 	let params = warm(20);
 	let truth = honest(&model, &params);
@@ -436,7 +436,7 @@ fn the_context_ends_an_answer() {
 }
 
 #[test]
-fn a_row_that_is_not_finite_ends_the_job_with_a_vote_that_all_share() {
+fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
 	let params = warm(60);
 	let candidates = honest(&model(Tiny::default()), &params).output.tokens;
 	let (model, done) = candidates

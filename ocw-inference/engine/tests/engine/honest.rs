@@ -5,15 +5,15 @@ use crate::{
 	repetitions,
 };
 use assay_engine::{
-	generate::{Executed, Finished, Job},
-	scheduler::{Limits, Scheduler},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::{Executed, Outcome},
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, WorkId};
+use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 
 const RUNS: u32 = 10_000;
 
-fn job(i: u32) -> Job {
+fn work(model: &Model, i: u32) -> Work {
 	let words = ["why", "a receipt", "hello world", "0x00ff", "größer", "…"];
 	let params = SamplingParams {
 		temperature: (i % 5) << 15,
@@ -21,58 +21,60 @@ fn job(i: u32) -> Job {
 		min_p: if i.is_multiple_of(4) { 1 << 12 } else { 0 },
 		..SamplingParams::greedy(1 + i % 7)
 	};
-	Job {
-		input: format!("{} {i}", words[i as usize % words.len()]),
+	let prompt = format!("{} {i}", words[i as usize % words.len()]);
+	Work {
+		model: model.id(),
+		input: prompt.into_bytes().try_into().unwrap(),
 		params,
 		seed: *blake3::hash(&i.to_le_bytes()).as_bytes(),
 		claim: None,
 	}
 }
 
-/// What the jobs come to, run as many at a time as the scheduler takes.
-fn results(model: &Model, jobs: impl Iterator<Item = Job>) -> Vec<Finished> {
-	let mut scheduler = Scheduler::new(model, Limits::default()).unwrap();
-	let mut jobs = jobs.enumerate().peekable();
-	let mut results = Vec::new();
-	while jobs.peek().is_some() || !scheduler.is_idle() {
-		while scheduler.load().1 < 32 {
-			let Some((i, job)) = jobs.next() else { break };
+/// Returns the outcomes of work items, run as many at a time as the scheduler takes.
+fn outcomes(model: &Model, works: impl Iterator<Item = Work>) -> Vec<Outcome> {
+	let mut scheduler = Scheduler::new(model, SchedulerLimits::default()).unwrap();
+	let mut works = works.enumerate().peekable();
+	let mut outcomes = Vec::new();
+	while works.peek().is_some() || !scheduler.is_idle() {
+		while scheduler.waiting() < 32 {
+			let Some((i, work)) = works.next() else { break };
 			let mut id = WorkId::default();
 			id.0[..8].copy_from_slice(&i.to_le_bytes());
-			scheduler.submit(id, job).unwrap();
+			scheduler.submit(id, work).unwrap();
 		}
 		for (id, result) in scheduler.step(&mut |_, _| ()) {
 			let i = usize::from_le_bytes(id.0[..8].try_into().unwrap());
-			results.push((i, result.unwrap()));
+			outcomes.push((i, result.unwrap()));
 		}
 	}
-	results.sort_by_key(|(i, _)| *i);
-	results.into_iter().map(|(_, result)| result).collect()
+	outcomes.sort_by_key(|(i, _)| *i);
+	outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 #[test]
 fn honest_answers_are_all_confirmed() {
 	let model = model(Tiny::default());
 	let runs = repetitions(RUNS);
-	let executed: Vec<Executed> = results(&model, (0..runs).map(job))
+	let executed: Vec<Executed> = outcomes(&model, (0..runs).map(|i| work(&model, i)))
 		.into_iter()
-		.map(|result| match result {
-			Finished::Executed(executed) => executed,
-			Finished::Verified(_) => panic!("nothing was to be verified"),
+		.map(|outcome| match outcome {
+			Outcome::Executed(executed) => executed,
+			Outcome::Verified(_) => panic!("nothing was to be verified"),
 		})
 		.collect();
-	let claims = executed.iter().zip(0..).map(|(executed, i)| Job {
+	let claims = executed.iter().zip(0..).map(|(executed, i)| Work {
 		claim: Some(executed.output.clone()),
-		..job(i)
+		..work(&model, i)
 	});
-	let votes = results(&model, claims);
+	let votes = outcomes(&model, claims);
 	assert_eq!(votes.len(), runs as usize);
 	let rejected = votes.iter().zip(&executed).filter(|(vote, executed)| {
 		let trace_root = executed.trace_root;
-		**vote != Finished::Verified(Vote::Confirm { trace_root })
+		**vote != Outcome::Verified(Vote::Confirm { trace_root })
 	});
 	assert_eq!(rejected.count(), 0);
-	// They are so many answers, not one.
+	// They are all different.
 	let mut roots: Vec<_> = executed.iter().map(|executed| executed.trace_root).collect();
 	roots.sort_unstable();
 	roots.dedup();

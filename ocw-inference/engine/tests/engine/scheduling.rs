@@ -1,20 +1,21 @@
-//! Many jobs at once come to what each comes to alone, whatever the scheduler does with them.
+//! Many work items at once have the outcomes of each alone, whatever the scheduler does with them.
 
 use crate::{
 	common::{model, Tiny},
 	repetitions,
 };
 use assay_engine::{
-	canonical::Tier,
-	generate::{execute, verify, Finished, Job},
-	scheduler::{Limits, Scheduler},
+	generate::{execute, verify},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::Outcome,
 	Engine, Model,
 };
-use assay_primitives::{job::Output, SamplingParams, Vote, WorkId};
-use assay_protocol::{Work, WorkResult};
+use assay_numerics::Isa;
+use assay_primitives::{job::Output, SamplingParams, Vote, Work, WorkId};
+use assay_protocol::WorkResult;
 use std::collections::BTreeSet;
 
-const JOBS: usize = 64;
+const WORKS: usize = 64;
 const SHARED: &str =
 	"The first hundred bytes of these prompts are the same, so that their pages are computed once and shared: ";
 
@@ -47,43 +48,46 @@ fn changed(claim: &Output, i: usize) -> Output {
 	lie
 }
 
+fn work(model: &Model, prompt: &str, params: SamplingParams, claim: Option<Output>) -> Work {
+	Work {
+		model: model.id(),
+		input: prompt.as_bytes().to_vec().try_into().unwrap(),
+		params,
+		seed: [0; 32],
+		claim,
+	}
+}
+
 /// Executions at any temperature, verifications of true and of false claims; half of them begin alike.
-fn jobs(model: &Model) -> Vec<Job> {
-	(0..JOBS)
+fn mixed(model: &Model) -> Vec<Work> {
+	(0..WORKS)
 		.map(|i| {
-			let input = match i % 8 {
+			let prompt = match i % 8 {
 				0..4 => format!("{SHARED}{}", i % 3),
 				_ => format!("hello {}", "world ".repeat(i % 13)),
 			};
 			let (params, seed) = (params(i), [i as u8; 32]);
 			let claim = (i % 2 == 1).then(|| {
-				let honest = execute(model, &input, &params, seed).unwrap().output;
+				let honest = execute(model, &prompt, &params, seed).unwrap().output;
 				if i % 4 == 1 {
 					honest
 				} else {
 					changed(&honest, i / 4)
 				}
 			});
-			Job {
-				input,
-				params,
+			Work {
 				seed,
-				claim,
+				..work(model, &prompt, params, claim)
 			}
 		})
 		.collect()
 }
 
-fn alone(model: &Model, job: &Job) -> Finished {
-	let Job {
-		input,
-		params,
-		seed,
-		claim,
-	} = job;
-	match claim {
-		None => Finished::Executed(execute(model, input, params, *seed).unwrap()),
-		Some(claim) => Finished::Verified(verify(model, input, params, *seed, claim).unwrap()),
+fn alone(model: &Model, work: &Work) -> Outcome {
+	let input = std::str::from_utf8(&work.input).unwrap();
+	match &work.claim {
+		None => Outcome::Executed(execute(model, input, &work.params, work.seed).unwrap()),
+		Some(claim) => Outcome::Verified(verify(model, input, &work.params, work.seed, claim).unwrap()),
 	}
 }
 
@@ -91,20 +95,20 @@ fn name(i: usize) -> WorkId {
 	WorkId([i as u8; 32])
 }
 
-/// Runs all jobs together, a few more coming with each step, and cancels some on their way.
-fn together(model: &Model, jobs: &[Job], limits: Limits) -> (Vec<Option<Finished>>, BTreeSet<usize>, u64) {
+/// Runs all work items together, a few more coming with each step, and cancels some on their way.
+fn together(model: &Model, works: &[Work], limits: SchedulerLimits) -> (Vec<Option<Outcome>>, BTreeSet<usize>) {
 	let mut scheduler = Scheduler::new(model, limits).unwrap();
-	let mut results = vec![None; jobs.len()];
+	let mut results = vec![None; works.len()];
 	let mut cancelled = BTreeSet::new();
-	let mut coming = jobs.iter().enumerate();
+	let mut coming = works.iter().enumerate();
 	loop {
 		let new: Vec<_> = coming.by_ref().take(7).collect();
-		for (i, job) in &new {
-			scheduler.submit(name(*i), (*job).clone()).unwrap();
+		for (i, work) in &new {
+			scheduler.submit(name(*i), (*work).clone()).unwrap();
 		}
 		for (id, result) in scheduler.step(&mut |_, _| ()) {
 			let slot = &mut results[usize::from(id.0[0])];
-			assert!(slot.replace(result.unwrap()).is_none(), "one result a job");
+			assert!(slot.replace(result.unwrap()).is_none(), "one result a work item");
 		}
 		// One of those that have just come, and one that has been here for a while.
 		for i in new
@@ -118,161 +122,138 @@ fn together(model: &Model, jobs: &[Job], limits: Limits) -> (Vec<Option<Finished
 			}
 		}
 		if new.is_empty() && scheduler.is_idle() {
-			return (results, cancelled, scheduler.rows());
+			return (results, cancelled);
 		}
 	}
 }
 
-fn check(model: &Model, jobs: &[Job], truth: &[Finished], limits: Limits) -> u64 {
-	let (results, cancelled, rows) = together(model, jobs, limits);
-	assert!(!cancelled.is_empty() && cancelled.len() < JOBS / 4);
+fn check(model: &Model, works: &[Work], truth: &[Outcome], limits: SchedulerLimits) {
+	let (results, cancelled) = together(model, works, limits);
+	assert!(!cancelled.is_empty() && cancelled.len() < WORKS / 4);
 	for (i, (result, truth)) in results.iter().zip(truth).enumerate() {
-		match cancelled.contains(&i) {
-			true => assert!(result.is_none(), "a cancelled job has no result"),
-			false => assert_eq!(result.as_ref(), Some(truth), "job {i} with {limits:?}"),
+		if cancelled.contains(&i) {
+			assert!(result.is_none(), "a cancelled work item has no result");
+		} else {
+			assert_eq!(result.as_ref(), Some(truth), "work item {i} with {limits:?}");
 		}
 	}
-	rows
 }
 
 #[test]
-fn sixty_four_mixed_jobs_come_to_what_each_comes_to_alone() {
+fn sixty_four_mixed_work_items_have_the_outcomes_of_each_alone() {
 	let model = model(Tiny::default());
-	let jobs = jobs(&model);
-	let truth: Vec<_> = jobs.iter().map(|job| alone(&model, job)).collect();
+	let works = mixed(&model);
+	let truth: Vec<_> = works.iter().map(|work| alone(&model, work)).collect();
 	let votes = |confirm: bool| {
-		let is = |f: &&Finished| matches!(f, Finished::Verified(Vote::Confirm { .. })) == confirm;
+		let is = |o: &&Outcome| matches!(o, Outcome::Verified(Vote::Confirm { .. })) == confirm;
 		truth
 			.iter()
-			.filter(|f| matches!(f, Finished::Verified(_)))
+			.filter(|o| matches!(o, Outcome::Verified(_)))
 			.filter(is)
 			.count()
 	};
-	assert_eq!((votes(true), votes(false)), (JOBS / 4, JOBS / 4));
+	assert_eq!((votes(true), votes(false)), (WORKS / 4, WORKS / 4));
 	let page = model.decoder().unwrap().page_bytes();
 	// Pages for two or three at a time, and pages for all.
 	let every = [(33, 12), (256, 1000), (7, 12), (33, 1000), (1, 1000), (256, 12)];
-	for (rows, pages) in every.into_iter().take(repetitions(100) as usize) {
-		let limits = Limits {
-			rows,
+	for (max_batched_tokens, pages) in every.into_iter().take(repetitions(100) as usize) {
+		let limits = SchedulerLimits {
+			max_batched_tokens,
 			kv_bytes: pages * page,
-			..Limits::default()
+			..SchedulerLimits::default()
 		};
 		for threads in [1, 2] {
 			let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-			pool.install(|| check(&model, &jobs, &truth, limits));
+			pool.install(|| check(&model, &works, &truth, limits));
 		}
 	}
 	let mut model = model;
-	for tier in Tier::available() {
-		model = model.with_tier(tier);
-		check(&model, &jobs, &truth, Limits::default());
+	for isa in Isa::available() {
+		model = model.with_isa(isa);
+		check(&model, &works, &truth, SchedulerLimits::default());
 	}
 }
 
 #[test]
 fn a_shared_beginning_is_computed_once() {
 	let model = model(Tiny::default());
-	let job = |i: usize| Job {
-		input: format!("{SHARED}{i}"),
-		params: SamplingParams::greedy(2),
-		seed: [0; 32],
-		claim: None,
-	};
-	let prompt = model.prompt(&job(0).input).unwrap().len() as u64;
-	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
+	let text = |i: usize| format!("{SHARED}{i}");
+	let work = |i: usize| work(&model, &text(i), SamplingParams::greedy(2), None);
+	let prompt = model.prompt(&text(0)).unwrap().len() as u64;
+	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
 	let mut run = |i: usize| {
-		let before = scheduler.rows();
-		scheduler.submit(name(i), job(i)).unwrap();
+		let before = scheduler.computed_tokens();
+		scheduler.submit(name(i), work(i)).unwrap();
 		while !scheduler.is_idle() {
 			for (_, result) in scheduler.step(&mut |_, _| ()) {
-				assert_eq!(result.unwrap(), alone(&model, &job(i)));
+				assert_eq!(result.unwrap(), alone(&model, &work(i)));
 			}
 		}
-		scheduler.rows() - before
+		scheduler.computed_tokens() - before
 	};
 	assert_eq!(run(1), prompt + 1);
 	assert_eq!(run(2), prompt + 1 - 96);
-	// The same prompt again: still the row that chooses is computed.
+	// The same prompt again: still the row that samples is computed.
 	assert_eq!(run(1), prompt + 1 - 96);
 }
 
 #[test]
 fn neither_prompts_nor_claims_starve() {
 	let model = model(Tiny::default());
-	let prompt = |i: usize, claim: Option<Output>| Job {
-		input: format!("{i} {}", "not shared, and long enough for a hundred rows ".repeat(2)),
-		params: SamplingParams::greedy(3),
-		seed: [0; 32],
-		claim,
-	};
-	let claim = |i: usize| {
-		Some(
-			execute(&model, &prompt(i, None).input, &SamplingParams::greedy(3), [0; 32])
-				.unwrap()
-				.output,
-		)
-	};
+	let params = SamplingParams::greedy(3);
+	let prompt = |i: usize| format!("{i} {}", "not shared, and long enough for a hundred rows ".repeat(2));
+	let claim = |i: usize| execute(&model, &prompt(i), &params, [0; 32]).unwrap().output;
 	let claims: Vec<_> = (0..30).map(claim).collect();
 	for lonely_is_claim in [true, false] {
 		let mut scheduler = Scheduler::new(
 			&model,
-			Limits {
-				rows: 32,
-				..Limits::default()
+			SchedulerLimits {
+				max_batched_tokens: 32,
+				..SchedulerLimits::default()
 			},
 		)
 		.unwrap();
 		for (i, claim) in claims.iter().enumerate() {
-			let claim = claim.clone().filter(|_| (i == 29) == lonely_is_claim);
-			scheduler.submit(name(i), prompt(i, claim)).unwrap();
+			let claim = Some(claim.clone()).filter(|_| (i == 29) == lonely_is_claim);
+			let work = work(&model, &prompt(i), params.clone(), claim);
+			scheduler.submit(name(i), work).unwrap();
 		}
 		let mut steps = 0;
 		while !scheduler.step(&mut |_, _| ()).iter().any(|(id, _)| *id == name(29)) {
 			steps += 1;
 			assert!(steps < 20, "the last to come waits for all others");
 		}
-		// Thirty of more than a hundred rows each, 32 rows a step.
-		assert!(scheduler.load().0 > 15);
+		// Thirty of more than a hundred tokens each, 32 tokens a step.
+		assert!(scheduler.running() > 15);
 	}
 }
 
 #[test]
-fn a_full_queue_and_a_job_larger_than_the_memory_are_refused() {
+fn a_full_queue_and_a_work_item_larger_than_the_memory_are_refused() {
 	let model = model(Tiny::default());
-	let job = Job {
-		input: "hello".into(),
-		params: SamplingParams::greedy(40),
-		seed: [0; 32],
-		claim: None,
-	};
+	let work = |tokens| work(&model, "hello", SamplingParams::greedy(tokens), None);
 	let page = model.decoder().unwrap().page_bytes();
-	let limits = Limits {
+	let limits = SchedulerLimits {
 		kv_bytes: 2 * page,
-		waiting: 2,
-		..Limits::default()
+		max_waiting: 2,
+		..SchedulerLimits::default()
 	};
 	let mut scheduler = Scheduler::new(&model, limits).unwrap();
-	assert!(scheduler.submit(name(0), job.clone()).is_ok());
+	assert!(scheduler.submit(name(0), work(40)).is_ok());
 	assert!(scheduler.step(&mut |_, _| ()).is_empty());
-	assert!(scheduler.submit(name(1), job.clone()).is_ok());
-	assert!(scheduler.submit(name(2), job.clone()).is_ok());
-	assert!(scheduler.submit(name(3), job.clone()).is_err());
-	let large = Job {
-		params: SamplingParams::greedy(100),
-		..job
-	};
+	assert!(scheduler.submit(name(1), work(40)).is_ok());
+	assert!(scheduler.submit(name(2), work(40)).is_ok());
+	assert!(scheduler.submit(name(3), work(40)).is_err());
 	let mut scheduler = Scheduler::new(&model, limits).unwrap();
-	assert!(scheduler.submit(name(4), large).is_err());
+	assert!(scheduler.submit(name(4), work(100)).is_err());
 	assert!(scheduler.is_idle());
 }
 
 #[test]
-fn the_text_is_told_as_it_grows() {
+fn on_token_is_called_with_the_text_as_it_grows() {
 	let model = model(Tiny::default());
-	let job = jobs(&model).swap_remove(2);
-	let mut scheduler = Scheduler::new(&model, Limits::default()).unwrap();
-	scheduler.submit(name(2), job.clone()).unwrap();
+	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
+	scheduler.submit(name(2), mixed(&model).swap_remove(2)).unwrap();
 	let (mut texts, mut done) = (Vec::new(), Vec::new());
 	while !scheduler.is_idle() {
 		done.extend(scheduler.step(&mut |id, text| {
@@ -280,7 +261,7 @@ fn the_text_is_told_as_it_grows() {
 			texts.push(text.to_owned());
 		}));
 	}
-	let Some((_, Ok(Finished::Executed(executed)))) = done.pop() else {
+	let Some((_, Ok(Outcome::Executed(executed)))) = done.pop() else {
 		panic!("an answer was made")
 	};
 	assert_eq!(texts.len(), executed.output.tokens.len());
@@ -297,9 +278,9 @@ fn models_take_turns_and_share_the_memory() {
 	});
 	let ids = models.each_ref().map(Model::id);
 	let mut engine = Engine::with(
-		Limits {
+		SchedulerLimits {
 			kv_bytes: 1 << 20,
-			..Limits::default()
+			..SchedulerLimits::default()
 		},
 		None,
 	);
@@ -308,7 +289,7 @@ fn models_take_turns_and_share_the_memory() {
 		truth.push(execute(&model, "hello", &SamplingParams::greedy(30), [0; 32]).unwrap());
 		engine.add(model).unwrap();
 	}
-	let mut workshop = engine.workshop().unwrap();
+	let mut executor = engine.executor().unwrap();
 	for (i, id) in ids.iter().enumerate() {
 		let work = Work {
 			model: *id,
@@ -317,14 +298,14 @@ fn models_take_turns_and_share_the_memory() {
 			seed: [0; 32],
 			claim: None,
 		};
-		assert!(workshop.submit(name(i), work).is_none());
+		assert!(executor.submit(name(i), work).is_none());
 	}
 	let mut ends = Vec::new();
 	for step in 0.. {
-		if workshop.is_idle() {
+		if executor.is_idle() {
 			break;
 		}
-		for (id, result) in workshop.step().unwrap() {
+		for (id, result) in executor.step().unwrap() {
 			let truth = &truth[usize::from(id.0[0])];
 			let WorkResult::Executed { output, trace_root } = result else {
 				panic!("an answer was made")

@@ -6,13 +6,13 @@ use crate::{
 };
 use assay_engine::{
 	generate::{execute, verify},
-	generate::{Finished, Job},
-	kv::Segment,
 	model::decoder::{Batch, Rows},
-	scheduler::{Limits, Scheduler},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::Outcome,
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, WorkId};
+use assay_numerics::kv::Segment;
+use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 
 /// A model on the processor; [`model`] gives one on the device.
 fn here(tiny: Tiny) -> Model {
@@ -26,8 +26,8 @@ fn tokens(seed: u32, count: usize) -> Vec<u32> {
 /// Residual rows of each layer, final norm and logits.
 fn bits(model: &Model, rows: &Rows) -> Vec<u32> {
 	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
-	let streams = rows.residual.iter().chain([&rows.norm, &logits]);
-	let floats = streams.flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+	let layers = rows.residual.iter().chain([&rows.norm, &logits]);
+	let floats = layers.flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
 	floats.map(f32::to_bits).collect()
 }
 
@@ -49,7 +49,7 @@ fn run(model: &Model, tokens: &[u32], pieces: &[usize]) -> Vec<Vec<u32>> {
 			segments: &segments,
 		};
 		let rows = decoder.forward(&batch, &mut pool).unwrap();
-		assert!(!rows.bad.contains(&true));
+		assert!(!rows.non_finite.contains(&true));
 		all.push(bits(model, &rows));
 		start += take;
 	}
@@ -170,7 +170,7 @@ fn a_row_that_is_not_finite_fails_on_both() {
 				tokens: &tokens,
 				segments: &segments,
 			};
-			decoder.forward(&batch, &mut pool).unwrap().bad
+			decoder.forward(&batch, &mut pool).unwrap().non_finite
 		});
 		assert_eq!(bad[0], bad[1]);
 	}
@@ -180,9 +180,9 @@ fn a_row_that_is_not_finite_fails_on_both() {
 #[test]
 fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
 	let (here, there) = (here(Tiny::default()), model(Tiny::default()));
-	let limits = Limits {
-		rows: 48,
-		..Limits::default()
+	let limits = SchedulerLimits {
+		max_batched_tokens: 48,
+		..SchedulerLimits::default()
 	};
 	let mut scheduler = Scheduler::new(&there, limits).unwrap();
 	let mut expected = std::collections::HashMap::new();
@@ -194,19 +194,20 @@ fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
 		expected.insert(
 			WorkId([i; 32]),
 			match claim {
-				None => Finished::Executed(executed),
-				Some(_) => Finished::Verified(Vote::Confirm {
+				None => Outcome::Executed(executed),
+				Some(_) => Outcome::Verified(Vote::Confirm {
 					trace_root: executed.trace_root,
 				}),
 			},
 		);
-		let job = Job {
-			input,
+		let work = Work {
+			model: there.id(),
+			input: input.into_bytes().try_into().unwrap(),
 			params,
 			seed: [i; 32],
 			claim,
 		};
-		scheduler.submit(WorkId([i; 32]), job).unwrap();
+		scheduler.submit(WorkId([i; 32]), work).unwrap();
 	}
 	while !scheduler.is_idle() {
 		for (id, result) in scheduler.step(&mut |_, _| ()) {

@@ -2,10 +2,7 @@
 
 use super::{compare, hashes::params_json};
 use crate::common::{config, folder, folder_of, load, Tiny};
-use assay_engine::{
-	generate::{execute, verify, Executed},
-	Engine, Model,
-};
+use assay_engine::{execute, verify, Engine, Executed, Model};
 use assay_model_folder::tokenizer::Tokenizer;
 use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},

@@ -1,0 +1,334 @@
+//! A sequence: a prompt and its answer, which is generated token by token or compared with a claim.
+//!
+//! It knows nothing of batches and pages. The scheduler computes the rows of its tokens, any number at a time;
+//! [`Sequence::accept`] says what they mean and [`Sequence::conclude`] makes the outcome (`docs/spec/c1-w8.md` §5–7).
+
+mod answer;
+
+use crate::{Error, Model, Result};
+use answer::Answer;
+use assay_numerics::{sampler::Sampler, trace::Trace};
+use assay_primitives::{
+	digest,
+	job::{Failure, FinishReason, Output},
+	Hash32, TraceRoot, Vote, Work,
+};
+use codec::Encode;
+
+/// An answer and the trace of how it was computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Executed {
+	/// The answer.
+	pub output: Output,
+	/// Root over every row.
+	pub trace_root: TraceRoot,
+}
+
+impl Executed {
+	/// Returns one hash of both: what a known-answer test compares.
+	pub fn hash(&self) -> Hash32 {
+		let mut hasher = blake3::Hasher::new_derive_key("assay/v1/known-answer");
+		hasher.update(&(digest::output_hash(&self.output), self.trace_root).encode());
+		*hasher.finalize().as_bytes()
+	}
+}
+
+/// What a work item results in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+	/// The answer was generated.
+	Executed(Executed),
+	/// The claim was checked.
+	Verified(Vote),
+}
+
+/// A work item after the checks that need no computation.
+pub(crate) enum Prepared<'m> {
+	/// It ends without a row.
+	Done(Outcome),
+	/// It has rows to compute.
+	Sequence(Box<Sequence<'m>>),
+}
+
+/// A work item that is being computed.
+pub(crate) struct Sequence<'m> {
+	sampler: Sampler,
+	/// Tokens of the prompt.
+	prompt_len: usize,
+	/// Tokens of the prompt that are paid for.
+	input_tokens: u32,
+	/// The tokens to compute rows of, as far as they are known: the prompt, then the answer so far or the claim.
+	tokens: Vec<u32>,
+	/// The rows computed so far.
+	trace: Trace,
+	layers: usize,
+	answer: Answer<'m>,
+	claim: Option<Claim>,
+}
+
+/// A claim, and what is known of it without the model.
+struct Claim {
+	output: Output,
+	/// Whether the stop rule ends the answer within the claimed tokens.
+	ended: bool,
+	/// Whether an honest provider whose model samples the claimed tokens publishes exactly this.
+	consistent: bool,
+}
+
+/// How a sequence ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Ending {
+	/// The answer is complete.
+	Complete(FinishReason),
+	/// A row isn't finite after this many tokens of the answer.
+	NonFinite(usize),
+	/// The token sampled at this position is not the claimed one.
+	Mismatch(usize),
+	/// All tokens of the claim are the sampled ones.
+	Match,
+}
+
+/// What computed rows mean for a sequence.
+pub(crate) struct StepOutcome {
+	/// How many of them go into the trace.
+	pub(crate) traced: usize,
+	/// How the sequence ends with them; none if it goes on.
+	pub(crate) ending: Option<Ending>,
+	/// Whether the answer grew by a token.
+	pub(crate) grew: bool,
+}
+
+impl<'m> Sequence<'m> {
+	/// Checks a work item and renders its prompt. An error says nothing about its claim.
+	pub(crate) fn prepare(model: &'m Model, work: Work) -> Result<Prepared<'m>> {
+		let Work {
+			model: _,
+			input,
+			params,
+			seed,
+			claim,
+		} = work;
+		if !params.is_valid() {
+			return Err(Error::Work("a sampling parameter is out of range".into()));
+		}
+		let input = std::str::from_utf8(&input).map_err(|_| Error::Work("the prompt is not UTF-8".into()))?;
+		let tokens = model.prompt(input)?;
+		if tokens.is_empty() {
+			return Err(Error::Work("the prompt has no tokens".into()));
+		}
+		let context = model.manifest().context_length() as usize;
+		let layers = model.decoder()?.layers();
+		let mut sequence = Self {
+			sampler: Sampler::new(params.temperature, params.top_k, params.min_p, seed),
+			prompt_len: tokens.len(),
+			input_tokens: model.input_tokens(input, tokens.len()),
+			trace: Trace::new(layers),
+			layers,
+			answer: Answer::new(model, params, context.saturating_sub(tokens.len())),
+			tokens,
+			claim: None,
+		};
+		if sequence.answer.max_tokens() == 0 {
+			let honest = sequence.executed(FinishReason::Failed(Failure::PromptTooLong))?;
+			return Ok(Prepared::Done(match claim {
+				None => Outcome::Executed(honest),
+				Some(claim) => vote(honest.output == claim, 0, honest.trace_root),
+			}));
+		}
+		if let Some(claim) = claim {
+			sequence.set_claim(claim, model.decoder()?.vocabulary())?;
+		}
+		Ok(Prepared::Sequence(Box::new(sequence)))
+	}
+
+	/// Finds what needs no model: where the stop rule ends the answer, and ids that are no tokens. The tokens behind are never
+	/// computed.
+	fn set_claim(&mut self, claim: Output, vocabulary: usize) -> Result<()> {
+		let mut finish = None;
+		for token in claim.tokens.iter().take_while(|t| (**t as usize) < vocabulary) {
+			finish = self.answer.push(*token);
+			if finish.is_some() {
+				break;
+			}
+		}
+		let consistent = match finish {
+			Some(finish) => self.answer.output(self.input_tokens, finish)? == claim,
+			None => false,
+		};
+		// An honest provider computes no row of the last token. To reject for what comes behind it, its row is in the prefix.
+		let computed = self.answer.tokens().len() - usize::from(consistent);
+		self.tokens.extend(self.answer.tokens().iter().take(computed));
+		self.claim = Some(Claim {
+			output: claim,
+			ended: finish.is_some(),
+			consistent,
+		});
+		Ok(())
+	}
+
+	/// Returns all tokens known so far.
+	pub(crate) fn tokens(&self) -> &[u32] {
+		&self.tokens
+	}
+
+	/// Returns how many tokens have their rows.
+	pub(crate) fn computed(&self) -> usize {
+		self.trace.rows()
+	}
+
+	/// Returns how many tokens are known and have no rows yet.
+	pub(crate) fn pending(&self) -> usize {
+		self.tokens.len() - self.computed()
+	}
+
+	/// Returns how many rows it needs at most.
+	pub(crate) fn max_rows(&self) -> usize {
+		match self.claim {
+			Some(_) => self.tokens.len(),
+			None => self.prompt_len + self.answer.max_tokens() - 1,
+		}
+	}
+
+	/// Returns how many rows at the start sample nothing, so that another sequence's may stand for them.
+	pub(crate) fn prompt_only_rows(&self) -> usize {
+		self.prompt_len - 1
+	}
+
+	/// Returns whether it generates its answer token by token, and has its prompt behind it.
+	pub(crate) fn is_decoding(&self) -> bool {
+		self.claim.is_none() && self.computed() >= self.prompt_len && self.pending() == 1
+	}
+
+	/// Returns whether it checks a claim.
+	pub(crate) fn is_verification(&self) -> bool {
+		self.claim.is_some()
+	}
+
+	/// Returns the rows so far.
+	pub(crate) fn trace(&self) -> &Trace {
+		&self.trace
+	}
+
+	/// Returns the rows so far, to add to.
+	pub(crate) fn trace_mut(&mut self) -> &mut Trace {
+		&mut self.trace
+	}
+
+	/// Returns the answer's text so far.
+	pub(crate) fn text(&self) -> &str {
+		self.answer.text()
+	}
+
+	/// Forgets all rows. Tokens that were sampled stay: they were sampled from finite rows.
+	pub(crate) fn restart(&mut self) {
+		self.trace = Trace::new(self.layers);
+	}
+
+	/// Returns whether a token is sampled from a row: token i from row `prompt_len − 1 + i`, until the answer has ended.
+	pub(crate) fn samples(&self, row: usize) -> bool {
+		let known = self.answer.tokens().len();
+		let rows = match &self.claim {
+			Some(claim) => self.prompt_len - 1..self.prompt_len + known - usize::from(claim.ended),
+			None => self.prompt_len - 1 + known..self.prompt_len + known,
+		};
+		rows.contains(&row)
+	}
+
+	/// Returns the sampler of a row from which a token is sampled, and the token's position.
+	pub(crate) fn sampler(&self, row: usize) -> (&Sampler, u32) {
+		(&self.sampler, (row + 1).saturating_sub(self.prompt_len) as u32)
+	}
+
+	/// Takes the next rows in, in order: which are not finite, and the tokens sampled from those that sample. A row that samples
+	/// and has no token counts as not finite.
+	pub(crate) fn accept(&mut self, non_finite: &[bool], sampled: &dyn Fn(usize) -> Option<u32>) -> StepOutcome {
+		let first = self.computed();
+		for (i, non_finite) in non_finite.iter().enumerate() {
+			let row = first + i;
+			let position = (row + 1).saturating_sub(self.prompt_len);
+			if *non_finite {
+				return StepOutcome::end(i, Ending::NonFinite(position));
+			}
+			if !self.samples(row) {
+				continue;
+			}
+			let Some(token) = sampled(i) else {
+				return StepOutcome::end(i, Ending::NonFinite(position));
+			};
+			if self.claim.is_some() {
+				if self.answer.tokens().get(position).is_some_and(|t| *t != token) {
+					return StepOutcome::end(i + 1, Ending::Mismatch(position));
+				}
+				continue;
+			}
+			let finish = self.answer.push(token);
+			if finish.is_none() {
+				self.tokens.push(token);
+			}
+			return StepOutcome {
+				traced: i + 1,
+				ending: finish.map(Ending::Complete),
+				grew: true,
+			};
+		}
+		let matched = self.claim.is_some() && first + non_finite.len() == self.tokens.len();
+		StepOutcome {
+			traced: non_finite.len(),
+			ending: matched.then_some(Ending::Match),
+			grew: false,
+		}
+	}
+
+	/// Returns the outcome, once the trace has all rows that go into it.
+	pub(crate) fn conclude(&mut self, ending: Ending) -> Result<Outcome> {
+		let Some(claim) = &self.claim else {
+			let finish = match ending {
+				Ending::Complete(finish) => finish,
+				_ => FinishReason::Failed(Failure::NonFinite),
+			};
+			return Ok(Outcome::Executed(self.executed(finish)?));
+		};
+		let root = TraceRoot(self.trace.root());
+		let known = self.answer.tokens().len();
+		Ok(match ending {
+			Ending::Mismatch(position) => vote(false, position, root),
+			Ending::NonFinite(position) if position < known || !claim.ended => {
+				self.answer.truncate(position);
+				let finish = FinishReason::Failed(Failure::NonFinite);
+				let honest = self.answer.output(self.input_tokens, finish)?;
+				vote(honest == claim.output, position, root)
+			}
+			Ending::Match if claim.consistent => vote(true, 0, root),
+			// The tokens are right; how the claim goes on or ends behind them is wrong.
+			Ending::Match | Ending::NonFinite(_) | Ending::Complete(_) => vote(false, known, root),
+		})
+	}
+
+	fn executed(&self, finish: FinishReason) -> Result<Executed> {
+		Ok(Executed {
+			output: self.answer.output(self.input_tokens, finish)?,
+			trace_root: TraceRoot(self.trace.root()),
+		})
+	}
+}
+
+impl StepOutcome {
+	fn end(traced: usize, ending: Ending) -> Self {
+		Self {
+			traced,
+			ending: Some(ending),
+			grew: false,
+		}
+	}
+}
+
+fn vote(confirm: bool, position: usize, root: TraceRoot) -> Outcome {
+	Outcome::Verified(if confirm {
+		Vote::Confirm { trace_root: root }
+	} else {
+		Vote::Reject {
+			position: position as u32,
+			prefix_root: root,
+		}
+	})
+}
