@@ -1,5 +1,5 @@
-//! Compiles the kernels for NVIDIA cards: one file with machine code for the cards there are, and text that drivers compile for those to
-//! come. Does nothing without the feature `cuda`.
+//! Compiles the kernels for NVIDIA GPUs: one file with machine code for the GPUs there are, and text that drivers compile for
+//! those to come. Does nothing without the feature `cuda`.
 
 use std::{
 	env,
@@ -7,8 +7,8 @@ use std::{
 	process::Command,
 };
 
-/// For which cards: a line each, for nvcc's `-gencode`.
-const CARDS: &str = include_str!("kernels/cards");
+/// The GPUs to compile for: a line each, for nvcc's `-gencode`.
+const GENCODE: &str = include_str!("kernels/gencode.txt");
 
 /// The profile's arithmetic: nothing contracted, nothing approximated, nothing flushed (docs/spec/c1-w8.md).
 const EXACT: [&str; 4] = ["--fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"];
@@ -29,11 +29,11 @@ fn main() {
 		(None, None) => PathBuf::from("nvcc"),
 	};
 	let out = env::var_os("OUT_DIR").map_or_else(|| fail("cargo set no OUT_DIR"), PathBuf::from);
-	let cards = CARDS
+	let targets = GENCODE
 		.lines()
 		.filter(|line| !line.starts_with('#'))
-		.flat_map(|card| ["-gencode", card]);
-	compile(&nvcc, "-fatbin", cards, &out.join("kernels.fatbin"));
+		.flat_map(|target| ["-gencode", target]);
+	compile(&nvcc, "-fatbin", targets, &out.join("kernels.fatbin"));
 	// The text alone, to read it.
 	let text = out.join("kernels.ptx");
 	compile(&nvcc, "-ptx", ["-arch=compute_80"], &text);
@@ -46,17 +46,17 @@ fn main() {
 	}
 }
 
-fn compile<'a>(nvcc: &Path, what: &str, cards: impl IntoIterator<Item = &'a str>, out: &Path) {
+fn compile<'a>(nvcc: &Path, what: &str, options: impl IntoIterator<Item = &'a str>, out: &Path) {
 	let mut command = Command::new(nvcc);
 	command.args([what, "-O3", "-std=c++17", "--threads=0", "-o"]);
-	command.arg(out).args(EXACT).args(cards);
+	command.arg(out).args(EXACT).args(options);
 	if let Some(host) = env::var_os("NVCC_CCBIN") {
 		command.arg("-ccbin").arg(host);
 	}
 	match command.arg("kernels/kernels.cu").status() {
 		Ok(status) if status.success() => {}
 		Ok(status) => fail(&format!(
-			"nvcc did not compile kernels/kernels.cu ({status}); its words stand above"
+			"nvcc did not compile kernels/kernels.cu ({status}); see its output above"
 		)),
 		Err(e) => fail(&format!(
 			"CUDA's compiler `{}` could not be run ({e}); `make engine-cuda` fetches it and builds with it",
@@ -65,7 +65,7 @@ fn compile<'a>(nvcc: &Path, what: &str, cards: impl IntoIterator<Item = &'a str>
 	}
 }
 
-/// Refuses float operations that don't say how they round: a driver's compiler may fuse those.
+/// Refuses float operations that do not name their rounding: a driver's compiler may fuse those.
 fn exact(text: &str) {
 	const FLOAT: [&str; 12] = [
 		"add.", "sub.", "mul.", "mad.", "fma.", "div.", "sqrt.", "rcp.", "rsqrt.", "ex2.", "lg2.", "tanh.",
@@ -74,7 +74,7 @@ fn exact(text: &str) {
 	let loose = |word: &&str| !word.contains(".rn.") || word.contains(".ftz") || word.contains(".approx");
 	if let Some(word) = text.split_whitespace().filter(float).find(loose) {
 		fail(&format!(
-			"nvcc made `{word}` of the kernels, which isn't exact; was a flag of its own set (NVCC_APPEND_FLAGS)?"
+			"nvcc made `{word}` of the kernels, which is not exact; was a flag of its own set (NVCC_APPEND_FLAGS)?"
 		));
 	}
 }

@@ -30,7 +30,7 @@ struct AttentionArgs {
 	float *largest;       // [queries of the slice, kv_heads, tiles]
 	float *sums;          // [queries of the slice, kv_heads, tiles, 1 + head_dim]: total weight, weighted values
 	float *out;           // [rows, heads · head_dim]
-	uint32_t *bad;        // [rows]
+	uint32_t *non_finite;        // [rows]
 	uint64_t page_stride, layer_offset; // elements of the pool
 	uint32_t base;                      // number of the slice's first query
 	uint32_t tiles;                     // room for so many tiles
@@ -178,7 +178,7 @@ __device__ inline void combine(const AttentionArgs &a) {
 		}
 		float y = div(sum, total);
 		out[d] = y;
-		if (magnitude(y) >= INFINITE) a.bad[row] = 1;
+		if (magnitude(y) >= INFINITE) a.non_finite[row] = 1;
 	}
 }
 

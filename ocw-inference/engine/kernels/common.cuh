@@ -20,7 +20,7 @@ constexpr int KEYS = 256;
 
 /// Bytes of a block of 32 outputs: two halves of 16 columns, in each 32 × 16 bytes, then 32 f16 scales.
 constexpr int WEIGHT_BYTES = TILE * BLOCK + TILE * 2;
-/// Bytes of a block of 32 quantised rows: laid out likewise, with f32 scales.
+/// Bytes of a block of 32 quantized rows: laid out likewise, with f32 scales.
 constexpr int ROW_BYTES = TILE * BLOCK + TILE * 4;
 
 __device__ inline float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }

@@ -11,12 +11,12 @@
 
 KERNEL(embed, 256, assay::EmbedArgs, assay::embed(a))
 KERNEL(rms_norm, 256, assay::NormArgs, assay::rms_norm(a))
-KERNEL(turn, 256, assay::TurnArgs, assay::turn(a))
+KERNEL(rope_and_write_kv, 256, assay::RopeArgs, assay::rope_and_write_kv(a))
 KERNEL(gate, 256, assay::GateArgs, assay::gate(a))
 KERNEL(residual, 256, assay::AddArgs, assay::residual(a))
-KERNEL(fix, 256, assay::FixArgs, assay::fix(a))
+KERNEL(quantize_logits, 256, assay::QuantizeLogitsArgs, assay::quantize_logits(a))
 
-KERNEL(quantise, 256, assay::QuantiseArgs, assay::quantise(a))
+KERNEL(quantize, 256, assay::QuantizeArgs, assay::quantize(a))
 KERNEL(linear_1, 256, assay::LinearArgs, (assay::linear_few<1, 2>(a)))
 KERNEL(linear_2, 256, assay::LinearArgs, (assay::linear_few<2, 2>(a)))
 KERNEL(linear_4, 256, assay::LinearArgs, (assay::linear_few<4, 2>(a)))

@@ -1,4 +1,4 @@
-// The product of quantised rows and weights (§2.2). Integers are exact in any order; the one fma a block goes up K in ascending
+// The product of quantized rows and weights (§2.2). Integers are exact in any order; the one fma a block goes up K in ascending
 // order for each output and row, whoever made the integer.
 //
 // Weights and rows lie in tiles of 32, block by block; of a block two halves of 16 columns, in each 16 bytes of the first, the
@@ -10,14 +10,14 @@
 
 namespace assay {
 
-struct QuantiseArgs {
+struct QuantizeArgs {
 	const float *x; // [rows, 32 · blocks]
 	uint8_t *out;   // tiles of 32 rows; rows behind the last are zeros
 	uint32_t rows, blocks;
 };
 
 /// One row and block for each warp; blocks of threads along K in x, rows (padded to 32) in y.
-__device__ inline void quantise(const QuantiseArgs &a) {
+__device__ inline void quantize(const QuantizeArgs &a) {
 	uint32_t lane = threadIdx.x % WARP, row = blockIdx.y;
 	uint32_t b = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
 	if (b >= a.blocks) return;

@@ -30,7 +30,7 @@ struct NormArgs {
 	const float *x; // [rows, width]
 	const float *w; // [width]
 	float *out;     // [rows, width]
-	uint32_t *bad;  // [rows]
+	uint32_t *non_finite;  // [rows]
 	uint32_t width;
 	float epsilon;
 	uint32_t rows;
@@ -62,12 +62,12 @@ __device__ inline void rms_norm(const NormArgs &a) {
 		largest = magnitude(y) > largest ? magnitude(y) : largest;
 	}
 	// Several threads may write it; all write the same.
-	if (largest >= INFINITE) a.bad[blockIdx.x] = 1;
+	if (largest >= INFINITE) a.non_finite[blockIdx.x] = 1;
 }
 
-struct TurnArgs {
+struct RopeArgs {
 	const float *x;            // [rows, (heads + 2 · kv_heads) · head_dim], each row q ‖ k ‖ v
-	float *out;                // [rows, heads · head_dim]: the turned queries
+	float *out;                // [rows, heads · head_dim]: the rotated queries
 	uint16_t *pool;            // pages of keys and values
 	const float *q_norm;       // [head_dim] or null
 	const float *k_norm;       // [head_dim] or null
@@ -75,7 +75,7 @@ struct TurnArgs {
 	const float *sin;          // [positions, head_dim / 2]
 	const uint32_t *positions; // [rows]
 	const uint32_t *pages;     // page of each row
-	uint32_t *bad;             // [rows]
+	uint32_t *non_finite;             // [rows]
 	uint64_t page_stride;      // elements from one page to the next
 	uint64_t layer_offset;     // elements from a page's start to the layer's
 	uint32_t heads, kv_heads, head_dim;
@@ -85,7 +85,7 @@ struct TurnArgs {
 
 /// Head norms (§2.9), rotation (§2.6), keys and values to f16 in their page (§2.7). A block of threads for each row, a warp for each
 /// head in turn; the head lies in shared memory.
-__device__ inline void turn(const TurnArgs &a) {
+__device__ inline void rope_and_write_kv(const RopeArgs &a) {
 	DYNAMIC_SHARED(float, shared);
 	uint32_t row = blockIdx.x, lane = threadIdx.x % WARP, half = a.head_dim / 2;
 	uint32_t position = a.positions[row], slot = position % PAGE;
@@ -94,7 +94,7 @@ __device__ inline void turn(const TurnArgs &a) {
 	const float *cos = a.cos + size_t(position) * half, *sin = a.sin + size_t(position) * half;
 	uint16_t *keys = a.pool + a.pages[row] * a.page_stride + a.layer_offset;
 	uint16_t *values = keys + size_t(a.kv_heads) * a.head_dim * PAGE;
-	uint32_t largest = 0, largest_kept = 0;
+	uint32_t largest = 0, largest_stored = 0;
 	for (uint32_t h = threadIdx.x / WARP; h < a.heads + 2 * a.kv_heads; h += blockDim.x / WARP) {
 		bool query = h < a.heads, key = !query && h < a.heads + a.kv_heads;
 		for (uint32_t i = lane; i < a.head_dim; i += WARP) head[i] = x[size_t(h) * a.head_dim + i];
@@ -125,35 +125,35 @@ __device__ inline void turn(const TurnArgs &a) {
 			// A page has keys [kv_head][d][32] and values [kv_head][32][d], so that threads that read them are neighbours.
 			if (key) keys[(size_t(h - a.heads) * a.head_dim + i) * PAGE + slot] = to_f16(y);
 			else values[(size_t(h - a.heads - a.kv_heads) * PAGE + slot) * a.head_dim + i] = to_f16(y);
-			largest_kept = magnitude(y) > largest_kept ? magnitude(y) : largest_kept;
+			largest_stored = magnitude(y) > largest_stored ? magnitude(y) : largest_stored;
 		}
 		__syncwarp();
 	}
-	if (largest >= INFINITE || largest_kept >= F16_INFINITE) a.bad[row] = 1;
+	if (largest >= INFINITE || largest_stored >= F16_INFINITE) a.non_finite[row] = 1;
 }
 
 struct GateArgs {
-	const float *x; // [rows, 2 · inner], each row g ‖ u
-	float *out;     // [rows, inner]
-	uint32_t *bad;  // [rows]
-	uint32_t inner, rows;
+	const float *x; // [rows, 2 · intermediate], each row g ‖ u
+	float *out;     // [rows, intermediate]
+	uint32_t *non_finite;  // [rows]
+	uint32_t intermediate, rows;
 };
 
 /// §2.8. Blocks of threads along a row in x, rows in y.
 __device__ inline void gate(const GateArgs &a) {
 	uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
-	if (i >= a.inner) return;
-	const float *x = a.x + size_t(row) * 2 * a.inner;
-	float g = x[i], u = x[a.inner + i];
+	if (i >= a.intermediate) return;
+	const float *x = a.x + size_t(row) * 2 * a.intermediate;
+	float g = x[i], u = x[a.intermediate + i];
 	float y = mul(div(g, add(1.0f, exp(-g))), u);
-	a.out[size_t(row) * a.inner + i] = y;
-	if (magnitude(y) >= INFINITE) a.bad[row] = 1;
+	a.out[size_t(row) * a.intermediate + i] = y;
+	if (magnitude(y) >= INFINITE) a.non_finite[row] = 1;
 }
 
 struct AddArgs {
 	const float *x, *y; // [rows, width]
 	float *out;         // [rows, width]
-	uint32_t *bad;      // [rows] or null
+	uint32_t *non_finite;      // [rows] or null
 	uint32_t width, rows;
 };
 
@@ -164,10 +164,10 @@ __device__ inline void residual(const AddArgs &a) {
 	size_t at = size_t(row) * a.width + i;
 	float sum = add(a.x[at], a.y[at]);
 	a.out[at] = sum;
-	if (a.bad && magnitude(sum) >= INFINITE) a.bad[row] = 1;
+	if (a.non_finite && magnitude(sum) >= INFINITE) a.non_finite[row] = 1;
 }
 
-struct FixArgs {
+struct QuantizeLogitsArgs {
 	const float *logits; // [rows, vocabulary]
 	int32_t *fixed;      // [rows, vocabulary]
 	int32_t *summary;    // [rows, 3]: all finite, the largest, the first token that has it
@@ -175,7 +175,7 @@ struct FixArgs {
 };
 
 /// Logits to Q16.16 (§5), and the best of them. A block of 256 threads for each row.
-__device__ inline void fix(const FixArgs &a) {
+__device__ inline void quantize_logits(const QuantizeLogitsArgs &a) {
 	__shared__ int32_t largest[256], first[256], finite[256];
 	uint32_t t = threadIdx.x;
 	const float *logits = a.logits + size_t(blockIdx.x) * a.vocabulary;

@@ -1,7 +1,6 @@
 //! The loaded models, and the executor of work on them.
 
 use crate::{
-	canonical::Tier,
 	generate,
 	gpu::Gpu,
 	scheduler::{Scheduler, SchedulerLimits},
@@ -9,6 +8,7 @@ use crate::{
 	Error, Model, Result,
 };
 use assay_model_folder::manifest::KnownAnswer;
+use assay_numerics::Isa;
 use assay_primitives::{Hash32, ModelId, SamplingParams, Vote, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
@@ -25,7 +25,7 @@ use std::{
 pub struct Engine {
 	models: BTreeMap<ModelId, Served>,
 	limits: SchedulerLimits,
-	isa: Option<Tier>,
+	isa: Option<Isa>,
 	gpu: Option<Arc<dyn Gpu>>,
 }
 
@@ -41,7 +41,7 @@ impl Engine {
 	}
 
 	/// Makes an engine without models, with limits for all of them together; without an instruction set it takes the fastest.
-	pub fn with(limits: SchedulerLimits, isa: Option<Tier>) -> Self {
+	pub fn with(limits: SchedulerLimits, isa: Option<Isa>) -> Self {
 		Self {
 			limits,
 			isa,
@@ -95,7 +95,7 @@ impl Engine {
 	pub fn add(&mut self, mut model: Model) -> Result<ModelId> {
 		let start = Instant::now();
 		if let Some(isa) = self.isa {
-			model = model.with_tier(isa);
+			model = model.with_isa(isa);
 		}
 		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
 			model = model.on_gpu(gpu.clone())?;

@@ -50,6 +50,12 @@ impl From<codec::Error> for Error {
 	}
 }
 
+impl From<assay_numerics::Error> for Error {
+	fn from(error: assay_numerics::Error) -> Self {
+		Self::Compute(error.to_string())
+	}
+}
+
 impl From<candle_core::Error> for Error {
 	fn from(error: candle_core::Error) -> Self {
 		match is_of_device(&error) {

@@ -1,23 +1,21 @@
-//! The engine: the only room that knows candle.
+//! The engine: the only crate that knows candle.
 //!
 //! It defines what a model's answer *is*, bit for bit (profile `c1-w8`, sampler `s1`, trace and digest: `docs/spec/c1-w8.md`),
-//! makes answers by decoding and checks them by one prefill. The rooms, from the inside out:
+//! makes answers by decoding and checks them by one prefill. From the inside out:
 //!
-//! * [`canonical`]: the operations, each a candle `CustomOp` with one defined result;
-//! * [`gpu`]: the same operations on a graphics card;
-//! * [`kv`]: keys and values, in pages of 32 positions;
+//! * [`assay_numerics`]: the operations on the CPU, the sampler and the trace, each with one defined result;
+//! * [`gpu`]: the same operations on a GPU;
+//! * [`kv`]: where keys and values are stored, in pages of 32 positions;
 //! * [`model`]: the families made of them; a row depends on that row and its prefix alone;
-//! * [`sampler`], [`trace`]: logits to a token, rows to a root;
 //! * [`sequence`]: a prompt and its answer, generated or compared with a claim;
 //! * [`scheduler`]: many sequences at once, in batches;
 //! * [`generate`]: execute and verify, one sequence each;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
 //! * [`process`]: what that process may take from its computer;
-//! * [`program`]: the command line of that process, on the processor or on a graphics card.
+//! * [`program`]: the command line of that process, on the CPU or on a GPU.
 
 #![deny(missing_docs)]
 
-pub mod canonical;
 pub mod engine;
 pub mod error;
 pub mod generate;
@@ -26,11 +24,9 @@ pub mod kv;
 pub mod model;
 pub mod process;
 pub mod program;
-pub mod sampler;
 pub mod scheduler;
 pub mod sequence;
 pub mod server;
-pub mod trace;
 
 pub use engine::Engine;
 pub use error::{Error, Result};

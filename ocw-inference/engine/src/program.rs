@@ -2,7 +2,6 @@
 //! on a graphics card (`assay-engine-cuda`), with one command line.
 
 use crate::{
-	canonical::Tier,
 	engine::known_answer_test,
 	generate,
 	gpu::Gpu,
@@ -11,6 +10,7 @@ use crate::{
 	server, Engine, Error, Model,
 };
 use anyhow::{Context, Result};
+use assay_numerics::Isa;
 use assay_primitives::{job::Output, SamplingParams, Vote};
 use assay_protocol::ByteSize;
 use clap::Subcommand;
@@ -46,7 +46,7 @@ pub enum Command {
 		threads: usize,
 		/// Compute with these instructions instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 		#[arg(long)]
-		tier: Option<Tier>,
+		tier: Option<Isa>,
 		/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a graphics card
 		/// three quarters of what is free once the models are there.
 		#[arg(long, value_name = "BYTES")]

@@ -2,7 +2,7 @@
 //!
 //! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few megabytes.
 
-use assay_numerics::BLOCK;
+use assay_numerics::packed::{quantize_block, QuantizeError, BLOCK};
 use half::{bf16, f16};
 
 /// Bytes of a GGUF Q8_0 block: an f16 scale and 32 int8.
@@ -80,7 +80,7 @@ pub(super) fn quantized(
 				*slot = v;
 			}
 		});
-		let (w, scale) = quantize(&values)?;
+		let (w, scale) = quantize_block(&values).map_err(QuantizeError::reason)?;
 		scales.extend(scale.to_le_bytes());
 		weights.extend(w.map(|w| w as u8));
 	}
@@ -98,29 +98,6 @@ pub(super) fn widened(encoding: Encoding, data: &[u8], out: &mut Vec<u8>) -> Res
 		true => Ok(()),
 		false => Err("has a NaN or an infinity"),
 	}
-}
-
-/// One block (`docs/spec/c1-w8.md`, "Quantiser"): the scale is `max|w| / 127` rounded to f16, a weight is `w / scale` rounded to
-/// the nearest int8, ties to even.
-fn quantize(values: &[f32; BLOCK]) -> Result<([i8; BLOCK], f16), &'static str> {
-	// Added and taken away again it rounds to an integer, ties to even: 1.5 · 2²³. Exact below 2²².
-	const ROUND: f32 = 12_582_912.0;
-	if !values.iter().fold(true, |ok, v| ok & v.is_finite()) {
-		return Err("has a NaN or an infinity");
-	}
-	let amax = values.iter().fold(0f32, |a, v| a.max(v.abs()));
-	let scale = f16::from_f32(amax / 127.0);
-	if !scale.is_finite() {
-		return Err("is too large for f16 scales");
-	}
-	let d = scale.to_f32();
-	let mut weights = [0i8; BLOCK];
-	if d != 0.0 {
-		for (w, v) in weights.iter_mut().zip(values) {
-			*w = (((v / d).clamp(-127.0, 127.0) + ROUND) - ROUND) as i8;
-		}
-	}
-	Ok((weights, scale))
 }
 
 /// Puts rows that llama.cpp interleaved back into Hugging Face's order. `group` rows of `row` bytes are one head: its row
@@ -144,27 +121,6 @@ pub(super) fn uninterleave(data: &mut [u8], row: usize, group: usize) {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use proptest::prelude::*;
-
-	proptest! {
-		#[test]
-		fn a_block_is_quantized_as_the_specification_says(bits in prop::array::uniform32(any::<u32>()), small in any::<bool>()) {
-			let values = bits.map(|b| if small { (b as i32 as f32) / 3e9 } else { f32::from_bits(b) });
-			let amax = values.iter().fold(0f32, |a, v| a.max(v.abs()));
-			let scale = f16::from_f32(amax / 127.0);
-			match quantize(&values) {
-				Err(_) => prop_assert!(values.iter().any(|v| !v.is_finite()) || !scale.is_finite()),
-				Ok((weights, s)) => {
-					prop_assert_eq!(s, scale);
-					for (w, v) in weights.iter().zip(values) {
-						let d = scale.to_f32();
-						let q = if d == 0.0 { 0.0 } else { (v / d).round_ties_even().clamp(-127.0, 127.0) };
-						prop_assert_eq!(f32::from(*w), q);
-					}
-				}
-			}
-		}
-	}
 
 	#[test]
 	fn rows_go_back_to_where_they_were_before_llama_cpp_interleaved_them() {

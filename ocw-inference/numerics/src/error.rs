@@ -1,5 +1,6 @@
 //! What can go wrong in the arithmetic: nothing, once operands fit together.
 
+use crate::{packed::QuantizeError, Isa};
 use alloc::string::String;
 use core::fmt;
 
@@ -14,14 +15,42 @@ pub enum Error {
 	Shape(String),
 	/// A parameter is outside its range.
 	Parameter(String),
+	/// There is no memory for a matrix or a pool.
+	Memory(String),
+	/// A block of weights cannot be quantized.
+	Quantize(QuantizeError),
+	/// The machine does not have the instruction set that was asked for.
+	Unsupported(Isa),
+	/// The calling thread flushes subnormal numbers to zero or does not round to nearest, so its results would be wrong.
+	Rounding,
 }
 
 impl fmt::Display for Error {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		match self {
-			Self::Shape(reason) | Self::Parameter(reason) => f.write_str(reason),
+			Self::Shape(reason) | Self::Parameter(reason) | Self::Memory(reason) => f.write_str(reason),
+			Self::Quantize(error) => write!(f, "a matrix {error}"),
+			Self::Unsupported(isa) => write!(f, "this machine does not have the instruction set `{isa}`"),
+			Self::Rounding => f.write_str(
+				"this thread flushes subnormal numbers to zero or does not round to nearest; its results would be wrong",
+			),
 		}
 	}
 }
 
 impl core::error::Error for Error {}
+
+impl From<QuantizeError> for Error {
+	fn from(error: QuantizeError) -> Self {
+		Self::Quantize(error)
+	}
+}
+
+/// Returns an [`Error::Shape`] with a formatted reason.
+macro_rules! bail_shape {
+	($($reason:tt)*) => {
+		return Err($crate::Error::Shape(alloc::format!($($reason)*)))
+	};
+}
+
+pub(crate) use bail_shape;

@@ -1,16 +1,78 @@
-//! The arithmetic of profile `c1-w8` (`docs/spec/c1-w8.md`): slices in, slices out, every bit defined.
+//! The arithmetic of profile `c1-w8`: a linear layer, attention or a sampled token has the same bits on every machine.
+//!
+//! Every rounding and the order of every sum of floats are fixed by `docs/spec/c1-w8.md`. Vector lanes never share a sum, and
+//! threads share rows or outputs, never a sum. So the instruction set, the number of threads, the other rows of a batch and
+//! the layout of pages change the speed and no bit. Operations take slices and write slices; nothing here knows a tensor
+//! library, a file or a model.
+//!
+//! ```
+//! use assay_numerics::{linear::Linear, packed::PackedMatrix, Isa};
+//!
+//! // Two outputs of 64 inputs each, quantized to int8 with an f16 scale for every 32 weights.
+//! let weights: Vec<f32> = (0..2 * 64).map(|i| (i as f32 * 0.1).sin()).collect();
+//! let weight = PackedMatrix::quantize(&weights, 64)?;
+//! let (x, mut y) = ([0.5; 64], [0.0; 2]);
+//! Linear { weight: &weight, bias: None, isa: Isa::detect() }.apply(&x, &mut y)?;
+//! println!("{y:?}");
+//! assert_eq!(y.map(f32::to_bits), [0xBC2C_5F06, 0x3EA4_B5E3]);
+//! # Ok::<(), assay_numerics::Error>(())
+//! ```
+//!
+//! | operation | what it computes | section |
+//! |---|---|---|
+//! | [`packed::PackedMatrix`] | int8 weights with f16 scales, packed for vector lanes | 2.1, 8.2 |
+//! | [`linear::Linear`] | `x · Wᵀ + bias`, in int8 with exact integer sums | 2.2 |
+//! | [`packed::Gather`] | rows of a quantized table: the embedding | 2.3 |
+//! | [`norm::RmsNorm`], [`norm::HeadNorm`], [`norm::LayerNorm`] | norms of rows, and of heads | 2.4, 2.9, 2.10 |
+//! | [`exp::exp`] | eˣ | 2.5 |
+//! | [`rope::Rope`], [`rope::Tables`], [`rope::RopeScaling`] | rotary positions | 2.6 |
+//! | [`attention::Attention`], [`kv::Pool`] | attention over pages of keys and values in f16 | 2.7 |
+//! | [`activation::SiluMul`], [`activation::Gelu`] | gates and activations | 2.8, 2.11 |
+//! | [`pooling`] | an encoder's rows to one vector | 2.12 |
+//! | [`residual::quantization_residual`] | what quantization loses, for products in two steps | 2.13 |
+//! | [`flag_non_finite`] | rows that fail | 3.3 |
+//! | [`sampler::Sampler`] | the token that a row of logits gives | 5.1 |
+//! | [`trace::Trace`] | one hash over every row of every layer | 6 |
+//!
+//! # Features
+//!
+//! * `std` (default): threads, which are those of rayon's current pool, and detection of the machine's instruction sets. A
+//!   caller inside `ThreadPool::install` pays a few microseconds for each operation, one outside pays a wake-up. Without
+//!   `std` the crate is `no_std` with `alloc` and computes the scalar definitions: the same bits, slowly.
+//! * `simd` (default): kernels in AVX2, AVX-512 and NEON.
+//! * `codec`, `serde`: encodings of [`rope::RopeScaling`] and [`F32`].
+//! * `test-utils`: random matrices and poisoned pages.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
 extern crate alloc;
 
+pub mod activation;
+pub mod attention;
 mod error;
+pub mod exp;
 mod float;
+pub mod isa;
+pub mod kv;
+pub mod linear;
+#[cfg(not(feature = "std"))]
+mod math;
+pub mod norm;
+pub mod packed;
+pub mod pooling;
+#[cfg(feature = "test-utils")]
+mod random;
+pub mod residual;
 pub mod rope;
+mod rows;
+pub mod sampler;
+mod simd;
+mod threads;
+pub mod trace;
 
 pub use error::{Error, Result};
 pub use float::F32;
-
-/// Weights of a matrix that share one scale: a block, along the inputs.
-pub const BLOCK: usize = 32;
+pub use isa::Isa;
+pub use packed::BLOCK;
+pub use rows::flag_non_finite;

@@ -1,11 +1,11 @@
 //! How the queries of a batch are shared out to launches.
 
 use super::{
-	card::upload,
-	kernels::{Attend, Task, KEYS, QUERIES},
+	device::upload,
+	kernels::{Attention, Task, KEYS, QUERIES},
 	Gpu, Memory,
 };
-use crate::kv::Segment;
+use assay_numerics::kv::Segment;
 use candle_core::Result;
 use std::ops::Range;
 
@@ -101,11 +101,11 @@ impl Slices {
 	}
 
 	/// Launches every slice. `all` has what they share; scratch memory begins at `scratch`.
-	pub(super) fn launch(&self, gpu: &dyn Gpu, all: Attend, scratch: u64) -> Result<()> {
+	pub(super) fn launch(&self, gpu: &dyn Gpu, all: Attention, scratch: u64) -> Result<()> {
 		for slice in &self.slices {
 			let places = slice.queries.len() * self.kv_heads * slice.tiles.len();
 			let largest = scratch + (places * KEYS * 4) as u64;
-			let arguments = Attend {
+			let arguments = Attention {
 				pages: self.pages.address,
 				tasks: self.tasks.address + (slice.tasks.start * std::mem::size_of::<Task>()) as u64,
 				keys: self.keys.address,

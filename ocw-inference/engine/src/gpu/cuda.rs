@@ -1,4 +1,4 @@
-//! An NVIDIA card: the kernels' machine code, launched through candle's device.
+//! An NVIDIA GPU: the kernels' machine code, launched through candle's device.
 
 use super::{Gpu, Launch, Memory};
 use crate::Error;
@@ -20,23 +20,23 @@ use std::{
 	sync::{Arc, Mutex, PoisonError},
 };
 
-/// What `build.rs` makes of the kernels.
+/// The machine code that `build.rs` makes of the kernels.
 const KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// The oldest cards that the kernels are compiled for.
+/// The oldest compute capability that the kernels are compiled for.
 const OLDEST: (i32, i32) = (8, 0);
 
-/// Most bytes of a kernel's parameter: what all cards take.
+/// Most bytes of a kernel's parameter: what all GPUs take.
 const PARAMETER: usize = 4_096;
 
 /// Most bytes of shared memory that a kernel gets without asking for more.
 const SHARED: u32 = 48 << 10;
 
-/// A card.
+/// An NVIDIA GPU.
 pub struct Cuda {
 	device: Device,
-	/// All that's done here, and all that candle does, is done on this one stream, in order. candle's usual stream would be another one
-	/// for each of our threads.
+	/// All that is done here, and all that candle does, is done on this one stream, in order. candle's usual stream would be
+	/// another one for each of our threads.
 	stream: Arc<CudaStream>,
 	module: Arc<CudaModule>,
 	functions: Mutex<HashMap<&'static str, Function>>,
@@ -50,7 +50,7 @@ struct Function {
 	shared: u32,
 }
 
-/// What the driver said, and what it was asked.
+/// An error of the driver, and what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]
 struct Refused {
@@ -66,26 +66,26 @@ struct Arguments([u8; PARAMETER]);
 unsafe impl DeviceRepr for Arguments {}
 
 impl Cuda {
-	/// Opens a card, and loads the kernels onto it.
+	/// Opens a GPU, and loads the kernels onto it.
 	pub fn open(ordinal: u32) -> crate::Result<Self> {
 		let ordinal = ordinal as usize;
 		match CudaContext::device_count() {
-			Ok(0) => return Err(Error::Device("there is no NVIDIA card in this computer".into())),
+			Ok(0) => return Err(Error::Device("there is no NVIDIA GPU in this machine".into())),
 			Ok(count) if ordinal < count as usize => {}
 			Ok(count) => {
 				return Err(Error::Device(format!(
-					"there is no card {ordinal}: the driver counts {count}, from 0 (nvidia-smi lists them)"
+					"there is no GPU {ordinal}: the driver counts {count}, from 0 (nvidia-smi lists them)"
 				)))
 			}
 			Err(e) => return Err(no_driver(e)),
 		}
-		let opening = || format!("opening card {ordinal}");
+		let opening = || format!("opening GPU {ordinal}");
 		let context = CudaContext::new(ordinal).map_err(refused(opening))?;
 		let (major, minor) = context.compute_capability().map_err(refused(opening))?;
-		let card = context.name().map_err(refused(opening))?;
+		let gpu = context.name().map_err(refused(opening))?;
 		if (major, minor) < OLDEST {
 			return Err(Error::Device(format!(
-				"{card} has compute capability {major}.{minor}; the kernels need {}.{} (Ampere) or later",
+				"{gpu} has compute capability {major}.{minor}; the kernels need {}.{} (Ampere) or later",
 				OLDEST.0, OLDEST.1
 			)));
 		}
@@ -99,20 +99,20 @@ impl Cuda {
 		let module = stream
 			.context()
 			.load_module(Ptx::from_binary(KERNELS.to_vec()))
-			.map_err(refused(|| format!("loading the kernels onto {card}")))?;
+			.map_err(refused(|| format!("loading the kernels onto {gpu}")))?;
 		Ok(Self {
 			device,
 			stream,
 			module,
 			functions: Mutex::default(),
 			name: format!(
-				"{card} (card {ordinal}, compute capability {major}.{minor}, {:.1} GiB)",
+				"{gpu} (GPU {ordinal}, compute capability {major}.{minor}, {:.1} GiB)",
 				total as f64 / f64::from(1u32 << 30)
 			),
 		})
 	}
 
-	/// Bytes that nobody uses.
+	/// Returns the bytes that nobody uses.
 	pub fn free_memory(&self) -> Result<usize> {
 		let context = self.stream.context();
 		let ask = || {
@@ -130,14 +130,14 @@ impl Cuda {
 		let free = self.stream.context().mem_get_info().map_or(0, |(free, _)| free);
 		let hint = match error.0 {
 			CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-				format!("; {free} are free: serve less on this card, or give it less --kv-memory")
+				format!("; {free} are free: serve less on this GPU, or give it less --kv-memory")
 			}
 			_ => String::new(),
 		};
 		refused(|| format!("allocating {bytes} bytes{hint}"))(error)
 	}
 
-	/// A kernel, allowed so much shared memory.
+	/// Returns a kernel, allowed so much shared memory.
 	fn function(&self, kernel: &'static str, shared: u32) -> Result<CudaFunction> {
 		let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
 		if let Some(known) = functions.get(kernel).filter(|known| shared <= known.shared) {
@@ -187,8 +187,8 @@ impl Gpu for Cuda {
 	fn write(&self, memory: &Memory, at: usize, bytes: &[u8]) -> Result<()> {
 		let to = part(memory, at, bytes.len())?;
 		let done = self.stream.context().bind_to_thread().and_then(|()| {
-			// SAFETY: the range is within the memory, which `owner` keeps. Bytes that aren't pinned are copied to the driver's before
-			// the call returns.
+			// SAFETY: the range is within the memory, which `owner` keeps. Bytes that are not
+			// pinned are copied to the driver's before the call returns.
 			unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }
 		});
 		done.map_err(refused(|| format!("writing {} bytes", bytes.len())))
@@ -237,7 +237,7 @@ impl Gpu for Cuda {
 	}
 }
 
-/// An operation of candle's: launched on the addresses of its operands and of its result, which is f32.
+/// Runs an operation of candle's: launched on the addresses of its operands and of its result, which is f32.
 pub(super) fn operation(
 	shape: &Shape,
 	operands: &[(&CudaStorage, &Layout)],
@@ -261,7 +261,7 @@ pub(super) fn operation(
 	});
 	let addresses: Vec<_> = addresses.collect::<Result<_>>()?;
 	let elements = shape.elem_count();
-	// SAFETY: the kernel writes every element; the emulation, where they're NaN before, shows that it does.
+	// SAFETY: the kernel writes every element; the emulation, where they are NaN before, shows that it does.
 	let out: CudaSlice<f32> =
 		unsafe { stream.alloc(elements) }.map_err(refused(|| format!("allocating {elements} numbers for a result")))?;
 	let (address, _) = out.device_ptr(&stream);
@@ -269,8 +269,8 @@ pub(super) fn operation(
 	Ok((CudaStorage::wrap_cuda_slice(out, device.clone()), shape.clone()))
 }
 
-/// How many freed bytes the driver keeps for the next allocations. By default it gives all of them back whenever the stream is waited
-/// for, which is once a step.
+/// Sets how many freed bytes the driver keeps for the next allocations. By default it gives all of them back whenever the
+/// stream is waited for, which is once a step.
 fn keep_freed(context: &CudaContext, bytes: u64) -> std::result::Result<(), DriverError> {
 	if !context.has_async_alloc() {
 		return Ok(());
@@ -284,7 +284,7 @@ fn keep_freed(context: &CudaContext, bytes: u64) -> std::result::Result<(), Driv
 	}
 }
 
-/// Where a part of a memory begins.
+/// Returns the address of a part of a memory.
 fn part(memory: &Memory, at: usize, bytes: usize) -> Result<u64> {
 	match at.checked_add(bytes).filter(|end| *end <= memory.bytes) {
 		Some(_) => Ok(memory.address + at as u64),
@@ -298,7 +298,7 @@ fn refused(what: impl FnOnce() -> String) -> impl FnOnce(DriverError) -> candle_
 
 fn no_driver(error: DriverError) -> Error {
 	Error::Device(match error.0 {
-		CUresult::CUDA_ERROR_NO_DEVICE => "the driver finds no NVIDIA card in this computer".into(),
-		_ => format!("the NVIDIA driver doesn't start ({error}); is it loaded, and new enough? nvidia-smi says"),
+		CUresult::CUDA_ERROR_NO_DEVICE => "the driver finds no NVIDIA GPU in this machine".into(),
+		_ => format!("the NVIDIA driver does not start ({error}); is it loaded, and new enough? see nvidia-smi"),
 	})
 }

@@ -44,31 +44,31 @@ arguments! {
 }
 arguments! {
 	/// §2.4
-	Norm { x: u64, w: u64, out: u64, bad: u64, width: u32, epsilon: f32, rows: u32, pad: u32 }
+	Norm { x: u64, w: u64, out: u64, non_finite: u64, width: u32, epsilon: f32, rows: u32, pad: u32 }
 }
 arguments! {
 	/// §2.9, §2.6, and the writing of §2.7
-	Turn {
-		x: u64, out: u64, pool: u64, q_norm: u64, k_norm: u64, cos: u64, sin: u64, positions: u64, pages: u64, bad: u64,
+	RopeAndWriteKv {
+		x: u64, out: u64, pool: u64, q_norm: u64, k_norm: u64, cos: u64, sin: u64, positions: u64, pages: u64, non_finite: u64,
 		page_stride: u64, layer_offset: u64,
 		heads: u32, kv_heads: u32, head_dim: u32, epsilon: f32, rows: u32, pad: u32,
 	}
 }
 arguments! {
 	/// §2.8
-	Gate { x: u64, out: u64, bad: u64, inner: u32, rows: u32 }
+	Gate { x: u64, out: u64, non_finite: u64, intermediate: u32, rows: u32 }
 }
 arguments! {
 	/// The sum of two rows.
-	Residual { x: u64, y: u64, out: u64, bad: u64, width: u32, rows: u32 }
+	Residual { x: u64, y: u64, out: u64, non_finite: u64, width: u32, rows: u32 }
 }
 arguments! {
-	/// Logits to Q16.16.
-	Fix { logits: u64, fixed: u64, summary: u64, vocabulary: u32, rows: u32 }
+	/// Logits to Q16.16 (§5.1)
+	QuantizeLogits { logits: u64, fixed: u64, summary: u64, vocabulary: u32, rows: u32 }
 }
 arguments! {
 	/// Rows to int8, the first half of §2.2.
-	Quantise { x: u64, out: u64, rows: u32, blocks: u32 }
+	Quantize { x: u64, out: u64, rows: u32, blocks: u32 }
 }
 arguments! {
 	/// The second half of §2.2.
@@ -80,8 +80,8 @@ arguments! {
 }
 arguments! {
 	/// §2.7
-	Attend {
-		q: u64, pool: u64, pages: u64, tasks: u64, keys: u64, scores: u64, largest: u64, sums: u64, out: u64, bad: u64,
+	Attention {
+		q: u64, pool: u64, pages: u64, tasks: u64, keys: u64, scores: u64, largest: u64, sums: u64, out: u64, non_finite: u64,
 		page_stride: u64, layer_offset: u64,
 		base: u32, tiles: u32, first_tile: u32, kv_heads: u32, group: u32, head_dim: u32, scale: f32, pad: u32,
 	}
@@ -118,17 +118,27 @@ impl Arguments for Norm {
 	}
 }
 
-impl Arguments for Turn {
+impl Arguments for RopeAndWriteKv {
 	fn launch(&self) -> Launch {
 		let warps = (self.heads + 2 * self.kv_heads).min(WARPS);
-		launch("assay_turn", [self.rows, 1, 1], warps * 32, warps * self.head_dim * 4)
+		launch(
+			"assay_rope_and_write_kv",
+			[self.rows, 1, 1],
+			warps * 32,
+			warps * self.head_dim * 4,
+		)
 	}
 }
 
 impl Arguments for Gate {
 	fn launch(&self) -> Launch {
-		let threads = threads_for(self.inner);
-		launch("assay_gate", [self.inner.div_ceil(threads), self.rows, 1], threads, 0)
+		let threads = threads_for(self.intermediate);
+		launch(
+			"assay_gate",
+			[self.intermediate.div_ceil(threads), self.rows, 1],
+			threads,
+			0,
+		)
 	}
 }
 
@@ -143,17 +153,17 @@ impl Arguments for Residual {
 	}
 }
 
-impl Arguments for Fix {
+impl Arguments for QuantizeLogits {
 	fn launch(&self) -> Launch {
-		launch("assay_fix", [self.rows, 1, 1], THREADS, 0)
+		launch("assay_quantize_logits", [self.rows, 1, 1], THREADS, 0)
 	}
 }
 
-impl Arguments for Quantise {
+impl Arguments for Quantize {
 	fn launch(&self) -> Launch {
 		let warps = self.blocks.min(WARPS);
 		let grid = [self.blocks.div_ceil(warps), self.rows.next_multiple_of(32), 1];
-		launch("assay_quantise", grid, warps * 32, 0)
+		launch("assay_quantize", grid, warps * 32, 0)
 	}
 }
 
@@ -181,7 +191,7 @@ impl Arguments for Linear {
 	}
 }
 
-impl Attend {
+impl Attention {
 	/// The three launches of a slice of `tasks` tasks and `queries` queries.
 	pub(super) fn launches(&self, tasks: u32, queries: u32) -> [Launch; 3] {
 		let grid = [self.tiles, tasks, self.kv_heads];

@@ -1,28 +1,29 @@
-//! The operations of `c1-w8` on a graphics card: the same bits as [`crate::canonical`] gives.
+//! The operations of `c1-w8` on a GPU: the same bits as [`assay_numerics`] gives.
 //!
-//! What is launched, with how many threads and on what memory, is decided here, and [`Gpu`] carries it out: a CUDA device (`cuda`,
-//! feature `cuda`), or in tests an emulation that runs the same kernels' text on the processor, thread by thread
-//! (`ocw-inference/emulation`). So everything but the driver's own calls is tested where there is no graphics card.
+//! What is launched, with how many threads and on what memory, is decided here, and [`Gpu`] carries it out: a CUDA device
+//! (`cuda`, feature `cuda`), or in tests an emulation that runs the same kernels' text on the CPU, thread by thread
+//! (`ocw-inference/emulation`). So everything but the driver's own calls is tested where there is no GPU.
 
 mod attention;
-mod card;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod device;
 mod kernels;
 mod operation;
+#[cfg(feature = "test-utils")]
 pub mod operations;
 
-pub(crate) use card::Card;
+pub(crate) use device::GpuDevice;
 
 use candle_core::{Device, Result};
 use std::{any::Any, sync::Arc};
 
-/// A device that launches the kernels of `ocw-inference/engine/kernels`. What it's told is done in the order of the calls.
+/// A device that launches the kernels of `ocw-inference/engine/kernels`. Commands run in the order of the calls.
 pub trait Gpu: Send + Sync {
-	/// Where tensors live that its kernels read and write: f32, contiguous.
+	/// Returns candle's device of the tensors that its kernels read and write: f32, contiguous.
 	fn device(&self) -> &Device;
 
-	/// Zeroed memory, aligned to 256 bytes.
+	/// Allocates zeroed memory, aligned to 256 bytes.
 	fn allocate(&self, bytes: usize) -> Result<Memory>;
 
 	/// Copies bytes into memory, from byte `at` on.
@@ -34,21 +35,21 @@ pub trait Gpu: Send + Sync {
 	/// Runs a kernel with `arguments`, the bytes of its one parameter.
 	fn launch(&self, launch: &Launch, arguments: &[u8]) -> Result<()>;
 
-	/// What it's called, for logs.
+	/// Returns its name, for logs.
 	fn name(&self) -> String;
 }
 
-/// Memory of a device, given back when it's dropped.
+/// Memory of a device, freed when it is dropped.
 pub struct Memory {
-	/// Where it begins.
+	/// Its first byte's address on the device.
 	pub address: u64,
-	/// How long it is.
+	/// Its length.
 	pub bytes: usize,
-	/// What frees it.
+	/// The owner, which frees it.
 	pub owner: Box<dyn Any + Send + Sync>,
 }
 
-/// One launch.
+/// One launch of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
 	/// The kernel's name.
@@ -57,12 +58,12 @@ pub struct Launch {
 	pub grid: [u32; 3],
 	/// Threads of a block, a multiple of 32.
 	pub threads: u32,
-	/// Bytes of shared memory that it gets beside what it declares.
+	/// Bytes of shared memory beside what the kernel declares.
 	pub shared: u32,
 }
 
-/// Logits in Q16.16 of some rows, in a device's memory; in the computer's are only the best of each.
-pub(crate) struct Fixed {
+/// Logits in Q16.16 of some rows, in a device's memory; only the best of each row are in the host's.
+pub(crate) struct FixedPointLogits {
 	gpu: Arc<dyn Gpu>,
 	/// i32 `[rows, vocabulary]`
 	memory: Memory,
@@ -71,8 +72,8 @@ pub(crate) struct Fixed {
 	vocabulary: usize,
 }
 
-impl Fixed {
-	/// Reads the best ones from `summary`.
+impl FixedPointLogits {
+	/// Reads the best logits from `summary`.
 	fn read(gpu: Arc<dyn Gpu>, memory: Memory, summary: &Memory, vocabulary: usize) -> Result<Self> {
 		let mut best = vec![[0; 3]; summary.bytes / 12];
 		gpu.read(summary, 0, bytemuck::cast_slice_mut(&mut best))?;
@@ -84,7 +85,7 @@ impl Fixed {
 		})
 	}
 
-	/// The largest logit of a row, and the first token that has it; none if one isn't finite.
+	/// Returns the largest logit of a row, and the first token that has it; none if one is not finite.
 	pub(crate) fn best(&self, row: usize) -> Option<(i32, usize)> {
 		match self.best.get(row) {
 			Some([1, largest, first]) => Some((*largest, usize::try_from(*first).ok()?)),
@@ -92,7 +93,7 @@ impl Fixed {
 		}
 	}
 
-	/// All logits of a row.
+	/// Reads all logits of a row.
 	pub(crate) fn row(&self, row: usize) -> Result<Vec<i32>> {
 		let mut l = vec![0; self.vocabulary];
 		let at = row * self.vocabulary * 4;

@@ -1,10 +1,10 @@
-//! An operation of a graphics card as a candle `CustomOp`.
+//! An operation of a GPU as a candle `CustomOp`.
 
 use candle_core::{bail, CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape};
 
 /// Runs `launch(operands, result)` on the addresses of contiguous tensors; the result is f32.
 ///
-/// On the processor, where an emulated device has its memory, the result is NaN before: what a kernel forgets is seen.
+/// On the CPU, where an emulated device has its memory, the result is NaN before: a test notices what a kernel forgets.
 pub(super) struct Operation<F> {
 	pub(super) name: &'static str,
 	pub(super) shape: Shape,
@@ -13,7 +13,7 @@ pub(super) struct Operation<F> {
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// The address of a contiguous operand.
+/// Returns the address of a contiguous operand.
 fn address(storage: &CpuStorage, layout: &Layout) -> Result<u64> {
 	let Some((start, _)) = layout.contiguous_offsets() else {
 		bail!("operand must be contiguous")

@@ -1,31 +1,28 @@
-//! BERT as a sentence encoder, on the canonical operations (`docs/spec/c1-w8.md` §3.4).
+//! BERT as a sentence encoder, on the operations of [`assay_numerics`] (`docs/spec/c1-w8.md` §3.4).
 //!
 //! Texts go through together, each as a sequence of its own that sees all of itself and nothing else, so a vector has the same
 //! bits whichever texts were computed with it.
 
 use super::weights::Weights;
-use crate::{
-	canonical::{
-		activation::Gelu,
-		attention::{Attention, Mask},
-		linear::{Gather, Linear, Packed},
-		norm::LayerNorm,
-		pooling,
-		residue::residue,
-		Tier,
-	},
-	kv::{PageId, Pool, Segment, PAGE},
-	Error, Result,
-};
+use crate::{Error, Result};
 use assay_model_folder::config::EncoderConfig;
-use candle_core::{Device, Tensor};
-use std::cell::RefCell;
+use assay_numerics::{
+	activation::Gelu,
+	attention::{Attention, Mask},
+	kv::{PageId, PageShape, Pool, Segment, PAGE},
+	linear::Linear,
+	norm::LayerNorm,
+	packed::{Gather, PackedMatrix},
+	pooling,
+	residual::quantization_residual,
+	Isa,
+};
 
 /// Rows that go through together, at least one text's. Any number gives the same bits; this one bounds memory.
 const MAX_ROWS: usize = 1024;
 
 struct Matrix {
-	weight: Packed,
+	weight: PackedMatrix,
 	bias: Vec<f32>,
 }
 
@@ -39,22 +36,22 @@ struct Layer {
 	qkv: Matrix,
 	out: Matrix,
 	attention_norm: Norm,
-	inner: Matrix,
-	outer: Matrix,
+	intermediate: Matrix,
+	output: Matrix,
 	norm: Norm,
 }
 
 /// An encoder.
 pub struct Encoder {
 	numbers: EncoderConfig,
-	words: Packed,
+	words: PackedMatrix,
 	/// `[max_position_embeddings, hidden]`
 	positions: Vec<f32>,
 	/// The first token type's row: a text by itself has no other.
 	kind: Vec<f32>,
 	norm: Norm,
 	layers: Vec<Layer>,
-	pub(crate) tier: Tier,
+	pub(crate) isa: Isa,
 }
 
 impl Encoder {
@@ -65,7 +62,7 @@ impl Encoder {
 			.collect()
 	}
 
-	/// Puts the weights in their places.
+	/// Makes an encoder of its weights.
 	pub(crate) fn new(numbers: EncoderConfig, mut weights: Weights) -> Result<Self> {
 		let hidden = numbers.hidden_size as usize;
 		let norm = |weights: &mut Weights, name: &str| -> Result<Norm> {
@@ -88,14 +85,14 @@ impl Encoder {
 				})
 			};
 			let qkv = matrix(&QKV)?;
-			let [out, inner, outer] = ["attention.output.dense", "intermediate.dense", "output.dense"];
-			let (out, inner, outer) = (matrix(&[out])?, matrix(&[inner])?, matrix(&[outer])?);
+			let [out, intermediate, output] = ["attention.output.dense", "intermediate.dense", "output.dense"];
+			let (out, intermediate, output) = (matrix(&[out])?, matrix(&[intermediate])?, matrix(&[output])?);
 			layers.push(Layer {
 				qkv,
 				out,
 				attention_norm: norm(&mut weights, &part_of(layer, "attention.output.LayerNorm"))?,
-				inner,
-				outer,
+				intermediate,
+				output,
 				norm: norm(&mut weights, &part_of(layer, "output.LayerNorm"))?,
 			});
 		}
@@ -107,17 +104,17 @@ impl Encoder {
 			kind,
 			norm: norm(&mut weights, "embeddings.LayerNorm")?,
 			layers,
-			tier: Tier::detect(),
+			isa: Isa::detect(),
 			numbers,
 		})
 	}
 
-	/// The encoder's numbers.
+	/// Returns the encoder's configuration.
 	pub fn numbers(&self) -> &EncoderConfig {
 		&self.numbers
 	}
 
-	/// The vector of each text, given as its tokens with their marks: `[hidden_size]` each.
+	/// Computes the vector of each text, given as its tokens with their marks: `[hidden_size]` each.
 	pub fn embed(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
 		let most = self.numbers.max_seq_length as usize;
 		if let Some(text) = texts.iter().find(|t| t.is_empty() || t.len() > most) {
@@ -141,13 +138,17 @@ impl Encoder {
 		Ok(vectors)
 	}
 
-	/// The vectors of texts that go through together.
+	/// Computes the vectors of texts that go through together.
 	fn batch(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
 		let hidden = self.numbers.hidden_size as usize;
 		let tables: Vec<usize> = texts.iter().map(|text| text.len().div_ceil(PAGE)).collect();
 		// Keys and values are needed while their layer computes and no longer, so all layers share the pages of one.
-		let heads = self.numbers.num_attention_heads as usize;
-		let mut pool = Pool::new(1, heads, self.numbers.head_dim() as usize, tables.iter().sum())?;
+		let shape = PageShape {
+			layers: 1,
+			kv_heads: self.numbers.num_attention_heads as usize,
+			head_dim: self.numbers.head_dim() as usize,
+		};
+		let mut pool = Pool::new(shape, tables.iter().sum())?;
 		let pages: Vec<PageId> = std::iter::from_fn(|| pool.alloc()).collect();
 		let (mut segments, mut row, mut page) = (Vec::new(), 0, 0);
 		for (text, count) in texts.iter().zip(tables) {
@@ -163,82 +164,91 @@ impl Encoder {
 		for layer in &self.layers {
 			x = self.layer(layer, &x, &segments, &mut pool)?;
 		}
-		let x = x.flatten_all()?.to_vec1::<f32>()?;
 		let vectors = segments.iter().map(|segment| {
 			let rows = x.get(segment.rows.start * hidden..segment.rows.end * hidden);
 			let mean = pooling::mean(rows.unwrap_or_default(), hidden);
-			let vector = match self.numbers.normalize {
-				true => pooling::normalized(&mean),
-				false => mean,
+			let vector = if self.numbers.normalize {
+				pooling::normalized(&mean)
+			} else {
+				mean
 			};
-			match vector.iter().all(|v| v.is_finite()) {
-				true => Ok(vector),
-				false => Err(Error::Compute("a text's vector is not finite".into())),
+			if vector.iter().all(|v| v.is_finite()) {
+				Ok(vector)
+			} else {
+				Err(Error::Compute("a text's vector is not finite".into()))
 			}
 		});
 		vectors.collect()
 	}
 
-	/// Rows of words, of the token type and of positions, added and normed.
-	fn embedded(&self, texts: &[Vec<u32>]) -> Result<Tensor> {
+	/// Returns the rows of words, of the token type and of positions, added and normed.
+	fn embedded(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
 		let hidden = self.numbers.hidden_size as usize;
 		let words = Gather {
 			ids: &texts.concat(),
 			weight: &self.words,
 		};
 		let mut x = words.rows()?;
-		let places = texts
+		let positions = texts
 			.iter()
 			.flat_map(|text| self.positions.chunks_exact(hidden).take(text.len()));
-		for (row, place) in x.chunks_exact_mut(hidden).zip(places) {
-			for ((v, kind), place) in row.iter_mut().zip(&self.kind).zip(place) {
-				*v = (*v + kind) + place;
+		for (row, position) in x.chunks_exact_mut(hidden).zip(positions) {
+			for ((v, kind), position) in row.iter_mut().zip(&self.kind).zip(position) {
+				*v = (*v + kind) + position;
 			}
 		}
-		let rows = x.len() / hidden;
-		self.norm(&Tensor::from_vec(x, (rows, hidden), &Device::Cpu)?, &self.norm)
+		self.norm(&x, &self.norm)
 	}
 
-	fn layer(&self, layer: &Layer, x: &Tensor, segments: &[Segment<'_>], pool: &mut Pool) -> Result<Tensor> {
-		let attended = self.linear(x, &layer.qkv)?.apply_op1_no_bwd(&Attention {
-			pool: RefCell::new(pool),
+	fn layer(&self, layer: &Layer, x: &[f32], segments: &[Segment<'_>], pool: &mut Pool) -> Result<Vec<f32>> {
+		let (hidden, isa) = (self.numbers.hidden_size as usize, self.isa);
+		let attention = Attention {
 			layer: 0,
 			segments,
 			heads: self.numbers.num_attention_heads as usize,
 			scale: (1.0 / f64::from(self.numbers.head_dim()).sqrt()) as f32,
 			mask: Mask::Full,
-			tier: self.tier,
-		})?;
-		let x = self.norm(&(x + self.linear(&attended, &layer.out)?)?, &layer.attention_norm)?;
-		let inner = self
-			.linear(&x, &layer.inner)?
-			.apply_op1_no_bwd(&Gelu { tier: self.tier })?;
-		self.norm(&(&x + self.linear(&inner, &layer.outer)?)?, &layer.norm)
-	}
-
-	/// A product in two steps, of a row and of what its quantisation keeps back: BERT's rows have single elements that are
-	/// many times larger than the others of their block, which 8 bits would blur.
-	fn linear(&self, x: &Tensor, matrix: &Matrix) -> Result<Tensor> {
-		let product = |x: &Tensor, bias| {
-			x.apply_op1_no_bwd(&Linear {
-				weight: &matrix.weight,
-				bias,
-				tier: self.tier,
-			})
+			isa,
 		};
-		let left = residue(&x.flatten_all()?.to_vec1::<f32>()?);
-		let left = Tensor::from_vec(left, x.shape(), &Device::Cpu)?;
-		Ok((product(x, None)? + product(&left, Some(matrix.bias.as_slice()))?)?)
+		let mut attended = vec![0f32; x.len()];
+		attention.apply(pool, &self.linear(x, &layer.qkv)?, 3 * hidden, &mut attended)?;
+		let x = self.norm(&sum(x, &self.linear(&attended, &layer.out)?), &layer.attention_norm)?;
+		let intermediate = self.linear(&x, &layer.intermediate)?;
+		let mut activated = vec![0f32; intermediate.len()];
+		Gelu { isa }.apply(&intermediate, &mut activated)?;
+		self.norm(&sum(&x, &self.linear(&activated, &layer.output)?), &layer.norm)
 	}
 
-	fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-		Ok(x.apply_op1_no_bwd(&LayerNorm {
+	/// Computes a product in two steps, of a row and of what its quantization loses: BERT's rows have single elements that
+	/// are many times larger than the others of their block, which 8 bits would blur.
+	fn linear(&self, x: &[f32], matrix: &Matrix) -> Result<Vec<f32>> {
+		let product = |bias| Linear {
+			weight: &matrix.weight,
+			bias,
+			isa: self.isa,
+		};
+		let rows = x.len() / matrix.weight.width();
+		let mut out = vec![0f32; rows * matrix.weight.rows()];
+		product(None).apply(x, &mut out)?;
+		product(Some(matrix.bias.as_slice())).add_to(&quantization_residual(x), &mut out)?;
+		Ok(out)
+	}
+
+	fn norm(&self, x: &[f32], norm: &Norm) -> Result<Vec<f32>> {
+		let op = LayerNorm {
 			weight: &norm.weight,
 			bias: &norm.bias,
 			epsilon: self.numbers.layer_norm_eps.0,
-			tier: self.tier,
-		})?)
+			isa: self.isa,
+		};
+		let mut out = vec![0f32; x.len()];
+		op.apply(x, &mut out)?;
+		Ok(out)
 	}
+}
+
+fn sum(x: &[f32], y: &[f32]) -> Vec<f32> {
+	x.iter().zip(y).map(|(x, y)| x + y).collect()
 }
 
 const QKV: [&str; 3] = ["attention.self.query", "attention.self.key", "attention.self.value"];

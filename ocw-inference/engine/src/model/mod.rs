@@ -2,11 +2,13 @@
 
 pub mod decoder;
 pub mod encoder;
+pub(crate) mod logits;
 #[cfg(feature = "test-utils")]
 mod random;
+mod tensor;
 pub mod weights;
 
-use crate::{canonical::Tier, gpu::Gpu, Error, Result};
+use crate::{gpu::Gpu, Error, Result};
 use assay_model_folder::{
 	config::Hyperparameters,
 	files,
@@ -15,6 +17,7 @@ use assay_model_folder::{
 	tokenizer::Tokenizer,
 	ModelFolder,
 };
+use assay_numerics::Isa;
 use assay_primitives::ModelId;
 use decoder::Decoder;
 use encoder::Encoder;
@@ -109,11 +112,11 @@ impl Model {
 		self.load_time
 	}
 
-	/// Computes with other instructions. The bits are the same.
-	pub fn with_tier(mut self, tier: Tier) -> Self {
+	/// Computes with another instruction set. The bits are the same.
+	pub fn with_isa(mut self, isa: Isa) -> Self {
 		match &mut self.network {
-			Network::Decoder(decoder) => decoder.set_tier(tier),
-			Network::Encoder(encoder) => encoder.tier = tier,
+			Network::Decoder(decoder) => decoder.set_isa(isa),
+			Network::Encoder(encoder) => encoder.isa = isa,
 		}
 		self
 	}

@@ -1,9 +1,6 @@
 //! The weights, checked while they are read and packed piece by piece: no matrix is ever in memory unpacked.
 
-use crate::{
-	canonical::linear::{Packed, BLOCK, TILE},
-	Error, Result,
-};
+use crate::{Error, Result};
 use assay_model_folder::{
 	files,
 	header::{byte_size, Dtype, Header, TensorInfo},
@@ -11,6 +8,7 @@ use assay_model_folder::{
 	manifest::{Manifest, TensorEntry},
 	Error as FolderError,
 };
+use assay_numerics::packed::{PackedMatrix, BLOCK, TILE};
 use half::f16;
 use std::{
 	collections::{hash_map::Entry, HashMap, HashSet},
@@ -26,14 +24,14 @@ const PIECE: usize = 1 << 20;
 #[derive(Default)]
 pub struct Weights {
 	/// Packed matrices by the names of their parts.
-	matrices: HashMap<Vec<String>, Packed>,
+	matrices: HashMap<Vec<String>, PackedMatrix>,
 	/// Norms, biases and tables.
 	vectors: HashMap<String, Vec<f32>>,
 }
 
 impl Weights {
 	/// Removes and returns the matrix that was packed from these, named without their `.weight`.
-	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<Packed> {
+	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<PackedMatrix> {
 		let packed = self.matrices.remove(parts);
 		packed.ok_or_else(|| inconsistent(format!("model.safetensors lacks {}.weight", parts.join(".weight, "))))
 	}
@@ -78,7 +76,7 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 		let placement = placement.ok_or_else(|| inconsistent(format!("model.safetensors lacks {matrix}.weight")))?;
 		let packed = match weights.matrices.entry(placement.group.clone()) {
 			Entry::Occupied(entry) => entry.into_mut(),
-			Entry::Vacant(entry) => entry.insert(Packed::zeros(placement.rows, placement.width)?),
+			Entry::Vacant(entry) => entry.insert(PackedMatrix::zeros(placement.rows, placement.width)?),
 		};
 		let (mut row, is_weight) = (placement.first, entry.dtype == Dtype::I8);
 		let row_bytes = if is_weight {

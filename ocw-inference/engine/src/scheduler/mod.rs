@@ -11,9 +11,9 @@ mod tests;
 
 use crate::{
 	sequence::{Ending, Outcome, Prepared, Sequence},
-	trace::CHUNK,
 	Error, Model, Result,
 };
+use assay_numerics::trace::CHUNK;
 use assay_primitives::{Work, WorkId};
 use pages::{PageCache, PageTable};
 use std::{

@@ -4,11 +4,8 @@
 //! nothing else, so its key is a hash over them; it is kept with the trace's leaves of that chunk, and a sequence with the same
 //! first tokens takes both instead of computing them. Unused pages stay until their room is needed, least recently used first.
 
-use crate::{
-	kv::{PageId, Pool},
-	trace::CHUNK,
-	Error, Result,
-};
+use crate::{kv::KvPool, Error, Result};
+use assay_numerics::{kv::PageId, trace::CHUNK};
 use assay_primitives::Hash32;
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +13,7 @@ const KEY: &str = "assay/v1/page-key";
 
 /// The pages of one model.
 pub(crate) struct PageCache {
-	pool: Pool,
+	pool: KvPool,
 	/// Pages that the pool has left.
 	free: usize,
 	/// Pages that are reserved for tables and not allocated yet.
@@ -78,7 +75,7 @@ impl PageTable {
 
 impl PageCache {
 	/// Makes a cache of a pool of `pages` free pages.
-	pub(crate) fn new(pool: Pool, pages: usize) -> Self {
+	pub(crate) fn new(pool: KvPool, pages: usize) -> Self {
 		Self {
 			pool,
 			free: pages,
@@ -90,7 +87,7 @@ impl PageCache {
 	}
 
 	/// Returns the pool that stores keys and values.
-	pub(crate) fn pool(&mut self) -> &mut Pool {
+	pub(crate) fn pool(&mut self) -> &mut KvPool {
 		&mut self.pool
 	}
 

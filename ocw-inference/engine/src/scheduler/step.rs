@@ -2,11 +2,13 @@
 
 use super::{RunningSequence, Scheduler};
 use crate::{
-	kv::Segment,
 	model::decoder::{Batch, Decoder, Rows},
 	sequence::Sequence,
-	trace::{push_all, CHUNK},
 	Result,
+};
+use assay_numerics::{
+	kv::Segment,
+	trace::{push_all, CHUNK},
 };
 use std::collections::VecDeque;
 
@@ -119,7 +121,7 @@ impl Scheduler<'_> {
 		let mut traced = Vec::new();
 		for running in &mut self.running {
 			let first = running.rows.start;
-			let non_finite = rows.bad.get(running.rows.clone()).unwrap_or_default();
+			let non_finite = rows.non_finite.get(running.rows.clone()).unwrap_or_default();
 			let token = |i| sampled.get(first + i).copied().flatten();
 			let outcome = running.sequence.accept(non_finite, &token);
 			running.ending = outcome.ending;
@@ -127,7 +129,7 @@ impl Scheduler<'_> {
 			traced.push((running.sequence.trace_mut(), first..first + outcome.traced));
 		}
 		self.computed_tokens += tokens.len() as u64;
-		push_all(&rows, traced)
+		rows.with_layers(|layers| push_all(layers, rows.width(), traced))
 	}
 }
 
@@ -143,16 +145,16 @@ fn sample<'t, 'm: 't>(
 		sequence, rows: part, ..
 	} in batched
 	{
-		let finite = part.clone().take_while(|row| rows.bad.get(*row) == Some(&false));
+		let finite = part.clone().take_while(|row| rows.non_finite.get(*row) == Some(&false));
 		let positions = finite.map(|row| (row, sequence.as_ref(), sequence.computed() + row - part.start));
 		sampling.extend(positions.filter(|(_, sequence, position)| sequence.samples(*position)));
 	}
-	let mut sampled = vec![None; rows.bad.len()];
+	let mut sampled = vec![None; rows.non_finite.len()];
 	let vocabulary = decoder.vocabulary();
 	for group in sampling.chunks((MAX_LOGITS / vocabulary.max(1)).max(1)) {
 		let ids: Vec<usize> = group.iter().map(|(row, ..)| *row).collect();
-		let scores = decoder.scores(&rows.norm_of(&ids)?)?;
-		let tokens = scores.choose(group.len(), |i| {
+		let logits = decoder.sampling_logits(&rows.norm_of(&ids)?)?;
+		let tokens = logits.sample(group.len(), |i| {
 			group.get(i).map(|(_, sequence, position)| sequence.sampler(*position))
 		})?;
 		for (row, token) in ids.into_iter().zip(tokens) {

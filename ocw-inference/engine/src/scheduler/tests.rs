@@ -1,7 +1,8 @@
 //! What only the inside of the scheduler can show. Its results are tested from outside, in `tests/engine/scheduling.rs`.
 
 use super::*;
-use crate::{generate, kv::Pool, Model};
+use crate::{generate, kv::KvStorage, Model};
+use assay_numerics::kv::{PageShape, Pool};
 use assay_primitives::SamplingParams;
 use assay_test_fixtures::{folder, Tiny};
 
@@ -94,7 +95,12 @@ fn all_pages_come_back_from_work_that_ends_and_from_work_that_is_cancelled() {
 #[test]
 fn reserved_pages_are_there_in_whatever_order_pages_come_and_go() {
 	const PAGES: usize = 12;
-	let pool = Pool::new(1, 1, 2, PAGES).unwrap();
+	const SHAPE: PageShape = PageShape {
+		layers: 1,
+		kv_heads: 1,
+		head_dim: 2,
+	};
+	let pool = Pool::new(SHAPE, PAGES).unwrap().map(KvStorage::Host);
 	let mut pages = PageCache::new(pool, PAGES);
 	let mut tables: Vec<(PageTable, usize, u32)> = Vec::new();
 	let mut state = 7u64;

@@ -5,8 +5,9 @@
 
 mod answer;
 
-use crate::{sampler::Sampler, trace::Trace, Error, Model, Result};
+use crate::{Error, Model, Result};
 use answer::Answer;
+use assay_numerics::{sampler::Sampler, trace::Trace};
 use assay_primitives::{
 	digest,
 	job::{Failure, FinishReason, Output},
@@ -118,7 +119,7 @@ impl<'m> Sequence<'m> {
 		let context = model.manifest().context_length() as usize;
 		let layers = model.decoder()?.layers();
 		let mut sequence = Self {
-			sampler: Sampler::new(&params, seed),
+			sampler: Sampler::new(params.temperature, params.top_k, params.min_p, seed),
 			prompt_len: tokens.len(),
 			input_tokens: model.input_tokens(input, tokens.len()),
 			trace: Trace::new(layers),
@@ -287,7 +288,7 @@ impl<'m> Sequence<'m> {
 			};
 			return Ok(Outcome::Executed(self.executed(finish)?));
 		};
-		let root = self.trace.root();
+		let root = TraceRoot(self.trace.root());
 		let known = self.answer.tokens().len();
 		Ok(match ending {
 			Ending::Mismatch(position) => vote(false, position, root),
@@ -306,7 +307,7 @@ impl<'m> Sequence<'m> {
 	fn executed(&self, finish: FinishReason) -> Result<Executed> {
 		Ok(Executed {
 			output: self.answer.output(self.input_tokens, finish)?,
-			trace_root: self.trace.root(),
+			trace_root: TraceRoot(self.trace.root()),
 		})
 	}
 }

@@ -4,10 +4,8 @@ use crate::{
 	common::{model, Tiny},
 	rows::{alone, bits, forward, Sequence},
 };
-use assay_engine::{
-	canonical::Tier,
-	generate::{execute, verify_with},
-};
+use assay_engine::generate::{execute, verify_with};
+use assay_numerics::Isa;
 use assay_primitives::{SamplingParams, Vote};
 
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
@@ -28,12 +26,12 @@ fn decoded_rows_are_the_rows_of_any_prefill() {
 #[test]
 fn every_instruction_set_computes_the_same_rows_on_any_number_of_threads() {
 	let detected = alone(&model(Tiny::default()), &tokens(0, 70), 33);
-	for tier in Tier::available() {
-		let model = model(Tiny::default()).with_tier(tier);
+	for isa in Isa::available() {
+		let model = model(Tiny::default()).with_isa(isa);
 		for threads in [1, 2, 3] {
 			let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
 			let rows = pool.install(|| alone(&model, &tokens(0, 70), 33));
-			assert!(rows == detected, "{tier} on {threads} threads");
+			assert!(rows == detected, "{isa} on {threads} threads");
 		}
 	}
 }
@@ -98,8 +96,8 @@ fn a_row_that_is_not_finite_leaves_the_other_sequences_of_its_batch_alone() {
 	let [mut first, mut bad, mut last] =
 		[vec![1, 2, 3, 4], vec![5, 77, 6], vec![7, 8, 9]].map(|tokens| Sequence::new(tokens, &mut pool));
 	let rows = forward(&model, &mut pool, &mut [&mut first, &mut bad, &mut last], &[4, 3, 3]);
-	assert_eq!(rows.bad[..6], [false, false, false, false, false, true]);
-	assert_eq!(rows.bad[7..], [false; 3]);
+	assert_eq!(rows.non_finite[..6], [false, false, false, false, false, true]);
+	assert_eq!(rows.non_finite[7..], [false; 3]);
 	let found = bits(&model, &rows);
 	assert!(found[..4] == alone(&model, &first.tokens, 4)[..]);
 	assert!(found[7..] == alone(&model, &last.tokens, 3)[..]);

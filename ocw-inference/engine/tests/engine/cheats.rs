@@ -8,10 +8,10 @@ use assay_engine::{
 	generate::{execute, verify, verify_with},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::{Executed, Outcome},
-	trace::Trace,
 	Model,
 };
 use assay_import::import;
+use assay_numerics::trace::Trace;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
 	Hash32, SamplingParams, TraceRoot, Vote, Work, WorkId,
@@ -38,9 +38,10 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
 		let rows = forward(model, &mut pool, &mut [&mut sequence], &[1]);
-		trace.push(&rows, 0..1).unwrap();
+		rows.with_layers(|layers| trace.push(layers, rows.width(), 0..1))
+			.unwrap();
 	}
-	trace.root()
+	TraceRoot(trace.root())
 }
 
 /// Checks that the claim is rejected at this position, with the same vote for any size of chunk.

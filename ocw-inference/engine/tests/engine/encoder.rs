@@ -4,7 +4,7 @@ use crate::{
 	common::{noise, word_piece, Tiny},
 	golden,
 };
-use assay_engine::{canonical::Tier, Engine, Error, Model};
+use assay_engine::{Engine, Error, Model};
 use assay_import::{import, ImportOptions};
 use assay_model_folder::{
 	config::{Hyperparameters, ModelConfig},
@@ -12,6 +12,7 @@ use assay_model_folder::{
 	layout::source_layout,
 	tokenizer::Tokenizer,
 };
+use assay_numerics::Isa;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config as BertConfig};
@@ -133,11 +134,11 @@ fn an_encoders_vectors_have_the_same_bits_in_any_company_and_on_any_instructions
 	let many: Vec<_> = std::iter::repeat_n(texts.clone(), 12).flatten().collect();
 	assert_eq!(encoder.embed(&many).unwrap()[8 * 11..], together);
 	let bert = float(source.path());
-	for tier in Tier::available() {
-		let model = Model::load(folder.path()).unwrap().with_tier(tier);
+	for isa in Isa::available() {
+		let model = Model::load(folder.path()).unwrap().with_isa(isa);
 		for (text, vector) in texts.iter().zip(&together) {
 			let alone = model.encoder().unwrap().embed(std::slice::from_ref(text)).unwrap();
-			assert_eq!(alone[0], *vector, "{tier:?}, {} tokens", text.len());
+			assert_eq!(alone[0], *vector, "{isa:?}, {} tokens", text.len());
 		}
 	}
 	for (text, vector) in texts.iter().zip(&together) {
@@ -270,8 +271,8 @@ fn a_tiny_encoder_gives_the_golden_vectors() {
 		seed: 3,
 		..Tiny::default()
 	};
-	for tier in Tier::available() {
-		let model = Model::load(dir.path()).unwrap().with_tier(tier);
+	for isa in Isa::available() {
+		let model = Model::load(dir.path()).unwrap().with_isa(isa);
 		let mut vectors = golden::Cases::new();
 		for length in [1, 2, 31, 33, 80] {
 			let tokens: Vec<u32> = (0..length).map(|i| (i * 7 + length) % 40).collect();

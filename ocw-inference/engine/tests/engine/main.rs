@@ -6,6 +6,9 @@
 mod bits;
 mod cheats;
 mod common;
+#[allow(dead_code)]
+#[path = "../../../numerics/tests/operations/definition.rs"]
+mod definition;
 mod encoder;
 mod folders;
 mod golden;
@@ -17,11 +20,12 @@ mod reference;
 mod rows;
 mod scheduling;
 mod socket;
+mod stock;
 
 use assay_engine::gpu::Gpu;
 use std::sync::Arc;
 
-/// Here models compute on the processor; `tests/gpu` runs some of these files where they don't.
+/// Here models compute on the CPU; `tests/gpu` runs some of these files where they don't.
 fn device() -> Option<Arc<dyn Gpu>> {
 	None
 }

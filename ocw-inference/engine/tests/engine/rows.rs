@@ -1,10 +1,11 @@
 //! Rows of whole models, computed in pieces and batches of a test's choice.
 
 use assay_engine::{
-	kv::{PageId, Pool, Segment},
+	kv::KvPool,
 	model::decoder::{Batch, Rows},
 	Model,
 };
+use assay_numerics::kv::{PageId, Segment};
 use candle_core::Tensor;
 
 /// A sequence whose first `done` tokens have their rows.
@@ -16,7 +17,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
 	/// A sequence with its pages, which are full of NaN.
-	pub(crate) fn new(tokens: Vec<u32>, pool: &mut Pool) -> Self {
+	pub(crate) fn new(tokens: Vec<u32>, pool: &mut KvPool) -> Self {
 		pool.poison();
 		let pages = (0..tokens.len().div_ceil(32)).map(|_| pool.alloc().unwrap()).collect();
 		Self { tokens, done: 0, pages }
@@ -24,7 +25,7 @@ impl Sequence {
 }
 
 /// Computes the next rows of some sequences in one forward pass, `takes` of each.
-pub(crate) fn forward(model: &Model, pool: &mut Pool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
+pub(crate) fn forward(model: &Model, pool: &mut KvPool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
 	let (mut tokens, mut segments) = (Vec::new(), Vec::new());
 	for (sequence, take) in sequences.iter().zip(takes).filter(|(_, take)| **take > 0) {
 		segments.push(Segment {
@@ -69,7 +70,7 @@ pub(crate) fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
 			.flat_map(|part| part[i].iter().map(|v| v.to_bits()))
 			.collect()
 	};
-	(0..rows.bad.len()).map(row).collect()
+	(0..rows.non_finite.len()).map(row).collect()
 }
 
 /// Returns all rows of one sequence, computed `chunk` at a time.
@@ -80,7 +81,7 @@ pub(crate) fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>
 	while sequence.done < tokens.len() {
 		let take = chunk.min(tokens.len() - sequence.done);
 		let rows = forward(model, &mut pool, &mut [&mut sequence], &[take]);
-		assert!(!rows.bad.contains(&true));
+		assert!(!rows.non_finite.contains(&true));
 		all.extend(bits(model, &rows));
 	}
 	all

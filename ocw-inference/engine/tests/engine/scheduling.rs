@@ -5,12 +5,12 @@ use crate::{
 	repetitions,
 };
 use assay_engine::{
-	canonical::Tier,
 	generate::{execute, verify},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::Outcome,
 	Engine, Model,
 };
+use assay_numerics::Isa;
 use assay_primitives::{job::Output, SamplingParams, Vote, Work, WorkId};
 use assay_protocol::WorkResult;
 use std::collections::BTreeSet;
@@ -168,8 +168,8 @@ fn sixty_four_mixed_work_items_have_the_outcomes_of_each_alone() {
 		}
 	}
 	let mut model = model;
-	for tier in Tier::available() {
-		model = model.with_tier(tier);
+	for isa in Isa::available() {
+		model = model.with_isa(isa);
 		check(&model, &works, &truth, SchedulerLimits::default());
 	}
 }

@@ -5,20 +5,21 @@ use crate::{
 	devices,
 };
 use assay_engine::{
-	canonical::{
-		attention::{Attention, Mask},
-		linear::{Gather, Packed},
-		mark_bad_rows,
-		norm::HeadNorm,
-		rope::{Rope, Tables},
-		Tier,
-	},
 	gpu::operations::Operations,
-	kv::{PageId, Pool, Segment, PAGE},
+	kv::{KvPool, KvStorage},
 };
-use assay_model_folder::config::{DecoderConfig, ModelConfig, RopeScaling};
+use assay_model_folder::config::{DecoderConfig, ModelConfig};
+use assay_numerics::{
+	attention::{Attention, Mask},
+	flag_non_finite,
+	kv::{PageId, PageShape, Pool, Segment, PAGE},
+	norm::HeadNorm,
+	packed::{Gather, PackedMatrix},
+	rope::{Rope, RopeScaling, Tables},
+	Isa,
+};
 use proptest::prelude::*;
-use std::{cell::RefCell, ops::Range};
+use std::ops::Range;
 
 const POSITIONS: usize = 640;
 
@@ -45,10 +46,10 @@ fn on_each(heads: usize, kv_heads: usize, head_dim: usize, window: Option<usize>
 	devices().into_iter().map(make).collect()
 }
 
-/// The marks that the processor sets.
-fn marks(x: &[f32], width: usize, f16: Range<usize>) -> Vec<bool> {
+/// The flags that the CPU sets.
+fn flags(x: &[f32], width: usize, f16: Range<usize>) -> Vec<bool> {
 	let mut bad = vec![false; x.len() / width];
-	mark_bad_rows(x, f16, &mut bad).unwrap();
+	flag_non_finite(x, f16, &mut bad).unwrap();
 	bad
 }
 
@@ -66,17 +67,17 @@ proptest! {
 		let bias = biased.then(|| noise(seed ^ 7, n));
 		let truth = definition::linear(&x, &w, &scales, bias.as_deref(), k);
 		for device in on_each(2, 1, 32, None) {
-			let matrix = device.matrix(Packed::pack(&[(&w, &scales)], k).unwrap(), bias.clone()).unwrap();
+			let matrix = device.matrix(PackedMatrix::pack(&[(&w, &scales)], k).unwrap(), bias.clone()).unwrap();
 			prop_assert_eq!(bits(&device.linear(&x, &matrix, k).unwrap()), bits(&truth));
 		}
 	}
 
 	#[test]
-	fn rows_of_an_embedding_are_the_processor_s(seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100) {
+	fn rows_of_an_embedding_are_the_cpu_s(seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100) {
 		let k = blocks * 32;
 		let (w, scales) = weights(seed, n, k);
 		let ids: Vec<u32> = noise(seed, 40).iter().map(|v| ((v + 1.0) / 2.0 * n as f32) as u32).collect();
-		let packed = || Packed::pack(&[(&w, &scales)], k).unwrap();
+		let packed = || PackedMatrix::pack(&[(&w, &scales)], k).unwrap();
 		let truth = Gather { ids: &ids, weight: &packed() }.rows().unwrap();
 		for device in on_each(2, 1, 32, None) {
 			let table = device.matrix(packed(), None).unwrap();
@@ -100,7 +101,7 @@ proptest! {
 				(device.gate(&x, 2 * width).unwrap(), &gated, width),
 				(device.add(&x, &y, 2 * width).unwrap(), &sums, 2 * width),
 			] {
-				let bad = marks(truth, width, 0..0);
+				let bad = flags(truth, width, 0..0);
 				prop_assert_eq!(&found.1, &bad);
 				for ((found, truth), bad) in found.0.chunks(width).zip(truth.chunks(width)).zip(bad) {
 					prop_assert!(bad || bits(found) == bits(truth));
@@ -120,13 +121,13 @@ struct Shape {
 	normed: bool,
 }
 
-/// The processor's head norms, rotation and attention of one batch, and its marks.
+/// The CPU's head norms, rotation and attention of one batch, and its flags.
 fn truth(
 	shape: Shape,
 	x: &[f32],
 	norms: Option<(&[f32], &[f32])>,
 	segments: &[Segment<'_>],
-	pool: &mut Pool,
+	pool: &mut KvPool,
 ) -> (Vec<f32>, Vec<bool>) {
 	let Shape {
 		heads,
@@ -135,7 +136,7 @@ fn truth(
 		window,
 		..
 	} = shape;
-	let (tier, width) = (Tier::detect(), (heads + 2 * kv_heads) * head_dim);
+	let (isa, width) = (Isa::detect(), (heads + 2 * kv_heads) * head_dim);
 	let (mut x, mut bad) = (x.to_vec(), vec![false; x.len() / width]);
 	if let Some((q, k)) = norms {
 		let op = HeadNorm {
@@ -144,7 +145,7 @@ fn truth(
 			heads,
 			kv_heads,
 			epsilon: 1e-5,
-			tier,
+			isa,
 		};
 		op.apply(&mut x, width).unwrap();
 	}
@@ -159,26 +160,25 @@ fn truth(
 		positions: &positions,
 		heads: heads + kv_heads,
 		head_dim,
-		tier,
+		isa,
 	};
 	op.apply(&mut x, width).unwrap();
-	mark_bad_rows(&x, heads * head_dim..width, &mut bad).unwrap();
+	flag_non_finite(&x, heads * head_dim..width, &mut bad).unwrap();
 	let op = Attention {
-		pool: RefCell::new(pool),
 		layer: 1,
 		segments,
 		heads,
 		scale: (1.0 / (head_dim as f64).sqrt()) as f32,
 		mask: Mask::Causal { window },
-		tier,
+		isa,
 	};
 	let mut out = vec![f32::NAN; bad.len() * heads * head_dim];
-	op.apply(&x, width, &mut out).unwrap();
-	mark_bad_rows(&out, 0..0, &mut bad).unwrap();
+	op.apply(pool, &x, width, &mut out).unwrap();
+	flag_non_finite(&out, 0..0, &mut bad).unwrap();
 	(out, bad)
 }
 
-/// Runs sequences in batches of pieces, on the processor and on each device, each with pages in an order of its own.
+/// Runs sequences in batches of pieces, on the CPU and on each device, each with pages in an order of its own.
 fn attend(shape: Shape, lengths: &[usize], seed: u64) -> Result<(), TestCaseError> {
 	let Shape {
 		heads,
@@ -193,9 +193,14 @@ fn attend(shape: Shape, lengths: &[usize], seed: u64) -> Result<(), TestCaseErro
 		.zip(lengths)
 		.map(|(i, len)| noise(seed ^ i << 8, len * width).iter().map(|v| v * 4.0).collect())
 		.collect();
+	let page = PageShape {
+		layers: 2,
+		kv_heads,
+		head_dim,
+	};
 	let (q, k) = (noise(seed ^ 5, head_dim), noise(seed ^ 6, head_dim));
 	let norms = normed.then_some((&q[..], &k[..]));
-	let shuffled = |pool: &mut Pool, seed: u64| {
+	let shuffled = |pool: &mut KvPool, seed: u64| {
 		let mut order: Vec<_> = std::iter::from_fn(|| pool.alloc()).collect();
 		let keys = noise(seed, order.len());
 		order.sort_by(|a, b| keys[a.index()].total_cmp(&keys[b.index()]));
@@ -204,7 +209,7 @@ fn attend(shape: Shape, lengths: &[usize], seed: u64) -> Result<(), TestCaseErro
 	};
 	for (device, order) in on_each(heads, kv_heads, head_dim, window).iter().zip(seed..) {
 		let mut pools = [
-			Pool::new(2, kv_heads, head_dim, pages + 2).unwrap(),
+			Pool::new(page, pages + 2).unwrap().map(KvStorage::Host),
 			device.pool(2, pages + 2).unwrap(),
 		];
 		let tables = [shuffled(&mut pools[0], 1), shuffled(&mut pools[1], order)];
@@ -246,7 +251,7 @@ fn attend(shape: Shape, lengths: &[usize], seed: u64) -> Result<(), TestCaseErro
 				expected = truth(shape, &x, norms, segments, here)
 			});
 			segments(&tables[1], &mut |segments| {
-				found = device.attend(&x, 1, norms, segments, there).unwrap()
+				found = device.attention(&x, 1, norms, segments, there).unwrap()
 			});
 			prop_assert_eq!(&found.1, &expected.1);
 			prop_assert!(bits(&found.0) == bits(&expected.0), "{:?}: {:?}", shape, parts);
@@ -259,7 +264,7 @@ proptest! {
 	#![proptest_config(ProptestConfig::with_cases(crate::cases(5)))]
 
 	#[test]
-	fn attention_of_any_batch_on_any_pages_is_the_processor_s(
+	fn attention_of_any_batch_on_any_pages_is_the_cpu_s(
 		seed in any::<u64>(), kv_heads in 1usize..4, group in 1usize..19, head_dim in prop::sample::select(vec![4usize, 16, 24, 64, 80, 128]),
 		window in prop::option::of(1usize..90), normed in any::<bool>(), lengths in prop::collection::vec(1usize..50, 1..4),
 	) {
@@ -305,7 +310,7 @@ fn long_heads_and_rows_that_fail() {
 			start: 0,
 			pages: &pages,
 		}];
-		let (_, bad) = device.attend(&x, 0, None, &segments, &mut pool).unwrap();
+		let (_, bad) = device.attention(&x, 0, None, &segments, &mut pool).unwrap();
 		// The third row's key is infinite for the fourth too; what follows a failing row means nothing.
 		assert_eq!(bad[..3], [false, true, true]);
 	}

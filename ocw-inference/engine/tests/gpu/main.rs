@@ -9,7 +9,7 @@
 #[path = "../engine/common.rs"]
 mod common;
 #[allow(dead_code)]
-#[path = "../kernels/definition.rs"]
+#[path = "../../../numerics/tests/operations/definition.rs"]
 mod definition;
 mod device;
 #[path = "../engine/golden/mod.rs"]

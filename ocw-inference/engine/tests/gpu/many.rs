@@ -3,16 +3,17 @@
 
 use crate::{common, device, kernels, on_card};
 use assay_engine::{
-	canonical::{
-		linear::{Linear, Packed},
-		Tier,
-	},
 	gpu::operations::Operations,
-	kv::{PageId, Pool, Segment, PAGE},
+	kv::KvPool,
 	model::decoder::{Batch, Decoder},
 	Model,
 };
-use candle_core::{Device, Tensor};
+use assay_numerics::{
+	kv::{PageId, Segment, PAGE},
+	linear::Linear,
+	packed::PackedMatrix,
+	Isa,
+};
 use half::f16;
 use serde_json::json;
 
@@ -70,7 +71,7 @@ fn products_of_a_million_rows_are_the_processor_s() {
 		let w: Vec<u8> = (0..n * k / 8).flat_map(|_| random.next().to_le_bytes()).collect();
 		let scales: Vec<f16> = (0..n * k / 32).map(|_| f16::from_f32(random.unit())).collect();
 		let bias: Option<Vec<f32>> = (random.below(2) == 0).then(|| (0..n).map(|_| random.unit()).collect());
-		let pack = || Packed::pack(&[(&w, &scales)], k).unwrap();
+		let pack = || PackedMatrix::pack(&[(&w, &scales)], k).unwrap();
 		let (weight, matrix) = (pack(), operations.matrix(pack(), bias.clone()).unwrap());
 		for most in [1, 2, 4, 8, 64, if on_card() { 4096 } else { 130 }] {
 			let now = 1 + random.below(most);
@@ -78,11 +79,10 @@ fn products_of_a_million_rows_are_the_processor_s() {
 			let operation = Linear {
 				weight: &weight,
 				bias: bias.as_deref(),
-				tier: Tier::detect(),
+				isa: Isa::detect(),
 			};
-			let here = Tensor::from_slice(&x, (now, k), &Device::Cpu).unwrap();
-			let here = here.apply_op1_no_bwd(&operation).unwrap();
-			let here: Vec<f32> = here.flatten_all().unwrap().to_vec1().unwrap();
+			let mut here = vec![f32::NAN; now * n];
+			operation.apply(&x, &mut here).unwrap();
 			let there = operations.linear(&x, &matrix, k).unwrap();
 			assert!(same_bits(&here, &there), "{now} rows of {k} by {n}");
 			rows += now;
@@ -115,7 +115,7 @@ fn models(heads: usize, kv_heads: usize, head_dim: usize, hidden: usize, layers:
 
 /// Sequences that grow batch by batch, in the pages of one device.
 struct Sequences {
-	pool: Pool,
+	pool: KvPool,
 	pages: Vec<Vec<PageId>>,
 }
 
@@ -145,7 +145,7 @@ impl Sequences {
 			segments: &segments,
 		};
 		let rows = decoder.forward(&batch, &mut self.pool).unwrap();
-		assert!(!rows.bad.contains(&true));
+		assert!(!rows.non_finite.contains(&true));
 		let logits = decoder.logits(&rows.norm).unwrap();
 		let streams = rows.residual.iter().chain([&rows.norm, &logits]);
 		streams

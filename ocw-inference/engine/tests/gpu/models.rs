@@ -6,12 +6,12 @@ use crate::{
 };
 use assay_engine::{
 	generate::{execute, verify},
-	kv::Segment,
 	model::decoder::{Batch, Rows},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::Outcome,
 	Model,
 };
+use assay_numerics::kv::Segment;
 use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 
 /// A model on the processor; [`model`] gives one on the device.
@@ -26,8 +26,8 @@ fn tokens(seed: u32, count: usize) -> Vec<u32> {
 /// Residual rows of each layer, final norm and logits.
 fn bits(model: &Model, rows: &Rows) -> Vec<u32> {
 	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
-	let streams = rows.residual.iter().chain([&rows.norm, &logits]);
-	let floats = streams.flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+	let layers = rows.residual.iter().chain([&rows.norm, &logits]);
+	let floats = layers.flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
 	floats.map(f32::to_bits).collect()
 }
 
@@ -49,7 +49,7 @@ fn run(model: &Model, tokens: &[u32], pieces: &[usize]) -> Vec<Vec<u32>> {
 			segments: &segments,
 		};
 		let rows = decoder.forward(&batch, &mut pool).unwrap();
-		assert!(!rows.bad.contains(&true));
+		assert!(!rows.non_finite.contains(&true));
 		all.push(bits(model, &rows));
 		start += take;
 	}
@@ -170,7 +170,7 @@ fn a_row_that_is_not_finite_fails_on_both() {
 				tokens: &tokens,
 				segments: &segments,
 			};
-			decoder.forward(&batch, &mut pool).unwrap().bad
+			decoder.forward(&batch, &mut pool).unwrap().non_finite
 		});
 		assert_eq!(bad[0], bad[1]);
 	}

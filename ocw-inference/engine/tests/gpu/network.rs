@@ -5,7 +5,8 @@ use crate::{
 	common::{folder, Tiny},
 	device,
 };
-use assay_engine::{canonical::Tier, scheduler::SchedulerLimits, Engine, Model};
+use assay_engine::{scheduler::SchedulerLimits, Engine, Model};
+use assay_numerics::Isa;
 use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
 use assay_protocol::{Request, Response, Work, WorkResult};
 use codec::{DecodeAll, Encode};
@@ -88,7 +89,7 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 
 #[test]
 fn a_committee_of_cards_and_processors_is_of_one_mind() {
-	let (card, portable) = (device().unwrap(), Some(Tier::Portable));
+	let (card, portable) = (device().unwrap(), Some(Isa::Portable));
 	let mut id = None;
 	let engines = [
 		Engine::new(),

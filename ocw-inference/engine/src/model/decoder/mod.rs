@@ -1,81 +1,101 @@
-//! The decoder families on the canonical operations: Llama, Mistral, Qwen2, Qwen3.
+//! The decoder families on the operations of [`assay_numerics`]: Llama, Mistral, Qwen2, Qwen3.
 //!
 //! Rows of several sequences go through together, but no operation lets one row see another except attention, which sees a
 //! row's own prefix in the pages of its own sequence. So a row has the same bits whether it's decoded alone, is one of a long
-//! prefill, or shares a batch with strangers; and whether a [`Processor`] computes it or a graphics card ([`crate::gpu::Card`]).
+//! prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a GPU ([`GpuDevice`]).
 
-mod processor;
+mod cpu;
 #[cfg(feature = "test-utils")]
 mod random;
 
-pub(crate) use processor::Processor;
+pub(crate) use cpu::CpuDevice;
 
-use super::weights::Weights;
+use super::{
+	logits::Logits,
+	tensor::{elements, with_elements},
+	weights::Weights,
+};
 use crate::{
-	canonical::{elements, linear::Packed, rope::Tables, with_elements, Tier},
-	gpu::{Card, Gpu},
-	kv::{Pool, Segment},
-	sampler::Scores,
+	gpu::{Gpu, GpuDevice},
+	kv::KvPool,
 	Error, Result,
 };
 use assay_model_folder::config::DecoderConfig;
-use candle_core::{Device, Storage, Tensor};
+use assay_numerics::{
+	kv::{PageShape, Segment},
+	packed::PackedMatrix,
+	rope::Tables,
+	Isa,
+};
+use candle_core::{Storage, Tensor};
 use std::sync::Arc;
 
-/// Where rows are computed: what a layer does to the rows of a batch (§3.1), and the form that weights have there.
-pub(crate) trait Place: Sized {
+/// A device that computes rows: what a layer does to the rows of a batch (§3.1), and the form that weights have there.
+pub(crate) trait Device: Sized {
 	/// Matrices with the same input, one below another, and their biases likewise.
 	type Matrix;
-	/// f32 numbers.
+	/// A vector of f32.
 	type Vector;
-	/// The residual stream, `[rows, hidden]`.
-	type Stream;
-	/// What goes along with the rows of one batch through the layers.
-	type Pass<'a>;
+	/// The hidden states: the residual stream, `[rows, hidden]`.
+	type Hidden;
+	/// What the layers share while the rows of one batch pass through them.
+	type ForwardState<'a>;
 
 	/// Prepares for the rows of a batch.
-	fn begin<'a>(&self, batch: &Batch<'a>, pool: &'a mut Pool) -> Result<Self::Pass<'a>>;
-	/// The rows of tokens.
-	fn embed(&self, ids: &[u32], table: &Self::Matrix) -> Result<Self::Stream>;
-	/// `x + o(attention(q, k, v))`. Marks rows.
-	fn attend(&self, layer: &Layer<Self>, index: usize, x: &mut Self::Stream, pass: &mut Self::Pass<'_>) -> Result<()>;
-	/// `x + down(gate · up)`. Marks rows.
-	fn feed(&self, layer: &Layer<Self>, x: &mut Self::Stream, pass: &mut Self::Pass<'_>) -> Result<()>;
-	/// The rows as they are now, for the trace.
-	fn keep(&self, x: &Self::Stream, pass: &Self::Pass<'_>) -> Result<Tensor>;
-	/// The final norm, and all rows that were kept, in the computer's memory.
-	fn finish(&self, norm: &Self::Vector, x: Self::Stream, kept: Vec<Tensor>, pass: Self::Pass<'_>) -> Result<Rows>;
-	/// Logits as the sampler takes them, of rows after the final norm in the computer's memory.
-	fn scores(&self, norm: &Tensor, head: &Self::Matrix) -> Result<Scores>;
-	/// A pool of so many pages.
-	fn pool(&self, layers: usize, kv_heads: usize, head_dim: usize, pages: usize) -> Result<Pool>;
+	fn begin<'a>(&self, batch: &Batch<'a>, pool: &'a mut KvPool) -> Result<Self::ForwardState<'a>>;
+	/// Returns the embedding rows of tokens.
+	fn embed(&self, ids: &[u32], table: &Self::Matrix) -> Result<Self::Hidden>;
+	/// Computes `x + o(attention(q, k, v))`. Flags rows.
+	fn attention(
+		&self,
+		layer: &Layer<Self>,
+		index: usize,
+		x: &mut Self::Hidden,
+		state: &mut Self::ForwardState<'_>,
+	) -> Result<()>;
+	/// Computes `x + down(gate · up)`. Flags rows.
+	fn mlp(&self, layer: &Layer<Self>, x: &mut Self::Hidden, state: &mut Self::ForwardState<'_>) -> Result<()>;
+	/// Returns the rows as they are now, for the residual trace.
+	fn snapshot(&self, x: &Self::Hidden, state: &Self::ForwardState<'_>) -> Result<Tensor>;
+	/// Computes the final norm; returns it and the residual trace in this machine's memory.
+	fn finish(
+		&self,
+		norm: &Self::Vector,
+		x: Self::Hidden,
+		residual: Vec<Tensor>,
+		state: Self::ForwardState<'_>,
+	) -> Result<Rows>;
+	/// Computes logits as the sampler takes them, of rows after the final norm in this machine's memory.
+	fn sampling_logits(&self, norm: &Tensor, head: &Self::Matrix) -> Result<Logits>;
+	/// Makes a pool of so many pages.
+	fn pool(&self, shape: PageShape, pages: usize) -> Result<KvPool>;
 }
 
 /// A matrix, and the bias if it has one, as they were read.
 pub(crate) struct Matrix {
-	pub(crate) weight: Packed,
+	pub(crate) weight: PackedMatrix,
 	pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// The weights of a layer.
-pub(crate) struct Layer<P: Place> {
-	pub(crate) attention_norm: P::Vector,
+pub(crate) struct Layer<D: Device> {
+	pub(crate) attention_norm: D::Vector,
 	/// q ‖ k ‖ v
-	pub(crate) qkv: P::Matrix,
+	pub(crate) qkv: D::Matrix,
 	/// Norms of the heads of q and of k (Qwen3).
-	pub(crate) head_norms: Option<(P::Vector, P::Vector)>,
-	pub(crate) o: P::Matrix,
-	pub(crate) mlp_norm: P::Vector,
+	pub(crate) head_norms: Option<(D::Vector, D::Vector)>,
+	pub(crate) o: D::Matrix,
+	pub(crate) mlp_norm: D::Vector,
 	/// gate ‖ up
-	pub(crate) gate_up: P::Matrix,
-	pub(crate) down: P::Matrix,
+	pub(crate) gate_up: D::Matrix,
+	pub(crate) down: D::Matrix,
 }
 
 /// A layer's numbers, as its operations take them.
 pub(crate) struct Shape {
 	pub(crate) hidden: usize,
 	/// Width of gate and of up.
-	pub(crate) inner: usize,
+	pub(crate) intermediate: usize,
 	pub(crate) heads: usize,
 	pub(crate) kv_heads: usize,
 	pub(crate) head_dim: usize,
@@ -85,27 +105,27 @@ pub(crate) struct Shape {
 	pub(crate) scale: f32,
 }
 
-/// All weights, at one place.
-pub(crate) struct Network<P: Place> {
-	place: P,
-	embedding: P::Matrix,
-	layers: Vec<Layer<P>>,
-	norm: P::Vector,
+/// All weights, on one device.
+pub(crate) struct Network<D: Device> {
+	device: D,
+	embedding: D::Matrix,
+	layers: Vec<Layer<D>>,
+	norm: D::Vector,
 	/// The output layer, if it isn't the embedding.
-	head: Option<P::Matrix>,
+	head: Option<D::Matrix>,
 }
 
-enum At {
-	Processor(Network<Processor>),
-	Card(Network<Card>),
+enum Placed {
+	Cpu(Network<CpuDevice>),
+	Gpu(Network<GpuDevice>),
 }
 
 /// Calls a method of the network, wherever it is.
 macro_rules! network {
 	($decoder:expr, $network:ident => $call:expr) => {
-		match &$decoder.at {
-			At::Processor($network) => $call,
-			At::Card($network) => $call,
+		match &$decoder.network {
+			Placed::Cpu($network) => $call,
+			Placed::Gpu($network) => $call,
 		}
 	};
 }
@@ -113,7 +133,7 @@ macro_rules! network {
 /// A decoder.
 pub struct Decoder {
 	numbers: DecoderConfig,
-	at: At,
+	network: Placed,
 }
 
 /// Tokens to compute the rows of.
@@ -124,7 +144,7 @@ pub struct Batch<'a> {
 	pub segments: &'a [Segment<'a>],
 }
 
-/// What a pass over a batch leaves behind.
+/// What a forward pass over a batch returns.
 pub struct Rows {
 	/// The residual stream after each layer, f32 `[rows, hidden]` each.
 	pub residual: Vec<Tensor>,
@@ -132,7 +152,7 @@ pub struct Rows {
 	pub norm: Tensor,
 	/// Rows in which a NaN or an infinity appeared (`docs/spec/c1-w8.md` §3). They, and those behind them in the same
 	/// sequence, mean nothing.
-	pub bad: Vec<bool>,
+	pub non_finite: Vec<bool>,
 }
 
 impl Decoder {
@@ -189,30 +209,30 @@ impl Decoder {
 				false => Some(unbiased(weights.matrix(&["lm_head".into()])?)),
 			},
 			layers,
-			place: Processor::new(&numbers, rope),
+			device: CpuDevice::new(&numbers, rope),
 		};
 		Ok(Self {
-			at: At::Processor(network),
+			network: Placed::Cpu(network),
 			numbers,
 		})
 	}
 
-	/// Moves the weights to a graphics card, matrix by matrix; one that is there already stays where it is.
+	/// Moves the weights to a GPU, matrix by matrix; a decoder that is there already stays where it is.
 	pub(crate) fn on_gpu(self, gpu: Arc<dyn Gpu>) -> Result<Self> {
-		let at = match self.at {
-			At::Processor(network) => {
-				let card = Card::new(gpu, &self.numbers, network.place.rope())?;
-				At::Card(network.moved(card, Card::matrix, |card, vector| card.vector(&vector))?)
+		let network = match self.network {
+			Placed::Cpu(network) => {
+				let device = GpuDevice::new(gpu, &self.numbers, network.device.rope())?;
+				Placed::Gpu(network.moved(device, GpuDevice::matrix, |device, vector| device.vector(&vector))?)
 			}
-			at => at,
+			network => network,
 		};
-		Ok(Self { at, ..self })
+		Ok(Self { network, ..self })
 	}
 
-	/// Computes with other instructions, if a processor computes.
-	pub(crate) fn set_tier(&mut self, tier: Tier) {
-		if let At::Processor(network) = &mut self.at {
-			network.place.tier = tier;
+	/// Computes with another instruction set, if a CPU computes.
+	pub(crate) fn set_isa(&mut self, isa: Isa) {
+		if let Placed::Cpu(network) = &mut self.network {
+			network.device.isa = isa;
 		}
 	}
 
@@ -233,38 +253,36 @@ impl Decoder {
 
 	/// Bytes of keys and values of 32 positions.
 	pub fn page_bytes(&self) -> usize {
-		let (layers, kv_heads, head_dim) = self.page_shape();
-		Pool::page_bytes(layers, kv_heads, head_dim).unwrap_or(usize::MAX)
+		self.page_shape().bytes().unwrap_or(usize::MAX)
 	}
 
 	/// A pool of so many pages.
-	pub fn pool(&self, pages: usize) -> Result<Pool> {
-		let (layers, kv_heads, head_dim) = self.page_shape();
-		network!(self, network => network.place.pool(layers, kv_heads, head_dim, pages))
+	pub fn pool(&self, pages: usize) -> Result<KvPool> {
+		network!(self, network => network.device.pool(self.page_shape(), pages))
 	}
 
-	fn page_shape(&self) -> (usize, usize, usize) {
-		let n = &self.numbers;
-		(self.layers(), n.num_key_value_heads as usize, n.head_dim as usize)
+	fn page_shape(&self) -> PageShape {
+		PageShape {
+			layers: self.layers(),
+			kv_heads: self.numbers.num_key_value_heads as usize,
+			head_dim: self.numbers.head_dim as usize,
+		}
 	}
 
 	/// Computes the rows of a batch and leaves their keys and values in the segments' pages.
-	pub fn forward(&self, batch: &Batch<'_>, pool: &mut Pool) -> Result<Rows> {
+	pub fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
 		network!(self, network => network.forward(batch, pool))
 	}
 
-	/// Logits of rows after the final norm, as the sampler takes them.
-	pub(crate) fn scores(&self, norm: &Tensor) -> Result<Scores> {
-		network!(self, network => network.place.scores(norm, network.head()))
+	/// Computes logits of rows after the final norm, as the sampler takes them.
+	pub(crate) fn sampling_logits(&self, norm: &Tensor) -> Result<Logits> {
+		network!(self, network => network.device.sampling_logits(norm, network.head()))
 	}
 
-	/// Logits `[rows, vocabulary]` of rows after the final norm, in the computer's memory.
+	/// Logits `[rows, vocabulary]` of rows after the final norm, in this machine's memory.
 	pub fn logits(&self, norm: &Tensor) -> Result<Tensor> {
-		let logits = match &self.at {
-			At::Processor(network) => network.place.logits(norm, network.head())?,
-			At::Card(network) => network.place.logits(norm, network.head())?,
-		};
-		Ok(logits.to_device(&Device::Cpu)?)
+		let logits = network!(self, network => network.device.logits(norm, network.head())?);
+		Ok(logits.to_device(&candle_core::Device::Cpu)?)
 	}
 }
 
@@ -273,7 +291,7 @@ impl Shape {
 	pub(crate) fn of(numbers: &DecoderConfig) -> Self {
 		Self {
 			hidden: numbers.hidden_size as usize,
-			inner: numbers.intermediate_size as usize,
+			intermediate: numbers.intermediate_size as usize,
 			heads: numbers.num_attention_heads as usize,
 			kv_heads: numbers.num_key_value_heads as usize,
 			head_dim: numbers.head_dim as usize,
@@ -294,22 +312,19 @@ impl Shape {
 	}
 }
 
-impl<P: Place> Network<P> {
-	fn head(&self) -> &P::Matrix {
+impl<D: Device> Network<D> {
+	fn head(&self) -> &D::Matrix {
 		self.head.as_ref().unwrap_or(&self.embedding)
 	}
 
-	/// The same at another place.
-	fn moved<Q: Place>(
+	/// Returns the same network on another device.
+	fn moved<E: Device>(
 		self,
-		place: Q,
-		matrix: impl Fn(&Q, P::Matrix) -> Result<Q::Matrix>,
-		vector: impl Fn(&Q, P::Vector) -> Result<Q::Vector>,
-	) -> Result<Network<Q>> {
-		let (m, v) = (
-			|matrix_here| matrix(&place, matrix_here),
-			|vector_here| vector(&place, vector_here),
-		);
+		device: E,
+		matrix: impl Fn(&E, D::Matrix) -> Result<E::Matrix>,
+		vector: impl Fn(&E, D::Vector) -> Result<E::Vector>,
+	) -> Result<Network<E>> {
+		let (m, v) = (|from| matrix(&device, from), |from| vector(&device, from));
 		let mut layers = Vec::with_capacity(self.layers.len());
 		for layer in self.layers {
 			layers.push(Layer {
@@ -328,7 +343,7 @@ impl<P: Place> Network<P> {
 		let (embedding, norm) = (m(self.embedding)?, v(self.norm)?);
 		let head = self.head.map(m).transpose()?;
 		Ok(Network {
-			place,
+			device,
 			embedding,
 			layers,
 			norm,
@@ -336,17 +351,17 @@ impl<P: Place> Network<P> {
 		})
 	}
 
-	fn forward(&self, batch: &Batch<'_>, pool: &mut Pool) -> Result<Rows> {
-		let at = &self.place;
-		let mut pass = at.begin(batch, pool)?;
-		let mut x = at.embed(batch.tokens, &self.embedding)?;
-		let mut kept = Vec::with_capacity(self.layers.len() + 1);
+	fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
+		let device = &self.device;
+		let mut state = device.begin(batch, pool)?;
+		let mut x = device.embed(batch.tokens, &self.embedding)?;
+		let mut residual = Vec::with_capacity(self.layers.len() + 1);
 		for (index, layer) in self.layers.iter().enumerate() {
-			at.attend(layer, index, &mut x, &mut pass)?;
-			at.feed(layer, &mut x, &mut pass)?;
-			kept.push(at.keep(&x, &pass)?);
+			device.attention(layer, index, &mut x, &mut state)?;
+			device.mlp(layer, &mut x, &mut state)?;
+			residual.push(device.snapshot(&x, &state)?);
 		}
-		at.finish(&self.norm, x, kept, pass)
+		device.finish(&self.norm, x, residual, state)
 	}
 }
 
@@ -383,26 +398,30 @@ impl Rows {
 					let row = |row: &usize| norm.get(row * width..(row + 1) * width).unwrap_or_default();
 					rows.iter().flat_map(row).copied().collect::<Vec<_>>()
 				})?;
-				Ok(Tensor::from_vec(picked, (rows.len(), width), &Device::Cpu)?)
+				Ok(Tensor::from_vec(
+					picked,
+					(rows.len(), width),
+					&candle_core::Device::Cpu,
+				)?)
 			}
 		}
 	}
 
 	/// Calls `f` with the elements of all layers' rows and then the final norm's, as they lie in memory.
-	pub(crate) fn with_streams<R>(&self, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+	pub fn with_layers<R>(&self, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
 		let held: Vec<_> = self
 			.residual
 			.iter()
 			.chain([&self.norm])
 			.map(Tensor::storage_and_layout)
 			.collect();
-		let mut streams = Vec::with_capacity(held.len());
+		let mut layers = Vec::with_capacity(held.len());
 		for (storage, layout) in &held {
 			match &**storage {
-				Storage::Cpu(cpu) => streams.push(elements::<f32>(cpu, layout)?),
-				_ => return Err(Error::Compute("canonical tensors live on the CPU".into())),
+				Storage::Cpu(cpu) => layers.push(elements::<f32>(cpu, layout)?),
+				_ => return Err(Error::Compute("the rows are not in this machine's memory".into())),
 			}
 		}
-		Ok(f(&streams))
+		Ok(f(&layers))
 	}
 }

@@ -1,12 +1,9 @@
 //! A decoder that means nothing, for measuring: weights of a shape, made where they are used, matrix by matrix.
 
-use super::{At, Card, Decoder, Layer, Matrix, Network, Place, Processor};
-use crate::{
-	canonical::{linear::Packed, rope::Tables},
-	gpu::Gpu,
-	Error, Result,
-};
+use super::{CpuDevice, Decoder, Device, GpuDevice, Layer, Matrix, Network, Placed};
+use crate::{gpu::Gpu, Error, Result};
 use assay_model_folder::config::DecoderConfig;
+use assay_numerics::{packed::PackedMatrix, rope::Tables};
 use std::sync::Arc;
 
 impl Decoder {
@@ -18,41 +15,41 @@ impl Decoder {
 				"random weights have no biases and no norms of heads".into(),
 			));
 		}
-		let at = match gpu {
+		let network = match gpu {
 			None => {
-				let place = Processor::new(&numbers, rope);
-				At::Processor(network(
+				let device = CpuDevice::new(&numbers, rope);
+				Placed::Cpu(network(
 					&numbers,
-					place,
+					device,
 					|_, matrix| Ok(matrix),
 					|_, vector| Ok(vector),
 				)?)
 			}
 			Some(gpu) => {
-				let card = Card::new(gpu, &numbers, &rope)?;
-				At::Card(network(&numbers, card, Card::matrix, |card, vector| {
-					card.vector(&vector)
+				let device = GpuDevice::new(gpu, &numbers, &rope)?;
+				Placed::Gpu(network(&numbers, device, GpuDevice::matrix, |device, vector| {
+					device.vector(&vector)
 				})?)
 			}
 		};
-		Ok(Self { numbers, at })
+		Ok(Self { numbers, network })
 	}
 }
 
-fn network<P: Place>(
+fn network<D: Device>(
 	n: &DecoderConfig,
-	place: P,
-	matrix: impl Fn(&P, Matrix) -> Result<P::Matrix>,
-	vector: impl Fn(&P, Vec<f32>) -> Result<P::Vector>,
-) -> Result<Network<P>> {
+	device: D,
+	matrix: impl Fn(&D, Matrix) -> Result<D::Matrix>,
+	vector: impl Fn(&D, Vec<f32>) -> Result<D::Vector>,
+) -> Result<Network<D>> {
 	let mut seed = 0;
-	let mut random = |rows: u32, width: u32, silent: &[u32]| {
+	let mut random = |rows: u32, width: u32, zero_rows: &[u32]| {
 		seed += 1;
-		let weight = Packed::random(rows as usize, width as usize, seed, silent)?;
-		matrix(&place, Matrix { weight, bias: None })
+		let weight = PackedMatrix::random(rows as usize, width as usize, seed, zero_rows)?;
+		matrix(&device, Matrix { weight, bias: None })
 	};
-	let ones = || vector(&place, vec![1.0; n.hidden_size as usize]);
-	let (hidden, inner) = (n.hidden_size, n.intermediate_size);
+	let ones = || vector(&device, vec![1.0; n.hidden_size as usize]);
+	let (hidden, intermediate) = (n.hidden_size, n.intermediate_size);
 	let (q, kv) = (n.num_attention_heads * n.head_dim, n.num_key_value_heads * n.head_dim);
 	let ends = &n.eos_token_ids;
 	let (embedding, head) = match n.tie_word_embeddings {
@@ -70,13 +67,13 @@ fn network<P: Place>(
 			head_norms: None,
 			o: random(hidden, q, &[])?,
 			mlp_norm: ones()?,
-			gate_up: random(2 * inner, hidden, &[])?,
-			down: random(hidden, inner, &[])?,
+			gate_up: random(2 * intermediate, hidden, &[])?,
+			down: random(hidden, intermediate, &[])?,
 		});
 	}
 	let norm = ones()?;
 	Ok(Network {
-		place,
+		device,
 		embedding,
 		layers,
 		norm,

@@ -1,7 +1,7 @@
 //! What is no operation on f32: the sampler, the hashes, and the functions in f64.
 
 use super::{compare, floats, stream, Cases};
-use assay_engine::sampler::Sampler;
+use assay_numerics::sampler::Sampler;
 use assay_primitives::{
 	digest::{input_hash, output_hash, Subject},
 	job::{Failure, FinishReason, Output},
@@ -33,14 +33,8 @@ fn the_sampler_gives_the_golden_tokens() {
 		if tied {
 			logits = logits.iter().map(quarters).collect();
 		}
-		let params = SamplingParams {
-			temperature,
-			top_k,
-			min_p,
-			..SamplingParams::greedy(1)
-		};
-		let sampler = Sampler::new(&params, *blake3::hash(name.as_bytes()).as_bytes());
-		let tokens: Vec<u32> = (0..16).map(|t| sampler.choose(&logits, t).unwrap()).collect();
+		let sampler = Sampler::new(temperature, top_k, min_p, *blake3::hash(name.as_bytes()).as_bytes());
+		let tokens: Vec<u32> = (0..16).map(|t| sampler.sample(&logits, t).unwrap()).collect();
 		cases.insert(
 			name.into(),
 			json!({

@@ -2,56 +2,48 @@
 
 use super::{bits, compare, floats, stream, Cases};
 use crate::common::{options, write_source, Tiny, VOCABULARY};
-use assay_engine::{
-	canonical::{
-		activation::{erf, Gelu, SiluMul},
-		attention::{Attention, Mask},
-		exp::exp,
-		linear::{Gather, Linear, Packed},
-		norm::{HeadNorm, LayerNorm, RmsNorm},
-		rope::Rope,
-		Tier,
-	},
-	kv::{PageId, Pool, Segment, PAGE},
-};
 use assay_import::import;
-use assay_model_folder::{
-	config::{RopeScaling, F32},
-	header::Header,
+use assay_model_folder::header::Header;
+use assay_numerics::{
+	activation::{erf, Gelu, SiluMul},
+	attention::{Attention, Mask},
+	exp::exp,
+	kv::{PageId, PageShape, Pool, Segment, PAGE},
+	linear::Linear,
+	norm::{HeadNorm, LayerNorm, RmsNorm},
+	packed::{Gather, PackedMatrix},
+	rope::{Rope, RopeScaling, Tables},
+	Isa, F32,
 };
-use candle_core::{CustomOp1, Device, Tensor};
 use half::f16;
 use serde_json::{json, Value};
-use std::{cell::RefCell, fs, ops::Range};
+use std::{fs, ops::Range};
 
-fn on_every_tier(key: &str, cases: impl Fn(Tier) -> Cases) {
-	for tier in Tier::available() {
-		compare(key, &Value::Object(cases(tier)));
+fn on_every_isa(key: &str, cases: impl Fn(Isa) -> Cases) {
+	for isa in Isa::available() {
+		compare(key, &Value::Object(cases(isa)));
 	}
 }
 
-fn apply(op: &impl CustomOp1, x: Vec<f32>, width: usize) -> Vec<f32> {
-	let x = Tensor::from_vec(x.clone(), (x.len() / width, width), &Device::Cpu).unwrap();
-	x.apply_op1_no_bwd(op)
-		.unwrap()
-		.flatten_all()
-		.unwrap()
-		.to_vec1()
-		.unwrap()
+/// Runs an operation on slices: as many results as `out` says.
+fn apply(out: usize, op: impl FnOnce(&mut [f32]) -> assay_numerics::Result<()>) -> Vec<f32> {
+	let mut y = vec![f32::NAN; out];
+	op(&mut y).unwrap();
+	y
 }
 
 /// A matrix of bytes and of scales of every size, subnormal and negative ones among them.
-fn matrix(name: &str, n: usize, k: usize) -> Packed {
+fn matrix(name: &str, n: usize, k: usize) -> PackedMatrix {
 	let scales: Vec<f16> = stream(&format!("{name}/s"), n * k / 16)
 		.chunks_exact(2)
 		.map(|b| f16::from_bits(u16::from_le_bytes(b.try_into().unwrap()) & 0x9FFF))
 		.collect();
-	Packed::pack(&[(&stream(&format!("{name}/w"), n * k), &scales)], k).unwrap()
+	PackedMatrix::pack(&[(&stream(&format!("{name}/w"), n * k), &scales)], k).unwrap()
 }
 
 #[test]
 fn linear_gives_the_golden_bits() {
-	on_every_tier("linear", |tier| {
+	on_every_isa("linear", |isa| {
 		let mut cases = Cases::new();
 		for (name, rows, k, n, exponent, biased) in [
 			("one", 1, 32, 1, 0, false),
@@ -71,20 +63,20 @@ fn linear_gives_the_golden_bits() {
 			let op = Linear {
 				weight: &weight,
 				bias: bias.as_deref(),
-				tier,
+				isa,
 			};
-			let case = json!({ "rows": rows, "k": k, "n": n, "exponent": exponent, "bias": biased, "y": bits(&apply(&op, x, k)) });
+			let case = json!({ "rows": rows, "k": k, "n": n, "exponent": exponent, "bias": biased, "y": bits(&apply(rows * n, |y| op.apply(&x, y))) });
 			cases.insert(name.into(), case);
 		}
 		for (name, x, w) in traps() {
 			let scales = vec![f16::ONE; w.len() / 32];
-			let weight = Packed::pack(&[(&w, &scales)], w.len()).unwrap();
+			let weight = PackedMatrix::pack(&[(&w, &scales)], w.len()).unwrap();
 			let op = Linear {
 				weight: &weight,
 				bias: None,
-				tier,
+				isa,
 			};
-			let (y, k) = (bits(&apply(&op, x.clone(), w.len())), w.len());
+			let (y, k) = (bits(&apply(1, |y| op.apply(&x, y))), w.len());
 			cases.insert(
 				name.into(),
 				json!({ "x": bits(&x), "w": hex::encode(w), "k": k, "y": y }),
@@ -124,7 +116,7 @@ fn the_embedding_gives_the_golden_bits() {
 
 #[test]
 fn norms_give_the_golden_bits() {
-	on_every_tier("norm", |tier| {
+	on_every_isa("norm", |isa| {
 		let mut cases = Cases::new();
 		for (width, exponent, epsilon) in [
 			(1, 0, 1e-5),
@@ -141,17 +133,17 @@ fn norms_give_the_golden_bits() {
 			let rms = RmsNorm {
 				weight: &w,
 				epsilon,
-				tier,
+				isa,
 			};
 			let layer = LayerNorm {
 				weight: &w,
 				bias: &b,
 				epsilon,
-				tier,
+				isa,
 			};
 			let case = json!({
 				"width": width, "exponent": exponent, "epsilon": bits(&[epsilon]),
-				"rms_norm": bits(&apply(&rms, x.clone(), width)), "layer_norm": bits(&apply(&layer, x, width)),
+				"rms_norm": bits(&apply(x.len(), |y| rms.apply(&x, y))), "layer_norm": bits(&apply(x.len(), |y| layer.apply(&x, y))),
 			});
 			cases.insert(name, case);
 		}
@@ -163,9 +155,10 @@ fn norms_give_the_golden_bits() {
 			heads,
 			kv_heads,
 			epsilon: 1e-6,
-			tier,
+			isa,
 		};
-		let y = apply(&op, floats("norm/heads/x", 2 * width, 2), width);
+		let mut y = floats("norm/heads/x", 2 * width, 2);
+		op.apply(&mut y, width).unwrap();
 		cases.insert(
 			"heads".into(),
 			json!({ "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "epsilon": bits(&[1e-6]), "y": bits(&y) }),
@@ -217,7 +210,7 @@ fn special() -> Vec<f32> {
 
 #[test]
 fn functions_of_one_number_give_the_golden_bits() {
-	on_every_tier("functions", |tier| {
+	on_every_isa("functions", |isa| {
 		let mut cases = Cases::new();
 		for (name, x) in [
 			("special", special()),
@@ -227,8 +220,8 @@ fn functions_of_one_number_give_the_golden_bits() {
 			let each = |f: fn(f32) -> f32| bits(&x.iter().map(|v| f(*v)).collect::<Vec<_>>());
 			let gate: Vec<f32> = x.chunks(2).flat_map(|c| [c[0], c[1]]).collect();
 			let case = json!({
-				"x": bits(&x), "exp": each(exp), "erf": each(erf), "gelu": finite(&apply(&Gelu { tier }, x.clone(), x.len())),
-				"gate": finite(&apply(&SiluMul { tier }, gate, 2)),
+				"x": bits(&x), "exp": each(exp), "erf": each(erf), "gelu": finite(&apply(x.len(), |y| Gelu { isa }.apply(&x, y))),
+				"gate": finite(&apply(gate.len() / 2, |y| SiluMul { isa }.apply(&gate, 2, y))),
 			});
 			cases.insert(name.into(), case);
 		}
@@ -271,7 +264,7 @@ fn scalings() -> Vec<(&'static str, f32, usize, usize, RopeScaling)> {
 }
 
 #[test]
-fn the_quantiser_gives_the_golden_bytes() {
+fn the_quantizer_gives_the_golden_bytes() {
 	let (n, k) = (VOCABULARY as usize, 64);
 	let mut x: Vec<f32> = (0..n)
 		.flat_map(|row| floats(&format!("quantiser/{row}"), k, row as i32 % 40 - 30))
@@ -319,12 +312,12 @@ fn tensor(file: &[u8], name: &str) -> Range<usize> {
 
 #[test]
 fn rotary_positions_give_the_golden_bits() {
-	on_every_tier("rope", |tier| {
+	on_every_isa("rope", |isa| {
 		let mut cases = Cases::new();
 		for (name, theta, head_dim, positions, scaling) in scalings() {
-			let tables = assay_engine::canonical::rope::Tables::new(theta, &scaling, head_dim, positions);
+			let tables = Tables::new(theta, &scaling, head_dim, positions);
 			let frequencies = scaling.frequencies(theta, head_dim);
-			// Two heads are turned, a third passes through.
+			// Two heads are rotated, a third passes through.
 			let at = [0, 1, positions as u32 - 1];
 			let op = Rope {
 				cos: &tables.cos,
@@ -332,14 +325,15 @@ fn rotary_positions_give_the_golden_bits() {
 				positions: &at,
 				heads: 2,
 				head_dim,
-				tier,
+				isa,
 			};
-			let x = floats(&format!("rope/{name}"), at.len() * 3 * head_dim, 0);
+			let mut y = floats(&format!("rope/{name}"), at.len() * 3 * head_dim, 0);
+			op.apply(&mut y, 3 * head_dim).unwrap();
 			let case = json!({
 				"theta": theta, "head_dim": head_dim, "positions": positions, "scaling": scaling,
 				"frequencies": hex::encode(frequencies.iter().flat_map(|f| f.to_le_bytes()).collect::<Vec<_>>()),
 				"root": hex::encode(tables.root()),
-				"at": at, "y": bits(&apply(&op, x, 3 * head_dim)),
+				"at": at, "y": bits(&y),
 			});
 			cases.insert(name.into(), case);
 		}
@@ -348,10 +342,15 @@ fn rotary_positions_give_the_golden_bits() {
 }
 
 /// Rows `start…` of a sequence of `keys` positions: what comes before them was computed earlier.
-fn attended(tier: Tier, name: &str, keys: usize, start: usize, head_dim: usize, mask: Mask) -> Vec<f32> {
+fn attended(isa: Isa, name: &str, keys: usize, start: usize, head_dim: usize, mask: Mask) -> Vec<f32> {
 	let (heads, kv_heads) = (4, 2);
 	let width = (heads + 2 * kv_heads) * head_dim;
-	let mut pool = Pool::new(1, kv_heads, head_dim, keys.div_ceil(PAGE) + 1).unwrap();
+	let shape = PageShape {
+		layers: 1,
+		kv_heads,
+		head_dim,
+	};
+	let mut pool = Pool::new(shape, keys.div_ceil(PAGE) + 1).unwrap();
 	let pages: Vec<PageId> = (0..keys.div_ceil(PAGE)).map(|_| pool.alloc().unwrap()).collect();
 	pool.poison();
 	let x = floats(&format!("attention/{name}"), keys * width, 1);
@@ -367,22 +366,22 @@ fn attended(tier: Tier, name: &str, keys: usize, start: usize, head_dim: usize, 
 			pages: &pages,
 		}];
 		let op = Attention {
-			pool: RefCell::new(&mut pool),
 			layer: 0,
 			segments: &segments,
 			heads,
 			scale,
 			mask,
-			tier,
+			isa,
 		};
-		out = apply(&op, x[part.start * width..part.end * width].to_vec(), width);
+		let x = &x[part.start * width..part.end * width];
+		out = apply(part.len() * heads * head_dim, |y| op.apply(&mut pool, x, width, y));
 	}
 	out
 }
 
 #[test]
 fn attention_gives_the_golden_bits() {
-	on_every_tier("attention", |tier| {
+	on_every_isa("attention", |isa| {
 		let mut cases = Cases::new();
 		let causal = |window| Mask::Causal { window };
 		for (name, keys, start, head_dim, mask) in [
@@ -394,7 +393,7 @@ fn attention_gives_the_golden_bits() {
 			("window of tiles", 515, 512, 16, causal(Some(300))),
 			("encoder", 5, 0, 40, Mask::Full),
 		] {
-			let y = attended(tier, name, keys, start, head_dim, mask);
+			let y = attended(isa, name, keys, start, head_dim, mask);
 			let (window, encoder) = match mask {
 				Mask::Causal { window } => (window, false),
 				Mask::Full => (None, true),
