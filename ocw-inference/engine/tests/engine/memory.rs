@@ -10,7 +10,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use tokio::{net::UnixListener, time::timeout};
 use tokio_util::codec::Framed;
 
-/// Writes the Hugging Face folder of a model with 93 million random weights.
+/// Writes the Hugging Face directory of a model with 93 million random weights.
 fn write_large_source(dir: &Path) {
 	let config = json!({
 		"model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 1024, "intermediate_size": 2816,
@@ -29,7 +29,7 @@ fn write_large_source(dir: &Path) {
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
 }
 
-/// A line of `/proc/PID/status`, in bytes.
+/// Returns a line of `/proc/PID/status`, in bytes.
 fn status(pid: u32, key: &str) -> u64 {
 	let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
 	let line = status.lines().find(|line| line.starts_with(key)).unwrap();
