@@ -27,7 +27,7 @@ use std::{
 	time::{Duration, Instant},
 };
 
-/// The weights at work.
+/// The weights, in the form that computes.
 enum Network {
 	Decoder(Box<Decoder>),
 	Encoder(Box<Encoder>),
@@ -50,15 +50,15 @@ impl Model {
 		Self::load_with(dir, true)
 	}
 
-	/// Loads a model directory without checking its weights, so that changed weights run under the manifest's name: for tests that
-	/// play a liar.
+	/// Loads a model directory without checking its weights, so that changed weights run under the manifest's name: for tests with a
+	/// lying provider.
 	#[cfg(feature = "test-utils")]
 	pub fn load_unchecked(dir: &Path) -> Result<Self> {
 		Self::load_with(dir, false)
 	}
 
 	fn load_with(dir: &Path, checked: bool) -> Result<Self> {
-		let begun = Instant::now();
+		let start = Instant::now();
 		let ModelFolder {
 			manifest: ManifestFile {
 				model_id,
@@ -88,26 +88,26 @@ impl Model {
 			tokenizer,
 			template,
 			network,
-			load_time: begun.elapsed(),
+			load_time: start.elapsed(),
 		})
 	}
 
-	/// The root of its manifest.
+	/// Returns its id: the root of its manifest.
 	pub fn id(&self) -> ModelId {
 		self.id
 	}
 
-	/// What it was loaded by.
+	/// Returns the manifest it was loaded with.
 	pub fn manifest(&self) -> &Manifest {
 		&self.manifest
 	}
 
-	/// The answer recorded at its import.
+	/// Returns the known answer recorded at its import.
 	pub fn known_answer(&self) -> Option<&KnownAnswer> {
 		self.known_answer.as_ref()
 	}
 
-	/// How long reading and checking it took.
+	/// Returns how long reading and checking it took.
 	pub fn load_time(&self) -> Duration {
 		self.load_time
 	}
@@ -121,8 +121,8 @@ impl Model {
 		self
 	}
 
-	/// Moves a decoder's weights to a graphics card, and computes there. The bits are the same. An encoder stays where it is: nothing
-	/// is voted on.
+	/// Moves a decoder's weights to a GPU, and computes there. The bits are the same. An encoder stays on the CPU: its vectors are not
+	/// voted on.
 	pub fn on_gpu(mut self, gpu: Arc<dyn Gpu>) -> Result<Self> {
 		if let Network::Decoder(decoder) = self.network {
 			self.network = Network::Decoder(Box::new(decoder.on_gpu(gpu)?));
@@ -130,47 +130,51 @@ impl Model {
 		Ok(self)
 	}
 
-	/// The decoder, which a model that makes text has.
+	/// Returns the decoder, which a model that generates text has.
 	pub fn decoder(&self) -> Result<&Decoder> {
 		match &self.network {
 			Network::Decoder(decoder) => Ok(decoder),
-			Network::Encoder(_) => Err(Error::Work("the model is an encoder: it makes vectors, no text".into())),
+			Network::Encoder(_) => Err(Error::Work(
+				"the model is an encoder: it computes vectors, not text".into(),
+			)),
 		}
 	}
 
-	/// The encoder, which a model that makes vectors has.
+	/// Returns the encoder, which a model that computes vectors has.
 	pub fn encoder(&self) -> Result<&Encoder> {
 		match &self.network {
 			Network::Encoder(encoder) => Ok(encoder),
-			Network::Decoder(_) => Err(Error::Work("the model is a decoder: it makes text, no vectors".into())),
+			Network::Decoder(_) => Err(Error::Work(
+				"the model is a decoder: it generates text, not vectors".into(),
+			)),
 		}
 	}
 
-	/// The vector of a text, f32 `[hidden_size]`. A text with more tokens than the encoder takes is an error.
+	/// Returns the vector of a text, f32 `[hidden_size]`. A text with more tokens than the encoder takes is an error.
 	pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
 		let vector = self.embed_all(&[text])?.pop();
 		vector.ok_or_else(|| Error::Compute("a text without its vector".into()))
 	}
 
-	/// The vectors of some texts. Each has the same bits as by itself.
+	/// Returns the vectors of some texts. Each has the same bits as alone.
 	pub fn embed_all(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
 		let encoder = self.encoder()?;
 		let tokens = texts.iter().map(|text| self.tokenizer.encode_marked(text));
 		encoder.embed(&tokens.collect::<std::result::Result<Vec<_>, _>>()?)
 	}
 
-	/// Tokens that end an answer.
+	/// Returns the tokens that end an answer.
 	pub(crate) fn eos_token_ids(&self) -> &[u32] {
 		self.manifest.hyperparameters.eos_token_ids()
 	}
 
-	/// Token ids of a prompt of one user message, chat template included.
+	/// Returns the token ids of a prompt of one user message, chat template included.
 	pub fn prompt(&self, input: &str) -> Result<Vec<u32>> {
 		self.decoder()?;
 		Ok(self.tokenizer.encode(&self.template.render(input)?)?)
 	}
 
-	/// Tokens of a prompt that are paid for: no more than the input has bytes and the template adds, whatever tokenizer and
+	/// Returns how many tokens of a prompt are paid for: no more than the input has bytes and the template adds, whatever tokenizer and
 	/// template make of the input, and no more than the context holds.
 	pub(crate) fn input_tokens(&self, input: &str, prompt: usize) -> u32 {
 		let bound = input.len().saturating_add(self.manifest.prompt_overhead as usize);

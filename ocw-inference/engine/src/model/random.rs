@@ -13,11 +13,11 @@ use assay_primitives::{model::Profile, ModelId};
 use std::{sync::Arc, time::Instant};
 
 impl Model {
-	/// Random weights in the shape that a `config.json` says, with a tokenizer and a chat template, on a graphics card or on the
-	/// processor; the same numbers on both. It has no folder, no known answer and an id of zeros, so no node serves it: it's there to
+	/// Makes a model of random weights in the shape of a `config.json`, with a tokenizer and a chat template, on a GPU or on the CPU;
+	/// the same numbers on both. It has no model directory, no known answer and an id of zeros, so no node serves it: it's there to
 	/// measure what a model of this shape would take.
 	pub fn random(config: &[u8], tokenizer: &[u8], template: &[u8], gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
-		let begun = Instant::now();
+		let start = Instant::now();
 		let ModelConfig {
 			architecture,
 			hyperparameters,
@@ -49,7 +49,7 @@ impl Model {
 			tokenizer,
 			template,
 			network: Network::Decoder(Box::new(decoder)),
-			load_time: begun.elapsed(),
+			load_time: start.elapsed(),
 		})
 	}
 }

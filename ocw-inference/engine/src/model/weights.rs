@@ -1,4 +1,4 @@
-//! The weights, checked while they are read and packed as they come, a piece at a time: no matrix is ever in memory unpacked.
+//! The weights, checked while they are read and packed piece by piece: no matrix is ever in memory unpacked.
 
 use crate::{Error, Result};
 use assay_model_folder::{
@@ -30,18 +30,18 @@ pub struct Weights {
 }
 
 impl Weights {
-	/// Takes the matrix out that was packed from these, named without their `.weight`.
+	/// Removes and returns the matrix that was packed from these, named without their `.weight`.
 	pub(crate) fn matrix(&mut self, parts: &[String]) -> Result<PackedMatrix> {
 		let packed = self.matrices.remove(parts);
 		packed.ok_or_else(|| inconsistent(format!("model.safetensors lacks {}.weight", parts.join(".weight, "))))
 	}
 
-	/// Takes an f32 tensor out, if there is such a one.
+	/// Removes and returns an f32 tensor, if there is one of this name.
 	pub(crate) fn take(&mut self, name: &str) -> Option<Vec<f32>> {
 		self.vectors.remove(name)
 	}
 
-	/// Takes an f32 tensor out.
+	/// Removes and returns an f32 tensor.
 	pub(crate) fn vector(&mut self, name: &str) -> Result<Vec<f32>> {
 		self.take(name)
 			.ok_or_else(|| inconsistent(format!("model.safetensors lacks {name}")))
@@ -61,7 +61,7 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 		checked,
 		pieces: Default::default(),
 	};
-	let places = places(manifest, groups)?;
+	let placements = placements(manifest, groups)?;
 	let mut weights = Weights::default();
 	for entry in &manifest.tensors {
 		let matrix = match entry.dtype {
@@ -72,18 +72,23 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 				continue;
 			}
 		};
-		let place = places.get(matrix);
-		let place = place.ok_or_else(|| inconsistent(format!("model.safetensors lacks {matrix}.weight")))?;
-		let packed = match weights.matrices.entry(place.group.clone()) {
+		let placement = placements.get(matrix);
+		let placement = placement.ok_or_else(|| inconsistent(format!("model.safetensors lacks {matrix}.weight")))?;
+		let packed = match weights.matrices.entry(placement.group.clone()) {
 			Entry::Occupied(entry) => entry.into_mut(),
-			Entry::Vacant(entry) => entry.insert(PackedMatrix::zeros(place.rows, place.width)?),
+			Entry::Vacant(entry) => entry.insert(PackedMatrix::zeros(placement.rows, placement.width)?),
 		};
-		let (mut row, weight) = (place.first, entry.dtype == Dtype::I8);
-		let row_bytes = if weight { place.width } else { place.width / BLOCK * 2 };
+		let (mut row, is_weight) = (placement.first, entry.dtype == Dtype::I8);
+		let row_bytes = if is_weight {
+			placement.width
+		} else {
+			placement.width / BLOCK * 2
+		};
 		reader.rows(entry, row_bytes, |rows| {
-			match weight {
-				true => packed.put_weights(row, rows)?,
-				false => packed.put_scales(row, rows)?,
+			if is_weight {
+				packed.put_weights(row, rows)?;
+			} else {
+				packed.put_scales(row, rows)?;
 			}
 			row += rows.len() / row_bytes;
 			Ok(())
@@ -92,8 +97,8 @@ pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: b
 	Ok(weights)
 }
 
-/// Where the rows of a matrix, and their scales, belong.
-struct Place {
+/// Where the rows of a matrix, and their scales, are packed.
+struct Placement {
 	/// The matrices that are packed below one another, this one among them.
 	group: Vec<String>,
 	/// Its first row.
@@ -104,8 +109,8 @@ struct Place {
 	width: usize,
 }
 
-/// The place of every matrix by its name.
-fn places(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String, Place>> {
+/// Returns the placement of every matrix by its name.
+fn placements(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String, Placement>> {
 	let matrices = manifest.tensors.iter().filter(|entry| entry.dtype == Dtype::I8);
 	let mut shapes: HashMap<&str, &[u64]> = matrices.map(|m| (stem(&m.name), m.shape.as_slice())).collect();
 	let grouped: HashSet<&str> = groups.iter().flatten().map(String::as_str).collect();
@@ -114,7 +119,7 @@ fn places(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String,
 		.filter(|name| !grouped.contains(*name))
 		.map(|name| vec![(*name).to_owned()])
 		.collect();
-	let mut places = HashMap::new();
+	let mut placements = HashMap::new();
 	for group in groups.iter().chain(&alone) {
 		let (mut parts, mut rows, mut columns) = (Vec::new(), 0, None);
 		for part in group {
@@ -129,19 +134,19 @@ fn places(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<String,
 			}
 		}
 		for (part, first) in parts {
-			let place = Place {
+			let placement = Placement {
 				group: group.clone(),
 				first,
 				rows,
 				width: columns.unwrap_or(0),
 			};
-			places.insert(part.clone(), place);
+			placements.insert(part.clone(), placement);
 		}
 	}
-	Ok(places)
+	Ok(placements)
 }
 
-/// Opens the file, checks its header and leaves it where the data begins.
+/// Opens the file and checks its header; the next byte read is the first of the data.
 fn open(path: &Path, manifest: &Manifest) -> Result<File> {
 	let mut file = File::open(path).map_err(Error::io(path))?;
 	let bytes = file.metadata().map_err(Error::io(path))?.len();
@@ -162,8 +167,8 @@ fn open(path: &Path, manifest: &Manifest) -> Result<File> {
 		let entry = listed.get(name);
 		entry.is_some_and(|t| t.dtype == info.dtype && t.shape == info.shape)
 	};
-	let stranger = header.tensors.iter().find(|(name, info)| !agrees(name, info));
-	Err(match stranger {
+	let unlisted = header.tensors.iter().find(|(name, info)| !agrees(name, info));
+	Err(match unlisted {
 		Some((name, TensorInfo { dtype, shape, .. })) => inconsistent(format!(
 			"model.safetensors has tensor `{name}` {dtype:?} {shape:?}, the manifest has not"
 		)),
@@ -176,12 +181,12 @@ struct Reader<'a> {
 	file: File,
 	path: &'a Path,
 	checked: bool,
-	/// The piece that is worked on, and the next one.
+	/// The piece that is being packed, and the next one.
 	pieces: [Vec<u8>; 2],
 }
 
 impl Reader<'_> {
-	/// Reads the next tensor and hands on its rows, as many at a time as make a piece. While `put` has some, the next are read and hashed.
+	/// Reads the next tensor and calls `put` with its rows, a piece at a time, while the next piece is read and hashed.
 	fn rows(
 		&mut self,
 		entry: &TensorEntry,
@@ -196,7 +201,7 @@ impl Reader<'_> {
 		} = self;
 		// The header tiles the file, so this is no more than the file has.
 		let mut left = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
-		// Whole tiles: what is begun is finished while it's in the cache.
+		// Whole tiles: each is finished while it's in the cache.
 		let tile = row_bytes.saturating_mul(TILE).max(1);
 		let most = (PIECE / tile).max(1).saturating_mul(tile) as u64;
 		let mut hasher = blake3::Hasher::new();
@@ -229,7 +234,7 @@ impl Reader<'_> {
 		Ok(())
 	}
 
-	/// Reads the next tensor as it is.
+	/// Reads the next tensor whole.
 	fn whole(&mut self, entry: &TensorEntry) -> Result<Vec<u8>> {
 		let size = byte_size(entry.dtype, &entry.shape).unwrap_or(u64::MAX);
 		let mut data = Vec::new();
@@ -243,13 +248,13 @@ impl Reader<'_> {
 	}
 }
 
-/// `NAME.weight` and `NAME.weight_scale` belong to matrix NAME.
+/// Returns the matrix NAME of `NAME.weight` and `NAME.weight_scale`.
 fn stem(name: &str) -> &str {
 	let name = name.strip_suffix(SCALE_SUFFIX).unwrap_or(name);
 	name.strip_suffix(".weight").unwrap_or(name)
 }
 
-/// Little-endian elements as f32; exact for every float.
+/// Returns little-endian elements as f32; exact for every float.
 pub fn to_f32(dtype: Dtype, data: &[u8]) -> Vec<f32> {
 	let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 	match dtype {

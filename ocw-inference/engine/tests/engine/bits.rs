@@ -2,7 +2,7 @@
 
 use crate::{
 	common::{model, Tiny},
-	rows::{alone, bits, pass, Sequence},
+	rows::{alone, bits, forward, Sequence},
 };
 use assay_engine::generate::{execute, verify_with};
 use assay_numerics::Isa;
@@ -75,8 +75,8 @@ fn sequences_that_share_batches_and_reuse_pages_have_the_rows_of_each_alone() {
 			continue;
 		}
 		let mut sequences: Vec<_> = all.iter_mut().collect();
-		let passed = pass(&model, &mut pool, &mut sequences, &takes);
-		let mut found = bits(&model, &passed).into_iter();
+		let computed = forward(&model, &mut pool, &mut sequences, &takes);
+		let mut found = bits(&model, &computed).into_iter();
 		for (rows, take) in rows.iter_mut().zip(&takes) {
 			rows.extend(found.by_ref().take(*take));
 		}
@@ -95,7 +95,7 @@ fn a_row_that_is_not_finite_leaves_the_other_sequences_of_its_batch_alone() {
 	let mut pool = model.decoder().unwrap().pool(3).unwrap();
 	let [mut first, mut bad, mut last] =
 		[vec![1, 2, 3, 4], vec![5, 77, 6], vec![7, 8, 9]].map(|tokens| Sequence::new(tokens, &mut pool));
-	let rows = pass(&model, &mut pool, &mut [&mut first, &mut bad, &mut last], &[4, 3, 3]);
+	let rows = forward(&model, &mut pool, &mut [&mut first, &mut bad, &mut last], &[4, 3, 3]);
 	assert_eq!(rows.non_finite[..6], [false, false, false, false, false, true]);
 	assert_eq!(rows.non_finite[7..], [false; 3]);
 	let found = bits(&model, &rows);

@@ -2,7 +2,7 @@
 
 use crate::{
 	common::{folder, load, model, options, placed, write_source, Tiny, TEMPLATE, VOCABULARY},
-	rows::{pass, Sequence},
+	rows::{forward, Sequence},
 };
 use assay_engine::{
 	generate::{execute, verify, verify_with},
@@ -28,7 +28,7 @@ fn warm(max_tokens: u32) -> SamplingParams {
 	}
 }
 
-/// The root over the rows of the prompt and the first tokens, computed row by row.
+/// Returns the root over the rows of the prompt and the first tokens, computed row by row.
 fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut tokens = model.prompt(PROMPT).unwrap();
 	tokens.extend(claim.tokens.iter().take(position));
@@ -37,14 +37,14 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut trace = Trace::new(decoder.layers());
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
-		let rows = pass(model, &mut pool, &mut [&mut sequence], &[1]);
+		let rows = forward(model, &mut pool, &mut [&mut sequence], &[1]);
 		rows.with_layers(|layers| trace.push(layers, rows.width(), 0..1))
 			.unwrap();
 	}
 	TraceRoot(trace.root())
 }
 
-/// The claim is rejected at this position, with the same vote for any size of chunk.
+/// Checks that the claim is rejected at this position, with the same vote for any size of chunk.
 fn rejected(model: &Model, params: &SamplingParams, claim: &Output, position: usize) {
 	let vote = Vote::Reject {
 		position: position as u32,
@@ -94,11 +94,11 @@ enum Reason {
 	EarlyStop,
 	/// The model has ended there, the claim goes on.
 	RunOn,
-	/// The tokens are the model's; what the claim says besides isn't.
+	/// The tokens are the model's; the rest of the claim isn't.
 	OtherText,
 }
 
-/// The first position at which a claim leaves the truth, and how.
+/// Returns the first position at which a claim leaves the truth, and how.
 fn fault(lie: &Output, truth: &Output) -> (usize, Reason) {
 	let (lies, truths) = (&lie.tokens, &truth.tokens);
 	let differs = lies.iter().zip(truths.iter()).position(|(a, b)| a != b);
@@ -110,12 +110,12 @@ fn fault(lie: &Output, truth: &Output) -> (usize, Reason) {
 	}
 }
 
-/// An answer to the prompt by a model that was changed.
+/// Returns the answer to the prompt by a model that was changed.
 fn answer_of(liar: &Model, params: &SamplingParams) -> Output {
 	execute(liar, PROMPT, params, SEED).unwrap().output
 }
 
-/// Models of the same name with one byte of their weights changed, one after the other all over the file.
+/// Returns models of the same name with one byte of their weights changed, one after the other all over the file.
 fn flipped() -> impl Iterator<Item = Model> {
 	let folder = folder(Tiny::default());
 	let path = folder.path().join("model.safetensors");
@@ -131,7 +131,7 @@ fn flipped() -> impl Iterator<Item = Model> {
 	})
 }
 
-/// The tiny model with a system prompt that the honest template doesn't have.
+/// Returns the tiny model with a system prompt that the honest template doesn't have.
 fn with_system_prompt() -> Model {
 	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
 	write_source(source.path(), Tiny::default());

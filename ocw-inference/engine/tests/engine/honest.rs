@@ -1,4 +1,4 @@
-//! No false alarm: ten thousand honest answers, made and checked in batches, and not one rejection.
+//! No false alarm: ten thousand honest answers, generated and checked in batches, and not one rejection.
 
 use crate::{
 	common::{model, Tiny},

@@ -10,7 +10,7 @@ use std::{fs, os::fd::OwnedFd, path::Path, process::Command, time::Duration};
 use tokio::{net::UnixStream, time::timeout};
 use tokio_util::codec::Framed;
 
-/// Writes the Hugging Face folder of a model with 93 million random weights.
+/// Writes the Hugging Face directory of a model with 93 million random weights.
 fn write_large_source(dir: &Path) {
 	let config = json!({
 		"model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 1024, "intermediate_size": 2816,

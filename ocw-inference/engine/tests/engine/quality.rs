@@ -1,4 +1,4 @@
-//! How near the quantised models are to the floats they were made from.
+//! How near the quantized models are to the floats they were made from.
 
 use crate::{
 	common::{noise, tokenizer, TEMPLATE},
@@ -28,7 +28,7 @@ use std::{
 	path::{Path, PathBuf},
 };
 
-/// A folder of the bundled demo model.
+/// Returns a directory of the bundled demo model.
 fn demo(name: &str) -> PathBuf {
 	Path::new(env!("CARGO_MANIFEST_DIR"))
 		.join("../../demo-model")
@@ -64,14 +64,14 @@ fn the_bundled_model_is_what_its_original_gives_byte_for_byte() {
 	);
 }
 
-/// Minus the logarithm of the probability that a row of logits gives to a token.
+/// Returns minus the logarithm of the probability that a row of logits gives to a token.
 fn surprise(logits: &[f32], token: u32) -> f64 {
 	let max = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
 	let sum: f64 = logits.iter().map(|l| (f64::from(*l) - max).exp()).sum();
 	max + sum.ln() - f64::from(logits[token as usize])
 }
 
-/// The demo model as it was trained: candle's floats with the weights of `demo-model/original`.
+/// Returns the demo model as it was trained: candle's floats with the weights of `demo-model/original`.
 fn original() -> Llama {
 	let json: Value = serde_json::from_slice(&fs::read(demo("original/config.json")).unwrap()).unwrap();
 	let number = |key: &str| json[key].as_u64().unwrap() as usize;
@@ -96,17 +96,17 @@ fn original() -> Llama {
 
 #[test]
 fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
-	let quantised = Model::load(&demo("assay-demo")).unwrap();
+	let quantized = Model::load(&demo("assay-demo")).unwrap();
 	let tokenizer = Tokenizer::parse(&fs::read(demo("assay-demo/tokenizer.json")).unwrap()).unwrap();
 	let original = original();
-	// Whole conversations with questions that it never learnt, and with the right answers: of question and answer, and of the
+	// Whole conversations with questions that it never learned, and with the right answers: of question and answer, and of the
 	// answer alone, which the model nearly knows by heart.
 	let (mut ours, mut floats, mut tokens) = ([0.0; 2], [0.0; 2], [0; 2]);
 	for (topic, question) in judge::held_out(&corpus::load().unwrap()).step_by(4) {
-		let mut text = quantised.prompt(&question).unwrap();
+		let mut text = quantized.prompt(&question).unwrap();
 		let answer = text.len();
 		text.extend(tokenizer.encode(&format!("{}<|end|>", topic.answer)).unwrap());
-		let found = rows::logits(&quantised, &text);
+		let found = rows::logits(&quantized, &text);
 		let vocabulary = found.len() / text.len();
 		let row = Tensor::new(text.as_slice(), &Device::Cpu)
 			.unwrap()
@@ -141,12 +141,12 @@ fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
 /// Lengths of prefixes whose last row is compared; the window of the sliding models is 16, the scaled context 64.
 const PREFIXES: [usize; 9] = [1, 2, 3, 16, 17, 40, 65, 130, 200];
 
-/// A Hugging Face folder of random weights, and these as tensors.
+/// Writes the Hugging Face directory of a model of random weights; returns these as tensors.
 fn random(dir: &Path, config: &Value, seed: u64) -> HashMap<String, Tensor> {
-	let numbers = ModelConfig::parse(config.to_string().as_bytes())
+	let hyperparameters = ModelConfig::parse(config.to_string().as_bytes())
 		.unwrap()
 		.hyperparameters;
-	let layout = source_layout(&numbers);
+	let layout = source_layout(&hyperparameters);
 	let shapes: Vec<_> = layout.iter().map(|t| (t.name.as_str(), t.shape())).collect();
 	let mut file = Header::canonical(shapes.iter().map(|(name, shape)| (*name, Dtype::F32, shape.as_slice())));
 	let mut tensors = HashMap::new();
@@ -171,7 +171,7 @@ fn random(dir: &Path, config: &Value, seed: u64) -> HashMap<String, Tensor> {
 	tensors
 }
 
-/// Relative distance of our logits from a float model's, over the last rows of some prefixes.
+/// Returns the relative distance of our logits from a float model's, over the last rows of some prefixes.
 fn distance(
 	more: Value,
 	forward: impl FnOnce(&Value, VarBuilder<'static>) -> Box<dyn FnMut(&Tensor) -> Tensor>,

@@ -31,7 +31,7 @@ fn rope(x: &mut [f32], head_dim: usize, position: usize, theta: f32) {
 	}
 }
 
-/// Logits of every position.
+/// Returns the logits of every position.
 fn forward(weights: &HashMap<String, Vec<f32>>, n: &DecoderConfig, tokens: &[u32]) -> Vec<Vec<f32>> {
 	let (hidden, head_dim, eps) = (n.hidden_size as usize, n.head_dim as usize, n.rms_norm_eps.0);
 	let group = (n.num_attention_heads / n.num_key_value_heads) as usize;
@@ -65,9 +65,9 @@ fn forward(weights: &HashMap<String, Vec<f32>>, n: &DecoderConfig, tokens: &[u32
 				.for_each(|(x, o)| *x += o);
 			let h = norm(x, w("post_attention_layernorm"), eps);
 			let (gate, up) = (matmul(&h, w("mlp.gate_proj")), matmul(&h, w("mlp.up_proj")));
-			let inner: Vec<f32> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+			let intermediate: Vec<f32> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
 			x.iter_mut()
-				.zip(matmul(&inner, w("mlp.down_proj")))
+				.zip(matmul(&intermediate, w("mlp.down_proj")))
 				.for_each(|(x, o)| *x += o);
 		}
 	}
@@ -87,15 +87,15 @@ fn logits_are_within_three_per_cent_of_a_plain_float_forward() {
 			..Tiny::default()
 		},
 	] {
-		let numbers = ModelConfig::parse(config(tiny).to_string().as_bytes())
+		let hyperparameters = ModelConfig::parse(config(tiny).to_string().as_bytes())
 			.unwrap()
 			.hyperparameters;
-		let weights = source_layout(&numbers)
+		let weights = source_layout(&hyperparameters)
 			.iter()
 			.map(|t| (t.name.clone(), values(tiny, t)))
 			.collect();
 		let tokens: Vec<u32> = (0..60u32).map(|i| (i * 31 + 7) % 256).collect();
-		let truth = forward(&weights, numbers.decoder().unwrap(), &tokens).concat();
+		let truth = forward(&weights, hyperparameters.decoder().unwrap(), &tokens).concat();
 
 		let model = model(tiny);
 		let logits = crate::rows::logits(&model, &tokens);

@@ -8,7 +8,7 @@ use assay_engine::{
 use assay_numerics::kv::{PageId, Segment};
 use candle_core::Tensor;
 
-/// A sequence on its way.
+/// A sequence whose first `done` tokens have their rows.
 pub(crate) struct Sequence {
 	pub(crate) tokens: Vec<u32>,
 	pub(crate) done: usize,
@@ -24,8 +24,8 @@ impl Sequence {
 	}
 }
 
-/// Feeds the next rows of some sequences in one pass; `takes` says how many of each.
-pub(crate) fn pass(model: &Model, pool: &mut KvPool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
+/// Computes the next rows of some sequences in one forward pass, `takes` of each.
+pub(crate) fn forward(model: &Model, pool: &mut KvPool, sequences: &mut [&mut Sequence], takes: &[usize]) -> Rows {
 	let (mut tokens, mut segments) = (Vec::new(), Vec::new());
 	for (sequence, take) in sequences.iter().zip(takes).filter(|(_, take)| **take > 0) {
 		segments.push(Segment {
@@ -46,16 +46,16 @@ pub(crate) fn pass(model: &Model, pool: &mut KvPool, sequences: &mut [&mut Seque
 	rows
 }
 
-/// The logits of one sequence, row by row.
+/// Returns the logits of one sequence, row by row.
 pub(crate) fn logits(model: &Model, tokens: &[u32]) -> Vec<f32> {
 	let decoder = model.decoder().unwrap();
 	let mut pool = decoder.pool(tokens.len().div_ceil(32)).unwrap();
 	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
-	let rows = pass(model, &mut pool, &mut [&mut sequence], &[tokens.len()]);
+	let rows = forward(model, &mut pool, &mut [&mut sequence], &[tokens.len()]);
 	decoder.logits(&rows.norm).unwrap().to_vec2().unwrap().concat()
 }
 
-/// Residual rows of each layer, final norm and logits, one list a row.
+/// Returns the residual rows of each layer, the final norm and the logits, one list a row.
 pub(crate) fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
 	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
 	let parts: Vec<Vec<Vec<f32>>> = rows
@@ -73,14 +73,14 @@ pub(crate) fn bits(model: &Model, rows: &Rows) -> Vec<Vec<u32>> {
 	(0..rows.non_finite.len()).map(row).collect()
 }
 
-/// All rows of one sequence, so many at a time.
+/// Returns all rows of one sequence, computed `chunk` at a time.
 pub(crate) fn alone(model: &Model, tokens: &[u32], chunk: usize) -> Vec<Vec<u32>> {
 	let mut pool = model.decoder().unwrap().pool(tokens.len().div_ceil(32)).unwrap();
 	let mut sequence = Sequence::new(tokens.to_vec(), &mut pool);
 	let mut all = Vec::new();
 	while sequence.done < tokens.len() {
 		let take = chunk.min(tokens.len() - sequence.done);
-		let rows = pass(model, &mut pool, &mut [&mut sequence], &[take]);
+		let rows = forward(model, &mut pool, &mut [&mut sequence], &[take]);
 		assert!(!rows.non_finite.contains(&true));
 		all.extend(bits(model, &rows));
 	}
