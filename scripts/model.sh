@@ -30,7 +30,7 @@ if [ "${1:-}" = --replace ]; then
 	cp "$out"/assay-demo/* demo-model/assay-demo/
 	printf '%s\n' "$id" >demo-model/assay-demo/model_id
 	note "replaced demo-model/original and demo-model/assay-demo: make build, write the engine's golden vectors again" \
-		"(ASSAY_GOLDEN=write, see CONTRIBUTING.md), and run all tests"
+		"(ASSAY_GOLDEN=write, see CONTRIBUTING.md) and model-folder's registration (ASSAY_BLESS=1), and run all tests"
 else
 	note "it is in $out/assay-demo; scripts/model.sh --replace makes it the bundled one"
 fi

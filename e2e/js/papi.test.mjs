@@ -59,7 +59,7 @@ test('a request becomes a receipt on which storage and runtime API agree', LIMIT
 		input: Binary.fromText(prompt),
 		params,
 		committee_size: 4,
-		max_fee: quote.value.max_fee,
+		max_fee: quote.value.fee_ceiling,
 	});
 	const events = await submit(call);
 	const requested = events.find((event) => event.type === 'Jobs' && event.value.type === 'Requested');

@@ -102,10 +102,10 @@ test('a registered model is in storage, in an event, and in the runtime API', LI
 test('a request becomes a receipt on which storage, runtime API and events agree', LIMIT, async () => {
 	const prompt = 'What is a receipt?';
 	const quote = (await api.call.assayApi.quote(demo.id, prompt.length, 64, 4)).asOk;
-	assert.ok(quote.maxFee.toBigInt() > 0n && quote.tMax.toNumber() > 0);
+	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.tMax.toNumber() > 0);
 	assert.equal(quote.candidates.toNumber(), 4);
 
-	const job = await request(prompt, { fee: quote.maxFee.toBigInt() });
+	const job = await request(prompt, { fee: quote.feeCeiling.toBigInt() });
 	const open = (await api.call.assayApi.job(job)).unwrap();
 	assert.equal(open.input.toUtf8(), prompt);
 	const receipt = await eventually('the job has a receipt', 90, async () => {
@@ -120,7 +120,7 @@ test('a request becomes a receipt on which storage, runtime API and events agree
 		assert.ok(seat.fault.isNone);
 		assert.equal(seat.vote.unwrap().asConfirm.traceRoot.toHex(), traceRoot.toHex());
 	}
-	assert.ok(receipt.fee.toBigInt() > 0n && receipt.fee.toBigInt() <= quote.maxFee.toBigInt());
+	assert.ok(receipt.fee.toBigInt() > 0n && receipt.fee.toBigInt() <= quote.feeCeiling.toBigInt());
 
 	const stored = (await api.query.jobs.receipts(job)).unwrap();
 	assert.equal(stored.toHex(), receipt.toHex());

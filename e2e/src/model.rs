@@ -1,4 +1,4 @@
-//! A model of random weights, large enough that its memory stands out from the program's.
+//! A model of random weights, large enough that its memory can be told from the program's.
 
 use anyhow::Result;
 use assay_import::{import, ImportOptions};

@@ -9,7 +9,7 @@ use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 
-/// A catalogue entry as clients see it.
+/// A catalog entry as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ModelView<AccountId> {
@@ -55,9 +55,9 @@ pub struct ProviderView<AccountId> {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quote {
-	/// Most that the job can cost: what `max_fee` must cover and what is held.
+	/// The most that the job can cost: what a request's `max_fee` must cover, and what is held.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
-	pub max_fee: Balance,
+	pub fee_ceiling: Balance,
 	/// Held besides, until the receipt is pruned.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub deposit: Balance,

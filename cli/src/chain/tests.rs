@@ -152,7 +152,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		genesis: [7; 32],
 	};
 	let quote = Quote {
-		max_fee: 1,
+		fee_ceiling: 1,
 		deposit: 2,
 		input_tokens: 3,
 		output_tokens: 4,

@@ -99,7 +99,7 @@ fn accept(
 	model: &Model,
 	quote: &Quote,
 ) -> Result<Balance, CliError> {
-	let ceiling = Asy(quote.max_fee);
+	let ceiling = Asy(quote.fee_ceiling);
 	if let Some(allowed) = args.max_fee.filter(|allowed| *allowed < ceiling) {
 		return Err(CliError::Refused {
 			name: "Jobs::FeeTooLow".into(),
@@ -107,7 +107,7 @@ fn accept(
 		});
 	}
 	let facts = json!({
-		"model": model.id, "name": model.name, "committee": args.committee, "max_fee": ceiling,
+		"model": model.id, "name": model.name, "committee": args.committee, "fee_ceiling": ceiling,
 		"deposit": Asy(quote.deposit), "t_max": quote.t_max, "requester": requester,
 	});
 	let text = format!("{} asks {}: at most {ceiling}", name_of(requester), model.name);

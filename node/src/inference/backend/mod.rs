@@ -10,7 +10,7 @@ use super::{
 	queue::{Recent, TaskQueue, TaskState, Waiter, WorkItem},
 };
 use assay_primitives::{
-	host::{InferenceBackend, Polled},
+	host::{EnqueueResult, InferenceBackend, PollResult, ProbeResult},
 	task::{Answer, Task},
 	JobId, ModelId, TaskId, Vote, WorkId,
 };
@@ -353,30 +353,33 @@ impl Backend {
 }
 
 impl InferenceBackend for Backend {
-	fn enqueue(&self, task: Task) -> Polled {
+	fn enqueue(&self, task: Task) -> EnqueueResult {
 		let id = task.id();
-		let known = self.poll(&id);
-		if known != Polled::Unknown {
-			return known;
+		match self.poll(&id) {
+			PollResult::Unknown => {}
+			PollResult::Ready(_) => return EnqueueResult::Done,
+			PollResult::Pending => return EnqueueResult::Pending,
+			PollResult::Abstained => return EnqueueResult::Abstained,
+			PollResult::NotAvailable => return EnqueueResult::NotAvailable,
 		}
 		let mut state = self.state.lock();
 		match state.status.state {
-			EngineState::Absent => return Polled::NotAvailable,
+			EngineState::Absent => return EnqueueResult::NotAvailable,
 			EngineState::Ready if !state.status.models.iter().any(|m| m.id == task.work.model) => {
-				return Polled::Abstained
+				return EnqueueResult::Abstained
 			}
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.
 		match state.queue.poll(&id) {
-			Some(TaskState::Open) => return Polled::Pending,
-			Some(TaskState::Abstained) => return Polled::Abstained,
-			None if self.journal.as_ref().is_some_and(|j| j.contains(&id)) => return Polled::Pending,
+			Some(TaskState::Open) => return EnqueueResult::Pending,
+			Some(TaskState::Abstained) => return EnqueueResult::Abstained,
+			None if self.journal.as_ref().is_some_and(|j| j.contains(&id)) => return EnqueueResult::Pending,
 			None => {}
 		}
 		let job = task.job;
 		if !state.queue.push(id, task) {
-			return Polled::Busy;
+			return EnqueueResult::Busy;
 		}
 		if state.jobs.insert(job, MAX_JOBS) {
 			self.metrics.job_seen();
@@ -384,38 +387,38 @@ impl InferenceBackend for Backend {
 		self.metrics.open(state.queue.open());
 		drop(state);
 		self.work.notify_one();
-		Polled::Pending
+		EnqueueResult::Pending
 	}
 
-	fn poll(&self, task: &TaskId) -> Polled {
+	fn poll(&self, task: &TaskId) -> PollResult {
 		let Some(journal) = &self.journal else {
-			return Polled::Abstained;
+			return PollResult::Abstained;
 		};
 		match journal.get(task) {
-			Ok(Some(answer)) => return Polled::Ready(answer),
+			Ok(Some(answer)) => return PollResult::Ready(answer),
 			Ok(None) => {}
 			Err(e) => {
 				log::error!(target: LOG_TARGET, "{e}");
-				return Polled::Abstained;
+				return PollResult::Abstained;
 			}
 		}
 		match self.state.lock().queue.poll(task) {
-			Some(TaskState::Open) => Polled::Pending,
-			Some(TaskState::Abstained) => Polled::Abstained,
-			None => Polled::Unknown,
+			Some(TaskState::Open) => PollResult::Pending,
+			Some(TaskState::Abstained) => PollResult::Abstained,
+			None => PollResult::Unknown,
 		}
 	}
 
-	fn probe(&self, model: &ModelId) -> Polled {
+	fn probe(&self, model: &ModelId) -> ProbeResult {
 		if self.journal.is_none() {
-			return Polled::Abstained;
+			return ProbeResult::Abstained;
 		}
 		let state = self.state.lock();
 		match state.status.state {
-			EngineState::Absent => Polled::NotAvailable,
-			EngineState::Starting | EngineState::Restarting => Polled::Pending,
-			EngineState::Ready if state.status.models.iter().any(|m| m.id == *model) => Polled::Serving,
-			EngineState::Ready => Polled::Abstained,
+			EngineState::Absent => ProbeResult::NotAvailable,
+			EngineState::Starting | EngineState::Restarting => ProbeResult::Pending,
+			EngineState::Ready if state.status.models.iter().any(|m| m.id == *model) => ProbeResult::Serving,
+			EngineState::Ready => ProbeResult::Abstained,
 		}
 	}
 }

@@ -83,7 +83,7 @@ fn compute(work: &Work) -> WorkResult {
 
 async fn answer_of(backend: &Backend, task: &Task) -> Answer {
 	for _ in 0..500 {
-		if let Polled::Ready(answer) = backend.poll(&task.id()) {
+		if let PollResult::Ready(answer) = backend.poll(&task.id()) {
 			return answer;
 		}
 		tokio::time::sleep(Duration::from_millis(5)).await;
@@ -99,13 +99,13 @@ async fn an_executor_gets_output_and_vote_and_verifiers_a_vote_each_with_its_own
 	let (mut wire, _running) = connect(&backend, timeouts());
 	ready(&mut wire).await;
 	let execute = task(1, 0, false);
-	assert_eq!(backend.poll(&execute.id()), Polled::Unknown);
-	assert_eq!(backend.enqueue(execute.clone()), Polled::Pending);
-	assert_eq!(backend.enqueue(execute.clone()), Polled::Pending);
+	assert_eq!(backend.poll(&execute.id()), PollResult::Unknown);
+	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
+	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
 	let verify: Vec<_> = (1..4).map(|voter| task(1, voter, true)).collect();
 	verify
 		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), Polled::Pending));
+		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
 	for _ in 0..2 {
 		let (id, work) = next_work(&mut wire).await;
 		events.mark_unchanged();
@@ -172,8 +172,8 @@ async fn after_a_restart_the_old_answer_is_returned_and_nothing_is_computed_agai
 		first
 	};
 	let backend = open(directory.path());
-	assert_eq!(backend.enqueue(task.clone()), Polled::Ready(first.clone()));
-	assert_eq!(backend.poll(&task.id()), Polled::Ready(first));
+	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Done);
+	assert_eq!(backend.poll(&task.id()), PollResult::Ready(first));
 	assert!(backend.next_work().is_none());
 }
 
@@ -189,10 +189,14 @@ async fn a_task_in_flight_is_sent_again_twice_and_then_given_up() {
 		next_work(&mut wire).await;
 		drop(wire);
 		backend.engine_exited(ExitCause::Crash, running.await.unwrap().to_string());
-		let expected = if crash < 3 { Polled::Pending } else { Polled::Abstained };
+		let expected = if crash < 3 {
+			PollResult::Pending
+		} else {
+			PollResult::Abstained
+		};
 		assert_eq!(backend.poll(&task.id()), expected, "crash {crash}");
 	}
-	assert_eq!(backend.enqueue(task), Polled::Abstained);
+	assert_eq!(backend.enqueue(task), EnqueueResult::Abstained);
 	assert_eq!(backend.status().abstained, 1);
 }
 
@@ -244,7 +248,7 @@ async fn silence_invalid_frames_and_a_result_of_the_wrong_kind_end_the_connectio
 	)
 	.await;
 	assert!(matches!(running.await.unwrap(), Disconnect::Violation(_)));
-	assert_eq!(backend.poll(&task.id()), Polled::Abstained);
+	assert_eq!(backend.poll(&task.id()), PollResult::Abstained);
 
 	let never = Timeouts {
 		ready: Duration::from_millis(50),
@@ -311,7 +315,7 @@ async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_vo
 	let (first, second) = (next_work(&mut wire).await, next_work(&mut wire).await);
 	for _ in 0..20 {
 		backend.new_best_block();
-		assert_eq!(backend.poll(&wanted.id()), Polled::Pending);
+		assert_eq!(backend.poll(&wanted.id()), PollResult::Pending);
 	}
 	assert_eq!(backend.status().queue, 1);
 	let cancelled = loop {
@@ -323,13 +327,13 @@ async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_vo
 		}
 	};
 	assert_eq!(cancelled, first.0);
-	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	assert_eq!(backend.poll(&unwanted.id()), PollResult::Unknown);
 	for (id, work) in [first, second] {
 		let result = compute(&work);
 		send(&mut wire, Response::Done { id, result }).await;
 	}
 	answer_of(&backend, &wanted).await;
-	assert_eq!(backend.poll(&unwanted.id()), Polled::Unknown);
+	assert_eq!(backend.poll(&unwanted.id()), PollResult::Unknown);
 	assert_eq!((backend.status().done, backend.status().abstained), (1, 0));
 }
 
@@ -338,19 +342,19 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
 	let task = task(1, 0, false);
-	assert_eq!(backend.probe(&task.work.model), Polled::Pending);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Pending);
 	assert_eq!(
 		backend.enqueue(task.clone()),
-		Polled::Pending,
+		EnqueueResult::Pending,
 		"nobody knows yet what it will serve"
 	);
 	backend.engine_ready(Vec::new());
-	assert_eq!(backend.probe(&task.work.model), Polled::Abstained);
-	assert_eq!(backend.enqueue(task.clone()), Polled::Abstained);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Abstained);
+	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Abstained);
 	backend.engine_exited(ExitCause::Crash, "replaced".into());
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.probe(&task.work.model), Polled::Serving);
-	assert_eq!(backend.enqueue(task), Polled::Pending);
+	assert_eq!(backend.probe(&task.work.model), ProbeResult::Serving);
+	assert_eq!(backend.enqueue(task), EnqueueResult::Pending);
 }
 
 #[test]
@@ -360,10 +364,10 @@ fn a_full_queue_is_busy_and_forgets_nothing() {
 	let tasks: Vec<_> = (0..=u8::MAX).map(|voter| task(1, voter, true)).collect();
 	tasks
 		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), Polled::Pending));
-	assert_eq!(backend.enqueue(task(2, 0, true)), Polled::Busy);
-	assert_eq!(backend.poll(&task(2, 0, true).id()), Polled::Unknown);
-	assert!(tasks.iter().all(|task| backend.poll(&task.id()) == Polled::Pending));
+		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
+	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::Busy);
+	assert_eq!(backend.poll(&task(2, 0, true).id()), PollResult::Unknown);
+	assert!(tasks.iter().all(|task| backend.poll(&task.id()) == PollResult::Pending));
 }
 
 #[test]
@@ -372,7 +376,7 @@ fn many_worker_threads_enqueue_one_task_and_it_is_one_computation() {
 	let backend = open(directory.path());
 	std::thread::scope(|scope| {
 		for _ in 0..8 {
-			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(task(n, 0, true)), Polled::Pending)));
+			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(task(n, 0, true)), EnqueueResult::Pending)));
 		}
 	});
 	assert_eq!(backend.status().queue, 50);
@@ -397,9 +401,9 @@ fn without_an_engine_nothing_new_is_taken_and_old_votes_are_still_returned() {
 	};
 	VoteJournal::open(directory.path()).unwrap().write(&[record]).unwrap();
 	let backend = Backend::new(Some(VoteJournal::open(directory.path()).unwrap()), Metrics::new(None));
-	assert_eq!(backend.enqueue(task(2, 0, true)), Polled::NotAvailable);
-	assert_eq!(backend.probe(&ModelId([7; 32])), Polled::NotAvailable);
-	assert_eq!(backend.poll(&old.id()), Polled::Ready(answer));
+	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::NotAvailable);
+	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::NotAvailable);
+	assert_eq!(backend.poll(&old.id()), PollResult::Ready(answer));
 }
 
 #[test]
@@ -407,7 +411,7 @@ fn without_a_journal_the_node_abstains_from_everything() {
 	let backend = Backend::new(None, Metrics::new(None));
 	backend.engine_starting(false);
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.enqueue(task(1, 0, true)), Polled::Abstained);
-	assert_eq!(backend.poll(&TaskId([0; 32])), Polled::Abstained);
-	assert_eq!(backend.probe(&ModelId([7; 32])), Polled::Abstained);
+	assert_eq!(backend.enqueue(task(1, 0, true)), EnqueueResult::Abstained);
+	assert_eq!(backend.poll(&TaskId([0; 32])), PollResult::Abstained);
+	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::Abstained);
 }

@@ -5,17 +5,16 @@ use frame_support::{ensure, traits::fungible::hold::Inspect as _};
 use sp_runtime::TryRuntimeError;
 
 impl<T: Config> Pallet<T> {
-	/// Holds equal the books, and the lists by key and by model say the same as the records.
-	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
+	/// Checks that holds equal the records, and that the lists by key and by model agree with them.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
-		let (mut keys, mut places) = (0usize, 0usize);
+		let (mut keys, mut served) = (0usize, 0usize);
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
-			ensure!(held == record.slashable(), "a bond on hold is what the record says");
+			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
 			ensure!(record.capacity <= MAX_CAPACITY, "capacities keep to the limit");
 			ensure!(
 				record.unlocking.iter().all(|chunk| chunk.amount > 0),
-				"nothing empty is on its way out"
+				"no unbonding chunk is empty"
 			);
 			if let Some(key) = &record.key {
 				ensure!(
@@ -26,8 +25,8 @@ impl<T: Config> Pallet<T> {
 			}
 			for model in &record.models {
 				let listed = Serving::<T>::get(model).iter().filter(|other| **other == who).count();
-				ensure!(listed == 1, "who serves a model is listed once for it");
-				places = places.saturating_add(1);
+				ensure!(listed == 1, "a provider is listed once for each model it serves");
+				served = served.saturating_add(1);
 			}
 		}
 		ensure!(Providers::<T>::count() <= MAX_PROVIDERS, "providers are bounded");
@@ -36,7 +35,7 @@ impl<T: Config> Pallet<T> {
 			"every listed key is a provider's"
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
-		ensure!(listed == places, "every listed place is a provider's");
+		ensure!(listed == served, "every listed provider serves the model");
 		Ok(())
 	}
 }

@@ -1,4 +1,4 @@
-//! The chains that can be started by name, as JSON patches of the genesis configuration.
+//! The presets of the chains that can be started by name, as JSON patches of the genesis configuration.
 //!
 //! | preset | validators | providers | root |
 //! |---|---|---|---|
@@ -6,7 +6,7 @@
 //! | `local_testnet` | Alice, Bob, Charlie, Dave | the same | Alice |
 //! | `staging` | four placeholders, see [`staging`] | the same | nobody |
 //!
-//! All three register the bundled demo model, owned by Eve where there is an Eve.
+//! All three register the bundled demo model, owned by Eve except in `staging`.
 
 mod staging;
 
@@ -25,31 +25,31 @@ use serde_json::Value;
 use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
-/// What an account of a preset starts with.
+/// The balance of an account of a preset.
 pub const ENDOWMENT: Balance = 1_000_000 * ASY;
-/// What a provider of a preset has bonded of it.
+/// The part of it that a provider of a preset has bonded.
 pub const BOND: Balance = 100_000 * ASY;
 /// Jobs a provider of a preset takes at once.
 pub const CAPACITY: u32 = 8;
-/// Keeps the treasury's account alive, so that it can always receive.
+/// The balance that keeps the treasury's account alive, so that it can always receive.
 pub const TREASURY_ENDOWMENT: Balance = ASY;
 
 /// Returns the catalogue entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
 /// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
 pub fn demo_model() -> Option<Registration> {
-	serde_json::from_str(include_str!("../../demo-model/assay-demo/registration.json")).ok()
+	serde_json::from_str(include_str!("../../../demo-model/assay-demo/registration.json")).ok()
 }
 
 /// A provider of a preset.
 struct Founder {
 	account: AccountId,
 	inference_key: InferenceId,
-	/// Makes it a validator.
+	/// Present if it is a validator.
 	session_keys: Option<SessionKeys>,
 }
 
 impl Founder {
-	/// A well-known development account. The node started with `--alice` holds Alice's keys, and so on.
+	/// Returns a well-known development account. The node started with `--alice` holds Alice's keys, and so on.
 	fn well_known(sr25519: Sr25519Keyring, ed25519: Option<Ed25519Keyring>) -> Self {
 		Self {
 			account: sr25519.to_account_id(),
@@ -113,7 +113,7 @@ fn genesis(
 	}))
 }
 
-/// One validator, four providers whose keys one node holds.
+/// One validator and four providers, whose keys one node holds.
 fn development() -> Option<Value> {
 	let founders = [
 		Founder::well_known(Sr25519Keyring::Alice, Some(Ed25519Keyring::Alice)),
@@ -147,7 +147,7 @@ fn well_known_chain(founders: &[Founder]) -> Option<Value> {
 	)
 }
 
-/// The JSON patch of a preset.
+/// Returns the JSON patch of a preset.
 pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
 	let patch = match id.as_ref() {
 		DEV_RUNTIME_PRESET => development(),
@@ -158,7 +158,7 @@ pub fn get_preset(id: &PresetId) -> Option<Vec<u8>> {
 	Some(patch.to_string().into_bytes())
 }
 
-/// The presets there are.
+/// Returns the names of all presets.
 pub fn preset_names() -> Vec<PresetId> {
 	[DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET, STAGING_RUNTIME_PRESET]
 		.map(PresetId::from)

@@ -1,9 +1,9 @@
-//! A runtime of system, balances and this pallet. The pallets it meets are small stand-ins whose state is in storage and whose
+//! A runtime of system, balances and this pallet. The pallets it meets are mocks whose state is in storage and whose
 //! money is real.
 
-mod people;
+mod actions;
 
-pub(crate) use people::*;
+pub(crate) use actions::*;
 
 use crate as pallet_jobs;
 use crate::*;
@@ -94,17 +94,19 @@ parameter_types! {
 		rates: Rates::DEFAULT,
 	};
 	pub static Vrf: Option<Hash32> = None;
+	pub const Genesis: Hash32 = GENESIS;
 }
 
 impl pallet_jobs::Config for Test {
-	type Catalog = Shelf;
-	type Providers = Crowd;
-	type Escrow = Till;
+	type Catalog = MockCatalog;
+	type Providers = MockProviders;
+	type Escrow = MockEscrow;
 	type Randomness = Vrf;
+	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = Crowd;
+	type BenchmarkHelper = MockProviders;
 }
 
 impl<C> offchain::CreateTransactionBase<C> for Test
@@ -135,15 +137,15 @@ where
 }
 
 /// Open jobs.
-pub(crate) type Open = crate::Jobs<Test>;
+pub(crate) type OpenJobs = crate::Jobs<Test>;
 
-// ── who is who ───────────────────────────────────────────────────────────────
+// ── accounts, models and constants ───────────────────────────────────────────
 
 pub(crate) fn account(n: u8) -> AccountId {
 	AccountId::new([n; 32])
 }
 
-pub(crate) fn asker() -> AccountId {
+pub(crate) fn requester() -> AccountId {
 	account(100)
 }
 pub(crate) fn owner() -> AccountId {
@@ -152,35 +154,37 @@ pub(crate) fn owner() -> AccountId {
 pub(crate) fn treasury() -> AccountId {
 	account(102)
 }
-/// Where the till keeps what it holds.
-pub(crate) fn till() -> AccountId {
+/// Returns the account that keeps what [`MockEscrow`] holds.
+pub(crate) fn escrow_account() -> AccountId {
 	account(103)
 }
 
-/// The inference key of a provider.
+/// Returns the inference key of a provider.
 pub(crate) fn pair(who: &AccountId) -> InferencePair {
 	InferencePair::from_seed(who.as_ref())
 }
 
+/// Hash of block 0.
+pub(crate) const GENESIS: Hash32 = [9; 32];
 pub(crate) const MODEL: ModelId = ModelId([1; 32]);
 pub(crate) const RETIRED: ModelId = ModelId([2; 32]);
-/// Its context is longer than any prompt.
-pub(crate) const ROOMY: ModelId = ModelId([3; 32]);
+/// A model whose context is longer than any prompt.
+pub(crate) const LONG_CONTEXT: ModelId = ModelId([3; 32]);
 pub(crate) const BOND: Balance = 1_000_000;
 pub(crate) const FUNDS: Balance = 1_000_000_000;
 
-// ── the catalogue ────────────────────────────────────────────────────────────
+// ── the catalog ──────────────────────────────────────────────────────────────
 
 #[allow(unreachable_pub)]
-pub struct Shelf;
-impl ModelCatalog<AccountId> for Shelf {
+pub struct MockCatalog;
+impl ModelCatalog<AccountId> for MockCatalog {
 	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>> {
-		[MODEL, RETIRED, ROOMY].contains(model).then(|| ModelTerms {
+		[MODEL, RETIRED, LONG_CONTEXT].contains(model).then(|| ModelTerms {
 			owner: owner(),
 			price_in: 10,
 			price_out: 20,
 			royalty: Permill::from_percent(5),
-			context_length: if *model == ROOMY { 8192 } else { 256 },
+			context_length: if *model == LONG_CONTEXT { 8192 } else { 256 },
 			prompt_overhead: 16,
 			retired: *model == RETIRED,
 		})
@@ -189,18 +193,19 @@ impl ModelCatalog<AccountId> for Shelf {
 
 // ── the providers ────────────────────────────────────────────────────────────
 
-/// How often a provider is engaged, and its inference key.
+/// The load of each provider, and its inference key.
 #[storage_alias]
-pub(crate) type Load = StorageMap<Crowd, Identity, AccountId, (u32, InferenceId)>;
-/// Providers that never can be drawn.
+pub(crate) type Load = StorageMap<MockProviders, Identity, AccountId, (u32, InferenceId)>;
+/// Providers that cannot be drawn.
 #[storage_alias]
-pub(crate) type Jailed = StorageMap<Crowd, Identity, AccountId, ()>;
-/// Providers that should show a sign of life.
+pub(crate) type Jailed = StorageMap<MockProviders, Identity, AccountId, ()>;
+/// Providers whose heartbeat is due.
 #[storage_alias]
-pub(crate) type Quiet = StorageMap<Crowd, Identity, AccountId, ()>;
+pub(crate) type HeartbeatDue = StorageMap<MockProviders, Identity, AccountId, ()>;
 /// Faults, in order.
 #[storage_alias]
-pub(crate) type Faults = StorageValue<Crowd, Vec<(AccountId, Fault)>, frame_support::pallet_prelude::ValueQuery>;
+pub(crate) type Faults =
+	StorageValue<MockProviders, Vec<(AccountId, Fault)>, frame_support::pallet_prelude::ValueQuery>;
 
 parameter_types! {
 	/// Jobs that a provider may hold at once.
@@ -208,12 +213,12 @@ parameter_types! {
 }
 
 #[allow(unreachable_pub)]
-pub struct Crowd;
-impl ProviderSet<AccountId> for Crowd {
+pub struct MockProviders;
+impl ProviderSet<AccountId> for MockProviders {
 	type Credit = Credit<AccountId, Balances>;
 
 	fn candidates(model: &ModelId) -> Vec<Candidate<AccountId>> {
-		if ![MODEL, ROOMY].contains(model) {
+		if ![MODEL, LONG_CONTEXT].contains(model) {
 			return Vec::new();
 		}
 		Load::iter()
@@ -244,10 +249,10 @@ impl ProviderSet<AccountId> for Crowd {
 		vec![MODEL]
 	}
 	fn heartbeat_due(who: &AccountId) -> bool {
-		Quiet::contains_key(who)
+		HeartbeatDue::contains_key(who)
 	}
-	fn alive(who: &AccountId) {
-		Quiet::remove(who);
+	fn mark_alive(who: &AccountId) {
+		HeartbeatDue::remove(who);
 	}
 	fn punish(who: &AccountId, fault: Fault) -> Self::Credit {
 		Faults::append((who, fault));
@@ -264,7 +269,7 @@ impl ProviderSet<AccountId> for Crowd {
 }
 
 #[cfg(feature = "runtime-benchmarks")]
-impl crate::benchmarking::BenchmarkHelper<AccountId> for Crowd {
+impl crate::benchmarking::BenchmarkHelper<AccountId> for MockProviders {
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
 		Capacity::set(50);
 		let accounts: Vec<_> = (0..keys.len()).map(|n| AccountId::new([n as u8 | 128; 32])).collect();
@@ -272,14 +277,14 @@ impl crate::benchmarking::BenchmarkHelper<AccountId> for Crowd {
 			Balances::set_balance(who, BOND);
 			Load::insert(who, (0, key.clone()));
 		}
-		(ROOMY, accounts)
+		(LONG_CONTEXT, accounts)
 	}
 	fn requester() -> AccountId {
-		asker()
+		requester()
 	}
 }
 
-/// Where benchmarks run as tests: no providers yet, and a keystore for their keys.
+/// Returns externalities in which benchmarks run as tests: no providers yet, and a keystore for their keys.
 #[cfg(feature = "runtime-benchmarks")]
 pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
 	let mut ext = TestExt::providers(0).build();
@@ -291,25 +296,25 @@ pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
 
 // ── the money ────────────────────────────────────────────────────────────────
 
-/// Payer, what is left of the ceiling, and the deposit.
+/// The payer, the rest of the fee ceiling, and the deposit of each job.
 #[storage_alias]
-pub(crate) type Held = StorageMap<Till, Twox64Concat, JobId, (AccountId, Balance, Balance)>;
+pub(crate) type Held = StorageMap<MockEscrow, Twox64Concat, JobId, (AccountId, Balance, Balance)>;
 
 #[allow(unreachable_pub)]
-pub struct Till;
-impl Till {
+pub struct MockEscrow;
+impl MockEscrow {
 	fn pay(to: &AccountId, amount: Balance) {
 		if amount > 0 {
-			Balances::transfer(&till(), to, amount, Preservation::Expendable).expect("what is held is there");
+			Balances::transfer(&escrow_account(), to, amount, Preservation::Expendable).expect("what is held is there");
 		}
 	}
 }
-impl Escrow<AccountId> for Till {
+impl Escrow<AccountId> for MockEscrow {
 	type Credit = Credit<AccountId, Balances>;
 
-	fn hold(job: JobId, payer: &AccountId, ceiling: Balance, deposit: Balance) -> DispatchResult {
-		Balances::transfer(payer, &till(), ceiling + deposit, Preservation::Preserve)?;
-		Held::insert(job, (payer, ceiling, deposit));
+	fn hold(job: JobId, payer: &AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult {
+		Balances::transfer(payer, &escrow_account(), fee_ceiling + deposit, Preservation::Preserve)?;
+		Held::insert(job, (payer, fee_ceiling, deposit));
 		Ok(())
 	}
 	fn settle(
@@ -319,9 +324,9 @@ impl Escrow<AccountId> for Till {
 		verifiers: &[AccountId],
 		owner: &AccountId,
 	) -> Result<(), DispatchError> {
-		let (payer, ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
+		let (payer, fee_ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
 		let out = shares.executor + shares.verifier * verifiers.len() as u128 + shares.royalty + shares.treasury;
-		let rest = ceiling
+		let rest = fee_ceiling
 			.checked_sub(out)
 			.ok_or(DispatchError::Arithmetic(sp_runtime::ArithmeticError::Underflow))?;
 		Self::pay(executor, shares.executor);
@@ -333,26 +338,26 @@ impl Escrow<AccountId> for Till {
 		Ok(())
 	}
 	fn refund(job: &JobId) -> DispatchResult {
-		let (payer, ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
-		Self::pay(&payer, ceiling);
+		let (payer, fee_ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
+		Self::pay(&payer, fee_ceiling);
 		Held::insert(job, (payer, 0, deposit));
 		Ok(())
 	}
-	fn restitute(job: &JobId, slashed: Self::Credit, owed: Balance) -> Balance {
+	fn restitute(job: &JobId, slashed: Self::Credit, due: Balance) -> Balance {
 		let (payer, ..) = Held::get(job).expect("an open job");
-		let (requester, _) = restitution(slashed.peek(), owed);
+		let (requester, _) = restitution(slashed.peek(), due);
 		let (to_payer, to_treasury) = slashed.split(requester);
 		assert!(Balances::resolve(&payer, to_payer).is_ok() && Balances::resolve(&treasury(), to_treasury).is_ok());
 		requester
 	}
 	fn close(job: &JobId) -> DispatchResult {
-		let (payer, ceiling, deposit) = Held::take(job).ok_or(DispatchError::CannotLookup)?;
-		Self::pay(&payer, ceiling + deposit);
+		let (payer, fee_ceiling, deposit) = Held::take(job).ok_or(DispatchError::CannotLookup)?;
+		Self::pay(&payer, fee_ceiling + deposit);
 		Ok(())
 	}
 }
 
-// ── the stage ────────────────────────────────────────────────────────────────
+// ── blocks ───────────────────────────────────────────────────────────────────
 
 /// A chain at block 1 with this many providers.
 pub(crate) struct TestExt {
@@ -366,7 +371,12 @@ impl TestExt {
 
 	pub(crate) fn build(self) -> sp_io::TestExternalities {
 		let mut balances: Vec<_> = (1..=self.providers).map(|n| (account(n), BOND)).collect();
-		balances.extend([(asker(), FUNDS), (owner(), 1_000), (treasury(), 1_000), (till(), 1)]);
+		balances.extend([
+			(requester(), FUNDS),
+			(owner(), 1_000),
+			(treasury(), 1_000),
+			(escrow_account(), 1),
+		]);
 		let mut storage = frame_system::GenesisConfig::<Test>::default()
 			.build_storage()
 			.expect("a genesis");
@@ -378,7 +388,6 @@ impl TestExt {
 		.expect("a genesis");
 		let mut ext = sp_io::TestExternalities::from(storage);
 		ext.execute_with(|| {
-			frame_system::BlockHash::<Test>::insert(0, sp_core::H256([9; 32]));
 			for who in (1..=self.providers).map(account) {
 				Load::insert(&who, (0, pair(&who).public()));
 			}
@@ -387,32 +396,32 @@ impl TestExt {
 		ext
 	}
 
-	/// Tells a story; in the end the pallet's storage is sound and no token has appeared or gone.
-	pub(crate) fn execute_with(self, story: impl FnOnce()) {
+	/// Runs a test, then checks that the pallet's storage is consistent and that no money was created or destroyed.
+	pub(crate) fn build_and_execute(self, test: impl FnOnce()) {
 		self.build().execute_with(|| {
 			let issued = Balances::total_issuance();
-			story();
-			assert_sound();
+			test();
+			assert_consistent();
 			assert_eq!(Balances::total_issuance(), issued, "money is conserved");
 		})
 	}
 }
 
-/// The pallet's storage tells one story, and the till holds what open jobs and receipts say.
-pub(crate) fn assert_sound() {
-	Jobs::do_try_state().expect("a sound state");
+/// Checks the pallet's storage, and that the escrow holds what open jobs and receipts require.
+pub(crate) fn assert_consistent() {
+	Jobs::do_try_state().expect("a consistent state");
 	let mut held = 1;
-	for (id, (_, ceiling, deposit)) in Held::iter() {
-		held += ceiling + deposit;
-		match Open::get(id) {
-			Some(job) => assert_eq!(ceiling, job.ceiling),
+	for (id, (_, fee_ceiling, deposit)) in Held::iter() {
+		held += fee_ceiling + deposit;
+		match OpenJobs::get(id) {
+			Some(job) => assert_eq!(fee_ceiling, job.fee_ceiling),
 			None => {
 				assert!(Receipts::<Test>::contains_key(id));
-				assert_eq!(ceiling, 0, "only the deposit stays held");
+				assert_eq!(fee_ceiling, 0, "only the deposit stays held");
 			}
 		}
 	}
-	assert_eq!(Balances::balance(&till()), held);
+	assert_eq!(Balances::balance(&escrow_account()), held);
 	for (who, (load, _)) in Load::iter() {
 		assert_eq!(
 			Assignments::<Test>::iter_prefix(&who).count(),
@@ -432,7 +441,7 @@ pub(crate) fn next_block() {
 	Vrf::set(None);
 	System::set_block_number(now + 1);
 	Jobs::on_initialize(now + 1);
-	assert_sound();
+	assert_consistent();
 }
 
 pub(crate) fn run_to(block: u64) {
@@ -441,11 +450,11 @@ pub(crate) fn run_to(block: u64) {
 	}
 }
 
-/// Goes on until the job leaves the phase it is in.
+/// Makes blocks until the job leaves the phase it is in.
 pub(crate) fn run_out(id: JobId) {
 	let phase = job(id).phase;
 	let deadline = job(id).deadline;
-	while Open::get(id).is_some_and(|job| job.phase == phase && job.deadline == deadline) {
+	while OpenJobs::get(id).is_some_and(|job| job.phase == phase && job.deadline == deadline) {
 		next_block();
 	}
 }

@@ -1,8 +1,9 @@
-//! What people do in the mock: ask, publish, commit, reveal, and send it all the way a transaction takes.
+//! Actions of requesters and providers in tests: request, publish, commit, reveal, as calls and as whole transactions.
 
 use super::{Jobs, *};
 use assay_primitives::{
-	crypto::InferenceSignature, job::Input, Commitment, FinishReason, JobId, Output, SamplingParams, TraceRoot, Vote,
+	crypto::InferenceSignature, job::Input, vote::Salt, Commitment, FinishReason, JobId, Output, SamplingParams,
+	TraceRoot, Vote,
 };
 use codec::Encode;
 use frame_support::{
@@ -17,7 +18,7 @@ use sp_runtime::{
 	DispatchResult,
 };
 
-// ── what people do ───────────────────────────────────────────────────────────
+// ── calls ────────────────────────────────────────────────────────────────────
 
 pub(crate) fn input() -> Input {
 	BoundedVec::truncate_from(b"What is a receipt?".to_vec())
@@ -25,7 +26,7 @@ pub(crate) fn input() -> Input {
 
 pub(crate) fn try_request(committee_size: u32) -> DispatchResult {
 	Jobs::request(
-		RawOrigin::Signed(asker()).into(),
+		RawOrigin::Signed(requester()).into(),
 		MODEL,
 		input(),
 		SamplingParams::greedy(8),
@@ -34,7 +35,7 @@ pub(crate) fn try_request(committee_size: u32) -> DispatchResult {
 	)
 }
 
-/// Asks for a committee of this size; the job's name.
+/// Requests a job with a committee of this size and returns its name.
 pub(crate) fn request(committee_size: u32) -> JobId {
 	try_request(committee_size).expect("a request");
 	match events().last() {
@@ -44,14 +45,14 @@ pub(crate) fn request(committee_size: u32) -> JobId {
 }
 
 pub(crate) fn job(id: JobId) -> JobOf<Test> {
-	Open::get(id).expect("an open job")
+	OpenJobs::get(id).expect("an open job")
 }
 
 pub(crate) fn receipt(id: JobId) -> ReceiptOf<Test> {
 	Receipts::<Test>::get(id).expect("a receipt")
 }
 
-/// A job whose committee is drawn.
+/// Returns a job whose committee is drawn.
 pub(crate) fn drawn(committee_size: u32) -> JobId {
 	let id = request(committee_size);
 	next_block();
@@ -60,13 +61,13 @@ pub(crate) fn drawn(committee_size: u32) -> JobId {
 	id
 }
 
-/// The providers of a committee, the executor first.
+/// Returns the providers of a committee, the executor first.
 pub(crate) fn committee(id: JobId) -> Vec<AccountId> {
 	job(id).committee.iter().map(|seat| seat.provider.clone()).collect()
 }
 
-/// A provider outside the committee; there is one if more than its seats were made.
-pub(crate) fn stranger(seats: &[AccountId]) -> AccountId {
+/// Returns a provider outside the committee; there is one if the chain has more providers than the committee has seats.
+pub(crate) fn outsider(seats: &[AccountId]) -> AccountId {
 	let mut providers = (1..).map(account).take(seats.len() + 1);
 	providers
 		.find(|who| !seats.contains(who))
@@ -92,13 +93,13 @@ pub(crate) const REJECT: Vote = Vote::Reject {
 	position: 1,
 	prefix_root: TraceRoot([5; 32]),
 };
-pub(crate) const SALT: [u8; 32] = [8; 32];
+pub(crate) const SALT: Salt = [8; 32];
 
 pub(crate) fn commitment(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -> Commitment {
-	Commitment::new(&Jobs::genesis(), &id, attempt, who, &vote, &SALT)
+	Commitment::new(&GENESIS, &id, attempt, who, &vote, &SALT)
 }
 
-/// A signature that nobody looks at: calls that are dispatched directly were authorised before.
+/// Returns a signature that nothing checks: calls that are dispatched directly count as authorized.
 pub(crate) fn no_signature() -> InferenceSignature {
 	sp_core::sr25519::Signature::default().into()
 }
@@ -153,42 +154,42 @@ pub(crate) fn publish(publication: PublicationOf<Test>) -> DispatchResult {
 	Jobs::publish(RawOrigin::Authorized.into(), publication, no_signature())
 }
 
-pub(crate) fn vote(batch: BatchOf<Test>) -> DispatchResult {
+pub(crate) fn send_batch(batch: BatchOf<Test>) -> DispatchResult {
 	Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature())
 		.map(|_| ())
 		.map_err(|error| error.error)
 }
 
-/// Commits a vote on the job's attempt of now.
-pub(crate) fn commit(id: JobId, who: &AccountId, word: Vote) -> DispatchResult {
-	vote(commits(who, vec![(id, job(id).attempt, word)]))
+/// Commits a vote on the present attempt of a job.
+pub(crate) fn commit(id: JobId, who: &AccountId, vote: Vote) -> DispatchResult {
+	send_batch(commits(who, vec![(id, job(id).attempt, vote)]))
 }
 
-/// Opens a vote on the job's attempt of now.
-pub(crate) fn reveal(id: JobId, who: &AccountId, word: Vote) -> DispatchResult {
-	vote(reveals(who, vec![(id, job(id).attempt, word)]))
+/// Reveals a vote on the present attempt of a job.
+pub(crate) fn reveal(id: JobId, who: &AccountId, vote: Vote) -> DispatchResult {
+	send_batch(reveals(who, vec![(id, job(id).attempt, vote)]))
 }
 
-/// The executor publishes and the committee commits these votes, seat by seat; `None` stays silent.
+/// Publishes as the executor and commits these votes, seat by seat; a seat with `None` sends nothing.
 pub(crate) fn publish_and_commit(id: JobId, votes: &[Option<Vote>]) -> Vec<AccountId> {
 	let seats = committee(id);
 	let attempt = job(id).attempt;
 	for (index, who) in seats.iter().enumerate() {
 		match votes[index] {
-			Some(word) if index == 0 => publish(publication(id, attempt, who, word)).expect("a publication"),
-			Some(word) => commit(id, who, word).expect("a commitment"),
+			Some(vote) if index == 0 => publish(publication(id, attempt, who, vote)).expect("a publication"),
+			Some(vote) => commit(id, who, vote).expect("a commitment"),
 			None => (),
 		}
 	}
 	seats
 }
 
-/// The whole attempt with these votes, all committed and all revealed.
-pub(crate) fn play(id: JobId, votes: &[Vote]) -> Vec<AccountId> {
-	let words: Vec<_> = votes.iter().copied().map(Some).collect();
-	let seats = publish_and_commit(id, &words);
-	for (who, word) in seats.iter().zip(votes) {
-		reveal(id, who, *word).expect("a reveal");
+/// Runs a whole attempt with these votes, all committed and all revealed.
+pub(crate) fn run_attempt(id: JobId, votes: &[Vote]) -> Vec<AccountId> {
+	let committed: Vec<_> = votes.iter().copied().map(Some).collect();
+	let seats = publish_and_commit(id, &committed);
+	for (who, vote) in seats.iter().zip(votes) {
+		reveal(id, who, *vote).expect("a reveal");
 	}
 	seats
 }
@@ -197,7 +198,7 @@ pub(crate) fn balance(who: &AccountId) -> Balance {
 	Balances::balance(who)
 }
 
-// ── the way a transaction really takes ───────────────────────────────────────
+// ── transactions ─────────────────────────────────────────────────────────────
 
 /// Signs with the inference key that `who` was given at genesis.
 pub(crate) fn signed_by(who: &AccountId, message: &[u8]) -> InferenceSignature {
@@ -205,12 +206,12 @@ pub(crate) fn signed_by(who: &AccountId, message: &[u8]) -> InferenceSignature {
 }
 
 pub(crate) fn signed_publication(publication: PublicationOf<Test>) -> Call<Test> {
-	let signature = signed_by(&publication.voter, &publication.message(&Jobs::genesis()));
+	let signature = signed_by(&publication.voter, &publication.message(&GENESIS));
 	Call::publish { publication, signature }
 }
 
 pub(crate) fn signed_batch(batch: BatchOf<Test>) -> Call<Test> {
-	let signature = signed_by(&batch.voter, &batch.message(&Jobs::genesis()));
+	let signature = signed_by(&batch.voter, &batch.message(&GENESIS));
 	Call::vote { batch, signature }
 }
 
@@ -231,13 +232,13 @@ fn checked(
 	)
 }
 
-/// What the pool would say.
+/// Validates a transaction as the pool does.
 pub(crate) fn validate(transaction: Extrinsic) -> TransactionValidity {
 	let (checked, info, len) = checked(transaction);
 	checked.validate::<Test>(TransactionSource::External, &info, len)
 }
 
-/// Takes a transaction into the block.
+/// Applies a transaction as a block does.
 pub(crate) fn apply(transaction: Extrinsic) -> Result<DispatchResult, TransactionValidityError> {
 	let (checked, info, len) = checked(transaction);
 	checked
