@@ -8,7 +8,7 @@ use assay_test_fixtures::{noise, write_safetensors};
 use serde_json::{json, Value};
 use std::{fs, path::Path};
 
-/// Writes the canonical model directory of a Llama with about a hundred million random weights to `out`; its tokenizer
+/// Writes the model directory of a Llama with about a hundred million random weights to `out`; its tokenizer
 /// and template are the demo model's. Returns its id and how many weights it has.
 pub fn random_model(out: &Path) -> Result<(ModelId, u64)> {
 	let demo = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo"));
