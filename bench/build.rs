@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Command};
 
 /// For which cards: as the engine's kernels.
-const CARDS: &str = include_str!("../ocw-inference/engine/kernels/cards");
+const CARDS: &str = include_str!("../ocw-inference/engine/kernels/gencode.txt");
 
 fn main() {
 	println!("cargo:rerun-if-changed=build.rs");

@@ -1,8 +1,8 @@
 //! Compiles the kernels as plain C++, with floats exactly as written.
 
 fn main() {
-	for folder in ["src", "../engine/kernels"] {
-		println!("cargo:rerun-if-changed={folder}");
+	for directory in ["src", "../engine/kernels"] {
+		println!("cargo:rerun-if-changed={directory}");
 	}
 	cc::Build::new()
 		.cpp(true)

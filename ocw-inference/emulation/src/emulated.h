@@ -1,4 +1,4 @@
-// CUDA's words, as far as the kernels use them, on a processor. Threads of a block are contexts of their own that run one at a time
+// CUDA's words, as far as the kernels use them, on a CPU. Threads of a block are contexts of their own that run one at a time
 // until they wait for one another, in an order that the caller chooses: what depends on it is a race.
 
 #pragma once
@@ -25,7 +25,7 @@ extern unsigned char *dynamic_shared;
 
 /// The thread that runs.
 uint32_t thread();
-/// Waits for all threads of the block, or of the warp, that haven't ended.
+/// Waits for all threads of the block, or of the warp, that have not ended.
 void wait_for_block();
 void wait_for_warp();
 /// What the threads of this thread's warp show one another.
@@ -127,7 +127,7 @@ template <class T> inline T __shfl_down_sync(uint32_t, T x, int by, int width) {
 
 namespace assay {
 
-// Copies are done at once where they may be done later: a read before the wait isn't seen by this, so it's left to the barriers.
+// Copies are done at once where they may be done later: a read before the wait is not noticed here, so it is left to the barriers.
 inline void copy_async(void *to, const void *from) { std::memcpy(to, from, 16); }
 inline void commit_copies() {}
 template <int GROUPS> inline void wait_for_copies() {}

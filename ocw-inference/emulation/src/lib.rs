@@ -1,8 +1,8 @@
-//! A device that runs the CUDA kernels' text on the processor, thread by thread, for tests where there is no graphics card.
+//! A device that runs the CUDA kernels' text on the CPU, thread by thread, for tests where there is no GPU.
 //!
-//! `emulated.h` gives CUDA's words their meaning. The order in which a block's threads run is free where they don't wait for one another, so
-//! a test may choose it: results that depend on it are a race. What it can't show is what only a card does: its own rounding, its copies that
-//! run along, and its speed.
+//! `emulated.h` defines what the kernels use of CUDA. The order in which a block's threads run is free where they do not wait
+//! for one another, so a test may choose it: results that depend on it are a race. It cannot show what only a GPU does: its
+//! own rounding, its asynchronous copies, and its speed.
 
 use assay_engine::gpu::{Gpu, Launch, Memory};
 use candle_core::{bail, Device, Result};
@@ -23,7 +23,7 @@ extern "C" {
 	) -> c_int;
 }
 
-/// An emulated device; its memory is the computer's.
+/// An emulated device; its memory is the host's.
 #[derive(Default)]
 pub struct Emulated {
 	order: u64,
@@ -31,7 +31,7 @@ pub struct Emulated {
 }
 
 impl Emulated {
-	/// A device on which the threads of a block run in an order that `seed` decides; 0 is the ascending one.
+	/// Makes a device on which the threads of a block run in an order that `seed` decides; 0 is the ascending one.
 	pub fn with_order(seed: u64) -> Self {
 		Self {
 			order: seed,
@@ -39,7 +39,7 @@ impl Emulated {
 		}
 	}
 
-	/// Kernels launched so far.
+	/// Returns the number of kernels launched so far.
 	pub fn launches(&self) -> u64 {
 		self.launches.load(Ordering::Relaxed)
 	}
@@ -101,8 +101,8 @@ impl Gpu for Emulated {
 			all[..bytes.len()].copy_from_slice(bytes);
 			*word = u64::from_le_bytes(all);
 		}
-		// SAFETY: the name and the arguments live for the call, and `size` is theirs; that the addresses in them are of memory as large as the
-		// kernel's shapes say is the launching code's promise, as on a card.
+		// SAFETY: the name and the arguments live for the call, and `size` is theirs; that the addresses in them are of memory as
+		// large as the kernel's shapes imply is the launching code's promise, as on a GPU.
 		let status = unsafe {
 			emulated_launch(
 				name.as_ptr(),
@@ -119,12 +119,12 @@ impl Gpu for Emulated {
 			1 => bail!("{}: no such kernel", launch.kernel),
 			2 => bail!("{}: {} bytes of arguments", launch.kernel, arguments.len()),
 			3 => bail!("{}: compiled for fewer threads than {}", launch.kernel, launch.threads),
-			_ => bail!("{}: its threads wait for one another for ever", launch.kernel),
+			_ => bail!("{}: its threads wait for one another forever", launch.kernel),
 		}
 	}
 
 	fn name(&self) -> String {
-		"an emulated graphics card".into()
+		"an emulated GPU".into()
 	}
 }
 

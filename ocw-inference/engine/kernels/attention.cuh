@@ -21,7 +21,7 @@ struct Task {
 };
 
 struct AttentionArgs {
-	const float *q; // [rows, heads · head_dim], turned
+	const float *q; // [rows, heads · head_dim], rotated
 	const uint16_t *pool;
 	const uint32_t *pages; // page numbers of all sequences
 	const Task *tasks;

@@ -1,4 +1,4 @@
-// Words that the kernels share. Each file is CUDA C++ and, with `ASSAY_EMULATED`, plain C++ for `../emulation`.
+// What the kernels share. Each file is CUDA C++ and, with `ASSAY_EMULATED`, plain C++ for `../emulation`.
 //
 // Floats: only the functions below round, each once, to nearest with ties to even. nvcc is called with --fmad=false and without
 // flush-to-zero, so that nothing else is contracted; sums of floats run in the order of docs/spec/c1-w8.md, never across threads

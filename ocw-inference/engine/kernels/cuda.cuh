@@ -1,4 +1,4 @@
-// What only a graphics card has: kernels, shared memory of a size chosen at the launch, copies that run along, tensor cores.
+// What only a GPU has: kernels, shared memory of a size chosen at the launch, copies that run along, tensor cores.
 
 #pragma once
 #include <cstdint>

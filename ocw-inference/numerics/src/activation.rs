@@ -1,4 +1,4 @@
-//! What stands between two matrices of a block: the gate of the Llama family and BERT's GELU.
+//! Activations between two matrices of a block: the gate of the Llama family and BERT's GELU.
 
 #[cfg(not(feature = "std"))]
 use crate::math::Float;
@@ -85,7 +85,7 @@ const OUTER: [f32; 7] = [
 	f32::from_bits(0xBF22_8550),
 	f32::from_bits(0xBE03_CE86),
 ];
-// … and (erf(a) − a) / a as one in a² where it's small.
+// … and (erf(a) − a) / a as one in a² where it is small.
 const INNER: [f32; 6] = [
 	f32::from_bits(0xBA1C_7000),
 	f32::from_bits(0x3BA3_8D2C),

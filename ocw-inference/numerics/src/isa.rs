@@ -10,7 +10,7 @@ use core::{fmt, str::FromStr};
 /// The instruction set that an operation uses. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isa {
-	/// Nothing beyond the target's baseline. On x86-64 that has no fused multiply-add, so it's slow: the reference.
+	/// Nothing beyond the target's baseline. On x86-64 that has no fused multiply-add, so it is slow: the reference.
 	Portable,
 	/// NEON with `sdot`: aarch64 from ARMv8.2 on.
 	Neon,

@@ -79,7 +79,7 @@ impl PackedMatrix {
 			width > 0 && width.is_multiple_of(BLOCK) && w.len().is_multiple_of(width) && s.len() * BLOCK == w.len()
 		};
 		if !parts.iter().all(fits) {
-			bail_shape!("weights and scales of a packed matrix of width {width} don't fit together");
+			bail_shape!("weights and scales of a packed matrix of width {width} do not fit together");
 		}
 		let rows = parts.iter().map(|(w, _)| w.len() / width).sum();
 		let mut packed = Self::zeros(rows, width)?;
@@ -124,7 +124,7 @@ impl PackedMatrix {
 		let count = rows.len() / row_bytes;
 		if count * row_bytes != rows.len() || first > self.rows || count > self.rows - first {
 			bail_shape!(
-				"{} bytes from row {first} on don't fit a matrix [{}, {}]",
+				"{} bytes from row {first} on do not fit a matrix [{}, {}]",
 				rows.len(),
 				self.rows,
 				self.width

@@ -120,7 +120,7 @@ fn collect(l: &[i32], good: impl Fn(i32) -> bool, mut take: impl FnMut(usize, i3
 
 /// The k first tokens in the order (l descending, id ascending) that reach `least`, ids ascending.
 fn top(l: &[i32], k: usize, least: i32) -> Vec<(usize, i32)> {
-	// A total order, so that what is cut off doesn't depend on the algorithm.
+	// A total order, so that what is cut off does not depend on the algorithm.
 	let order = |a: &(usize, i32), b: &(usize, i32)| b.1.cmp(&a.1).then(a.0.cmp(&b.0));
 	let mut best: Vec<(usize, i32)> = Vec::with_capacity(2 * k);
 	// Once there are k, an equal one with a higher id is behind them.
@@ -372,7 +372,7 @@ mod tests {
 
 	#[test]
 	fn min_p_keeps_what_is_probable_enough_relative_to_the_best() {
-		// e^-1 = 0.37 passes one quarter, e^-2 = 0.14 doesn't.
+		// e^-1 = 0.37 passes one quarter, e^-2 = 0.14 does not.
 		let counts = counts((1 << 16, 0, 1 << 14), &[2.0, 1.0, 0.0], 2_000);
 		assert!(counts[0] > 0 && counts[1] > 0 && counts[2] == 0, "{counts:?}");
 	}
@@ -457,7 +457,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_row_that_is_not_finite_chooses_nothing() {
+	fn a_row_that_is_not_finite_has_no_sample() {
 		let sampler = Sampler::new(1 << 16, 0, 0, [0; 32]);
 		assert_eq!(sampler.sample(&[0.0, f32::NAN], 0), None);
 		assert_eq!(sampler.sample(&[0.0, f32::INFINITY], 0), None);

@@ -1,4 +1,4 @@
-//! The engine's own tests on a graphics card: bits, cheats, honest runs, scheduling. Emulated, with a fiftieth of the repetitions, they
+//! The engine's own tests on a GPU: bits, cheats, honest runs, scheduling. Emulated, with a fiftieth of the repetitions, they
 //! still take minutes, so `cargo test` leaves them out; `cargo test --release --workspace --test gpu-suite` runs them.
 
 #![allow(clippy::unwrap_used)]
@@ -21,11 +21,11 @@ mod rows;
 #[path = "../engine/scheduling.rs"]
 mod scheduling;
 
-use device::{device, on_card};
+use device::{device, on_real_gpu};
 
 /// How many of so many repetitions there is time for.
 fn repetitions(all: u32) -> u32 {
-	if on_card() {
+	if on_real_gpu() {
 		all
 	} else {
 		all.div_ceil(50)

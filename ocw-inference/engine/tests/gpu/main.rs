@@ -1,7 +1,7 @@
-//! The graphics card's kernels against the processor's: the same bits for any shape, batch, page layout and order of threads.
+//! The GPU's kernels against the CPU's: the same bits for any shape, batch, page layout and order of threads.
 //!
-//! On any computer the kernels' text runs emulated (`ocw-inference/emulation`). Built with feature `cuda` and started with
-//! `ASSAY_GPU=0`, the same tests run on that card.
+//! On any machine the kernels' text runs emulated (`ocw-inference/emulation`). Built with feature `cuda` and started with
+//! `ASSAY_GPU=0`, the same tests run on that GPU.
 
 #![allow(clippy::unwrap_used)]
 
@@ -23,4 +23,4 @@ mod many;
 mod models;
 mod network;
 
-use device::{cases, device, devices, on_card};
+use device::{cases, device, devices, on_real_gpu};

@@ -1,7 +1,7 @@
-//! Rows in numbers that no other test has: on a card a million of single products and a million of whole models, everywhere else as many
+//! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models, everywhere else as many
 //! as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
 
-use crate::{common, device, kernels, on_card};
+use crate::{common, device, kernels, on_real_gpu};
 use assay_engine::{
 	gpu::operations::Operations,
 	kv::KvPool,
@@ -18,12 +18,12 @@ use half::f16;
 use serde_json::json;
 
 fn wanted(emulated: usize) -> usize {
-	let said = std::env::var("ASSAY_GPU_ROWS").ok();
-	let said = said.map(|rows| rows.parse().expect("ASSAY_GPU_ROWS is a number"));
-	said.unwrap_or(if on_card() { 1_000_000 } else { emulated })
+	let given = std::env::var("ASSAY_GPU_ROWS").ok();
+	let given = given.map(|rows| rows.parse().expect("ASSAY_GPU_ROWS is a number"));
+	given.unwrap_or(if on_real_gpu() { 1_000_000 } else { emulated })
 }
 
-/// SplitMix64: a hash would take longer than the card.
+/// SplitMix64: a hash would take longer than the GPU.
 struct Random(u64);
 
 impl Random {
@@ -50,12 +50,12 @@ fn same_bits(here: &[f32], there: &[f32]) -> bool {
 }
 
 /// Where scripts/gpu.sh reads how much was compared.
-fn told(rows: usize, values: usize, what: &str) {
+fn report(rows: usize, values: usize, what: &str) {
 	println!("compared {rows} rows, {values} values: {what}");
 }
 
 #[test]
-fn products_of_a_million_rows_are_the_processor_s() {
+fn products_of_a_million_rows_are_the_cpu_s() {
 	let (wanted, mut random) = (wanted(300), Random(11));
 	let operations = Operations::new(
 		device().unwrap(),
@@ -65,15 +65,15 @@ fn products_of_a_million_rows_are_the_processor_s() {
 	.unwrap();
 	let (mut rows, mut values) = (0, 0);
 	while rows < wanted {
-		// Widths and heights of real models on a card; numbers of rows that take each of the kernels.
-		let size = if on_card() { 64 } else { 4 };
+		// Widths and heights of real models on a GPU; numbers of rows that take each of the kernels.
+		let size = if on_real_gpu() { 64 } else { 4 };
 		let (k, n) = (32 * (1 + random.below(size)), 1 + random.below(32 * size));
 		let w: Vec<u8> = (0..n * k / 8).flat_map(|_| random.next().to_le_bytes()).collect();
 		let scales: Vec<f16> = (0..n * k / 32).map(|_| f16::from_f32(random.unit())).collect();
 		let bias: Option<Vec<f32>> = (random.below(2) == 0).then(|| (0..n).map(|_| random.unit()).collect());
 		let pack = || PackedMatrix::pack(&[(&w, &scales)], k).unwrap();
 		let (weight, matrix) = (pack(), operations.matrix(pack(), bias.clone()).unwrap());
-		for most in [1, 2, 4, 8, 64, if on_card() { 4096 } else { 130 }] {
+		for most in [1, 2, 4, 8, 64, if on_real_gpu() { 4096 } else { 130 }] {
 			let now = 1 + random.below(most);
 			let x: Vec<f32> = (0..now * k).map(|_| random.unit() * 8.0).collect();
 			let operation = Linear {
@@ -89,10 +89,10 @@ fn products_of_a_million_rows_are_the_processor_s() {
 			values += here.len();
 		}
 	}
-	told(rows, values, "products");
+	report(rows, values, "products");
 }
 
-/// A random model of these shapes on the processor and on the card.
+/// A random model of these shapes on the CPU and on the GPU.
 fn models(heads: usize, kv_heads: usize, head_dim: usize, hidden: usize, layers: usize) -> [Model; 2] {
 	let config = json!({
 		"model_type": "llama", "hidden_act": "silu", "vocab_size": common::VOCABULARY, "hidden_size": hidden,
@@ -155,13 +155,13 @@ impl Sequences {
 }
 
 #[test]
-fn rows_of_whole_models_are_the_processor_s_by_the_million() {
+fn rows_of_whole_models_are_the_cpu_s_by_the_million() {
 	let (wanted, mut random) = (wanted(900), Random(12));
-	let shapes = match on_card() {
+	let shapes = match on_real_gpu() {
 		true => &[(8, 2, 64, 512, 4), (4, 4, 128, 512, 3), (14, 2, 64, 896, 3)][..],
 		false => &[(4, 2, 32, 64, 2)][..],
 	};
-	let (most_rows, positions) = if on_card() { (768, 3000) } else { (40, 300) };
+	let (most_rows, positions) = if on_real_gpu() { (768, 3000) } else { (40, 300) };
 	let (mut rows, mut values) = (0, 0);
 	for (i, (heads, kv_heads, head_dim, hidden, layers)) in (1..).zip(shapes) {
 		let models = models(*heads, *kv_heads, *head_dim, *hidden, *layers);
@@ -196,5 +196,5 @@ fn rows_of_whole_models_are_the_processor_s_by_the_million() {
 			}
 		}
 	}
-	told(rows, values, "whole models");
+	report(rows, values, "whole models");
 }

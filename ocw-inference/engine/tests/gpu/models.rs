@@ -1,4 +1,4 @@
-//! Whole models: rows, answers and votes of a card are the processor's, and each confirms or rejects what the other claims.
+//! Whole models: rows, answers and votes of a GPU are the CPU's, and each confirms or rejects what the other claims.
 
 use crate::{
 	common::{folder, model, Tiny},
@@ -14,7 +14,7 @@ use assay_engine::{
 use assay_numerics::kv::Segment;
 use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 
-/// A model on the processor; [`model`] gives one on the device.
+/// A model on the CPU; [`model`] gives one on the device.
 fn here(tiny: Tiny) -> Model {
 	Model::load(folder(tiny).path()).unwrap()
 }
@@ -57,7 +57,7 @@ fn run(model: &Model, tokens: &[u32], pieces: &[usize]) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn rows_are_the_processor_s_in_any_pieces() {
+fn rows_are_the_cpu_s_in_any_pieces() {
 	for tiny in [
 		Tiny::default(),
 		Tiny {
@@ -176,9 +176,9 @@ fn a_row_that_is_not_finite_fails_on_both() {
 	}
 }
 
-/// The scheduler drives a card as it drives the processor: mixed jobs in shared batches, on shared pages.
+/// The scheduler drives a GPU as it drives the CPU: mixed jobs in shared batches, on shared pages.
 #[test]
-fn mixed_jobs_on_a_card_have_the_results_of_each_alone_on_the_processor() {
+fn mixed_jobs_on_a_gpu_have_the_results_of_each_alone_on_the_cpu() {
 	let (here, there) = (here(Tiny::default()), model(Tiny::default()));
 	let limits = SchedulerLimits {
 		max_batched_tokens: 48,

@@ -1,4 +1,4 @@
-//! Networks of processors and cards: what any engine makes, every other confirms, and what none made, all reject alike. Engines of this
+//! Networks of CPUs and GPUs: what any engine makes, every other confirms, and what none made, all reject alike. Engines of this
 //! process, and programs behind a node's socket.
 
 use crate::{
@@ -88,14 +88,14 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 }
 
 #[test]
-fn a_committee_of_cards_and_processors_is_of_one_mind() {
-	let (card, portable) = (device().unwrap(), Some(Isa::Portable));
+fn a_committee_of_gpus_and_cpus_is_of_one_mind() {
+	let (gpu, portable) = (device().unwrap(), Some(Isa::Portable));
 	let mut id = None;
 	let engines = [
 		Engine::new(),
-		Engine::new().on_gpu(card.clone()),
+		Engine::new().on_gpu(gpu.clone()),
 		Engine::with(SchedulerLimits::default(), portable),
-		Engine::new().on_gpu(card),
+		Engine::new().on_gpu(gpu),
 	];
 	let mut members: Vec<Box<dyn Member>> = Vec::new();
 	for mut engine in engines {

@@ -209,7 +209,7 @@ unsafe fn combine<S: Simd>(queries: &Queries<'_>, scores: Scores, tile: &mut Vec
 	}
 }
 
-/// Adds keys that query i doesn't share with all others.
+/// Adds keys that query i does not share with all others.
 ///
 /// # Safety
 /// As for [`attention`].
@@ -353,7 +353,7 @@ impl Strip {
 		}
 	}
 
-	/// The sums of the dimensions that don't fill a vector.
+	/// The sums of the dimensions that do not fill a vector.
 	#[inline(always)]
 	unsafe fn rest<const Q: usize>(&self, from: usize) {
 		for t in 0..self.count {

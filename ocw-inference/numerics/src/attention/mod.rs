@@ -1,7 +1,7 @@
 //! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §2.7).
 //!
 //! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a row's
-//! result doesn't know how many rows were computed with it or where its pages lie.
+//! result does not depend on how many rows are computed with it or where its pages are.
 
 mod kernel;
 
@@ -133,7 +133,7 @@ struct Task<'a> {
 /// A start of memory that several threads write, each its own elements.
 struct Shared<T>(*mut T);
 
-// SAFETY: who uses it says why no two threads touch one element.
+// SAFETY: each user states why no two threads touch one element.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {

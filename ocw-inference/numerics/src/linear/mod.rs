@@ -164,7 +164,7 @@ impl Product<'_> {
 					// SAFETY: as above.
 					#[cfg(all(feature = "simd", target_arch = "aarch64"))]
 					Isa::Neon => unsafe { neon::tile(weights, words, blocks, sums) },
-					_ => portable::tile(weights, words, sums),
+					_ => portable::tile(weights, words, blocks, sums),
 				}
 				self.store(tile, rows.start, sums);
 			}

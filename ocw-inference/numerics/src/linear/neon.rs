@@ -81,7 +81,7 @@ unsafe fn rows<const R: usize>(
 	}
 }
 
-/// `sdot`, whose intrinsic isn't stable.
+/// `sdot`, whose intrinsic is not stable.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot(sum: int32x4_t, w: int8x16_t, q: int8x16_t) -> int32x4_t {

@@ -7,8 +7,9 @@ use crate::packed::{BLOCK, BLOCK_BYTES, STEP, TILE};
 use half::f16;
 
 /// The sums of one tile for the rows of one panel.
-pub(super) fn tile(weights: &[u8], words: &[i32], sums: &mut [[f32; TILE]]) {
+pub(super) fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
 	let rows = sums.len();
+	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * rows);
 	sums.fill([0.0; TILE]);
 	let blocks = weights.chunks_exact(BLOCK_BYTES).zip(words.chunks_exact(rows * WORDS));
 	for (weights, words) in blocks {

@@ -1,4 +1,4 @@
-//! What families do to the rotary frequencies, and the frequencies themselves (`docs/spec/c1-w8.md` §2.6).
+//! How families change the rotary frequencies, and the frequencies themselves (`docs/spec/c1-w8.md` §2.6).
 
 use crate::{Error, Result, F32};
 use alloc::{format, vec::Vec};
@@ -14,7 +14,7 @@ use core::f64::consts::PI;
 	serde(rename_all = "snake_case", deny_unknown_fields)
 )]
 pub enum RopeScaling {
-	/// They aren't.
+	/// They are not changed.
 	#[default]
 	#[cfg_attr(feature = "codec", codec(index = 0))]
 	None,

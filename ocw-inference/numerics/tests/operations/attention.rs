@@ -6,6 +6,7 @@ use assay_numerics::{
 	kv::{PageId, PageShape, Pool, Segment, PAGE},
 	Isa,
 };
+use half::f16;
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 use std::ops::Range;
@@ -68,10 +69,10 @@ fn truth(heads: Heads, mask: Mask, x: &[f32]) -> Vec<Vec<u32>> {
 	(0..rows.len()).map(row).collect()
 }
 
-/// A pool of poisoned pages, handed out in an order that depends on the seed.
+/// A pool of pages full of NaN, handed out in an order that depends on the seed.
 fn pool(heads: Heads, pages: usize, seed: u64) -> (Pool, Vec<PageId>) {
-	let mut pool = Pool::new(heads.page(2), pages).unwrap();
-	pool.poison();
+	let nan = |elements| assay_numerics::Result::Ok(vec![f16::NAN.to_bits(); elements]);
+	let mut pool = Pool::with_storage(heads.page(2), pages, nan).unwrap();
 	let mut order: Vec<_> = std::iter::from_fn(|| pool.alloc()).collect();
 	let keys = noise(seed, pages);
 	order.sort_by(|a, b| keys[a.index()].total_cmp(&keys[b.index()]));

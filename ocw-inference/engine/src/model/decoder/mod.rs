@@ -1,7 +1,7 @@
 //! The decoder families on the operations of [`assay_numerics`]: Llama, Mistral, Qwen2, Qwen3.
 //!
 //! Rows of several sequences go through together, but no operation lets one row see another except attention, which sees a
-//! row's own prefix in the pages of its own sequence. So a row has the same bits whether it's decoded alone, is one of a long
+//! row's own prefix in the pages of its own sequence. So a row has the same bits whether it is decoded alone, is one of a long
 //! prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a GPU ([`GpuDevice`]).
 
 mod cpu;
@@ -111,7 +111,7 @@ pub(crate) struct Network<D: Device> {
 	embedding: D::Matrix,
 	layers: Vec<Layer<D>>,
 	norm: D::Vector,
-	/// The output layer, if it isn't the embedding.
+	/// The output layer, if it is not the embedding.
 	head: Option<D::Matrix>,
 }
 

@@ -7,8 +7,8 @@ use assay_numerics::{packed::PackedMatrix, rope::Tables};
 use std::sync::Arc;
 
 impl Decoder {
-	/// Makes a decoder of random matrices and norms of ones, the same on every machine. The tokens that end an answer have logits of zero, so that a
-	/// greedy answer doesn't end early.
+	/// Makes a decoder of random matrices and norms of ones, the same on every machine. The tokens that end an answer have logits of
+	/// zero, so that a greedy answer does not end early.
 	pub(crate) fn random(config: DecoderConfig, rope: Tables, gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
 		if config.attention_bias || config.output_bias || config.mlp_bias || config.qk_norm {
 			return Err(Error::Work(
