@@ -13,7 +13,7 @@ use super::{
 use crate::{
 	kv::{KvPool, KvStorage},
 	model::{
-		decoder::{positions, Batch, Device, Layer, Matrix, Rows, Shape},
+		decoder::{positions, Batch, Device, Layer, LayerShape, Matrix, Rows},
 		logits::Logits,
 	},
 	Error, Result,
@@ -38,7 +38,7 @@ pub(crate) struct GpuDevice {
 	cos: Memory,
 	sin: Memory,
 	positions: usize,
-	shape: Shape,
+	shape: LayerShape,
 	/// Memory that one operation leaves to the next: quantized rows, scores.
 	scratch: [Mutex<Option<Arc<Memory>>>; 2],
 }
@@ -64,7 +64,7 @@ pub(crate) struct ForwardState<'a> {
 
 impl GpuDevice {
 	pub(crate) fn new(gpu: Arc<dyn Gpu>, numbers: &DecoderConfig, rope: &Tables) -> Result<Self> {
-		let shape = Shape::of(numbers);
+		let shape = LayerShape::of(numbers);
 		let widest = shape.hidden.max(shape.head_dim);
 		if widest > WIDEST {
 			return Err(Error::Compute(format!(
