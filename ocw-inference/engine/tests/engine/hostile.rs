@@ -381,18 +381,18 @@ async fn garbage_on_the_socket_ends_the_conversation() {
 			"socket",
 		),
 		("a frame of 4 GiB", vec![0xFF; 64], "socket"),
-		("a frame of nothing", framed(&[]), "a frame is no message"),
-		("an unknown message", framed(&[9, 9, 9]), "a frame is no message"),
+		("a frame of nothing", framed(&[]), "a frame is not a message"),
+		("an unknown message", framed(&[9, 9, 9]), "a frame is not a message"),
 		(
 			"a message with a tail",
 			framed(&[&request[..], b"x"].concat()),
-			"a frame is no message",
+			"a frame is not a message",
 		),
-		("a message cut short", framed(&request[..4]), "a frame is no message"),
+		("a message cut short", framed(&request[..4]), "a frame is not a message"),
 		(
 			"a list that claims 2³⁰ bytes",
 			framed(&[&[0u8; 65][..], &[0xFE, 0xFF, 0xFF, 0xFF]].concat()),
-			"a frame is no message",
+			"a frame is not a message",
 		),
 		("a frame cut short", framed(&request)[..7].to_vec(), "socket"),
 	] {
