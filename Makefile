@@ -1,50 +1,50 @@
-# What one does with this house. Each word calls a script that can be read on its own.
+# The commands of this repository. Each target calls a script that can be read on its own.
 
 .DEFAULT_GOAL := help
 SHELL := bash
 .PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu fuzz model zombienet clean
 
-help: ## these lines
+help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing on this machine (root, or it says what to install)
+setup: ## install what is missing on this machine (as root; otherwise lists what to install)
 	@scripts/setup.sh
 
 build: setup ## build every program and test; links bin/assay, bin/assay-node, bin/assay-engine
 	@scripts/build.sh
 
-engine-cuda: ## build the engine for NVIDIA cards, bin/assay-engine-cuda (no card needed; 20 minutes the first time)
+engine-cuda: ## build the engine for NVIDIA GPUs, bin/assay-engine-cuda (needs no GPU; 20 minutes the first time)
 	@scripts/engine-cuda.sh
 
-demo: ## a chain, a question, an answer, a checked receipt
+demo: ## start a chain, ask it a question, check the receipt
 	@scripts/demo.sh
 
-dev: ## a development chain in the foreground, on ws://127.0.0.1:9944
+dev: ## run a development chain in the foreground, on ws://127.0.0.1:9944
 	@scripts/dev.sh
 
-test: ## every test; ends with a line that counts them
+test: ## run every test; ends with a line that counts them
 	@scripts/test.sh
 
 fmt: ## format all Rust files
 	@scripts/fmt.sh
 
-lint: ## format, clippy, licences, one version of each SDK crate
+lint: ## check format, clippy, dependencies and their licenses, scripts and documents
 	@scripts/lint.sh
 
-bench: ## the engine beside llama.cpp and candle: docs/benchmarks.md, written anew (40 minutes the first time)
+bench: ## compare the engine with llama.cpp and candle, and write docs/benchmarks.md again (40 minutes the first time)
 	@scripts/bench.sh
 
-bench-gpu: ## the engine on an NVIDIA card beside PyTorch: docs/benchmarks-gpu.md (needs a card; make engine-cuda first, anywhere)
+bench-gpu: ## compare the engine on an NVIDIA GPU with PyTorch, for docs/benchmarks-gpu.md (after make engine-cuda)
 	@scripts/bench-gpu.sh
 
-fuzz: ## the parsers against libFuzzer, a million executions each (FUZZ_RUNS, FUZZ_SECONDS)
+fuzz: ## fuzz the parsers with libFuzzer, a million executions each (FUZZ_RUNS, FUZZ_SECONDS)
 	@scripts/fuzz.sh
 
 model: ## train the bundled demo model again from its recipe (minutes)
 	@scripts/model.sh
 
-zombienet: ## four validators under zombienet: finality, and a job that settles
+zombienet: ## test four validators under zombienet: finality, and a job that settles
 	@scripts/zombienet.sh
 
-clean: ## forget this clone's build; dependencies go with it
+clean: ## remove all build output, dependencies included
 	@scripts/clean.sh

@@ -13,10 +13,7 @@ scripts/setup.sh
 
 home=$ASSAY_CACHE/bench
 mkdir -p "$home"
-# The last change to what is measured: a change of a document doesn't end an interrupted run.
-measured=(ocw-inference primitives demo-model/assay-demo bench)
-commit=$(git log -1 --format=%h -- "${measured[@]}" 2>/dev/null || echo "no commit")
-git diff --quiet HEAD -- "${measured[@]}" 2>/dev/null || commit+=" with changes"
+commit=$(commit_of ocw-inference primitives demo-model/assay-demo bench)
 
 # Its own target directory: another workspace, another lock.
 export CARGO_TARGET_DIR=${BENCH_TARGET_DIR:-$home/target}

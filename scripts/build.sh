@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds every program and every test with one profile and one set of features, so that nothing is built twice and the
-# tests run against the very programs people get. Links the programs into bin/.
+# tests run against the programs that people get. Links the programs into bin/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -10,7 +10,7 @@ lock_target "$@"
 say "Building (the first time takes 45 to 60 minutes on two cores, later ones seconds to minutes)"
 start=$SECONDS
 cargo build --release --locked --workspace --bins --tests ||
-	die "the build failed; rustc's words stand above." "If it speaks of a missing target or linker: make setup."
+	die "the build failed; rustc's errors are above." "If a target or linker is missing: make setup."
 mkdir -p bin
 for program in assay assay-node assay-engine; do
 	ln -sfn "$CARGO_TARGET_DIR/release/$program" "bin/$program"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what builds leave behind: the target directories (every clone's), bin/, and the clients' node_modules.
+# Removes build output: the target directories (which all clones share), bin/, and the JavaScript clients' node_modules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

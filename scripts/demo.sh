@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a checked answer: builds, starts a chain, asks it a question, prints the receipt and checks it.
+# Builds everything, starts a development chain, asks it a question, prints the answer and its receipt, and checks the receipt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -24,7 +24,7 @@ finish() {
 	if [ $status = 0 ]; then
 		rm -rf "$work"
 	else
-		printf '\nThe node said at last (all of it is in %s):\n' "$log" >&2
+		printf '\nThe last lines of the node'\''s log (%s):\n' "$log" >&2
 		tail -n 25 "$log" >&2 || true
 	fi
 }
@@ -32,44 +32,31 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 say "Starting a development chain: one node, four providers"
-bin/assay-node --dev --tmp --rpc-port 0 --listen-addr /ip4/127.0.0.1/tcp/0 --no-prometheus --no-telemetry --no-mdns \
-	>"$log" 2>&1 </dev/null &
-node=$!
-
-# The node chooses a free port and says which.
-port=
-for _ in $(seq 300); do
-	kill -0 "$node" 2>/dev/null || die "the node ended before it answered."
-	port=$(sed -nE 's/.*Running JSON-RPC server: addr=127\.0\.0\.1:([0-9]+).*/\1/p' "$log" | head -n 1)
-	[ -z "$port" ] || break
-	sleep 0.1
-done
-[ -n "$port" ] || die "the node did not answer within 30 seconds."
-url=ws://127.0.0.1:$port
+start_chain "$log" || die "the node ended early, or did not answer within 30 seconds."
 note "it answers on $url"
 
 say "Asking: $question"
 bin/assay ask "$question" --url "$url" --save "$work/receipt.json"
 
-say "Checking the receipt: every hash again, and against the chain"
+say "Checking the receipt: every hash is recomputed and compared with the chain"
 bin/assay verify "$work/receipt.json" --url "$url"
 
 say "The same receipt with one digit changed"
-# The first seat's trace root, or whichever hash comes first: any of them has to be noticed.
+# Any changed trace root must be noticed; the first one in the file is changed.
 awk '!done && match($0, /"trace_root": *"0x[0-9a-f]/) {
 	at = RSTART + RLENGTH - 1
 	$0 = substr($0, 1, at - 1) (substr($0, at, 1) == "0" ? "1" : "0") substr($0, at + 1)
 	done = 1
 } { print } END { exit !done }' "$work/receipt.json" >"$work/forged.json" || die "the receipt holds no trace root to change."
 if bin/assay verify "$work/forged.json" --offline; then
-	die "the forged receipt passed." "That is a defect: please report it."
+	die "the forged receipt passed." "That is a bug: please report it."
 fi
 note "noticed"
 
 cat <<TEXT
 
 ${_bold}Now you:${_off}
-    make dev                                   a chain that stays, on ws://127.0.0.1:9944
+    make dev                                   a chain that keeps running, on ws://127.0.0.1:9944
     bin/assay ask "Who checks an answer?"      ask it (bin/assay --help shows the rest)
     bin/assay models                           what may be asked
     https://polkadot.js.org/apps/?rpc=ws%3A%2F%2F127.0.0.1%3A9944

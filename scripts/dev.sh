@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a development chain in the foreground: one node that holds the keys of four providers. Ctrl-C ends it and
-# forgets the chain. Arguments go to the node: scripts/dev.sh --rpc-port 9955
+# Runs a development chain in the foreground: one node with the keys of four providers. Ctrl-C ends it and deletes the
+# chain. Arguments go to the node: scripts/dev.sh --rpc-port 9955
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -1,19 +1,21 @@
-# The build's environment: one toolchain, one target directory, for every script. Sourced, never run.
+# shellcheck shell=bash
+# Sets the build's environment: one toolchain and one target directory for all scripts. Sourced, never run.
 #
 #   . scripts/env.sh
 #
-# What may be set before: ASSAY_CACHE (where toolchain notes, builds and helper programs are kept), CARGO_TARGET_DIR.
+# Variables that may be set before: ASSAY_CACHE (the directory for the toolchain's choice, builds and tools),
+# CARGO_TARGET_DIR.
 
 ASSAY_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 ASSAY_CACHE=${ASSAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/assay}
 ASSAY_STAMP=$ASSAY_CACHE/toolchain
 export ASSAY_ROOT ASSAY_CACHE
 
-# Whatever a shell profile says of these, a build here means one thing.
-unset MAKEFLAGS MFLAGS # a `make -j` above is no jobserver for cargo
+# A shell profile must not change what a build here means.
+unset MAKEFLAGS MFLAGS # the jobserver of an outer `make -j` is not for cargo
 unset WASM_BUILD_STD WASM_BUILD_TOOLCHAIN RUSTC_BOOTSTRAP RUSTUP_TOOLCHAIN RUSTC
 
-# scripts/setup.sh wrote down which toolchain it chose: `WAY BIN`. Its programs come first on PATH, because
+# scripts/setup.sh records which toolchain it chose, as `WAY BIN`. Its programs come first on PATH, because
 # substrate-wasm-builder takes cargo and rustc from there and must not mix two releases.
 ASSAY_WAY=
 ASSAY_BIN_DIR=

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formats every Rust file that git knows.
+# Formats every Rust file that git tracks or would track.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets under libFuzzer, one after another:  scripts/fuzz.sh [TARGET…]
 #
-# What may be set before: FUZZ_RUNS (executions of each target, 1000000), FUZZ_SECONDS (most seconds of each, 0: no limit).
-# What a run finds stays in $ASSAY_CACHE/fuzz: inputs that reach new code in corpus/, inputs that break a promise in broken/.
+# Variables that may be set before: FUZZ_RUNS (executions of each target, 1000000), FUZZ_SECONDS (time limit of each; 0 for
+# none). What a run finds stays in $ASSAY_CACHE/fuzz: inputs that reach new code in corpus/, inputs that fail in broken/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -18,8 +18,8 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 tool=$(cargo_tool cargo-fuzz 0.13.2)
 
 say "Building the targets with coverage counters"
-# Its own target directory: everything is built with other flags. No sanitizer: there is no unsafe code of ours on these
-# paths, and a stable compiler has none. RUSTC_BOOTSTRAP lets that compiler take cargo-fuzz's flags.
+# A target directory of its own, since all flags differ. No sanitizer: these paths have no unsafe code of ours, and a stable
+# compiler has no sanitizers. RUSTC_BOOTSTRAP makes that compiler accept cargo-fuzz's flags.
 CARGO_TARGET_DIR=$home/target RUSTC_BOOTSTRAP=1 "$tool" build --fuzz-dir fuzz --sanitizer none --release --debug-assertions
 
 targets=("$@")
@@ -37,7 +37,7 @@ for target in "${targets[@]}"; do
 		-print_final_stats=1 -artifact_prefix="$home/broken/$target-" || broken+=("$target")
 done
 if [ ${#broken[@]} -gt 0 ]; then
-	die "a promise was broken by: ${broken[*]}." "The inputs are in $home/broken; replay one:" \
+	die "targets failed: ${broken[*]}." "The inputs are in $home/broken; run one again:" \
 		"  cargo run -p assay-fuzz-targets -- TARGET FILE"
 fi
-say "All promises held"
+say "All targets passed"

@@ -1,8 +1,9 @@
-# Small words of the scripts that use a graphics card: where the programs lie, whether a card is there. Sourced after lib.sh, never run.
+# shellcheck shell=bash
+# Helpers of the scripts that use a GPU: where the programs are, whether there is a GPU. Sourced after lib.sh, never run.
 
 gpu=${ASSAY_GPU:-0}
 
-# The folder with everything that was built for cards: bin/gpu, or GPU_BUNDLE.
+# Prints the directory with everything that was built for GPUs: bin/gpu, or GPU_BUNDLE.
 gpu_bundle() { printf '%s\n' "${GPU_BUNDLE:-bin/gpu}"; }
 
 bundle_commit() { cat "$bundle/commit" 2>/dev/null || echo "no commit"; }
@@ -13,21 +14,21 @@ driver_version() {
 	printf 'driver %s\n' "${version:-unknown}"
 }
 
-# Ends where there is no driver. Looked for where the loader looks, not by nvidia-smi, which a container may lack.
+# Ends the script if there is no driver. Looks where the loader looks; a container may lack nvidia-smi.
 gpu_driver() {
 	if ! { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep 'libcuda\.so\.1' >/dev/null && ! in_library_path libcuda.so.1; then
-		die "this computer has no NVIDIA driver (libcuda.so.1), so nothing was run." \
-			"With a card: install it, release 580 or later; nvidia-smi says whether it works."
+		die "this machine has no NVIDIA driver (libcuda.so.1), so nothing was run." \
+			"If it has a GPU: install the driver, release 580 or later; nvidia-smi shows whether it works."
 	fi
 }
 
-# Sets `bundle`, or ends with what is missing.
+# Sets `bundle`, or ends the script and names what is missing.
 gpu_programs() {
 	local program
 	bundle=$(gpu_bundle)
 	for program in assay-engine assay-engine-cuda assay-bench gpu-tests gpu-suite; do
 		[ -x "$bundle/$program" ] || die "$bundle/$program is missing." \
-			"make engine-cuda builds it, on any computer; carry the whole folder $bundle here."
+			"make engine-cuda builds it, on any machine; copy the whole directory $bundle here."
 	done
 	bundle=$(cd "$bundle" && pwd -P)
 }
@@ -40,11 +41,12 @@ in_library_path() { # in_library_path NAME
 	return 1
 }
 
-# Finds CUDA's libraries for programs that were built elsewhere: in the bundle, in a toolkit, or where PyPI's packages lie.
+# Finds CUDA's libraries for programs that were built elsewhere: in the bundle, in a toolkit, or in PyPI's packages.
 gpu_libraries() {
 	local place missing
 	missing=$(missing_libraries)
 	[ -n "$missing" ] || return 0
+	# shellcheck disable=SC2046 # one directory a word
 	for place in "$bundle/lib" "${CUDA_HOME:-/usr/local/cuda}/lib64" /usr/local/cuda*/lib64 /usr/local/cuda*/targets/x86_64-linux/lib \
 		"${ASSAY_CACHE:-$HOME/.cache/assay}"/cuda/venv/lib/python3*/site-packages/nvidia/cu13/lib $(python_libraries); do
 		[ -d "$place" ] || continue
@@ -52,9 +54,9 @@ gpu_libraries() {
 		missing=$(missing_libraries)
 		[ -n "$missing" ] || return 0
 	done
-	die "CUDA's libraries are not here: ${missing//$'\n'/ }." \
-		"They have to be of the release that built the programs ($(cat "$bundle/cuda" 2>/dev/null || echo unknown))." \
-		"A toolkit of that release does, or 'pip install cuda-toolkit[cudart,cublas,curand,nvrtc]', or GPU_BUNDLE_LIBS=1 make engine-cuda."
+	die "CUDA's libraries were not found: ${missing//$'\n'/ }." \
+		"They must be of the release that built the programs ($(cat "$bundle/cuda" 2>/dev/null || echo unknown))." \
+		"Get them by a toolkit of that release, or 'pip install cuda-toolkit[cudart,cublas,curand,nvrtc]', or GPU_BUNDLE_LIBS=1 make engine-cuda."
 }
 
 missing_libraries() {
@@ -62,7 +64,7 @@ missing_libraries() {
 		awk '/not found/ { print $1 }' | sort -u
 }
 
-# The folders of the nvidia packages of the Python at hand, PyTorch's among them.
+# Prints the library directories of the nvidia packages that Python has, including PyTorch's.
 python_libraries() {
 	"${BENCH_PYTHON:-python3}" - 2>/dev/null <<'P' || true
 import glob, site, sys

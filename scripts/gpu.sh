@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Everything that only a machine with an NVIDIA card can tell, in one run, and a table of what came out. Builds nothing: `make engine-cuda`,
-# on any computer, made bin/gpu; carry that folder here together with scripts/ and bench/peers/.
+# Runs every check that needs an NVIDIA GPU, and prints a table of the results. Builds nothing: `make engine-cuda`, on any
+# machine, makes bin/gpu; copy that directory here together with scripts/ and bench/peers/.
 #
 #   scripts/gpu.sh            all of it
 #   scripts/gpu.sh tests      without the benchmark
 #
-# Ends with 1 if an item failed, with a sentence if there is no driver. What may be set: ASSAY_GPU (the card, 0), ASSAY_GPU_ROWS (rows to
-# compare, a million of each kind), GPU_BUNDLE, GPU_OUT (a folder for logs and figures), and what bench-gpu.sh takes.
+# Exits with 1 if an item fails, or if there is no driver. Variables that may be set before: ASSAY_GPU (the GPU's number, 0),
+# ASSAY_GPU_ROWS (rows to compare, a million of each kind), GPU_BUNDLE, GPU_OUT (a directory for logs and figures), and those
+# of bench-gpu.sh.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/lib.sh
@@ -21,7 +22,7 @@ out=$(cd "$out" && pwd -P)
 
 items=()
 failed=0
-# item NAME LOG COMMAND…: runs it, and keeps a line for the table: what its log says was compared, or its last words.
+# item NAME LOG COMMAND…: runs the command, and keeps a line for the table: what it compared, or the last line of its log.
 item() {
 	local name=$1 log=$out/$2 status=0 start=$SECONDS words
 	shift 2
@@ -48,7 +49,8 @@ result() { # result LOG STATUS
 	printf '%s\n' "$words"
 }
 
-# tests PROGRAM WANTED FILTER…: some of its tests on the card; not one, or fewer rows than wanted, is a failure.
+# tests PROGRAM WANTED FILTER…: runs some of its tests on the GPU. It is a failure if none ran, or if they compared fewer rows
+# than wanted.
 tests() {
 	local program=$bundle/$1 wanted=$2 rows log
 	shift 2
@@ -66,46 +68,25 @@ network() {
 	[ "${PIPESTATUS[0]}" = 0 ] && grep -q 'programs behind sockets' "$out/network"
 }
 
-# The bundled model, trained by this project: its known answer, and an answer of each program, must be the same.
-demo() {
-	local name prompt="What is the capital of France?" made
-	"$bundle/assay-engine-cuda" --device "$gpu" check "$bundle/demo-model/assay-demo" || return 1
-	for name in greedy warm; do
-		made=()
-		for program in assay-engine assay-engine-cuda; do
-			local options=(run "$bundle/demo-model/assay-demo" "$prompt" --max-tokens 48)
-			[ $name = greedy ] || options+=(--temperature 1)
-			[ $program = assay-engine ] || options=(--device "$gpu" "${options[@]}")
-			made+=("$("$bundle/$program" "${options[@]}" 2>"$out/demo.err" && grep '^trace root' "$out/demo.err")") || {
-				cat "$out/demo.err"
-				return 1
-			}
-		done
-		printf '%s\n\n' "${made[@]}"
-		[ "${made[0]}" = "${made[1]}" ] || { echo "card and processor differ"; return 1; }
-	done
-	echo "agreed 2 answers and traces of the demo model"
-}
-
-# The program of a network's member has no argument for the card.
+# The tests start a member of a network without arguments, so a script passes the GPU's number.
 printf '#!/bin/sh\nexec "%s/assay-engine-cuda" --device "%s" "$@"\n' "$bundle" "$gpu" >"$out/cuda-engine"
 chmod +x "$out/cuda-engine"
 
-item "the card opens" probe.log "$bundle/assay-engine-cuda" --device "$gpu" probe
+item "the GPU opens" probe.log "$bundle/assay-engine-cuda" --device "$gpu" probe
 if [ $failed = 0 ]; then
-	item "known answer and answers of the demo model" demo.log demo
+	item "known answer and answers of the demo model" demo.log tests gpu-tests 0 golden::models::the_demo_model
 	item "kernels: any shape, batch and page layout" kernels.log tests gpu-tests 0 kernels::
 	item "whole models: rows, answers, votes, batches" models.log tests gpu-tests 0 models:: golden::
 	item "the engine's own tests: bits, cheats, scheduling" suite.log tests gpu-suite 0
 	item "a million rows of products and of models" many.log tests gpu-tests "${ASSAY_GPU_ROWS:-1000000}" many::
-	item "mixed network: cards and processors" network.log network
+	item "mixed network: GPUs and CPUs" network.log network
 	if [ "${1:-}" != tests ]; then
 		item "benchmark" bench.log env BENCH_OUT="${BENCH_OUT:-$out}" BENCH_SAMPLES="${BENCH_SAMPLES:-$out}" scripts/bench-gpu.sh
-		sed -n '/^\* card:/,$p' "$out/bench.log"
+		sed -nE '/^\* (GPU|card):/,$p' "$out/bench.log"
 	fi
 fi
 
-printf '\n%-5s %-46s %-60s %s\n' "" item "what it says" time
+printf '\n%-5s %-46s %-60s %s\n' "" item result time
 for line in "${items[@]}"; do
 	IFS='|' read -r status name words took <<<"$line"
 	printf '%-5s %-46s %-60s %s\n' "$status" "$name" "$words" "$took"

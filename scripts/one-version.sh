@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The crates of the SDK have to come from one release: two versions of one of them in Cargo.lock mean two releases
-# mixed, and errors between types of one name. Needs no cargo.
+# Checks that Cargo.lock has one version of each crate of the SDK. Two versions of one mean that two releases are mixed, and
+# cause errors between types of the same name. A script and not cargo-deny, which takes crates one by one, and no patterns
+# such as `sp-*`. Needs no cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Does what the README says: runs its shell blocks, `make demo` among them, against a development chain, and follows every link of every
-# document. Its JavaScript blocks are run by e2e/js/documents.test.mjs.
+# Tests the documents: runs the README's shell blocks, including `make demo`, against a development chain, and follows every
+# relative link of every document. The JavaScript blocks are run by e2e/js/documents.test.mjs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -31,7 +31,7 @@ trap finish EXIT
 
 # ── links ────────────────────────────────────────────────────────────────────
 
-links_of() { # links_of FILE: each relative link leads to a file
+links_of() { # links_of FILE: whether each relative link leads to a file
 	local file=$1 dir target bad=0
 	dir=$(dirname "$file")
 	while read -r target; do
@@ -50,25 +50,12 @@ while read -r file; do check "links of $file" links_of "$file"; done < <(git ls-
 
 is_target() { grep -qE "^$1:" Makefile; }
 
-start_chain() {
-	bin/assay-node --dev --tmp --rpc-port 0 --listen-addr /ip4/127.0.0.1/tcp/0 --no-prometheus --no-telemetry --no-mdns \
-		>"$work/node.log" 2>&1 </dev/null &
-	node=$!
-	for _ in $(seq 300); do
-		port=$(sed -nE 's/.*Running JSON-RPC server: addr=127\.0\.0\.1:([0-9]+).*/\1/p' "$work/node.log" | head -n 1)
-		if [ -n "$port" ]; then
-			export ASSAY_URL=ws://127.0.0.1:$port
-			return 0
-		fi
-		sleep 0.1
-	done
-	return 1
-}
-
 run_line() { (cd "$work" && timeout 120 bash -c "${1//bin\/assay/$ASSAY_ROOT/bin/assay}"); }
 
-# Not inside check, whose subshell would keep the address to itself.
-if start_chain; then check "a chain starts" true; else check "a chain starts" false; fi
+# Not started by check: its subshell would keep the process id and the address to itself.
+if start_chain "$work/node.log"; then started=true; else started=false; fi
+check "a chain starts" "$started"
+export ASSAY_URL=$url
 lines=0
 while IFS= read -r line; do
 	lines=$((lines + 1))
@@ -77,7 +64,7 @@ while IFS= read -r line; do
 	'make demo') check "$line" scripts/demo.sh ;;
 	'make '*) check "$line is a target" is_target "${line#make }" ;;
 	'bin/assay '*) check "$line" run_line "$line" ;;
-	*) check "a line this test knows: $line" false ;;
+	*) check "this test knows the line: $line" false ;;
 	esac
 done < <(awk '/^```sh$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md)
 check "the README has shell blocks" test "$lines" -gt 3

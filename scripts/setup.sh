@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes a machine able to build and test Assay. May be run any number of times; does only what is missing.
+# Installs what a machine needs to build and test Assay. May be run any number of times; does only what is missing.
 #
-# Two ways lead to a Rust that can build the Wasm runtime:
-#   rustup   a toolchain of rustup's, with its target wasm32v1-none;
+# There are two ways to get a Rust toolchain that can build the Wasm runtime:
+#   rustup   a toolchain of rustup, with its target wasm32v1-none;
 #   debian   Debian's own rustc-web (no rustup, no network but the package mirrors), with the target built once
 #            from Debian's source package by scripts/wasm-sysroot.sh.
-# What is complete on this machine already is taken; ASSAY_TOOLCHAIN=rustup|debian decides otherwise.
+# A toolchain that is complete on this machine is used; ASSAY_TOOLCHAIN=rustup|debian chooses otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 . scripts/env.sh
 
-RUST_MIN=95      # 1.95: see rust-version in Cargo.toml
-RUSTUP_PIN=1.96.0 # what is installed where rustup has nothing new enough
+RUST_MIN=95       # 1.95: see rust-version in Cargo.toml
+RUSTUP_PIN=1.96.0 # installed where rustup has nothing new enough
 TARGET=wasm32v1-none
 
 # ── system packages ──────────────────────────────────────────────────────────
@@ -50,7 +50,7 @@ apt_install() {
 			DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
 	} >"$log" 2>&1; then
 		tail -n 15 "$log" >&2
-		die "apt-get could not install: $*" "The whole story is in $log."
+		die "apt-get could not install: $*" "The full log is $log."
 	fi
 }
 
@@ -63,7 +63,7 @@ new_enough() {
 	[ -n "$version" ] && [ "$version" -ge "$RUST_MIN" ]
 }
 
-# Whether programs in this directory can build and link a runtime: asked by doing it with a crate of three lines.
+# Whether the programs in this directory can build and link a runtime: tried with a crate of three lines.
 can_wasm() { # can_wasm BIN [LINKER]
 	local dir=$1 linker=${2:-} probe
 	[ -x "$dir/cargo" ] && [ -x "$dir/rustc" ] || return 1
@@ -89,29 +89,29 @@ debian_ready() {
 
 debian_install() {
 	local wanted=()
-	[ -x /usr/bin/cargo ] && new_enough /usr/bin/rustc || wanted+=(rustc-web cargo-web)
+	if ! [ -x /usr/bin/cargo ] || ! new_enough /usr/bin/rustc; then wanted+=(rustc-web cargo-web); fi
 	compgen -G '/usr/src/rustc-*/library/Cargo.toml' >/dev/null || wanted+=(rust-web-src)
 	have wasm-ld-22 || wanted+=(lld-22)
 	[ ${#wanted[@]} = 0 ] || apt_install "${wanted[@]}"
 	new_enough /usr/bin/rustc || die "Debian's rustc is older than 1.$RUST_MIN." \
 		"Enable the security mirror of your Debian release, or install rustup from https://rustup.rs, then run make setup again."
 	can_wasm /usr/bin wasm-ld-22 || scripts/wasm-sysroot.sh /usr/bin
-	debian_ready || die "Debian's rustc still cannot build for $TARGET." "Run scripts/wasm-sysroot.sh by hand and read what it says."
+	debian_ready || die "Debian's rustc still cannot build for $TARGET." "Run scripts/wasm-sysroot.sh by hand and read its output."
 }
 
-# Prints the bin directory of a toolchain of rustup's that can build the runtime.
+# Prints the bin directory of a rustup toolchain that can build the runtime; with `add`, installs the target first.
 rustup_find() {
 	local home=${RUSTUP_HOME:-$HOME/.rustup} name dir
-	# Read from the disk: asking rustup for a toolchain may make it download one.
+	# Read from the disk, because rustup may download a toolchain that it is asked for.
 	for dir in "$home"/toolchains/stable-* "$home"/toolchains/1.* "$home"/toolchains/*; do
-		[ -x "$dir/bin/rustc" ] && new_enough "$dir/bin/rustc" || continue
+		if ! [ -x "$dir/bin/rustc" ] || ! new_enough "$dir/bin/rustc"; then continue; fi
 		case $dir in */nightly-* | */beta-*) continue ;; esac
 		if [ "${1:-}" = add ]; then
 			name=${dir##*/}
 			note "rustup target add $TARGET --toolchain $name" >&2
 			local status=0
 			RUST_BACKTRACE=0 timeout 60 rustup target add "$TARGET" --toolchain "$name" </dev/null >&2 || status=$?
-			[ $status != 124 ] || return 124 # a server that does not answer will not answer the next question either
+			[ $status != 124 ] || return 124 # the server does not answer; the next request would time out too
 			[ $status = 0 ] || continue
 		fi
 		if can_wasm "$dir/bin"; then
@@ -145,20 +145,20 @@ choose() {
 		;;
 	rustup)
 		bin=$(rustup_install) || die "rustup cannot provide Rust ≥ 1.$RUST_MIN with $TARGET." \
-			"Check the network, or let Debian's packages do it: ASSAY_TOOLCHAIN=debian make setup"
+			"Check the network, or use Debian's packages: ASSAY_TOOLCHAIN=debian make setup"
 		echo "rustup $bin" >"$ASSAY_STAMP"
 		return
 		;;
 	*) die "ASSAY_TOOLCHAIN is '$ASSAY_TOOLCHAIN'." "It may be rustup or debian." ;;
 	esac
-	# The toolchain chosen last time, as long as it works: another one would mean building everything again.
+	# The toolchain chosen last time stays as long as it works, since another one means building everything again.
 	if [ "$ASSAY_WAY" = rustup ] && new_enough "$ASSAY_BIN_DIR/rustc" && can_wasm "$ASSAY_BIN_DIR"; then return; fi
 	if debian_ready; then
 		echo "debian /usr/bin" >"$ASSAY_STAMP"
 	elif bin=$(rustup_install); then
 		echo "rustup $bin" >"$ASSAY_STAMP"
 	elif have apt-get; then
-		have rustup && note "rustup cannot get $TARGET here (no network?): taking Debian's packages instead"
+		have rustup && note "rustup cannot get $TARGET here (no network?): using Debian's packages instead"
 		debian_install
 		echo "debian /usr/bin" >"$ASSAY_STAMP"
 	else
@@ -167,9 +167,9 @@ choose() {
 	fi
 }
 
-# ── all of it ────────────────────────────────────────────────────────────────
+# ── main ────────────────────────────────────────────────────────────────
 
-[ "$(uname -s)" = Linux ] || note "only Linux is tested; on $(uname -s) you are a pioneer"
+[ "$(uname -s)" = Linux ] || note "Assay is tested on Linux only; $(uname -s) may not work"
 mkdir -p "$ASSAY_CACHE"
 packages
 [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
@@ -180,7 +180,8 @@ choose
 
 free=$(df -Pk "$ASSAY_CACHE" | awk 'NR == 2 { print int($4 / 1048576) }')
 if [ ! -d "$CARGO_TARGET_DIR/release" ] && [ "$free" -lt 10 ]; then
-	die "$free GB are free for $ASSAY_CACHE; a build takes about 8." "Free some, or set CARGO_TARGET_DIR to a larger disk."
+	die "$free GB are free for $ASSAY_CACHE; a build takes about 8." \
+		"Free some, or set CARGO_TARGET_DIR to a directory on a larger disk."
 fi
 
 if ! cargo fetch --locked --quiet 2>"$ASSAY_CACHE/fetch.log"; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Computes the golden vectors from the text of docs/spec/c1-w8.md, in Python, and compares them bit for bit with what the engine gives.
-# Words after the name are files of tests/golden to check; all without.
+# Computes the golden vectors in Python, written from the text of docs/spec/c1-w8.md, and compares them bit for bit with those
+# of the engine:  scripts/spec-test.sh [FILE…]      FILE is a file of tests/golden; all of them if none is named
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -24,15 +24,11 @@ install() {
 if ! ready; then
 	have python3 || die "python3 is missing." "Run make setup."
 	mkdir -p "$ASSAY_CACHE"
-	for try in 1 2 3; do
-		note "numpy and blake3 for the specification's checks, into $venv"
-		if install >"$log" 2>&1; then break; fi
-		[ $try = 3 ] || sleep $((5 * try))
-	done
-	if ! ready; then
+	note "installing numpy and blake3 for the specification's checks into $venv"
+	if ! retry "$log" install || ! ready; then
 		tail -n 5 "$log" >&2
 		die "numpy and blake3 could not be installed from PyPI; the specification was not checked." \
-			"Is PyPI or your mirror reachable (pip config list)? The whole story is in $log."
+			"Is PyPI or your mirror reachable (pip config list)? The full log is $log."
 	fi
 fi
 

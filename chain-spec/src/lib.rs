@@ -1,6 +1,6 @@
-//! Names the chains one can start: the runtime's presets, or a spec in a JSON file.
+//! The chains that can be started: the runtime's presets, or a spec in a JSON file.
 //!
-//! Nothing of a genesis stands here. A spec names a preset, and the runtime itself builds the state from it.
+//! No genesis data is here. A spec names a preset, and the runtime itself builds the state from it.
 
 #![deny(missing_docs)]
 
@@ -18,10 +18,10 @@ pub type ChainSpec = GenericChainSpec;
 
 /// Prefix of this chain's addresses.
 const SS58_FORMAT: u16 = 42;
-/// Largest spec file that is read. A raw spec with its runtime has a few megabytes.
+/// The largest spec file that is read. A raw spec with its runtime has a few megabytes.
 const MAX_SPEC_BYTES: u64 = 64 * 1024 * 1024;
 
-/// One node that makes blocks alone and votes for four providers. Everybody knows its keys.
+/// Returns a chain of one node, which makes blocks alone and votes for four providers. Its keys are public knowledge.
 pub fn development() -> Result<ChainSpec, String> {
 	named(
 		"Assay Development",
@@ -31,7 +31,7 @@ pub fn development() -> Result<ChainSpec, String> {
 	)
 }
 
-/// Four validators on one machine. Everybody knows their keys.
+/// Returns a chain of four validators on one machine. Their keys are public knowledge.
 pub fn local_testnet() -> Result<ChainSpec, String> {
 	named(
 		"Assay Local Testnet",
@@ -41,7 +41,7 @@ pub fn local_testnet() -> Result<ChainSpec, String> {
 	)
 }
 
-/// The template of a public chain. Nobody has its keys: export it and put real ones in before you start it.
+/// Returns the template of a public chain. Nobody has its keys: export it and put in real ones before you start it.
 pub fn staging() -> Result<ChainSpec, String> {
 	named(
 		"Assay Staging",
@@ -51,7 +51,11 @@ pub fn staging() -> Result<ChainSpec, String> {
 	)
 }
 
-/// The chain that `--chain` names: `dev` (also the empty name), `local`, `staging`, or the path of a JSON spec.
+/// Returns the chain that `--chain` names: `dev` (also the empty name), `local`, `staging`, or the path of a JSON spec.
+///
+/// # Errors
+///
+/// Explains why the path is not a spec, or that this program was built without the Wasm runtime.
 pub fn load(id: &str) -> Result<ChainSpec, String> {
 	match id {
 		"" | "dev" | "development" | "assay_dev" => development(),
@@ -96,7 +100,7 @@ fn read(path: &Path) -> Result<ChainSpec, String> {
 			facts.len()
 		));
 	}
-	ChainSpec::from_json_file(path.into()).map_err(|e| format!("`{shown}` is no chain spec: {e}"))
+	ChainSpec::from_json_file(path.into()).map_err(|e| format!("`{shown}` is not a chain spec: {e}"))
 }
 
 #[cfg(test)]
@@ -110,7 +114,7 @@ mod tests {
 
 	fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
 		let path = std::env::temp_dir().join(format!("assay-chain-spec-{}-{name}", std::process::id()));
-		fs::write(&path, bytes).expect("the temporary folder is writable");
+		fs::write(&path, bytes).expect("the temporary directory is writable");
 		path
 	}
 
@@ -124,7 +128,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_folder_is_refused() {
+	fn a_directory_is_refused() {
 		assert!(refusal(load("/")).contains("not a file"));
 	}
 
@@ -133,7 +137,10 @@ mod tests {
 		let path = file("broken.json", b"{\"name\": ");
 		let error = refusal(read(&path));
 		fs::remove_file(&path).expect("was written");
-		assert!(error.contains("no chain spec") && error.contains("line 1"), "{error}");
+		assert!(
+			error.contains("not a chain spec") && error.contains("line 1"),
+			"{error}"
+		);
 	}
 
 	#[test]
@@ -150,7 +157,7 @@ mod tests {
 	}
 
 	#[test]
-	fn every_named_chain_builds_its_genesis_or_says_how_to_get_a_runtime() {
+	fn every_named_chain_builds_its_genesis_or_explains_how_to_get_a_runtime() {
 		for (id, name) in [
 			("dev", "assay_dev"),
 			("local", "assay_local"),

@@ -1,4 +1,4 @@
-//! Decimal numbers read and written exactly: amounts of ASY, Q16.16 and parts per million. No float ever sees them.
+//! Decimal numbers, read and written exactly and without floats: amounts of ASY, Q16.16 and parts per million.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ const DECIMALS: u32 = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Asy(pub(crate) u128);
 
-/// A decimal as whole digits and digits after the point.
+/// Splits a decimal into the digits before and after the point.
 fn split(text: &str) -> Result<(&str, &str), String> {
 	let (whole, part) = text.split_once('.').unwrap_or((text, ""));
 	let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -18,7 +18,7 @@ fn split(text: &str) -> Result<(&str, &str), String> {
 	Ok((whole, part))
 }
 
-/// `text` × 10^`decimals`, which must be whole.
+/// Returns `text` × 10^`decimals`, which must be whole.
 fn scaled(text: &str, decimals: u32) -> Result<u128, String> {
 	let (whole, part) = split(text)?;
 	let part = part.trim_end_matches('0');
@@ -52,20 +52,20 @@ impl fmt::Display for Asy {
 }
 
 impl serde::Serialize for Asy {
-	/// A decimal string without the unit: JSON numbers lose digits.
+	/// Writes a decimal string without the unit, because JSON numbers lose digits.
 	fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
 		s.serialize_str(self.to_string().trim_end_matches(" ASY"))
 	}
 }
 
-/// A decimal as Q16.16, rounded to the nearest, ties up.
+/// Reads a decimal as Q16.16, rounded to the nearest step, ties up.
 pub(crate) fn q16(text: &str) -> Result<u32, String> {
 	let value = scaled(text, 9)?.checked_mul(1 << 17).map(|v| v / 1_000_000_000);
 	let rounded = value.map(|v| (v + 1) >> 1).and_then(|v| u32::try_from(v).ok());
 	rounded.ok_or_else(|| format!("`{text}` is too large"))
 }
 
-/// A percentage, with or without `%`, in parts per million.
+/// Reads a percentage, with or without `%`, as parts per million.
 pub(crate) fn percent(text: &str) -> Result<u32, String> {
 	let parts = scaled(text.trim_end_matches('%'), 4)?;
 	u32::try_from(parts)

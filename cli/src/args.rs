@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line, as clap parses it.
 
 use crate::{
 	amount::{percent, q16, Asy},
@@ -19,16 +19,16 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(name = "assay", version, max_term_width = 110, arg_required_else_help = true)]
 pub(crate) struct Cli {
-	/// Where everything goes and how it is said.
+	/// Options of all commands.
 	#[command(flatten)]
-	pub(crate) global: Global,
-	/// What to do.
+	pub(crate) global: GlobalArgs,
+	/// The command.
 	#[command(subcommand)]
 	pub(crate) command: Command,
 }
 
 #[derive(Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
 	/// The node to talk to
 	#[arg(
 		long,
@@ -60,7 +60,7 @@ pub(crate) enum Command {
 	Verify {
 		/// File from `--save`
 		file: PathBuf,
-		/// Ask no node: check only what the file can prove of itself
+		/// Use no node: check only what the file proves by itself
 		#[arg(long)]
 		offline: bool,
 	},
@@ -70,7 +70,7 @@ pub(crate) enum Command {
 		#[arg(value_parser = job)]
 		job: JobId,
 	},
-	/// Remove the receipt of a job you asked and get its deposit back
+	/// Remove the receipt of a job you requested and get its deposit back
 	Prune {
 		/// The job
 		#[arg(value_parser = job)]
@@ -97,7 +97,7 @@ pub(crate) struct AskArgs {
 	/// Name or id of the model; without it the only one that is served
 	#[arg(long, value_name = "MODEL")]
 	pub(crate) model: Option<String>,
-	/// Providers that compute the answer: 1 (nobody checks), 4, 7, 10 or 13
+	/// Providers that compute the answer: 1 (nobody verifies), 4, 7, 10 or 13
 	#[arg(long, default_value_t = 4, value_name = "N", value_parser = committee)]
 	pub(crate) committee: u32,
 	#[command(flatten)]
@@ -115,20 +115,20 @@ pub(crate) struct AskArgs {
 	pub(crate) key: KeyArgs,
 }
 
-/// How tokens are chosen and when an answer ends.
+/// How tokens are sampled and when an answer ends.
 #[derive(Args)]
 pub(crate) struct SamplingArgs {
 	/// Most tokens to generate
 	#[arg(long, default_value_t = 128, value_name = "N",
 		value_parser = clap::value_parser!(u32).range(1..=i64::from(assay_primitives::limits::MAX_OUTPUT_TOKENS)))]
 	pub(crate) max_tokens: u32,
-	/// How freely tokens are chosen, 0 to 16; 0 always takes the likeliest
+	/// Sampling temperature, 0 to 16; 0 always takes the likeliest token
 	#[arg(long, default_value = "0", value_name = "X", value_parser = temperature)]
 	pub(crate) temperature: u32,
-	/// Choose among this many likeliest tokens only; 0 among all
+	/// Sample among this many likeliest tokens only; 0 among all
 	#[arg(long, default_value_t = 0, value_name = "K")]
 	pub(crate) top_k: u32,
-	/// Drop tokens less likely than this part of the likeliest, 0 to 1
+	/// Drop tokens whose probability is below this part of the likeliest token's, 0 to 1
 	#[arg(long, default_value = "0", value_name = "P", value_parser = min_p)]
 	pub(crate) min_p: u32,
 	/// End the answer before this text; up to four times
@@ -137,7 +137,7 @@ pub(crate) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-	/// As the chain and the engine take them.
+	/// Returns the parameters as chain and engine take them.
 	pub(crate) fn params(&self) -> Result<SamplingParams, CliError> {
 		let mut params = SamplingParams::greedy(self.max_tokens);
 		params.temperature = self.temperature;
@@ -160,30 +160,32 @@ impl SamplingArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
-	/// Show a model of the chain and who serves it, or what is in a canonical folder
+	/// Show a model of the chain and who serves it, or the contents of a model directory
 	Show {
-		/// Name or id, or a folder with manifest.json
+		/// Name or id, or a directory with manifest.json
 		model: String,
 	},
-	/// Make a canonical folder from a Hugging Face folder or a GGUF file
+	/// Make a model directory from a Hugging Face directory or a GGUF file
 	///
-	/// The work is done in OUT.partial, which becomes OUT when all is in it. Ctrl-C, a full disk or a power cut cost nothing: the same
+	/// The import writes to OUT.partial, which becomes OUT when it is complete. After Ctrl-C, a full disk or a power cut the same
 	/// command goes on where it was.
 	Import(ImportArgs),
-	/// Check a canonical folder: every byte, and the known answer
+	/// Check a model directory: every byte, and the known answer
 	Check {
-		/// Folder with manifest.json
-		folder: PathBuf,
+		/// Directory with manifest.json
+		#[arg(value_name = "DIR")]
+		directory: PathBuf,
 		/// Record the known answer that an import --without-answer left out
 		#[arg(long)]
 		record: bool,
 	},
-	/// Run a canonical folder on a prompt, without a chain
+	/// Run a model directory on a prompt, without a chain
 	Run(RunArgs),
-	/// Register the model of a canonical folder (see `assay model import`)
+	/// Register the model of a model directory (see `assay model import`)
 	Register {
-		/// Folder with manifest.json
-		folder: PathBuf,
+		/// Directory with manifest.json
+		#[arg(value_name = "DIR")]
+		directory: PathBuf,
 		/// Price of a prompt token, in ASY
 		#[arg(long, value_name = "ASY")]
 		price_in: Asy,
@@ -196,7 +198,7 @@ pub(crate) enum ModelCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Set new prices for jobs asked from now on
+	/// Set new prices for future jobs
 	UpdatePrice {
 		/// Name or id
 		model: String,
@@ -209,7 +211,7 @@ pub(crate) enum ModelCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Take no new jobs for a model, for ever
+	/// Take no new jobs for a model, forever
 	Retire {
 		/// Name or id
 		model: String,
@@ -227,30 +229,30 @@ pub(crate) enum ModelCommand {
 
 #[derive(Args)]
 pub(crate) struct ImportArgs {
-	/// A Hugging Face folder (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), or a GGUF file
-	/// with Q8_0 matrices
+	/// A Hugging Face directory (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), or a GGUF
+	/// file with Q8_0 matrices
 	pub(crate) source: PathBuf,
-	/// The folder to make
+	/// The directory to make
 	pub(crate) out: PathBuf,
-	/// What people will call the model
+	/// Name of the model
 	#[arg(long)]
 	pub(crate) name: String,
-	/// Who made the weights, and where they are published
+	/// Where the weights are published
 	#[arg(long, default_value = "", value_name = "URL")]
 	pub(crate) source_url: String,
-	/// Which version of it
+	/// Revision of the source
 	#[arg(long, default_value = "")]
 	pub(crate) revision: String,
-	/// Licence of the weights (SPDX)
+	/// License of the weights (SPDX)
 	#[arg(long, default_value = "", value_name = "SPDX")]
-	pub(crate) licence: String,
-	/// Id of the Assay model it was made from
+	pub(crate) license: String,
+	/// Id of the Assay model that it was made from
 	#[arg(long, value_parser = model_id, value_name = "ID")]
 	pub(crate) parent: Option<ModelId>,
 	/// Longest context to offer, if shorter than the model's own; a shorter one needs less memory
 	#[arg(long, value_name = "N")]
 	pub(crate) context_length: Option<u32>,
-	/// Chat template to take instead of the source's own
+	/// Chat template to use instead of the source's own
 	#[arg(long, value_name = "FILE")]
 	pub(crate) chat_template: Option<PathBuf>,
 	/// Temperature to suggest, 0 to 16
@@ -259,23 +261,24 @@ pub(crate) struct ImportArgs {
 	/// Number of tokens to suggest
 	#[arg(long, default_value_t = 128, value_name = "N")]
 	pub(crate) max_tokens: u32,
-	/// Don't run the model for its known answer, which needs memory for all of it; `assay model check --record` adds it elsewhere
+	/// Do not run the model for its known answer, which needs memory for all of it; `assay model check --record` adds it later
 	#[arg(long)]
 	pub(crate) without_answer: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-	/// Folder with manifest.json
-	pub(crate) folder: PathBuf,
+	/// Directory with manifest.json
+	#[arg(value_name = "DIR")]
+	pub(crate) directory: PathBuf,
 	/// The question, or the text to embed
 	pub(crate) prompt: String,
 	#[command(flatten)]
 	pub(crate) sampling: SamplingArgs,
-	/// 64 hex digits that decide the noise of a temperature above 0
+	/// Sampling seed of 64 hex digits, for a temperature above 0
 	#[arg(long, value_parser = seed, value_name = "HEX")]
 	pub(crate) seed: Option<Seed>,
-	/// Don't verify the answer by prefill afterwards
+	/// Do not verify the answer by prefill afterwards
 	#[arg(long)]
 	pub(crate) no_verify: bool,
 }
@@ -300,14 +303,14 @@ pub(crate) enum ProviderCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Take from the bond; the money stays slashable until the unbonding period is over
+	/// Take from the bond; the amount can be slashed until the unbonding period is over
 	Unbond {
 		/// Amount in ASY
 		amount: Asy,
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Get back what has been unbonded long enough
+	/// Withdraw what has been unbonded long enough
 	Withdraw {
 		#[command(flatten)]
 		key: KeyArgs,
@@ -323,11 +326,11 @@ pub(crate) enum ProviderCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Serve a model; your node must hold its folder
+	/// Serve a model; your node must have its directory
 	Serve {
 		/// Name or id
 		model: String,
-		/// Jobs that you take at once, all models together
+		/// Jobs that you take at once, for all models together
 		#[arg(long, value_name = "N")]
 		capacity: Option<u32>,
 		#[command(flatten)]
@@ -355,12 +358,12 @@ pub(crate) enum ProviderCommand {
 
 fn job(text: &str) -> Result<JobId, String> {
 	text.parse()
-		.map_err(|_| "a job's name is 64 hex digits, with or without 0x".into())
+		.map_err(|_| "a job id is 64 hex digits, with or without 0x".into())
 }
 
 fn model_id(text: &str) -> Result<ModelId, String> {
 	text.parse()
-		.map_err(|_| "a model's id is 64 hex digits, with or without 0x".into())
+		.map_err(|_| "a model id is 64 hex digits, with or without 0x".into())
 }
 
 fn seed(text: &str) -> Result<Seed, String> {
@@ -378,23 +381,15 @@ fn committee(text: &str) -> Result<u32, String> {
 }
 
 fn temperature(text: &str) -> Result<u32, String> {
-	q16(text).and_then(|t| {
-		if t <= 16 << 16 {
-			Ok(t)
-		} else {
-			Err("the temperature is at most 16".into())
-		}
-	})
+	at_most(q16(text)?, 16 << 16, "the temperature is at most 16")
 }
 
 fn min_p(text: &str) -> Result<u32, String> {
-	q16(text).and_then(|p| {
-		if p <= 1 << 16 {
-			Ok(p)
-		} else {
-			Err("min-p is at most 1".into())
-		}
-	})
+	at_most(q16(text)?, 1 << 16, "min-p is at most 1")
+}
+
+fn at_most(value: u32, limit: u32, error: &str) -> Result<u32, String> {
+	(value <= limit).then_some(value).ok_or_else(|| error.into())
 }
 
 #[cfg(test)]
@@ -411,18 +406,18 @@ mod tests {
 	}
 
 	#[test]
-	fn the_command_line_is_sound() {
+	fn the_command_line_is_well_formed() {
 		Cli::command().debug_assert();
 	}
 
 	#[test]
-	fn a_plain_question_asks_a_committee_of_four() {
+	fn a_plain_question_is_for_a_committee_of_four() {
 		let args = ask(&["What is a receipt?"]).unwrap();
 		assert_eq!((args.committee, args.sampling.temperature, args.max_fee), (4, 0, None));
 	}
 
 	#[test]
-	fn numbers_out_of_range_are_refused_before_any_node_is_asked() {
+	fn numbers_out_of_range_are_refused_without_a_node() {
 		for wrong in [
 			["--committee", "3"],
 			["--committee", "16"],
@@ -438,14 +433,14 @@ mod tests {
 	}
 
 	#[test]
-	fn json_and_url_may_stand_anywhere() {
+	fn json_and_url_are_accepted_anywhere() {
 		let cli = Cli::try_parse_from(["assay", "models", "--json", "--url", "ws://x"]).unwrap();
 		assert!(cli.global.json);
 		assert_eq!(cli.global.url, "ws://x");
 	}
 
 	#[test]
-	fn a_job_is_named_by_64_hex_digits() {
+	fn a_job_id_has_64_hex_digits() {
 		assert!(job(&"ab".repeat(32)).is_ok() && job(&format!("0x{}", "ab".repeat(32))).is_ok());
 		assert!(job("0xab").is_err() && job(&"zz".repeat(32)).is_err());
 	}

@@ -1,19 +1,19 @@
-//! What can go wrong, in words that say what to do next, and the exit code of each.
+//! Errors that name the next step, and the exit code of each.
 
 use std::path::Path;
 
 /// Why a command ended without its result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-	/// The command line cannot be carried out by any chain.
+	/// No chain could carry out this command line.
 	#[error("{0}")]
 	Usage(String),
-	/// Nobody answers at the address.
+	/// No node answers at the address.
 	#[error("no node at {url} ({reason}): start one with `make dev`, or name another with --url")]
 	NoNode {
 		/// The address.
 		url: String,
-		/// What the connection said.
+		/// The connection's error.
 		reason: String,
 	},
 	/// The node's runtime is not the one this program was built for.
@@ -33,57 +33,57 @@ pub(crate) enum CliError {
 	/// The job ended with a refund.
 	#[error("{meaning} `assay receipt {job}` shows who voted what")]
 	NoAnswer {
-		/// What the receipt says.
+		/// What the receipt means.
 		meaning: String,
 		/// The job.
 		job: assay_primitives::JobId,
 	},
-	/// The chain has no such thing.
+	/// The chain does not store what was named.
 	#[error("{0}")]
 	NotFound(String),
-	/// A receipt that does not hold.
+	/// A receipt does not hold.
 	#[error("NOT VERIFIED. {0}")]
 	NotVerified(String),
-	/// A file that can't be read or written.
+	/// A file cannot be read or written.
 	#[error("{0}")]
 	File(String),
-	/// A model folder, or what was to become one, isn't as it must be.
+	/// A model directory, or the source of one, is not valid.
 	#[error("{0}")]
 	Model(String),
-	/// Ctrl-C in work that can be gone on with.
+	/// Ctrl-C stopped a command that can be resumed.
 	#[error("{0}")]
 	Interrupted(String),
-	/// The node or the connection failed on the way.
-	#[error("the node failed us: {0}. Try again, or look into its log")]
+	/// The node or the connection failed.
+	#[error("the node failed: {0}. Try again, or read its log")]
 	Node(String),
 }
 
 impl CliError {
-	/// A file's error with its name.
+	/// Returns an error of a file, with its path.
 	pub(crate) fn file(path: &Path, reason: impl std::fmt::Display) -> Self {
 		Self::File(format!("{}: {reason}", path.display()))
 	}
 
-	/// A refusal with the next step that this program knows for it.
+	/// Returns a refusal with the next step that this program knows for it.
 	pub(crate) fn refused(name: impl Into<String>) -> Self {
 		let name = name.into();
 		let next = next_step(&name).to_owned();
 		Self::Refused { name, next }
 	}
 
-	/// An error about a model directory.
-	pub(crate) fn folder(path: &Path, error: impl Into<assay_import::Error>) -> Self {
+	/// Returns an error about a model directory.
+	pub(crate) fn model_directory(path: &Path, error: impl Into<assay_import::Error>) -> Self {
 		let shown = path.display();
 		match error.into() {
 			// These name the file themselves.
 			e @ assay_import::Error::Folder(assay_model_folder::Error::Io { .. }) => {
-				Self::Model(format!("{e}; is {shown} a model's folder?"))
+				Self::Model(format!("{e}; is {shown} a model directory?"))
 			}
 			e => Self::Model(format!("{shown}: {e}")),
 		}
 	}
 
-	/// 2 for a command line that makes no sense, 130 after Ctrl-C as shells have it, 1 for everything else.
+	/// Returns 2 for a command line that is not valid, 130 after Ctrl-C as shells do, and 1 for everything else.
 	pub(crate) fn exit_code(&self) -> u8 {
 		match self {
 			Self::Usage(_) => 2,
@@ -92,7 +92,7 @@ impl CliError {
 		}
 	}
 
-	/// The error's name in JSON.
+	/// Returns the error's name in JSON.
 	pub(crate) fn kind(&self) -> &'static str {
 		match self {
 			Self::Usage(_) => "usage",
@@ -110,7 +110,7 @@ impl CliError {
 	}
 }
 
-/// What to do after an error of the chain.
+/// Returns what to do after an error of the chain.
 fn next_step(name: &str) -> &'static str {
 	match name {
 		"Jobs::FeeTooLow" => "Raise --max-fee, or leave it out to accept the quote",
@@ -122,18 +122,18 @@ fn next_step(name: &str) -> &'static str {
 		"Jobs::BadParams" => "See the ranges in `assay ask --help`",
 		"Jobs::BadCommitteeSize" => "Use --committee 1, 4, 7, 10 or 13, up to the chain's limit",
 		"Jobs::TooManyJobs" => "The chain is busy: try again in a minute",
-		"Models::AlreadyRegistered" => "The same folder is in the catalogue already: `assay models`",
+		"Models::AlreadyRegistered" => "The same model is in the catalog already: `assay models`",
 		"Models::NotOwner" => "Sign with the account that registered the model (--suri)",
 		"Models::NotRetired" => "Retire it first: `assay model retire`",
-		"Models::StillRetained" => "Jobs asked before may still need the entry: try again later",
+		"Models::StillRetained" => "Earlier jobs may still need the entry: try again later",
 		"Models::RoyaltyTooHigh" => "Lower --royalty",
 		"Models::UnknownParent" => "Register the parent model first, or import this one without a parent",
-		"token: FundsUnavailable" | "token: NotExpendable" | "no money for the transaction fee" => {
-			"The signing account has too little free money: send it some ASY, or sign with another (--suri)"
+		"token: FundsUnavailable" | "token: NotExpendable" | "no funds for the transaction fee" => {
+			"The signing account has too little free balance: send it some ASY, or sign with another (--suri)"
 		}
-		_ if name.starts_with("Providers::") => "`assay provider show` tells how the provider stands",
-		_ if name.starts_with("Models::") => "`assay model show` tells how the model stands",
-		_ if name.starts_with("Jobs::") => "`assay job` tells how the job stands",
+		_ if name.starts_with("Providers::") => "`assay provider show` shows the state of the provider",
+		_ if name.starts_with("Models::") => "`assay model show` shows the state of the model",
+		_ if name.starts_with("Jobs::") => "`assay job` shows the state of the job",
 		_ => "Nothing was changed",
 	}
 }
@@ -143,7 +143,7 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn every_error_of_a_request_names_a_next_step_of_its_own() {
+	fn every_error_of_a_request_names_its_own_next_step() {
 		let names = [
 			"FeeTooLow",
 			"TooFewProviders",
@@ -156,14 +156,14 @@ mod tests {
 			let text = CliError::refused(format!("Jobs::{name}")).to_string();
 			assert!(text.contains(name), "{text}");
 			assert!(
-				!text.contains("Nothing was changed") && !text.contains("how the job stands"),
+				!text.contains("Nothing was changed") && !text.contains("state of the job"),
 				"{text}"
 			);
 		}
 	}
 
 	#[test]
-	fn a_missing_node_says_how_to_start_one() {
+	fn a_missing_node_names_the_command_that_starts_one() {
 		let error = CliError::NoNode {
 			url: "ws://127.0.0.1:1".into(),
 			reason: "refused".into(),
@@ -177,7 +177,7 @@ mod tests {
 	}
 
 	#[test]
-	fn only_a_senseless_command_line_exits_with_two() {
+	fn only_an_invalid_command_line_exits_with_two() {
 		assert_eq!(CliError::Usage("x".into()).exit_code(), 2);
 		assert_eq!(CliError::NotVerified("x".into()).exit_code(), 1);
 		assert_eq!(CliError::refused("Jobs::FeeTooLow").exit_code(), 1);

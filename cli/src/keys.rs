@@ -1,4 +1,4 @@
-//! The secret that signs: from the command line, the environment or a file; and the names of well-known accounts.
+//! The signing secret, from the command line, the environment or a file; and the names of development accounts.
 
 use crate::error::CliError;
 use assay_receipt::Account;
@@ -10,7 +10,7 @@ use subxt_signer::{
 
 const MAX_SECRET_FILE_BYTES: u64 = 4096;
 
-/// Which account signs.
+/// The options that choose the signing account.
 #[derive(clap::Args, Clone)]
 pub(crate) struct KeyArgs {
 	/// Secret of the signing account: `//Alice`, a seed phrase or a 0x… seed, each with a /derivation//path.
@@ -23,23 +23,23 @@ pub(crate) struct KeyArgs {
 	suri_file: Option<PathBuf>,
 }
 
-/// A key pair and whether its secret is one that everybody knows.
+/// A key pair that signs.
 pub(crate) struct Signer {
-	/// Signs.
+	/// The sr25519 pair.
 	pub(crate) pair: Keypair,
-	/// Made from the public development phrase.
+	/// Whether the secret is made from the public development phrase.
 	pub(crate) well_known: bool,
 }
 
 impl Signer {
-	/// The account that signs.
+	/// Returns the account of the pair.
 	pub(crate) fn account(&self) -> Account {
 		Account(self.pair.public_key().0)
 	}
 }
 
 impl KeyArgs {
-	/// The key pair, or `//Alice` if `development` and nothing is given.
+	/// Reads the key pair; without a secret it is `//Alice` on a development chain and an error elsewhere.
 	pub(crate) fn signer(&self, development: bool) -> Result<Signer, CliError> {
 		let from_file = self.suri_file.as_ref().map(|path| read_secret(path)).transpose()?;
 		let suri = from_file.or_else(|| self.suri.clone());
@@ -56,16 +56,16 @@ impl KeyArgs {
 fn read_secret(path: &std::path::Path) -> Result<String, CliError> {
 	let length = std::fs::metadata(path).map_err(|e| CliError::file(path, e))?.len();
 	if length > MAX_SECRET_FILE_BYTES {
-		return Err(CliError::file(path, "too long for a secret"));
+		return Err(CliError::file(path, "the file is too long for a secret"));
 	}
 	let text = std::fs::read_to_string(path).map_err(|e| CliError::file(path, e))?;
 	Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
-/// A key pair from its secret. The secret never appears in an error.
+/// Derives a key pair from its secret. The secret never appears in an error.
 pub(crate) fn signer(suri: &str) -> Result<Signer, CliError> {
 	let wrong = || {
-		CliError::Usage("the secret is no seed phrase, no 0x… seed of 64 hex digits and no path like //Alice".into())
+		CliError::Usage("the secret is not a seed phrase, a 0x… seed of 64 hex digits or a path like //Alice".into())
 	};
 	if suri.is_empty() {
 		return Err(wrong());
@@ -78,7 +78,7 @@ pub(crate) fn signer(suri: &str) -> Result<Signer, CliError> {
 	})
 }
 
-/// A well-known account's name, or the account itself.
+/// Returns the name of a development account, and the SS58 form of any other.
 pub(crate) fn name_of(account: &Account) -> String {
 	well_known()
 		.iter()
@@ -86,7 +86,7 @@ pub(crate) fn name_of(account: &Account) -> String {
 		.map_or_else(|| account.ss58(), |(name, _)| (*name).into())
 }
 
-/// An account from its name, SS58 or hex form.
+/// Reads a development account's name, SS58 or hex.
 pub(crate) fn account(text: &str) -> Result<Account, String> {
 	let name = text.trim_start_matches('/');
 	let known = well_known()
@@ -95,7 +95,7 @@ pub(crate) fn account(text: &str) -> Result<Account, String> {
 	known
 		.map(|(_, account)| account)
 		.or_else(|| Account::parse(text))
-		.ok_or_else(|| format!("`{text}` is no account: give SS58, 64 hex digits or a development name like Alice"))
+		.ok_or_else(|| format!("`{text}` is not an account: give SS58, 64 hex digits or a development name like Alice"))
 }
 
 fn well_known() -> [(&'static str, Account); 6] {
@@ -122,7 +122,7 @@ mod tests {
 	}
 
 	#[test]
-	fn alice_is_alice_in_every_form() {
+	fn alice_is_read_in_every_form() {
 		let alice = signer("//Alice").unwrap();
 		assert!(alice.well_known);
 		assert_eq!(name_of(&alice.account()), "Alice");
@@ -133,7 +133,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_phrase_is_no_well_known_secret() {
+	fn a_phrase_is_not_a_well_known_secret() {
 		let phrase = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 		assert!(!signer(phrase).unwrap().well_known);
 	}

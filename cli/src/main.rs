@@ -1,8 +1,7 @@
 //! The `assay` program: asks models, reads and verifies receipts, runs a provider.
 //!
-//! `args` is the command line, `commands` does what it says, `chain` is the only room that talks to a node, `output` and
-//! `render` are the only ones that print. Exit codes: 0 done, 1 the chain said no or a receipt does not hold, 2 the
-//! command line makes no sense.
+//! `args` is the command line and `commands` carries it out; only `chain` talks to a node, and only `output` and `render`
+//! print. Exit codes: 0 done; 1 the chain refused or a receipt does not hold; 2 the command line is not valid.
 
 mod amount;
 mod args;
@@ -20,7 +19,7 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
 	let code = match args::Cli::try_parse() {
 		Ok(cli) => commands::run(cli).await,
-		// Programs that read JSON read it for a wrong command line too; help and version are for people.
+		// A program that reads JSON gets JSON for a wrong command line too; help and version are for people.
 		Err(e) if e.use_stderr() && std::env::args().any(|a| a == "--json") => {
 			let text = e.to_string();
 			let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

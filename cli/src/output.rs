@@ -1,4 +1,4 @@
-//! What a command says: progress on stderr, its one result on stdout, both for people or as JSON.
+//! What a command prints: progress on stderr and one result on stdout, both as text for people or as JSON.
 
 use crate::error::CliError;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
@@ -10,14 +10,14 @@ use std::{
 
 /// The result of a command.
 pub(crate) struct Outcome {
-	/// For people; printed as it is.
+	/// The text for people.
 	pub(crate) text: String,
-	/// The same as one JSON object.
+	/// One JSON object with the same facts.
 	pub(crate) json: Value,
 }
 
 impl Outcome {
-	/// A result in both forms.
+	/// Returns a result in both forms.
 	pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
 		Self {
 			text: text.into(),
@@ -26,19 +26,19 @@ impl Outcome {
 	}
 }
 
-/// Between two lines that say how much is done.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Time between two lines of progress.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What [`Reporter::bytes`] said last of one piece of work.
+/// How far one transfer has come, for [`Reporter::bytes`].
 #[derive(Default)]
-pub(crate) struct Gauge {
-	begun: Option<Instant>,
-	/// What was done when it began.
+pub(crate) struct Transfer {
+	started: Option<Instant>,
+	/// Bytes that were done at the first report, by an earlier run.
 	first: Option<u64>,
-	told: Option<Instant>,
+	last_line: Option<Instant>,
 }
 
-/// Tells how a command gets on.
+/// Reports a command's progress and prints its result.
 pub(crate) struct Reporter {
 	json: bool,
 	spinner: Option<ProgressBar>,
@@ -46,7 +46,7 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-	/// JSON lines, a spinner on a terminal, plain lines elsewhere.
+	/// Returns a reporter that writes JSON lines, shows a spinner on a terminal, or writes plain lines elsewhere.
 	pub(crate) fn new(json: bool) -> Self {
 		let spinner = (!json && std::io::stderr().is_terminal()).then(|| {
 			let bar = ProgressBar::new_spinner();
@@ -63,7 +63,7 @@ impl Reporter {
 		}
 	}
 
-	/// A step is done. `name` and `facts` are for programs, `text` is for people.
+	/// Reports that a step is done; `name` and `facts` are for programs, `text` is for people.
 	pub(crate) fn step(&self, name: &str, text: &str, facts: Value) {
 		let seconds = self.started.elapsed().as_secs_f32();
 		if self.json {
@@ -74,17 +74,17 @@ impl Reporter {
 		}
 	}
 
-	/// What is waited for; only a spinner shows it.
+	/// Shows on the spinner what the command waits for.
 	pub(crate) fn waiting(&self, text: &str) {
 		if let Some(bar) = &self.spinner {
 			bar.set_message(text.to_owned());
 		}
 	}
 
-	/// How much of a long piece of work is done, in bytes: a bar on a terminal, elsewhere a line now and then.
-	pub(crate) fn bytes(&self, gauge: &mut Gauge, done: u64, total: u64) {
-		let begun = *gauge.begun.get_or_insert_with(Instant::now);
-		let first = *gauge.first.get_or_insert(done);
+	/// Reports how many bytes of a long transfer are done: as a bar on a terminal, elsewhere as a line now and then.
+	pub(crate) fn bytes(&self, transfer: &mut Transfer, done: u64, total: u64) {
+		let started = *transfer.started.get_or_insert_with(Instant::now);
+		let first = *transfer.first.get_or_insert(done);
 		if let Some(bar) = &self.spinner {
 			if bar.length() != Some(total) {
 				if let Ok(style) =
@@ -98,11 +98,11 @@ impl Reporter {
 			bar.set_position(done);
 			return;
 		}
-		if gauge.told.is_some_and(|told| told.elapsed() < LINE_EVERY) {
+		if transfer.last_line.is_some_and(|line| line.elapsed() < LINE_INTERVAL) {
 			return;
 		}
-		gauge.told = Some(Instant::now());
-		let speed = done.saturating_sub(first) as f64 / begun.elapsed().as_secs_f64().max(1e-3);
+		transfer.last_line = Some(Instant::now());
+		let speed = done.saturating_sub(first) as f64 / started.elapsed().as_secs_f64().max(1e-3);
 		let left = (speed > 0.0).then(|| total.saturating_sub(done) as f64 / speed);
 		let mut text = format!("{} of {}", HumanBytes(done), HumanBytes(total));
 		if let Some(left) = left {
@@ -117,7 +117,7 @@ impl Reporter {
 		self.step("progress", &text, facts);
 	}
 
-	/// The next part of an answer, while it's being made. Programs get it whole, at the end.
+	/// Prints the next part of an answer while it is generated. Programs get it whole, at the end.
 	pub(crate) fn stream(&self, text: &str) {
 		if self.json {
 			return;
@@ -129,8 +129,8 @@ impl Reporter {
 		let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 	}
 
-	/// A part of the result that people need not wait for the rest of. Programs get it with the rest.
-	pub(crate) fn say(&self, text: &str) {
+	/// Prints a part of the result before the rest is known. Programs get it with the rest.
+	pub(crate) fn early(&self, text: &str) {
 		let print = || {
 			let _ = writeln!(std::io::stdout(), "{text}");
 		};
@@ -141,7 +141,7 @@ impl Reporter {
 		}
 	}
 
-	/// Something to know that stops nothing.
+	/// Reports something that does not stop the command.
 	pub(crate) fn warn(&self, text: &str) {
 		if self.json {
 			self.line(&json!({ "warning": text }).to_string());
@@ -157,7 +157,7 @@ impl Reporter {
 		}
 	}
 
-	/// Prints the result of the command; the exit code.
+	/// Prints the result of the command and returns the exit code.
 	pub(crate) fn finish(&self, result: &Result<Outcome, CliError>) -> u8 {
 		if let Some(bar) = &self.spinner {
 			bar.finish_and_clear();
@@ -171,7 +171,7 @@ impl Reporter {
 			),
 			(Err(e), false) => (String::new(), Some(format!("error: {e}"))),
 		};
-		// A reader that hung up is no reason to fail.
+		// A closed pipe is not an error of the command.
 		if !out.is_empty() {
 			let _ = writeln!(std::io::stdout(), "{}", out.trim_end());
 		}

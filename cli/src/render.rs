@@ -1,20 +1,22 @@
-//! How jobs, receipts and models look to people, and as JSON.
+//! Jobs, receipts and models as text for people and as JSON.
 
 use crate::{
 	amount::Asy,
-	chain::{hex, Job, Model, Provider},
+	chain::{Job, Model, Provider},
 	keys::name_of,
 };
 use assay_model_folder::manifest::ManifestFile;
 use assay_primitives::{
-	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Failure, FinishReason, Verdict,
+	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Balance, Failure, FinishReason, Verdict,
 };
 use assay_receipt::{Account, Checked, ReceiptFile};
+use const_hex::encode_prefixed;
+use serde::Serialize;
 use serde_json::{json, Value};
 
 const WIDTH: usize = 76;
 
-/// Lines in a box with a title.
+/// Draws a box with a title around labeled lines.
 fn boxed(title: &str, lines: &[(&str, String)]) -> String {
 	let rule = "─".repeat(WIDTH.saturating_sub(title.chars().count() + 4));
 	let mut out = format!("┌─ {title} {rule}\n");
@@ -25,16 +27,16 @@ fn boxed(title: &str, lines: &[(&str, String)]) -> String {
 	out
 }
 
-/// The first and last digits of a hash: enough to recognise it.
+/// Returns the first and last digits of a hash, which are enough to recognize it.
 fn short(bytes: &[u8; 32]) -> String {
-	let all = hex(bytes);
+	let all = encode_prefixed(bytes);
 	match (all.get(..10), all.get(58..)) {
 		(Some(head), Some(tail)) => format!("{head}…{tail}"),
 		_ => all,
 	}
 }
 
-/// What people call a verdict.
+/// Returns the word for a verdict.
 pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 	match verdict {
 		Verdict::Confirmed => "confirmed",
@@ -43,7 +45,7 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 	}
 }
 
-/// What the model said, or why it said nothing; empty after a refund.
+/// Returns the answer's text, or why there is none; empty after a refund.
 pub(crate) fn answer(file: &ReceiptFile) -> String {
 	match file.output.as_ref().map(|o| o.finish) {
 		None => String::new(),
@@ -52,7 +54,7 @@ pub(crate) fn answer(file: &ReceiptFile) -> String {
 	}
 }
 
-/// Why a model said nothing, and what to do.
+/// Explains why a model gave no answer, and what to do.
 pub(crate) fn no_answer(failure: Failure) -> &'static str {
 	match failure {
 		Failure::PromptTooLong => "No answer: the prompt fills the model's context. Ask something shorter.",
@@ -60,7 +62,7 @@ pub(crate) fn no_answer(failure: Failure) -> &'static str {
 	}
 }
 
-/// Why an answer ended.
+/// Explains why an answer ended.
 pub(crate) fn finish(reason: FinishReason) -> &'static str {
 	match reason {
 		FinishReason::Eos => "the model ended it",
@@ -83,13 +85,13 @@ fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>, alone: bool) -> String
 		None => "",
 		Some(Fault::Rejected) => ", slashed: output rejected",
 		Some(Fault::Dissent) => ", slashed: dissent",
-		Some(Fault::NoReveal) => ", slashed: vote not opened",
+		Some(Fault::NoReveal) => ", slashed: vote not revealed",
 		Some(Fault::NoOutput) => ", slashed: no output",
 	};
 	format!("{} {word}{fault}", name_of(&seat.provider))
 }
 
-/// A receipt in a box.
+/// Draws a receipt.
 pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>) -> String {
 	let r = &file.receipt;
 	let winner = r.answer.map(|a| Vote::Confirm {
@@ -123,7 +125,7 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 	lines.push(("fee", Asy(r.fee).to_string()));
 	lines.push((
 		"blocks",
-		format!("asked in {}, verdict in {}", r.requested_at, r.concluded_at),
+		format!("requested in {}, verdict in {}", r.requested_at, r.concluded_at),
 	));
 	let at = &file.read_at;
 	let state = if at.finalized { "final" } else { "not final yet" };
@@ -131,7 +133,7 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 	boxed("receipt", &lines)
 }
 
-/// A receipt as JSON: the document itself, its meaning in words, and who is who.
+/// Returns a receipt file as JSON, with its meaning in words.
 pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked) -> Value {
 	json!({
 		"job": file.receipt.job,
@@ -147,7 +149,7 @@ pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked) -> Value {
 	})
 }
 
-/// What people call a phase.
+/// Returns the word for a phase.
 pub(crate) fn phase(phase: JobPhase) -> &'static str {
 	match phase {
 		JobPhase::Drawing => "drawing",
@@ -158,25 +160,25 @@ pub(crate) fn phase(phase: JobPhase) -> &'static str {
 	}
 }
 
-/// A job in a box.
+/// Draws a job.
 pub(crate) fn job(job: &Job) -> String {
 	let mut lines = vec![
 		("job", job.id.to_string()),
 		("phase", format!("{}, attempt {}", phase(job.phase), job.attempt)),
 		("model", short(&job.model.0)),
 		(
-			"asked by",
+			"requester",
 			format!("{} in block {}", name_of(&job.requester), job.requested_at),
 		),
 		("prompt", String::from_utf8_lossy(&job.input).into_owned()),
 	];
 	for (i, s) in job.committee.iter().enumerate() {
 		let state = if s.revealed {
-			"vote open"
+			"has revealed"
 		} else if s.committed {
-			"vote blinded"
+			"has committed"
 		} else {
-			"at work"
+			"computes"
 		};
 		lines.push((
 			if i == 0 { "executor" } else { "verifier" },
@@ -192,35 +194,10 @@ pub(crate) fn job(job: &Job) -> String {
 	boxed("job", &lines)
 }
 
-/// A job as JSON.
-pub(crate) fn job_json(job: &Job) -> Value {
-	let seats: Vec<Value> = job
-		.committee
-		.iter()
-		.map(|s| json!({ "provider": s.provider, "committed": s.committed, "revealed": s.revealed }))
-		.collect();
-	json!({
-		"job": job.id,
-		"phase": phase(job.phase),
-		"attempt": job.attempt,
-		"model": job.model,
-		"requester": job.requester,
-		"prompt": String::from_utf8_lossy(&job.input),
-		"committee": seats,
-		"deadline": job.deadline,
-		"requested_at": job.requested_at,
-		"published": job.output.as_ref().map(|o| json!({
-			"text": String::from_utf8_lossy(&o.text),
-			"tokens": o.tokens.len(),
-			"finish": o.finish,
-		})),
-	})
-}
-
-/// Models in a table.
+/// Draws a table of models.
 pub(crate) fn models(models: &[Model]) -> String {
 	if models.is_empty() {
-		return "No model is registered. Register one: `assay model register FOLDER --price-in … --price-out …`".into();
+		return "No model is registered. Register one: `assay model register DIR --price-in … --price-out …`".into();
 	}
 	let mut out = format!(
 		"{:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
@@ -245,28 +222,29 @@ pub(crate) fn models(models: &[Model]) -> String {
 	out
 }
 
-/// A model as JSON.
-pub(crate) fn model_json(m: &Model) -> Value {
-	json!({
-		"id": m.id,
-		"name": m.name,
-		"architecture": m.architecture,
-		"profile": m.profile,
-		"parameters": m.parameters,
-		"weight_bytes": m.weight_bytes,
-		"parent": m.parent,
-		"owner": m.terms.owner,
-		"price_in": Asy(m.terms.price_in),
-		"price_out": Asy(m.terms.price_out),
-		"royalty": m.terms.royalty,
-		"context_length": m.terms.context_length,
-		"prompt_overhead": m.terms.prompt_overhead,
-		"retired": m.terms.retired,
-		"providers": m.providers,
-	})
+/// Returns a model as JSON, with prices in ASY.
+pub(crate) fn model_json(model: &Model) -> Value {
+	with_asy(
+		model,
+		&[("price_in", model.terms.price_in), ("price_out", model.terms.price_out)],
+	)
 }
 
-/// A model and its providers in a box.
+/// Returns a provider of a model as JSON, with the bond in ASY.
+pub(crate) fn provider_json(provider: &Provider) -> Value {
+	with_asy(provider, &[("bond", provider.bond)])
+}
+
+/// Returns a view's JSON in which amounts, which views give in base units, are in ASY.
+fn with_asy(view: &impl Serialize, amounts: &[(&str, Balance)]) -> Value {
+	let mut json = json!(view);
+	for (name, amount) in amounts {
+		json[*name] = json!(Asy(*amount));
+	}
+	json
+}
+
+/// Draws a model and its providers.
 pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 	let percent = f64::from(m.terms.royalty.deconstruct()) / 10_000.0;
 	let mut lines = vec![
@@ -292,7 +270,7 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 		(
 			"context",
 			format!(
-				"{} tokens, up to {} of them the chat template's",
+				"{} tokens, up to {} of them from the chat template",
 				m.terms.context_length, m.terms.prompt_overhead
 			),
 		),
@@ -314,12 +292,12 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 	boxed("model", &lines)
 }
 
-/// Bytes as people read them.
+/// Formats a number of bytes.
 pub(crate) fn bytes(bytes: u64) -> String {
 	indicatif::DecimalBytes(bytes).to_string()
 }
 
-/// A vector's first and last numbers, and how many there are.
+/// Formats a vector's first and last numbers and its length.
 pub(crate) fn vector(all: &[f32]) -> String {
 	const ENDS: usize = 4;
 	let list = |part: &[f32]| part.iter().map(|v| format!("{v:.6}")).collect::<Vec<_>>().join(", ");
@@ -339,11 +317,11 @@ pub(crate) fn vector(all: &[f32]) -> String {
 	}
 }
 
-/// The numbers of an architecture, as many to a line as fit.
-fn numbers(all: &Value) -> Vec<String> {
-	const LINE: usize = 64;
+/// Formats the hyperparameters of an architecture, as many to a line as fit.
+fn hyperparameters(all: &Value) -> Vec<String> {
+	const MAX_CHARS: usize = 64;
 	let mut lines = vec![String::new()];
-	// Decoders and encoders lie one level down.
+	// The fields of decoders and encoders are one level down.
 	let groups = all.as_object().into_iter().flat_map(|map| map.iter());
 	let fields = groups.flat_map(|(key, value)| match value.as_object() {
 		Some(inner) => inner.iter().collect(),
@@ -353,7 +331,7 @@ fn numbers(all: &Value) -> Vec<String> {
 		let text = format!("{key} {}", value.to_string().trim_matches('"'));
 		match lines.last_mut() {
 			Some(line) if line.is_empty() => *line = text,
-			Some(line) if line.chars().count() + text.chars().count() + 2 <= LINE => {
+			Some(line) if line.chars().count() + text.chars().count() + 2 <= MAX_CHARS => {
 				line.push_str(", ");
 				line.push_str(&text);
 			}
@@ -363,16 +341,10 @@ fn numbers(all: &Value) -> Vec<String> {
 	lines
 }
 
-/// The manifest of a folder in a box.
+/// Draws the manifest of a model directory.
 pub(crate) fn manifest(file: &ManifestFile) -> String {
 	let m = &file.manifest;
-	let or = |text: &str, none: &str| {
-		if text.is_empty() {
-			none.to_owned()
-		} else {
-			text.to_owned()
-		}
-	};
+	let stated = |text: &str| if text.is_empty() { "not stated" } else { text }.to_owned();
 	let mut lines = vec![
 		("model", m.name.clone()),
 		("id", file.model_id.to_string()),
@@ -387,49 +359,38 @@ pub(crate) fn manifest(file: &ManifestFile) -> String {
 		),
 		("profile", json!(m.profile).as_str().unwrap_or_default().to_owned()),
 	];
-	for (i, text) in numbers(&json!(m.hyperparameters)).into_iter().enumerate() {
-		lines.push((if i == 0 { "numbers" } else { "" }, text));
+	for (i, text) in hyperparameters(&json!(m.hyperparameters)).into_iter().enumerate() {
+		lines.push((if i == 0 { "config" } else { "" }, text));
 	}
-	let whose = match m.hyperparameters.encoder() {
-		Ok(_) => "the marks around a text",
-		Err(_) => "the chat template's",
+	let origin = match m.hyperparameters.encoder() {
+		Ok(_) => "special tokens",
+		Err(_) => "from the chat template",
 	};
 	lines.push((
 		"context",
 		format!(
-			"{} tokens, up to {} of them {whose}",
+			"{} tokens, up to {} of them {origin}",
 			m.context_length(),
 			m.prompt_overhead
 		),
 	));
 	lines.push(("tensors", format!("{} in model.safetensors", m.tensors.len())));
-	lines.push(("source", or(&m.provenance.source, "not said")));
-	lines.push(("revision", or(&m.provenance.revision, "not said")));
+	lines.push(("source", stated(&m.provenance.source)));
+	lines.push(("revision", stated(&m.provenance.revision)));
 	for source in &m.provenance.upstream {
 		lines.push(("", format!("{} {}", short(&source.root), source.name)));
 	}
-	lines.push(("quantiser", m.provenance.quantizer.clone()));
+	lines.push(("quantizer", m.provenance.quantizer.clone()));
 	if let Some(parent) = &m.provenance.parent {
 		lines.push(("made from", parent.to_string()));
 	}
-	lines.push(("licence", or(&m.provenance.license, "not said")));
+	lines.push(("license", stated(&m.provenance.license)));
 	let known = match &file.known_answer {
 		Some(known) => format!("recorded: {} tokens to {:?}", known.max_tokens, known.prompt),
 		None => "missing; no node serves it: `assay model check --record` adds it".into(),
 	};
 	lines.push(("answer", known));
-	boxed("model folder", &lines)
-}
-
-/// A provider of a model as JSON.
-pub(crate) fn provider_json(p: &Provider) -> Value {
-	json!({
-		"provider": p.provider,
-		"bond": Asy(p.bond),
-		"capacity": p.capacity,
-		"load": p.load,
-		"available": p.available,
-	})
+	boxed("model directory", &lines)
 }
 
 #[cfg(test)]
@@ -440,7 +401,7 @@ mod tests {
 	const GOLDEN: &str = include_str!("../../receipt/tests/golden.json");
 
 	#[test]
-	fn a_receipt_says_who_agreed_who_was_slashed_and_what_it_cost() {
+	fn a_receipt_names_votes_slashes_and_the_fee() {
 		let file = ReceiptFile::from_json(GOLDEN).unwrap();
 		let text = receipt(&file, &check(&file).unwrap(), Some("assay-demo"));
 		for part in [
@@ -452,7 +413,7 @@ mod tests {
 			"assay-demo (0x02020202…",
 			"9 in, 4 out",
 			"0.00637 ASY",
-			"asked in 20, verdict in 24",
+			"requested in 20, verdict in 24",
 			", final",
 		] {
 			assert!(text.contains(part), "{part} is missing in\n{text}");
@@ -461,7 +422,7 @@ mod tests {
 	}
 
 	#[test]
-	fn an_unchecked_receipt_says_so_in_words() {
+	fn an_unchecked_receipt_is_described_as_such() {
 		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
 		file.receipt.committee.truncate(1);
 		file.receipt.verdict = Verdict::Unchecked;
@@ -474,7 +435,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_model_that_could_not_answer_says_why() {
+	fn a_failed_answer_is_explained() {
 		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
 		assert_eq!(answer(&file), "The stored outcome of a job.");
 		if let Some(output) = &mut file.output {
@@ -486,7 +447,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_long_vector_is_cut_in_the_middle_and_says_so() {
+	fn a_long_vector_is_cut_in_the_middle() {
 		assert_eq!(vector(&[0.5, -1.0]), "[0.500000, -1.000000]");
 		let long: Vec<f32> = (0..384u16).map(f32::from).collect();
 		let text = vector(&long);
@@ -497,7 +458,7 @@ mod tests {
 	}
 
 	#[test]
-	fn no_models_say_how_to_register_one() {
+	fn an_empty_catalog_names_the_command_that_registers() {
 		assert!(models(&[]).contains("assay model register"));
 	}
 }

@@ -1,6 +1,6 @@
-//! The text that the model learns: topics, each with one answer and many ways to ask for it.
+//! The training text: topics, each with one answer and many ways to ask for it.
 //!
-//! Files in `corpus/` are for people first. A topic is a block:
+//! The files in `corpus/` are written by people. A topic is a block:
 //!
 //! ```text
 //! [receipt]
@@ -11,9 +11,9 @@
 //! * what proof do i keep of an answer?
 //! ```
 //!
-//! `=` is the answer, `-` a question to learn from, `*` a question kept back to judge the model by. A `term` or `plural`
-//! is also asked about in the words of [`crate::variants::phrasings`]. A topic named `unknown …` collects questions that
-//! the model shall say it cannot answer. Lines that open with `#` are comments.
+//! `=` is the answer, `-` a question for training, `*` a held-out question to judge the model by. A `term` or `plural`
+//! is also asked about in the forms of [`crate::variants::phrasings`]. A topic named `unknown …` collects questions to
+//! which the model shall answer that it does not know. Lines that start with `#` are comments.
 
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::HashMap;
@@ -32,24 +32,24 @@ pub struct Term {
 pub struct Topic {
 	/// Name of the topic; `unknown …` for questions without an answer.
 	pub name: String,
-	/// What the model shall say.
+	/// The expected answer.
 	pub answer: String,
 	/// Phrases that are asked about.
 	pub terms: Vec<Term>,
-	/// Questions to learn from.
+	/// Questions for training.
 	pub questions: Vec<String>,
-	/// Questions to judge by.
+	/// Questions that are left out of training and judge the model.
 	pub held_out: Vec<String>,
 }
 
 impl Topic {
-	/// Whether the answer says that the model does not know.
+	/// Returns whether the answer is that the model does not know.
 	pub fn is_unknown(&self) -> bool {
 		self.name.starts_with("unknown")
 	}
 }
 
-/// The files of the corpus, by name.
+/// Names and contents of the files of the corpus.
 const FILES: &[(&str, &str)] = &[
 	("about.txt", include_str!("../corpus/about.txt")),
 	("jobs.txt", include_str!("../corpus/jobs.txt")),
@@ -60,7 +60,7 @@ const FILES: &[(&str, &str)] = &[
 	("unknown.txt", include_str!("../corpus/unknown.txt")),
 ];
 
-/// Reads the corpus that belongs to this program.
+/// Reads the corpus that is built into this program.
 pub fn load() -> Result<Vec<Topic>> {
 	let mut topics = Vec::new();
 	for (name, text) in FILES {
@@ -86,7 +86,7 @@ pub fn parse(text: &str) -> Result<Vec<Topic>> {
 			continue;
 		}
 		let Some(topic) = topics.last_mut() else {
-			bail!("line {number} stands before the first [topic]")
+			bail!("line {number} is before the first [topic]")
 		};
 		let terms = |rest: &str, plural| -> Vec<Term> {
 			rest.split('|')
@@ -112,14 +112,14 @@ pub fn parse(text: &str) -> Result<Vec<Topic>> {
 		} else if let Some(rest) = line.strip_prefix("plural: ") {
 			topic.terms.extend(terms(rest, true));
 		} else {
-			bail!("line {number}: a line opens with =, -, *, term:, plural:, # or [topic]: {line}");
+			bail!("line {number}: a line starts with =, -, *, term:, plural:, # or [topic]: {line}");
 		}
 	}
 	Ok(topics)
 }
 
-/// A question without casing, punctuation and doubled spaces: equal for two questions that differ in nothing else.
-pub fn normal(question: &str) -> String {
+/// Returns a question without casing, punctuation and doubled spaces.
+pub fn normalize(question: &str) -> String {
 	let words: String = question
 		.chars()
 		.map(|c| if c.is_alphanumeric() { c } else { ' ' })
@@ -127,13 +127,13 @@ pub fn normal(question: &str) -> String {
 	words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Every question that a topic is ever asked in training, before casing and filler words.
+/// Returns all questions of a topic in training, before casing and filler words.
 pub fn all_questions(topic: &Topic) -> impl Iterator<Item = String> + '_ {
 	let phrased = topic.terms.iter().flat_map(crate::variants::phrasings);
 	topic.questions.iter().cloned().chain(phrased)
 }
 
-/// The promises of the corpus: enough ways to ask, short answers, and nothing judged that was learnt.
+/// Checks that the corpus has enough questions, short answers, and no question in both training and evaluation.
 pub fn check(topics: &[Topic]) -> Result<()> {
 	let mut asked: HashMap<String, &str> = HashMap::new();
 	for topic in topics {
@@ -143,9 +143,9 @@ pub fn check(topics: &[Topic]) -> Result<()> {
 			topic.answer.split_whitespace().count() <= 60,
 			"the answer of topic {name} is longer than 60 words"
 		);
-		ensure!(!topic.held_out.is_empty(), "topic {name} holds no question back");
+		ensure!(!topic.held_out.is_empty(), "topic {name} has no held-out question");
 		let ways = all_questions(topic)
-			.map(|q| normal(&q))
+			.map(|q| normalize(&q))
 			.collect::<std::collections::HashSet<_>>();
 		ensure!(ways.len() >= 12, "topic {name} is asked in only {} ways", ways.len());
 		for way in ways {
@@ -156,7 +156,7 @@ pub fn check(topics: &[Topic]) -> Result<()> {
 	}
 	for topic in topics {
 		for question in &topic.held_out {
-			if let Some(other) = asked.insert(normal(question), "the held-out questions") {
+			if let Some(other) = asked.insert(normalize(question), "the held-out questions") {
 				bail!(
 					"the held-out question \"{question}\" of topic {} also belongs to {other}",
 					topic.name
@@ -177,7 +177,7 @@ mod tests {
 	}
 
 	#[test]
-	fn the_corpus_keeps_its_promises() {
+	fn the_corpus_is_valid_and_large_enough() {
 		let topics = load().unwrap();
 		let known = topics.iter().filter(|t| !t.is_unknown());
 		assert!(known.clone().count() >= 60, "{} topics", known.count());
@@ -191,7 +191,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_learnt_question_cannot_be_judged_by_whatever_its_casing() {
+	fn a_question_of_training_cannot_be_held_out_in_any_casing() {
 		let error = check(&parse(&topic("* WAY 3!")).unwrap()).unwrap_err().to_string();
 		assert!(error.contains("held-out question"), "{error}");
 	}
@@ -218,7 +218,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_stray_line_is_named_by_its_number() {
+	fn an_unexpected_line_is_named_by_its_number() {
 		assert!(parse("[t]\n= A.\nwhat?").unwrap_err().to_string().contains("line 3"));
 		assert!(parse("- too early").unwrap_err().to_string().contains("line 1"));
 	}

@@ -1,16 +1,16 @@
-//! The model while it learns: the Llama architecture in f32, differentiable, as Hugging Face defines it.
+//! The model in training: the Llama architecture in f32, differentiable, as Hugging Face defines it.
 //!
-//! RMSNorm, rotary positions over rotated halves, grouped-query attention, SwiGLU, tied embeddings. Whoever reads the
-//! written folder (candle, transformers, `assay model import`) computes the same function.
+//! RMSNorm, rotary positions over rotated halves, grouped-query attention, SwiGLU, tied embeddings. Whatever reads the
+//! exported directory (candle, transformers, `assay model import`) computes the same function.
 
 use anyhow::{ensure, Result};
 use candle_core::{DType, Device, Tensor, Var, D};
 use candle_nn::{ops::softmax, rotary_emb::rope_slow};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
-/// The numbers of the architecture.
+/// The hyperparameters of the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
+pub struct LlamaConfig {
 	/// Width of the residual stream.
 	pub hidden: usize,
 	/// Layers.
@@ -31,8 +31,8 @@ pub struct Shape {
 	pub theta: f64,
 }
 
-impl Shape {
-	/// Width of one head.
+impl LlamaConfig {
+	/// Returns the width of one head.
 	pub fn head_dim(&self) -> usize {
 		self.hidden / self.heads
 	}
@@ -52,7 +52,7 @@ struct Layer {
 
 /// Weights and rotary tables.
 pub struct Llama {
-	shape: Shape,
+	config: LlamaConfig,
 	embed: Var,
 	layers: Vec<Layer>,
 	norm: Var,
@@ -62,27 +62,27 @@ pub struct Llama {
 }
 
 impl Llama {
-	/// A model that has learnt nothing; the same for the same seed.
-	pub fn new(shape: Shape, seed: u64) -> Result<Self> {
+	/// Returns a model with random weights; the same for the same seed.
+	pub fn new(config: LlamaConfig, seed: u64) -> Result<Self> {
 		ensure!(
-			shape.hidden.is_multiple_of(shape.heads),
-			"hidden {} is no multiple of {} heads",
-			shape.hidden,
-			shape.heads
+			config.hidden.is_multiple_of(config.heads),
+			"hidden {} is not a multiple of {} heads",
+			config.hidden,
+			config.heads
 		);
 		ensure!(
-			shape.heads.is_multiple_of(shape.kv_heads),
+			config.heads.is_multiple_of(config.kv_heads),
 			"{} heads, {} kv heads",
-			shape.heads,
-			shape.kv_heads
+			config.heads,
+			config.kv_heads
 		);
 		let rng = &mut StdRng::seed_from_u64(seed);
-		let (hidden, kv) = (shape.hidden, shape.head_dim() * shape.kv_heads);
+		let (hidden, kv) = (config.hidden, config.head_dim() * config.kv_heads);
 		let fan = |inputs: usize| 1.0 / (inputs as f32).sqrt();
-		// What is added to the residual stream starts smaller: its variance grows with every addition.
-		let residual = 1.0 / (2.0 * shape.layers as f32).sqrt();
-		let embed = normal(rng, shape.vocab, hidden, 0.05)?;
-		let layers = (0..shape.layers)
+		// Projections into the residual stream start smaller: its variance grows with every addition.
+		let residual = 1.0 / (2.0 * config.layers as f32).sqrt();
+		let embed = normal(rng, config.vocab, hidden, 0.05)?;
+		let layers = (0..config.layers)
 			.map(|_| {
 				Ok(Layer {
 					attn_norm: ones(hidden)?,
@@ -91,30 +91,30 @@ impl Llama {
 					v: normal(rng, kv, hidden, fan(hidden))?,
 					o: normal(rng, hidden, hidden, fan(hidden) * residual)?,
 					mlp_norm: ones(hidden)?,
-					gate: normal(rng, shape.ffn, hidden, fan(hidden))?,
-					up: normal(rng, shape.ffn, hidden, fan(hidden))?,
-					down: normal(rng, hidden, shape.ffn, fan(shape.ffn) * residual)?,
+					gate: normal(rng, config.ffn, hidden, fan(hidden))?,
+					up: normal(rng, config.ffn, hidden, fan(hidden))?,
+					down: normal(rng, hidden, config.ffn, fan(config.ffn) * residual)?,
 				})
 			})
 			.collect::<Result<_>>()?;
-		let (cos, sin) = rotary(&shape)?;
+		let (cos, sin) = rotary(&config)?;
 		Ok(Self {
-			shape,
+			config,
 			embed,
 			layers,
 			norm: ones(hidden)?,
 			cos,
 			sin,
-			mask: causal_mask(shape.context)?,
+			mask: causal_mask(config.context)?,
 		})
 	}
 
-	/// The numbers of the architecture.
-	pub fn shape(&self) -> &Shape {
-		&self.shape
+	/// Returns the hyperparameters.
+	pub fn config(&self) -> &LlamaConfig {
+		&self.config
 	}
 
-	/// Every weight under its Hugging Face name.
+	/// Returns every weight with its Hugging Face name.
 	pub fn weights(&self) -> Vec<(String, &Var)> {
 		let mut all = vec![("model.embed_tokens.weight".to_string(), &self.embed)];
 		for (i, layer) in self.layers.iter().enumerate() {
@@ -135,43 +135,43 @@ impl Llama {
 		all
 	}
 
-	/// Number of weights.
+	/// Returns the number of weights.
 	pub fn parameters(&self) -> usize {
 		self.weights().iter().map(|(_, w)| w.elem_count()).sum()
 	}
 
-	/// The normed residual rows `[batch × length, hidden]` of token ids `[batch, length]`.
-	pub fn rows(&self, tokens: &Tensor) -> Result<Tensor> {
+	/// Returns the normalized hidden states `[batch × length, hidden]` of token ids `[batch, length]`.
+	pub fn hidden_states(&self, tokens: &Tensor) -> Result<Tensor> {
 		let (batch, length) = tokens.dims2()?;
 		ensure!(
-			length <= self.shape.context,
+			length <= self.config.context,
 			"{length} tokens, but the context holds {}",
-			self.shape.context
+			self.config.context
 		);
 		let mut x = self.embed.as_tensor().index_select(&tokens.flatten_all()?, 0)?;
 		for layer in &self.layers {
-			let y = self.normed(&x, &layer.attn_norm)?;
+			let y = self.rms_norm(&x, &layer.attn_norm)?;
 			x = (x + self.attention(layer, &y, batch, length)?)?;
-			let y = self.normed(&x, &layer.mlp_norm)?;
+			let y = self.rms_norm(&x, &layer.mlp_norm)?;
 			let gated = (linear(&y, &layer.gate)?.silu()? * linear(&y, &layer.up)?)?;
 			x = (x + linear(&gated, &layer.down)?)?;
 		}
-		self.normed(&x, &self.norm)
+		self.rms_norm(&x, &self.norm)
 	}
 
-	/// The logits of normed rows.
-	pub fn logits(&self, rows: &Tensor) -> Result<Tensor> {
-		linear(rows, &self.embed)
+	/// Returns the logits of normalized hidden states.
+	pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+		linear(hidden, &self.embed)
 	}
 
 	fn attention(&self, layer: &Layer, x: &Tensor, batch: usize, length: usize) -> Result<Tensor> {
-		let Shape {
+		let LlamaConfig {
 			heads,
 			kv_heads,
 			hidden,
 			..
-		} = self.shape;
-		let (dim, group) = (self.shape.head_dim(), heads / kv_heads);
+		} = self.config;
+		let (dim, group) = (self.config.head_dim(), heads / kv_heads);
 		let split = |w: &Var, n: usize| -> Result<Tensor> {
 			Ok(linear(x, w)?
 				.reshape((batch, length, n, dim))?
@@ -182,7 +182,7 @@ impl Llama {
 		let q = rope_slow(&split(&layer.q, heads)?, &cos, &sin)?;
 		let k = rope_slow(&split(&layer.k, kv_heads)?, &cos, &sin)?;
 		let v = split(&layer.v, kv_heads)?;
-		// Query heads h of one group share kv head h / group: stack their rows instead of copying keys and values.
+		// Query heads of one group share a kv head: their rows are stacked instead of copying keys and values.
 		let q = (q.reshape((batch, kv_heads, group * length, dim))? / (dim as f64).sqrt())?;
 		let scores = q
 			.matmul(&k.transpose(2, 3)?.contiguous()?)?
@@ -197,8 +197,8 @@ impl Llama {
 		linear(&mixed, &layer.o)
 	}
 
-	fn normed(&self, x: &Tensor, weight: &Var) -> Result<Tensor> {
-		let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + self.shape.eps)?.sqrt()?;
+	fn rms_norm(&self, x: &Tensor, weight: &Var) -> Result<Tensor> {
+		let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + self.config.eps)?.sqrt()?;
 		Ok(x.broadcast_div(&scale)?.broadcast_mul(weight)?)
 	}
 }
@@ -211,12 +211,12 @@ fn ones(n: usize) -> Result<Var> {
 	Ok(Var::ones(n, DType::F32, &Device::Cpu)?)
 }
 
-/// Normally distributed weights, by Box and Muller: candle's own generator takes no seed on a CPU.
+/// Draws normally distributed weights by the Box–Muller method, because candle's generator takes no seed on a CPU.
 fn normal(rng: &mut StdRng, rows: usize, columns: usize, deviation: f32) -> Result<Var> {
 	let values: Vec<f32> = (0..rows * columns)
 		.map(|_| {
-			let (radius, turn): (f32, f32) = (1.0 - rng.gen::<f32>(), rng.gen());
-			deviation * (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * turn).cos()
+			let (radius, angle): (f32, f32) = (1.0 - rng.gen::<f32>(), rng.gen());
+			deviation * (-2.0 * radius.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
 		})
 		.collect();
 	Ok(Var::from_tensor(&Tensor::from_vec(
@@ -226,13 +226,15 @@ fn normal(rng: &mut StdRng, rows: usize, columns: usize, deviation: f32) -> Resu
 	)?)?)
 }
 
-fn rotary(shape: &Shape) -> Result<(Tensor, Tensor)> {
-	let (dim, half) = (shape.head_dim(), shape.head_dim() / 2);
+fn rotary(config: &LlamaConfig) -> Result<(Tensor, Tensor)> {
+	let (dim, half) = (config.head_dim(), config.head_dim() / 2);
 	let angles = |f: fn(f64) -> f64| -> Result<Tensor> {
-		let values: Vec<f32> = (0..shape.context)
-			.flat_map(|t| (0..half).map(move |i| f(t as f64 * shape.theta.powf(-((2 * i) as f64) / dim as f64)) as f32))
+		let values: Vec<f32> = (0..config.context)
+			.flat_map(|t| {
+				(0..half).map(move |i| f(t as f64 * config.theta.powf(-((2 * i) as f64) / dim as f64)) as f32)
+			})
 			.collect();
-		Ok(Tensor::from_vec(values, (shape.context, half), &Device::Cpu)?)
+		Ok(Tensor::from_vec(values, (config.context, half), &Device::Cpu)?)
 	};
 	Ok((angles(f64::cos)?, angles(f64::sin)?))
 }
@@ -248,7 +250,7 @@ fn causal_mask(context: usize) -> Result<Tensor> {
 pub(crate) mod tests {
 	use super::*;
 
-	pub(crate) const TINY: Shape = Shape {
+	pub(crate) const TINY: LlamaConfig = LlamaConfig {
 		hidden: 32,
 		layers: 2,
 		heads: 4,
@@ -262,11 +264,15 @@ pub(crate) mod tests {
 
 	fn logits(model: &Llama, tokens: &[u32]) -> Vec<Vec<f32>> {
 		let tokens = Tensor::new(tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-		model.logits(&model.rows(&tokens).unwrap()).unwrap().to_vec2().unwrap()
+		model
+			.logits(&model.hidden_states(&tokens).unwrap())
+			.unwrap()
+			.to_vec2()
+			.unwrap()
 	}
 
 	#[test]
-	fn a_later_token_never_changes_an_earlier_row() {
+	fn a_later_token_never_changes_earlier_logits() {
 		let model = Llama::new(TINY, 7).unwrap();
 		let (a, b) = (logits(&model, &[1, 2, 3, 4, 5]), logits(&model, &[1, 2, 3, 4, 39]));
 		assert_eq!(a[..4], b[..4]);
@@ -277,12 +283,16 @@ pub(crate) mod tests {
 	fn a_conversation_longer_than_the_context_is_refused() {
 		let model = Llama::new(TINY, 7).unwrap();
 		let tokens = Tensor::zeros((1, 25), DType::U32, &Device::Cpu).unwrap();
-		assert!(model.rows(&tokens).unwrap_err().to_string().contains("context"));
+		assert!(model
+			.hidden_states(&tokens)
+			.unwrap_err()
+			.to_string()
+			.contains("context"));
 	}
 
-	/// The same function, one number at a time, after Hugging Face's `modeling_llama.py`.
+	/// The same function in plain loops, after Hugging Face's `modeling_llama.py`.
 	fn reference(model: &Llama, tokens: &[u32]) -> Vec<Vec<f32>> {
-		let s = *model.shape();
+		let s = *model.config();
 		let (dim, half) = (s.head_dim(), s.head_dim() / 2);
 		let w: std::collections::HashMap<_, Vec<f32>> = model
 			.weights()

@@ -1,26 +1,23 @@
-//! `assay-train`: teaches the demo model and writes it as a Hugging Face folder.
+//! `assay-train`: trains the demo model and writes it as a Hugging Face model directory.
 
 use anyhow::{ensure, Result};
 use clap::Parser;
 use demo_model::{
 	corpus::{self, Topic},
-	folder, judge,
-	llama::{Llama, Shape},
-	training::{self, Plan},
+	export, judge,
+	llama::{Llama, LlamaConfig},
+	training::{self, TrainingConfig},
 	variants,
 	vocabulary::Vocabulary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{
-	path::{Path, PathBuf},
-	time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
-/// Trains the demo model from scratch. The same options on the same kind of processor give the same model.
+/// Trains the demo model from scratch. The same options on the same kind of CPU give the same model.
 #[derive(Parser)]
 #[command(version)]
 struct Options {
-	/// Folder to write the model to; made if it is missing.
+	/// Directory to write the model to; created if it is missing.
 	#[arg(long)]
 	out: PathBuf,
 	/// Passes over the corpus.
@@ -32,7 +29,7 @@ struct Options {
 	/// Largest learning rate.
 	#[arg(long, default_value_t = 2.5e-3)]
 	rate: f64,
-	/// Seed of everything that is drawn.
+	/// Seed of all random choices.
 	#[arg(long, default_value_t = 1)]
 	seed: u64,
 	/// Width of the residual stream.
@@ -53,60 +50,60 @@ struct Options {
 const HEAD_DIM: usize = 32;
 const CONTEXT: usize = 512;
 
+impl Options {
+	fn check(&self) -> Result<()> {
+		ensure!(self.epochs > 0 && self.batch > 0, "--epochs and --batch are at least 1");
+		ensure!(
+			self.hidden > 0 && self.hidden.is_multiple_of(2 * HEAD_DIM),
+			"--hidden is a multiple of {}",
+			2 * HEAD_DIM
+		);
+		ensure!(self.ffn > 0 && self.ffn.is_multiple_of(32), "--ffn is a multiple of 32");
+		ensure!(self.layers > 0, "--layers is at least 1");
+		ensure!(self.vocab >= 512, "--vocab is at least 512");
+		Ok(())
+	}
+
+	fn model(&self, vocabulary: &Vocabulary) -> LlamaConfig {
+		let heads = self.hidden / HEAD_DIM;
+		LlamaConfig {
+			hidden: self.hidden,
+			layers: self.layers,
+			heads,
+			kv_heads: heads / 2,
+			ffn: self.ffn,
+			vocab: vocabulary.size(),
+			context: CONTEXT,
+			eps: 1e-5,
+			theta: 10_000.0,
+		}
+	}
+
+	fn training(&self) -> TrainingConfig {
+		TrainingConfig {
+			epochs: self.epochs,
+			batch: self.batch,
+			rate: self.rate,
+			seed: self.seed,
+		}
+	}
+}
+
 fn main() -> Result<()> {
 	let options = Options::parse();
-	ensure!(
-		options.epochs > 0 && options.batch > 0,
-		"--epochs and --batch are at least 1"
-	);
-	ensure!(
-		options.hidden > 0 && options.hidden.is_multiple_of(2 * HEAD_DIM),
-		"--hidden is a multiple of {}",
-		2 * HEAD_DIM
-	);
-	ensure!(
-		options.ffn > 0 && options.ffn.is_multiple_of(32),
-		"--ffn is a multiple of 32"
-	);
-	ensure!(options.layers > 0, "--layers is at least 1");
-	ensure!(options.vocab >= 512, "--vocab is at least 512");
+	options.check()?;
 	let topics = corpus::load()?;
-	let vocabulary = Vocabulary::learn(&learnt_texts(&topics), options.vocab)?;
-	let heads = options.hidden / HEAD_DIM;
-	let shape = Shape {
-		hidden: options.hidden,
-		layers: options.layers,
-		heads,
-		kv_heads: heads / 2,
-		ffn: options.ffn,
-		vocab: vocabulary.size(),
-		context: CONTEXT,
-		eps: 1e-5,
-		theta: 10_000.0,
-	};
-	let model = Llama::new(shape, options.seed)?;
+	let vocabulary = Vocabulary::learn(&tokenizer_texts(&topics), options.vocab)?;
+	let model = Llama::new(options.model(&vocabulary), options.seed)?;
 	println!(
 		"{} topics, {} tokens, {} parameters",
 		topics.len(),
 		vocabulary.size(),
 		model.parameters()
 	);
-
-	let Options {
-		epochs,
-		batch,
-		rate,
-		seed,
-		..
-	} = options;
-	let plan = Plan {
-		epochs,
-		batch,
-		rate,
-		seed,
-	};
-	let took = teach(&model, &topics, &vocabulary, &plan, &options.out)?;
-	report(&model, &topics, &vocabulary, took)?;
+	let started = Instant::now();
+	train(&model, &topics, &vocabulary, &options)?;
+	report(&model, &topics, &vocabulary, started)?;
 	println!(
 		"\nWritten to {}. Next: assay model import {0} DIR --name assay-demo",
 		options.out.display()
@@ -114,9 +111,9 @@ fn main() -> Result<()> {
 	Ok(())
 }
 
-/// What the tokenizer learns from: each learnt question as it is written and as a careful writer types it, and answers, counted often
-/// enough that their words become whole tokens.
-fn learnt_texts(topics: &[Topic]) -> Vec<String> {
+/// Returns what the tokenizer learns from: each question of training as it is in the corpus and with proper capitals, and
+/// the answers, repeated so that their words become whole tokens.
+fn tokenizer_texts(topics: &[Topic]) -> Vec<String> {
 	let questions = topics.iter().flat_map(|t| {
 		let terms = t.terms.iter().map(|term| term.text.clone());
 		t.questions
@@ -129,11 +126,11 @@ fn learnt_texts(topics: &[Topic]) -> Vec<String> {
 	questions.chain(answers).collect()
 }
 
-/// Teaches, and writes the folder after every pass, so that a stopped training leaves what it has learnt.
-fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan, out: &Path) -> Result<Instant> {
+/// Trains, and writes the model after every pass, so that an interrupted training leaves its last state.
+fn train(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, options: &Options) -> Result<()> {
 	let started = Instant::now();
 	let bar = ProgressBar::new(1).with_style(ProgressStyle::with_template(
-		"{bar:30} {pos}/{len} steps, {elapsed} gone, {eta} to go  {msg}",
+		"{bar:30} {pos}/{len} steps, {elapsed} elapsed, {eta} left  {msg}",
 	)?);
 	let (mut smooth, mut tokens) = (None, 0);
 	let step = |epoch: usize, done: usize, steps: usize, loss: f64, count: usize| {
@@ -146,7 +143,7 @@ fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan, 
 		bar.set_message(format!("pass {}: loss {mean:.3}, {speed:.0} tokens/s", epoch + 1));
 	};
 	let pass = |epoch: usize| -> Result<()> {
-		folder::write(out, model, vocabulary)?;
+		export::write(&options.out, model, vocabulary)?;
 		if epoch.is_multiple_of(2) {
 			return Ok(());
 		}
@@ -161,19 +158,19 @@ fn teach(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, plan: &Plan, 
 		});
 		Ok(())
 	};
-	training::train(model, topics, vocabulary, plan, step, pass)?;
+	training::train(model, topics, vocabulary, &options.training(), step, pass)?;
 	bar.finish();
-	Ok(started)
+	Ok(())
 }
 
 fn report(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, started: Instant) -> Result<()> {
 	let minutes = started.elapsed().as_secs_f64() / 60.0;
 	let (scores, perplexity) = judge::judge(model, vocabulary, topics)?;
-	println!("\nAnswered otherwise:");
+	println!("\nWrong answers:");
 	for (topic, question) in judge::held_out(topics) {
-		let said = judge::say(model, vocabulary, &question, 96)?;
-		if !judge::is_right(topics, topic, &said) {
-			println!("  [{}] {question}\n      {said}", topic.name);
+		let answer = judge::generate(model, vocabulary, &question, 96)?;
+		if !judge::is_right(topics, topic, &answer) {
+			println!("  [{}] {question}\n      {answer}", topic.name);
 		}
 	}
 	println!(
@@ -183,7 +180,7 @@ fn report(model: &Llama, topics: &[Topic], vocabulary: &Vocabulary, started: Ins
 	);
 	println!(
 		"{:<44}{}",
-		"other questions, told that it does not know",
+		"other questions, answered with not knowing",
 		format_args!(" {}", scores.unknown)
 	);
 	println!("{:<44} {perplexity:.3}", "perplexity of the right answers");

@@ -1,4 +1,4 @@
-//! How people write: phrasings of a term, and the casing, punctuation, filler words and slips of a typed question.
+//! Variants of a question: phrasings of a term, and the casing, punctuation, filler words and typos of a typed question.
 
 use crate::corpus::{Term, Topic};
 use rand::{rngs::StdRng, seq::SliceRandom, Rng};
@@ -35,7 +35,7 @@ const OPENINGS: &[&str] = &[
 	"and ",
 ];
 
-/// Words that people use for one another; each may stand for the first of its line.
+/// Phrases and what may replace them.
 const SYNONYMS: &[(&str, &[&str])] = &[
 	(
 		"how do i",
@@ -128,7 +128,7 @@ const SYNONYMS: &[(&str, &[&str])] = &[
 	("mean", &["stand for", "signify"]),
 ];
 
-/// Every phrasing of a term.
+/// Returns all phrasings of a term.
 pub fn phrasings(term: &Term) -> impl Iterator<Item = String> + '_ {
 	let (is, does) = if term.plural { ("are", "do") } else { ("is", "does") };
 	PHRASINGS
@@ -139,7 +139,7 @@ pub fn phrasings(term: &Term) -> impl Iterator<Item = String> + '_ {
 /// Phrasings of each term in one pass.
 const PER_TERM: usize = 2;
 
-/// The questions of a topic for one pass over the corpus: all written ones, and a few phrasings of each term.
+/// Returns the questions of a topic for one pass over the corpus: all in the corpus, and a few phrasings of each term.
 pub fn questions(topic: &Topic, rng: &mut StdRng) -> Vec<String> {
 	let mut asked = topic.questions.clone();
 	for term in &topic.terms {
@@ -149,7 +149,7 @@ pub fn questions(topic: &Topic, rng: &mut StdRng) -> Vec<String> {
 	asked
 }
 
-/// A question as somebody might type it.
+/// Returns a question as a person might type it.
 pub fn typed(question: &str, rng: &mut StdRng) -> String {
 	let mut text = question.to_string();
 	for _ in 0..2 {
@@ -158,7 +158,7 @@ pub fn typed(question: &str, rng: &mut StdRng) -> String {
 		}
 	}
 	if rng.gen_bool(0.25) {
-		text = slip(&text, rng);
+		text = typo(&text, rng);
 	}
 	if rng.gen_bool(0.12) {
 		text = format!("{}{text}", OPENINGS.choose(rng).copied().unwrap_or_default());
@@ -171,7 +171,7 @@ pub fn typed(question: &str, rng: &mut StdRng) -> String {
 	match rng.gen_range(0..100) {
 		0..=34 => text.to_lowercase(),
 		35..=84 => proper(&text),
-		85..=94 => capitalised(&text),
+		85..=94 => capitalized(&text),
 		95 => text.to_uppercase(),
 		_ => text,
 	}
@@ -200,19 +200,19 @@ const PROPER: &[&str] = &[
 	"London",
 ];
 
-/// A question as a careful writer types it: a capital letter first, and proper names as they are spelt.
+/// Returns a question with proper capitals: of the first letter and of names.
 pub fn proper(text: &str) -> String {
-	let spelt = |word: &str| {
+	let spelled = |word: &str| {
 		let core = word.trim_matches(|c: char| !c.is_alphanumeric());
 		match PROPER.iter().find(|p| p.eq_ignore_ascii_case(core)) {
 			Some(name) => word.replacen(core, name, 1),
 			None => word.to_string(),
 		}
 	};
-	capitalised(&text.split(' ').map(spelt).collect::<Vec<_>>().join(" "))
+	capitalized(&text.split(' ').map(spelled).collect::<Vec<_>>().join(" "))
 }
 
-/// The text with one word or phrase changed for another of like meaning, if it has one of the table.
+/// Replaces one word or phrase by a synonym, if the table has one.
 fn reworded(text: &str, rng: &mut StdRng) -> String {
 	let padded = format!(" {text} ");
 	let lower = padded.to_ascii_lowercase();
@@ -237,7 +237,7 @@ fn reworded(text: &str, rng: &mut StdRng) -> String {
 	}
 }
 
-fn capitalised(text: &str) -> String {
+fn capitalized(text: &str) -> String {
 	let mut chars = text.chars();
 	chars
 		.next()
@@ -245,8 +245,8 @@ fn capitalised(text: &str) -> String {
 		.unwrap_or_default()
 }
 
-/// One slip of the fingers: a word left out, two letters swapped, or a letter lost.
-fn slip(text: &str, rng: &mut StdRng) -> String {
+/// Makes one typing error: leaves out a word, swaps two letters or drops one.
+fn typo(text: &str, rng: &mut StdRng) -> String {
 	let mut words: Vec<Vec<char>> = text.split(' ').map(|w| w.chars().collect()).collect();
 	let at = rng.gen_range(0..words.len());
 	if words.len() >= 4 && rng.gen_bool(0.6) {
@@ -303,17 +303,18 @@ mod tests {
 	#[test]
 	fn whole_words_are_reworded_and_nothing_else() {
 		let mut rng = StdRng::seed_from_u64(4);
-		let said: Vec<_> = (0..60).map(|_| reworded("checkers check?", &mut rng)).collect();
+		let results: Vec<_> = (0..60).map(|_| reworded("checkers check?", &mut rng)).collect();
 		assert!(
-			said.iter()
+			results
+				.iter()
 				.all(|q| ["checkers verify?", "checkers examine?"].contains(&q.as_str())),
-			"{said:?}"
+			"{results:?}"
 		);
 		assert_eq!(reworded("nothing here", &mut rng), "nothing here");
 	}
 
 	#[test]
-	fn a_careful_writer_spells_names_and_nothing_else() {
+	fn only_names_and_first_letters_get_capitals() {
 		assert_eq!(
 			proper("what is assay, and what can i do?"),
 			"What is Assay, and what can I do?"
@@ -323,7 +324,7 @@ mod tests {
 	}
 
 	#[test]
-	fn short_and_foreign_questions_survive_every_slip() {
+	fn short_and_foreign_questions_survive_every_typo() {
 		let mut rng = StdRng::seed_from_u64(3);
 		for question in ["a", "¿qué?", "überhaupt nicht", "x y z w v"] {
 			(0..200).for_each(|_| assert!(!typed(question, &mut rng).trim().is_empty()));

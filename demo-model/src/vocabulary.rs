@@ -1,4 +1,4 @@
-//! The tokenizer: byte-level BPE learnt from the corpus, and the marks that frame a conversation.
+//! The tokenizer: byte-level BPE learned from the corpus, and the special tokens that frame a conversation.
 
 use anyhow::{anyhow, Context, Result};
 use std::collections::HashSet;
@@ -9,16 +9,16 @@ use tokenizers::{
 	AddedToken, Tokenizer,
 };
 
-/// Opens a conversation.
+/// Starts a conversation.
 pub const BOS: &str = "<|bos|>";
-/// Opens what a person says.
+/// Starts a message of the user.
 pub const USER: &str = "<|user|>";
-/// Opens what the model says.
+/// Starts a message of the model.
 pub const ASSISTANT: &str = "<|assistant|>";
-/// Closes either; the model ends its answer with it.
+/// Ends either; the model ends its answer with it.
 pub const END: &str = "<|end|>";
 
-/// The chat template: messages to text, one mark before and one after each.
+/// The chat template: each message between two special tokens.
 pub const CHAT_TEMPLATE: &str = "<|bos|>\
 {%- for message in messages -%}\
 {%- if message['role'] == 'user' -%}<|user|>{{ message['content'] | trim }}<|end|>\
@@ -28,7 +28,7 @@ pub const CHAT_TEMPLATE: &str = "<|bos|>\
 {%- endfor -%}\
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}";
 
-/// A tokenizer and the ids of its marks.
+/// A tokenizer and the ids of its special tokens.
 pub struct Vocabulary {
 	/// The tokenizer as it is written to `tokenizer.json`.
 	pub tokenizer: Tokenizer,
@@ -39,15 +39,15 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-	/// Learns `size` tokens from `texts`. No normalizer and no added space: a text never becomes more tokens than bytes.
+	/// Learns `size` tokens from `texts`, without a normalizer or an added space: a text never has more tokens than bytes.
 	pub fn learn(texts: &[String], size: usize) -> Result<Self> {
-		let marks = [BOS, USER, ASSISTANT, END].map(|mark| AddedToken::from(mark, true));
+		let special = [BOS, USER, ASSISTANT, END].map(|token| AddedToken::from(token, true));
 		let alphabet: HashSet<char> = ByteLevel::alphabet().into_iter().collect();
 		let trainer = BpeTrainer::builder()
 			.vocab_size(size)
 			.min_frequency(2)
 			.show_progress(false)
-			.special_tokens(marks.to_vec())
+			.special_tokens(special.to_vec())
 			.initial_alphabet(alphabet)
 			.build();
 		let mut tokenizer = Tokenizer::new(BPE::default());
@@ -56,31 +56,31 @@ impl Vocabulary {
 		tokenizer
 			.train(&mut TrainerWrapper::from(trainer), texts.iter())
 			.map_err(|e| anyhow!("tokenizer: {e}"))?;
-		let id = |mark| {
+		let id = |token| {
 			tokenizer
-				.token_to_id(mark)
-				.with_context(|| format!("the tokenizer lost the mark {mark}"))
+				.token_to_id(token)
+				.with_context(|| format!("the tokenizer has no token {token}"))
 		};
 		let (bos, end) = (id(BOS)?, id(END)?);
 		Ok(Self { tokenizer, bos, end })
 	}
 
-	/// Number of tokens.
+	/// Returns the number of tokens.
 	pub fn size(&self) -> usize {
 		self.tokenizer.get_vocab_size(true)
 	}
 
-	/// The tokens of a question, framed as [`CHAT_TEMPLATE`] frames it, up to where the answer begins.
+	/// Returns the tokens of a question, framed as by [`CHAT_TEMPLATE`], up to where the answer starts.
 	pub fn prompt(&self, question: &str) -> Result<Vec<u32>> {
 		self.encode(&format!("{BOS}{USER}{}{END}{ASSISTANT}", question.trim()))
 	}
 
-	/// The tokens of an answer, closed.
+	/// Returns the tokens of an answer and its end.
 	pub fn answer(&self, answer: &str) -> Result<Vec<u32>> {
 		self.encode(&format!("{answer}{END}"))
 	}
 
-	/// The text of tokens, marks left out.
+	/// Returns the text of tokens, without special tokens.
 	pub fn text(&self, tokens: &[u32]) -> Result<String> {
 		self.tokenizer
 			.decode(tokens, true)
@@ -110,7 +110,7 @@ mod tests {
 	}
 
 	#[test]
-	fn every_text_comes_back_and_never_takes_more_tokens_than_bytes() {
+	fn a_text_is_decoded_unchanged_and_has_at_most_a_token_per_byte() {
 		let vocabulary = small();
 		for text in ["a receipt", " a  job ", "Größe 60 % – ¿qué? 你好 🙂", "\n\t x", ""] {
 			let tokens = vocabulary.encode(text).unwrap();
@@ -120,12 +120,12 @@ mod tests {
 	}
 
 	#[test]
-	fn a_prompt_is_framed_by_single_marks() {
+	fn a_prompt_is_framed_by_special_tokens() {
 		let vocabulary = small();
-		let mark = |m| vocabulary.tokenizer.token_to_id(m).unwrap();
+		let id = |m| vocabulary.tokenizer.token_to_id(m).unwrap();
 		let tokens = vocabulary.prompt(" a job ").unwrap();
-		assert_eq!(tokens[..2], [mark(BOS), mark(USER)]);
-		assert_eq!(tokens[tokens.len() - 2..], [mark(END), mark(ASSISTANT)]);
+		assert_eq!(tokens[..2], [id(BOS), id(USER)]);
+		assert_eq!(tokens[tokens.len() - 2..], [id(END), id(ASSISTANT)]);
 		assert_eq!(vocabulary.text(&tokens).unwrap(), "a job");
 		assert_eq!(vocabulary.answer("a job").unwrap().last(), Some(&vocabulary.end));
 	}

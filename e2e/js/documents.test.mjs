@@ -1,4 +1,4 @@
-// The JavaScript that README.md and docs/dapp.md show, run as it stands there. Only the address is another.
+// Runs the JavaScript of README.md and docs/dapp.md as it is there, except for the address.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

@@ -1,4 +1,4 @@
-// The same path with `polkadot-api`, whose unsafe API takes every type from the live node's metadata.
+// Requests and receipts with `polkadot-api`, whose unsafe API takes every type from the node's metadata.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -50,7 +50,7 @@ async function submit(call) {
 	return events;
 }
 
-test('a question becomes a receipt that storage and runtime API agree on', LIMIT, async () => {
+test('a request becomes a receipt on which storage and runtime API agree', LIMIT, async () => {
 	const prompt = 'What is a committee?';
 	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 4, { at: 'best' });
 	assert.ok(quote.success, quote.value.type);
@@ -59,7 +59,7 @@ test('a question becomes a receipt that storage and runtime API agree on', LIMIT
 		input: Binary.fromText(prompt),
 		params,
 		committee_size: 4,
-		max_fee: quote.value.max_fee,
+		max_fee: quote.value.fee_ceiling,
 	});
 	const events = await submit(call);
 	const requested = events.find((event) => event.type === 'Jobs' && event.value.type === 'Requested');

@@ -1,4 +1,4 @@
-// The whole path with `@polkadot/api` as it comes from npm: no custom types, no bundled metadata.
+// Models, requests and receipts with `@polkadot/api` from npm: no custom types, no bundled metadata.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -39,7 +39,7 @@ function submit(call, signer) {
 				} else if (status.isInBlock) {
 					resolve(events.map(({ event }) => event));
 				} else if (status.isInvalid || status.isDropped || status.isUsurped) {
-					reject(new Error(`the transaction was not taken: ${status.type}`));
+					reject(new Error(`the transaction was refused: ${status.type}`));
 				}
 			})
 			.catch(reject);
@@ -99,13 +99,13 @@ test('a registered model is in storage, in an event, and in the runtime API', LI
 	await assert.rejects(request('Hello', { model: id }), /jobs\.TooFewProviders/);
 });
 
-test('a question becomes a receipt that storage, runtime API and events agree on', LIMIT, async () => {
+test('a request becomes a receipt on which storage, runtime API and events agree', LIMIT, async () => {
 	const prompt = 'What is a receipt?';
 	const quote = (await api.call.assayApi.quote(demo.id, prompt.length, 64, 4)).asOk;
-	assert.ok(quote.maxFee.toBigInt() > 0n && quote.tMax.toNumber() > 0);
+	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.tMax.toNumber() > 0);
 	assert.equal(quote.candidates.toNumber(), 4);
 
-	const job = await request(prompt, { fee: quote.maxFee.toBigInt() });
+	const job = await request(prompt, { fee: quote.feeCeiling.toBigInt() });
 	const open = (await api.call.assayApi.job(job)).unwrap();
 	assert.equal(open.input.toUtf8(), prompt);
 	const receipt = await eventually('the job has a receipt', 90, async () => {
@@ -120,12 +120,12 @@ test('a question becomes a receipt that storage, runtime API and events agree on
 		assert.ok(seat.fault.isNone);
 		assert.equal(seat.vote.unwrap().asConfirm.traceRoot.toHex(), traceRoot.toHex());
 	}
-	assert.ok(receipt.fee.toBigInt() > 0n && receipt.fee.toBigInt() <= quote.maxFee.toBigInt());
+	assert.ok(receipt.fee.toBigInt() > 0n && receipt.fee.toBigInt() <= quote.feeCeiling.toBigInt());
 
 	const stored = (await api.query.jobs.receipts(job)).unwrap();
 	assert.equal(stored.toHex(), receipt.toHex());
 
-	// The hashes follow from what is public, in another language than the chain's.
+	// The hashes follow from public data, computed here in another language than the chain's.
 	const output = (await api.query.jobs.outputs(job)).unwrap();
 	assert.ok(output.text.toUtf8().length > 0);
 	const derived = (context, data) => u8aToHex(blake3(data, { context: new TextEncoder().encode(context) }));
@@ -135,7 +135,7 @@ test('a question becomes a receipt that storage, runtime API and events agree on
 	const bytes = Buffer.concat(subject.map((part) => part.toU8a()));
 	assert.equal(digest.toHex(), derived('assay/v1/digest', hexToU8a(u8aToHex(bytes))));
 
-	// What the providers sent is in the blocks, readable like everything else.
+	// The events and calls of the providers are in the blocks, and decode.
 	const seen = { events: new Set(), calls: new Set() };
 	for (let at = receipt.requestedAt.toNumber(); at <= receipt.concludedAt.toNumber(); at++) {
 		const hash = await api.rpc.chain.getBlockHash(at);

@@ -1,7 +1,7 @@
 //! A chain as a client sees it: dynamic calls, and views decoded into the types of `assay-primitives`.
 
 use anyhow::{bail, Context, Result};
-use assay_primitives::{JobId, ModelId, Output, SamplingParams};
+use assay_primitives::{JobId, ModelId};
 use codec::{Decode, Encode};
 use subxt::{
 	config::{substrate::DigestItem, RpcConfigFor},
@@ -14,6 +14,8 @@ use subxt_signer::sr25519::Keypair;
 
 /// A receipt with the runtime's account and block number types.
 pub type Receipt = assay_primitives::Receipt<[u8; 32], u32>;
+/// A view of a job with the runtime's account and block number types.
+pub type Job = assay_primitives::api::JobView<[u8; 32], u32>;
 
 /// A connection to one node.
 #[derive(Clone)]
@@ -21,46 +23,6 @@ pub struct Chain {
 	/// The subxt client.
 	pub api: OnlineClient<PolkadotConfig>,
 	rpc: LegacyRpcMethods<RpcConfigFor<PolkadotConfig>>,
-}
-
-/// A committee place while a job runs.
-#[derive(Clone, Debug, Decode)]
-pub struct Seat {
-	/// Who sits here.
-	pub provider: [u8; 32],
-	/// Whether its blinded vote is in.
-	pub committed: bool,
-	/// Whether its vote is open.
-	pub revealed: bool,
-}
-
-/// A job as `AssayApi_job` shows it.
-#[derive(Clone, Debug, Decode)]
-pub struct Job {
-	/// The job.
-	pub id: JobId,
-	/// Who asked.
-	pub requester: [u8; 32],
-	/// The model asked.
-	pub model: ModelId,
-	/// How tokens are chosen.
-	pub params: SamplingParams,
-	/// Where it stands: 0 drawing … 4 concluded.
-	pub phase: u8,
-	/// Attempt, counted from 1.
-	pub attempt: u8,
-	/// The committee, the executor first.
-	pub committee: Vec<Seat>,
-	/// Last block of the phase.
-	pub deadline: Option<u32>,
-	/// The prompt.
-	pub input: Vec<u8>,
-	/// The published answer.
-	pub output: Option<Output>,
-	/// Block of the request.
-	pub requested_at: u32,
-	/// Genesis hash.
-	pub genesis: [u8; 32],
 }
 
 impl Chain {
@@ -77,7 +39,8 @@ impl Chain {
 		.await
 	}
 
-	/// Signs and submits a call, and waits until it is in a best block. An error names the pallet's error.
+	/// Signs and submits a call, and waits until it is in a best block; returns the fields of its first event of the pallet
+	/// `Jobs`, if any. An error names the pallet's error.
 	pub async fn submit(&self, call: &impl Payload, signer: &Keypair) -> Result<Vec<u8>> {
 		let at = self.api.at_current_block().await?;
 		let nonce: u64 = self.rpc_nonce(signer).await?;
@@ -90,15 +53,15 @@ impl Chain {
 			match status? {
 				TransactionStatus::InBestBlock(block) | TransactionStatus::InFinalizedBlock(block) => {
 					let events = block.wait_for_success().await?;
-					let asked = events.iter().find_map(|event| {
+					let fields = events.iter().find_map(|event| {
 						let event = event.ok()?;
 						(event.pallet_name() == "Jobs").then(|| event.field_bytes().to_vec())
 					});
-					return Ok(asked.unwrap_or_default());
+					return Ok(fields.unwrap_or_default());
 				}
 				TransactionStatus::Error { message }
 				| TransactionStatus::Invalid { message }
-				| TransactionStatus::Dropped { message } => bail!("the transaction was not taken: {message}"),
+				| TransactionStatus::Dropped { message } => bail!("the transaction was refused: {message}"),
 				_ => {}
 			}
 		}
@@ -112,7 +75,7 @@ impl Chain {
 			.await?)
 	}
 
-	/// Asks `prompt` of `model` and returns the job's name once the request is in a best block.
+	/// Requests an answer of `model` to `prompt`, and returns the job's id once the request is in a best block.
 	pub async fn ask(&self, model: &ModelId, prompt: &str, committee: u32, signer: &Keypair) -> Result<JobId> {
 		let stop: Vec<Value> = Vec::new();
 		let params = Value::named_composite([
@@ -134,10 +97,10 @@ impl Chain {
 			],
 		);
 		let event = self.submit(&call, signer).await?;
-		JobId::decode(&mut &event[..]).context("the request's event begins with the job's name")
+		JobId::decode(&mut &event[..]).context("the request's event begins with the job's id")
 	}
 
-	/// Number of the best block.
+	/// Returns the number of the best block.
 	pub async fn height(&self) -> Result<u64> {
 		let header = self
 			.rpc
@@ -147,7 +110,7 @@ impl Chain {
 		Ok(header.number)
 	}
 
-	/// The slot that a block was made in, as its header says: behind the kind of the claim and the author's index.
+	/// Returns the slot that a block was made in. In the header's claim it follows the kind of claim and the author's index.
 	pub async fn slot(&self, number: u64) -> Result<u64> {
 		let hash = self
 			.rpc
@@ -169,23 +132,23 @@ impl Chain {
 		Ok(u64::from_le_bytes(slot))
 	}
 
-	/// Number of the newest finalized block.
+	/// Returns the number of the last finalized block.
 	pub async fn finalized(&self) -> Result<u64> {
 		Ok(self.api.at_current_block().await?.block_number())
 	}
 
-	/// Calls a runtime API at the best block; the bytes it returns.
+	/// Calls a method of the runtime API at the best block and decodes the result.
 	pub async fn view<T: Decode>(&self, name: &str, args: impl Encode) -> Result<T> {
 		let bytes = self.rpc.state_call(name, Some(&args.encode()), None).await?;
-		T::decode(&mut &bytes[..]).with_context(|| format!("what {name} returned does not decode"))
+		T::decode(&mut &bytes[..]).with_context(|| format!("the result of {name} does not decode"))
 	}
 
-	/// A job, open or concluded.
+	/// Returns a job, open or concluded.
 	pub async fn job(&self, job: &JobId) -> Result<Option<Job>> {
 		self.view("AssayApi_job", job).await
 	}
 
-	/// The receipt of a job, once there is one.
+	/// Returns the receipt of a job, once there is one.
 	pub async fn receipt(&self, job: &JobId) -> Result<Option<Receipt>> {
 		self.view("AssayApi_receipt", job).await
 	}
@@ -195,7 +158,7 @@ impl Chain {
 		crate::eventually("the job has a receipt", seconds, || self.receipt(job)).await
 	}
 
-	/// Free balance of an account.
+	/// Returns the free balance of an account.
 	pub async fn free(&self, who: &[u8; 32]) -> Result<u128> {
 		#[derive(subxt::ext::scale_decode::DecodeAsType)]
 		#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
@@ -212,7 +175,7 @@ impl Chain {
 		Ok(at.storage().fetch(key, (*who,)).await?.decode()?.data.free)
 	}
 
-	/// The first registered model: on a development chain the bundled one.
+	/// Returns the first registered model, which on a development chain is the bundled one.
 	pub async fn demo_model(&self) -> Result<ModelId> {
 		let bytes: Vec<u8> = self
 			.rpc

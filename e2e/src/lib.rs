@@ -1,17 +1,19 @@
-//! A small harness for stories told with real programs: it starts nodes on loopback, asks them through subxt, and stops
+//! A harness for end-to-end tests with the real programs: it starts nodes on loopback, calls them through subxt, and stops
 //! whatever it started when it goes out of scope.
 
 mod chain;
+mod engine;
 mod model;
 mod node;
-mod rhythm;
+mod slot_monitor;
 
-pub use chain::{Chain, Job, Receipt, Seat};
+pub use chain::{Chain, Job, Receipt};
+pub use engine::{node_socket, ServeArgs};
 pub use model::random_model;
-pub use node::{free_port, program, Network, Node, NodeOptions};
-pub use rhythm::Rhythm;
+pub use node::{program, Node, NodeOptions, TestNetwork};
+pub use slot_monitor::SlotMonitor;
 
-/// Waits until `probe` gives something, looking every 300 ms; fails with `what` after `seconds`.
+/// Waits until `probe` returns a value, trying every 300 ms; fails with `what` after `seconds`.
 pub async fn eventually<T, F>(what: &str, seconds: u64, mut probe: impl FnMut() -> F) -> anyhow::Result<T>
 where
 	F: std::future::Future<Output = anyhow::Result<Option<T>>>,
@@ -23,8 +25,8 @@ where
 			return Ok(value);
 		}
 		if tokio::time::Instant::now() > deadline {
-			let seen = last.err().map(|e| format!(" (last error: {e:#})")).unwrap_or_default();
-			anyhow::bail!("not within {seconds} s: {what}{seen}");
+			let error = last.err().map(|e| format!(" (last error: {e:#})")).unwrap_or_default();
+			anyhow::bail!("not within {seconds} s: {what}{error}");
 		}
 		tokio::time::sleep(std::time::Duration::from_millis(300)).await;
 	}

@@ -8,8 +8,8 @@ use assay_test_fixtures::{noise, write_safetensors};
 use serde_json::{json, Value};
 use std::{fs, path::Path};
 
-/// Writes the canonical model directory of a Llama with about a hundred million random weights to `out`; its tokenizer and template are
-/// the demo model's. Returns its id and how many weights it has.
+/// Writes the canonical model directory of a Llama with about a hundred million random weights to `out`; its tokenizer
+/// and template are the demo model's. Returns its id and how many weights it has.
 pub fn random_model(out: &Path) -> Result<(ModelId, u64)> {
 	let demo = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo"));
 	let config: Value = serde_json::from_slice(&fs::read(demo.join("config.json"))?)?;

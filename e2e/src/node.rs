@@ -1,4 +1,4 @@
-//! Node processes: started with the real program, on free loopback ports, in a folder of their own.
+//! Node processes: started with the real program, on free loopback ports, each in a directory of its own.
 
 use anyhow::{bail, Context, Result};
 use rustix::process::{kill_process, Pid, Signal};
@@ -12,41 +12,41 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A loopback port that was free a moment ago.
-pub fn free_port() -> u16 {
+/// Returns a loopback port that was free a moment ago.
+fn free_port() -> u16 {
 	let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
 	listener.local_addr().expect("a bound socket has an address").port()
 }
 
-/// Path of one of this workspace's programs: beside the running test, or in `ASSAY_BIN`.
+/// Returns the path of one of this workspace's programs: in `ASSAY_BIN`, or beside the running test.
 pub fn program(name: &str) -> Result<PathBuf> {
-	let folder = match std::env::var_os("ASSAY_BIN") {
-		Some(folder) => PathBuf::from(folder),
+	let directory = match std::env::var_os("ASSAY_BIN") {
+		Some(directory) => PathBuf::from(directory),
 		None => {
 			let test = std::env::current_exe()?;
 			test.ancestors()
 				.nth(2)
-				.context("a test lives in target/PROFILE/deps")?
+				.context("a test is in target/PROFILE/deps")?
 				.to_path_buf()
 		}
 	};
-	let path = folder.join(name);
+	let path = directory.join(name);
 	if !path.is_file() {
 		bail!("{} does not exist: run `make build`", path.display());
 	}
 	Ok(path)
 }
 
-/// What differs between the nodes of a story.
+/// Options in which the nodes of tests differ.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
-	/// `--dev`, or else the local testnet.
+	/// Whether it runs `--dev`, or else the local testnet.
 	pub dev: bool,
 	/// `--alice`, `--bob` …; none for `--dev`.
 	pub name: Option<String>,
 	/// Engine program instead of the one beside the node.
 	pub engine: Option<PathBuf>,
-	/// Folder of models instead of the node's own.
+	/// Directory of models instead of the node's own.
 	pub models: Option<PathBuf>,
 	/// Address of a node to connect to.
 	pub bootnode: Option<String>,
@@ -54,11 +54,11 @@ pub struct NodeOptions {
 	pub key: u8,
 	/// More arguments.
 	pub args: Vec<String>,
-	/// Variables of its environment, which its engine inherits.
+	/// Environment variables, which its engine inherits.
 	pub env: Vec<(String, String)>,
 }
 
-/// Where a node listens.
+/// The ports that a node listens on.
 #[derive(Clone, Copy)]
 struct Ports {
 	rpc: u16,
@@ -66,49 +66,49 @@ struct Ports {
 	metrics: u16,
 }
 
-/// A running node. Dropping it kills the process and the folder.
+/// A running node. Dropping it kills the process and deletes the directory.
 pub struct Node {
 	options: NodeOptions,
 	child: Child,
-	folder: TempDir,
+	directory: TempDir,
 	ports: Ports,
 }
 
 impl Node {
-	/// Starts a node; [`Node::chain`](crate::Chain::connect) waits until it answers.
+	/// Starts a node; [`Chain::connect`](crate::Chain::connect) waits until it answers.
 	pub fn start(options: NodeOptions) -> Result<Self> {
-		let folder = tempfile::Builder::new().prefix("assay-node-").tempdir()?;
+		let directory = tempfile::Builder::new().prefix("assay-node-").tempdir()?;
 		let ports = Ports {
 			rpc: free_port(),
 			p2p: free_port(),
 			metrics: free_port(),
 		};
-		let child = spawn(&options, folder.path(), ports)?;
+		let child = spawn(&options, directory.path(), ports)?;
 		Ok(Self {
 			options,
 			child,
-			folder,
+			directory,
 			ports,
 		})
 	}
 
-	/// Where its RPC listens.
+	/// Returns the address of its RPC.
 	pub fn url(&self) -> String {
 		format!("ws://127.0.0.1:{}", self.ports.rpc)
 	}
 
-	/// Its address for other nodes. Known because node key 1 always gives this peer id.
+	/// Returns its address for other nodes, which is known because node key 1 always gives this peer id.
 	pub fn address(&self) -> String {
 		let peer = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
 		format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", self.ports.p2p)
 	}
 
-	/// Process id.
+	/// Returns its process id.
 	pub fn pid(&self) -> u32 {
 		self.child.id()
 	}
 
-	/// Process id of its engine.
+	/// Returns the process id of its engine.
 	pub fn engine_pid(&self) -> Result<u32> {
 		let pid = self.pid();
 		let children = std::fs::read_dir(format!("/proc/{pid}/task"))?
@@ -123,17 +123,7 @@ impl Node {
 			.context("the node has no engine process")
 	}
 
-	/// What its engine was told with a flag.
-	pub fn engine_argument(&self, flag: &str) -> Result<String> {
-		let line = std::fs::read_to_string(format!("/proc/{}/cmdline", self.engine_pid()?))?;
-		let mut words = line.split('\0').skip_while(|word| *word != flag);
-		words
-			.nth(1)
-			.map(str::to_owned)
-			.with_context(|| format!("the engine was not told {flag}"))
-	}
-
-	/// The sum of what Prometheus is told under a name, in the lines with this label if one is given.
+	/// Returns the sum of the values of a metric, over the lines with this label if one is given.
 	pub fn metric(&self, name: &str, label: Option<(&str, &str)>) -> Result<u64> {
 		let mut stream = TcpStream::connect(("127.0.0.1", self.ports.metrics))?;
 		stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -164,29 +154,29 @@ impl Node {
 		Ok(())
 	}
 
-	/// Asks the node to end, and waits until it has.
+	/// Sends SIGTERM to the node, and waits until it has exited.
 	pub fn terminate(&mut self) -> Result<ExitStatus> {
 		self.signal(Signal::TERM);
 		Ok(self.child.wait()?)
 	}
 
-	/// Kills the node as a power cut would, and starts it again in the same folder.
+	/// Kills the node as a power cut would, and starts it again in the same directory.
 	pub fn kill_and_restart(&mut self) -> Result<()> {
 		self.signal(Signal::KILL);
 		self.child.wait()?;
-		self.child = spawn(&self.options, self.folder.path(), self.ports)?;
+		self.child = spawn(&self.options, self.directory.path(), self.ports)?;
 		Ok(())
 	}
 
-	/// Everything it has logged.
+	/// Returns everything it has logged.
 	pub fn log(&self) -> String {
-		std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+		std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
 	}
 }
 
 impl Drop for Node {
 	fn drop(&mut self) {
-		// Once it has ended, its process id may be another's.
+		// Once it has exited, its process id may be reused.
 		if matches!(self.child.try_wait(), Ok(None)) {
 			self.signal(Signal::CONT);
 			self.signal(Signal::KILL);
@@ -211,18 +201,17 @@ impl Drop for Node {
 	}
 }
 
-/// Sends a signal to a process that this harness started.
+/// Sends a signal to a process that this harness started, if it still runs.
 fn send(pid: u32, signal: Signal) {
 	if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-		// It may be gone already.
 		let _ = kill_process(pid, signal);
 	}
 }
 
-fn spawn(options: &NodeOptions, folder: &Path, ports: Ports) -> Result<Child> {
-	let log = File::options().create(true).append(true).open(folder.join("log"))?;
+fn spawn(options: &NodeOptions, directory: &Path, ports: Ports) -> Result<Child> {
+	let log = File::options().create(true).append(true).open(directory.join("log"))?;
 	let mut command = Command::new(program("assay-node")?);
-	command.arg("--base-path").arg(folder.join("data"));
+	command.arg("--base-path").arg(directory.join("data"));
 	command.args([
 		"--rpc-port",
 		&ports.rpc.to_string(),
@@ -232,7 +221,7 @@ fn spawn(options: &NodeOptions, folder: &Path, ports: Ports) -> Result<Child> {
 		&format!("/ip4/127.0.0.1/tcp/{}", ports.p2p),
 	]);
 	command.args(["--no-telemetry", "--no-mdns", "-lassay=debug"]);
-	// Whatever else this computer has: the program that was built with these tests.
+	// The program that was built with these tests, even if this machine has a GPU.
 	command.args(["--engine-device", "cpu"]);
 	command.args(["--node-key", &format!("{:064x}", options.key.max(1))]);
 	if options.dev {
@@ -258,13 +247,13 @@ fn spawn(options: &NodeOptions, folder: &Path, ports: Ports) -> Result<Child> {
 }
 
 /// Four validators, each with its own inference key and engine.
-pub struct Network {
-	/// Alice, Bob, Charlie and Dave.
+pub struct TestNetwork {
+	/// The nodes of Alice, Bob, Charlie and Dave.
 	pub nodes: Vec<Node>,
 }
 
-impl Network {
-	/// Starts the four; `change` may alter each one's options first.
+impl TestNetwork {
+	/// Starts the four nodes; `change` can alter the options of each.
 	pub fn start(mut change: impl FnMut(&mut NodeOptions)) -> Result<Self> {
 		let mut nodes: Vec<Node> = Vec::new();
 		for (key, name) in (1..).zip(["alice", "bob", "charlie", "dave"]) {

@@ -1,7 +1,6 @@
-//! One node that holds four providers' keys: asked, answered, voted on, paid, and proved by its receipt.
+//! One node with the keys of four providers: requests, answers, votes, payment and receipts.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use assay_e2e::{eventually, program, Chain, Node, NodeOptions};
 use assay_primitives::{digest, Verdict, Vote};
@@ -48,10 +47,12 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 	assert_eq!(answer.digest, subject.digest(&answer.trace_root));
 	assert!(receipt.fee > 0 && answer.output_tokens > 0 && !output.text.is_empty());
 
-	// And the library, asked outside any chain, says the same.
-	let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo");
+	// The library computes the same without a chain.
+	let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo");
 	let mut engine = assay_engine::Engine::new();
-	engine.add(assay_engine::Model::load(folder.as_ref()).unwrap()).unwrap();
+	engine
+		.add(assay_engine::Model::load(directory.as_ref()).unwrap())
+		.unwrap();
 	let work = assay_protocol::Work {
 		model,
 		input: prompt.as_bytes().to_vec().try_into().unwrap(),
@@ -73,7 +74,7 @@ async fn a_question_becomes_a_confirmed_and_paid_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_committee_of_one_is_unchecked_and_says_so() {
+async fn the_receipt_of_a_committee_of_one_is_unchecked() {
 	let node = dev_node();
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
@@ -104,7 +105,7 @@ async fn wrong_requests_are_refused_by_name_and_cost_no_escrow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_engine_comes_back_and_the_job_concludes() {
+async fn a_killed_engine_is_restarted_and_the_job_concludes() {
 	let node = dev_node();
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
@@ -121,7 +122,7 @@ async fn a_killed_engine_comes_back_and_the_job_concludes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_an_engine_makes_blocks_and_refunds_what_it_cannot_answer() {
+async fn a_node_without_an_engine_makes_blocks() {
 	let options = NodeOptions {
 		dev: true,
 		engine: Some("/nonexistent/assay-engine".into()),
@@ -135,15 +136,15 @@ async fn a_node_without_an_engine_makes_blocks_and_refunds_what_it_cannot_answer
 	})
 	.await
 	.unwrap();
-	assert!(node.log().contains("engine"), "the log says what is missing");
+	assert!(node.log().contains("engine"), "the log names what is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cli_asks_and_verifies_and_catches_a_changed_receipt() {
 	let node = dev_node();
 	Chain::connect(&node.url()).await.unwrap();
-	let folder = tempfile::tempdir().unwrap();
-	let file = folder.path().join("receipt.json");
+	let directory = tempfile::tempdir().unwrap();
+	let file = directory.path().join("receipt.json");
 	let assay = |args: &[&str]| {
 		let output = std::process::Command::new(program("assay").unwrap())
 			.args(args)

@@ -1,20 +1,19 @@
-//! Four validators, each with its own engine: a liar, and a power cut between commitment and reveal.
+//! Four validators, each with its own engine: a lying provider, and a power cut between commitment and reveal.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, program, Chain, Network};
+use assay_e2e::{eventually, program, Chain, TestNetwork};
 use assay_primitives::{economics::Fault, Verdict, Vote};
 use rustix::process::Signal;
 use subxt::dynamic::{self, Value};
 use subxt_signer::sr25519::{dev, Keypair};
 
-/// Four nodes at a time are enough for a small machine.
+/// One network at a time: four nodes are enough for a small machine.
 static ONE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const UNIT: u128 = 1_000_000_000_000;
 
-/// Gives a provider the savings of two others and has it bond them: it is drawn first nine times of ten.
+/// Gives a provider the funds of two others to bond, so that it is drawn first nine times out of ten.
 async fn make_heavy(chain: &Chain, who: &Keypair) {
 	for giver in [dev::eve(), dev::ferdie()] {
 		let to = Value::unnamed_variant("Id", [Value::from_bytes(who.public_key().0)]);
@@ -26,10 +25,10 @@ async fn make_heavy(chain: &Chain, who: &Keypair) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_with_other_weights_is_slashed_and_unpaid_and_the_asker_gets_an_honest_answer() {
+async fn a_provider_with_other_weights_is_slashed_and_the_answer_is_honest() {
 	let _alone = ONE_NETWORK.lock().await;
 	let liar = program("assay-liar").unwrap();
-	let network = Network::start(|node| {
+	let network = TestNetwork::start(|node| {
 		if node.name.as_deref() == Some("dave") {
 			node.engine = Some(liar.clone());
 		}
@@ -86,13 +85,13 @@ async fn a_provider_with_other_weights_is_slashed_and_unpaid_and_the_asker_gets_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_its_restart() {
+async fn a_node_killed_after_its_commitment_reveals_the_same_vote() {
 	let _alone = ONE_NETWORK.lock().await;
-	let mut network = Network::start(|_| {}).unwrap();
+	let mut network = TestNetwork::start(|_| {}).unwrap();
 	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
 	let charlie = dev::charlie().public_key().0;
 	make_heavy(&chain, &dev::alice()).await;
-	// The one that will be paused should rather not be the executor.
+	// Dave will be paused, so he should not be the executor.
 	let less = dynamic::transaction("Providers", "unbond", vec![Value::u128(90_000 * UNIT)]);
 	chain.submit(&less, &dev::dave()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
@@ -126,7 +125,7 @@ async fn a_node_killed_between_commitment_and_reveal_opens_the_same_vote_after_i
 	assert_eq!(
 		(seat.vote, seat.fault),
 		(Some(won), None),
-		"Charlie's vote opens its commitment: {receipt:?}"
+		"Charlie's vote matches its commitment: {receipt:?}"
 	);
 	assert!(receipt
 		.committee

@@ -1,18 +1,18 @@
-//! The engine as a process: whatever it does, it is replaced, the death is counted, and its node makes a block in every slot.
+//! The engine as a process: whatever it does, it is replaced, its exit is counted, and its node makes a block in every slot.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, program, random_model, Chain, Node, NodeOptions, Rhythm};
+use assay_e2e::{eventually, program, random_model, Chain, Node, NodeOptions, SlotMonitor};
 use assay_primitives::Verdict;
+use assay_protocol::process::proc_bytes;
 use rustix::process::Signal;
 use std::{fs, path::Path};
 use subxt_signer::sr25519::dev;
 
-/// One node at a time: a slot that is missed because tests compete for two cores says nothing.
+/// One node at a time: a slot that is missed because tests compete for the CPU proves nothing.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-const DEATHS: &str = "assay_engine_deaths_total";
+const EXITS: &str = "assay_engine_exits_total";
 const RESTARTS: &str = "assay_engine_restarts_total";
 const ABSTAINED: &str = "assay_tasks_abstained_total";
 
@@ -25,24 +25,24 @@ fn start(change: impl FnOnce(&mut NodeOptions)) -> Node {
 	Node::start(options).expect("the node starts")
 }
 
-/// A node whose engine is the one that misbehaves.
-fn start_rogue(way: &str, args: &[&str]) -> Node {
+/// Starts a node whose engine misbehaves.
+fn start_rogue(mode: &str, args: &[&str]) -> Node {
 	start(|options| {
 		options.engine = Some(program("assay-rogue").unwrap());
-		options.env = vec![("ASSAY_ROGUE".into(), way.into())];
+		options.env = vec![("ASSAY_ROGUE".into(), mode.into())];
 		options.args = args.iter().map(|arg| (*arg).to_owned()).collect();
 	})
 }
 
-async fn deaths(node: &Node, cause: &str, times: u64, seconds: u64) {
-	eventually(&format!("{times} deaths by {cause}"), seconds, || async {
-		Ok((node.metric(DEATHS, Some(("cause", cause)))? >= times).then_some(()))
+async fn exits(node: &Node, cause: &str, times: u64, seconds: u64) {
+	eventually(&format!("{times} exits by {cause}"), seconds, || async {
+		Ok((node.metric(EXITS, Some(("cause", cause)))? >= times).then_some(()))
 	})
 	.await
 	.unwrap();
 }
 
-/// Waits until the engine has said that it is ready so many times, with so many models.
+/// Waits until the engine has been ready `times` times, with `models` models.
 async fn ready(node: &Node, times: usize, models: usize) {
 	let words = format!("with {models} model(s)");
 	eventually(&format!("the engine is ready, {times} times {words}"), 90, || async {
@@ -63,12 +63,12 @@ async fn a_killed_and_a_stopped_engine_are_replaced_and_no_slot_is_missed() {
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
 	ready(&node, 1, 1).await;
-	let rhythm = Rhythm::begin(&chain).await.unwrap();
+	let slots = SlotMonitor::start(&chain).await.unwrap();
 
 	let job = chain.ask(&model, "Who pays whom?", 4, &dev::alice()).await.unwrap();
 	let first = node.engine_pid().unwrap();
 	node.signal_engine(Signal::KILL).unwrap();
-	deaths(&node, "crash", 1, 10).await;
+	exits(&node, "crash", 1, 10).await;
 	let receipt = chain.verdict(&job, 60).await.unwrap();
 	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
 	ready(&node, 2, 1).await;
@@ -77,72 +77,72 @@ async fn a_killed_and_a_stopped_engine_are_replaced_and_no_slot_is_missed() {
 
 	node.signal_engine(Signal::STOP).unwrap();
 	let job = chain.ask(&model, "What is a quorum?", 4, &dev::alice()).await.unwrap();
-	deaths(&node, "hang", 1, 40).await;
+	exits(&node, "hang", 1, 40).await;
 	let receipt = chain.verdict(&job, 60).await.unwrap();
 	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
 	assert_ne!(node.engine_pid().unwrap(), second);
 
 	assert_eq!(node.metric(RESTARTS, None).unwrap(), 2);
-	assert_eq!(node.metric(DEATHS, None).unwrap(), 2);
-	assert!(rhythm.end().await.unwrap() > 5);
+	assert_eq!(node.metric(EXITS, None).unwrap(), 2);
+	assert!(slots.finish().await.unwrap() > 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_and_floods_on_the_socket_are_ended_and_no_slot_is_missed() {
+async fn an_engine_that_violates_the_protocol_is_replaced_and_no_slot_is_missed() {
 	let _alone = ALONE.lock().await;
-	for way in ["garbage", "flood"] {
-		let node = start_rogue(way, &[]);
+	for mode in ["garbage", "flood"] {
+		let node = start_rogue(mode, &[]);
 		let chain = Chain::connect(&node.url()).await.unwrap();
 		let model = chain.demo_model().await.unwrap();
-		let rhythm = Rhythm::begin(&chain).await.unwrap();
+		let slots = SlotMonitor::start(&chain).await.unwrap();
 		let job = chain.ask(&model, "Is anybody there?", 4, &dev::alice()).await.unwrap();
-		deaths(&node, "garbage", 4, 60).await;
+		exits(&node, "protocol", 4, 60).await;
 		assert!(node.metric(RESTARTS, None).unwrap() >= 3);
-		assert_eq!(node.metric(DEATHS, Some(("cause", "crash"))).unwrap(), 0, "{way}");
+		assert_eq!(node.metric(EXITS, Some(("cause", "crash"))).unwrap(), 0, "{mode}");
 		let job = chain.job(&job).await.unwrap().unwrap();
 		assert!(
 			job.committee.iter().all(|seat| !seat.committed),
 			"nobody votes without an engine: {job:?}"
 		);
-		rhythm.end().await.unwrap();
+		slots.finish().await.unwrap();
 	}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_takes_all_its_memory_is_replaced_and_the_work_given_up_and_no_slot_is_missed() {
+async fn work_that_exhausts_memory_is_given_up_and_no_slot_is_missed() {
 	let _alone = ALONE.lock().await;
 	let node = start_rogue("hoard", &["--engine-memory", "300M"]);
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
 	ready(&node, 1, 1).await;
-	let rhythm = Rhythm::begin(&chain).await.unwrap();
+	let slots = SlotMonitor::start(&chain).await.unwrap();
 	let job = chain
 		.ask(&model, "How much is enough?", 4, &dev::alice())
 		.await
 		.unwrap();
-	deaths(&node, "memory", 3, 60).await;
+	exits(&node, "memory", 3, 60).await;
 	eventually("the task is given up", 20, || async {
 		Ok((node.metric(ABSTAINED, None)? > 0).then_some(()))
 	})
 	.await
 	.unwrap();
-	assert_eq!(node.metric(DEATHS, None).unwrap(), 3, "after that it lives");
+	assert_eq!(node.metric(EXITS, None).unwrap(), 3, "after that it stays up");
 	let job = chain.job(&job).await.unwrap().unwrap();
 	assert!(job.committee.iter().all(|seat| !seat.committed), "{job:?}");
-	rhythm.end().await.unwrap();
+	slots.finish().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_known_answer_is_asked_for_at_the_start_and_after_every_restart() {
+async fn the_known_answer_is_tested_at_every_start_of_the_engine() {
 	let _alone = ALONE.lock().await;
 	let models = tempfile::tempdir().unwrap();
-	let folder = models.path().to_path_buf();
-	let node = start(|options| options.models = Some(folder.clone()));
+	let directory = models.path().to_path_buf();
+	let node = start(|options| options.models = Some(directory.clone()));
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	ready(&node, 1, 1).await;
 
 	// The model's id does not cover its known answer, so nothing but the test itself can notice.
-	let file = folder.join("assay-demo/manifest.json");
+	let file = directory.join("assay-demo/manifest.json");
 	let honest = fs::read_to_string(&file).unwrap();
 	let manifest: serde_json::Value = serde_json::from_str(&honest).unwrap();
 	let answer = manifest["known_answer"]["answer"].as_str().unwrap();
@@ -157,7 +157,7 @@ async fn the_known_answer_is_asked_for_at_the_start_and_after_every_restart() {
 	}
 	let model = chain.demo_model().await.unwrap();
 	let job = chain.ask(&model, "Do you vote?", 4, &dev::alice()).await.unwrap();
-	eventually("the worker says that the engine abstains", 30, || async {
+	eventually("the worker logs that the engine abstains", 30, || async {
 		Ok(node.log().contains("the engine abstains").then_some(()))
 	})
 	.await
@@ -173,7 +173,7 @@ async fn the_known_answer_is_asked_for_at_the_start_and_after_every_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_engine_stands_behind_its_node_and_within_its_limits() {
+async fn the_engine_yields_to_its_node_and_stays_within_its_limits() {
 	let _alone = ALONE.lock().await;
 	let node = start(|options| {
 		options.args = ["--engine-memory", "1G", "--engine-nice", "7", "--engine-threads", "1"]
@@ -192,7 +192,7 @@ async fn the_engine_stands_behind_its_node_and_within_its_limits() {
 	assert_eq!(limit("Max data size"), (1u64 << 30).to_string());
 	assert_eq!(limit("Max core file size"), "0");
 	assert_eq!(proc("oom_score_adj").trim(), "500");
-	// Every thread: the kernel knows no niceness of processes.
+	// Niceness is a property of each thread.
 	for task in fs::read_dir(format!("/proc/{engine}/task")).unwrap() {
 		// Niceness is not lowered: these tests may run at a higher one.
 		let own = nice_of(Path::new("/proc/self/stat"));
@@ -200,37 +200,37 @@ async fn the_engine_stands_behind_its_node_and_within_its_limits() {
 	}
 }
 
-/// The 19th number of a `stat` file, the 17th behind the name in parentheses.
+/// The 19th number of a `stat` file, the 17th after the name in parentheses.
 fn nice_of(stat: &Path) -> i32 {
 	let stat = fs::read_to_string(stat).unwrap();
-	let behind_the_name = stat.rsplit(')').next().unwrap();
-	behind_the_name.split_whitespace().nth(16).unwrap().parse().unwrap()
+	let after_the_name = stat.rsplit(')').next().unwrap();
+	after_the_name.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+/// Waits until a process has exited, whether or not somebody has taken note of it.
+async fn gone(pid: u32) {
+	eventually(&format!("process {pid} has exited"), 30, || async {
+		let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+		Ok(command.is_empty().then_some(()))
+	})
+	.await
+	.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_ends_leaves_nothing_and_a_killed_one_leaves_nothing_for_long() {
+async fn a_node_that_ends_or_is_killed_takes_its_engine_with_it() {
 	let _alone = ALONE.lock().await;
 	let mut node = start(|_| ());
 	Chain::connect(&node.url()).await.unwrap();
 	ready(&node, 1, 1).await;
-	let folder = |node: &Node| {
-		Path::new(&node.engine_argument("--socket").unwrap())
-			.parent()
-			.unwrap()
-			.to_path_buf()
-	};
-	let left = folder(&node);
-	assert!(left.is_dir());
+	let first = node.engine_pid().unwrap();
 	node.kill_and_restart().unwrap();
 	Chain::connect(&node.url()).await.unwrap();
+	gone(first).await;
 	ready(&node, 2, 1).await;
-	let now = folder(&node);
-	assert!(
-		!left.exists() && now.is_dir(),
-		"the next node clears up after the killed one"
-	);
+	let second = node.engine_pid().unwrap();
 	assert!(node.terminate().unwrap().success());
-	assert!(!now.exists());
+	gone(second).await;
 	let log = node.log();
 	assert!(
 		!log.contains("Essential task") && !log.contains("failed"),
@@ -238,14 +238,8 @@ async fn a_node_that_ends_leaves_nothing_and_a_killed_one_leaves_nothing_for_lon
 	);
 }
 
-/// Bytes of a `/proc` file's line, which counts KiB.
-fn kib(text: &str, name: &str) -> u64 {
-	let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-	line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_are_in_memory_once_and_too_little_memory_for_them_takes_nothing_else_away() {
+async fn weights_are_in_memory_once_and_other_models_are_served_without_them() {
 	let _alone = ALONE.lock().await;
 	let models = tempfile::tempdir().unwrap();
 	let (_, weights) = random_model(&models.path().join("random")).unwrap();
@@ -259,7 +253,7 @@ async fn weights_are_in_memory_once_and_too_little_memory_for_them_takes_nothing
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	ready(&node, 1, 2).await;
 	let status = fs::read_to_string(format!("/proc/{}/status", node.engine_pid().unwrap())).unwrap();
-	let resident = kib(&status, "VmRSS:");
+	let resident = proc_bytes(&status, "VmRSS").unwrap();
 	let fixed = 64 << 20;
 	let most = weights / 100 * 115 + kv + fixed;
 	assert!(
@@ -274,14 +268,14 @@ async fn weights_are_in_memory_once_and_too_little_memory_for_them_takes_nothing
 		options.args = vec!["--engine-memory".into(), "90M".into()];
 	});
 	let chain = Chain::connect(&node.url()).await.unwrap();
-	let rhythm = Rhythm::begin(&chain).await.unwrap();
+	let slots = SlotMonitor::start(&chain).await.unwrap();
 	ready(&node, 1, 1).await;
 	assert!(
 		node.log().contains("random: not served"),
-		"the log says what is missing"
+		"the log names what is missing"
 	);
 	let model = chain.demo_model().await.unwrap();
 	let job = chain.ask(&model, "What is a weight?", 4, &dev::alice()).await.unwrap();
 	assert_eq!(chain.verdict(&job, 60).await.unwrap().verdict, Verdict::Confirmed);
-	rhythm.end().await.unwrap();
+	slots.finish().await.unwrap();
 }

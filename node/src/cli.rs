@@ -1,6 +1,6 @@
-//! What can be said on the node's command line.
+//! The node's command line.
 
-use crate::inference::{Device, OnCard, Options, Share};
+use crate::inference::{EngineDevice, GpuEngine, InferenceOptions, ResourceLimits};
 use assay_protocol::{process::NICE, ByteSize};
 use clap::{Args, Parser};
 use sc_cli::RunCmd;
@@ -27,10 +27,10 @@ pub struct Cli {
 	pub inference: InferenceParams,
 }
 
-/// Where the engine and its models are.
+/// The engine, its models and its limits.
 #[derive(Clone, Debug, Args)]
 pub struct InferenceParams {
-	/// Folder that holds one folder per model. Default: `models` in the base path.
+	/// Directory that holds a model directory per model. Default: `models` in the base path.
 	#[arg(long, value_name = "DIR")]
 	pub models: Option<PathBuf>,
 
@@ -38,21 +38,21 @@ pub struct InferenceParams {
 	#[arg(long, value_name = "PATH", conflicts_with = "no_engine")]
 	pub engine: Option<PathBuf>,
 
-	/// What the engine computes on: `cpu`, `cuda` (an NVIDIA card; `cuda:1` is the second), or `auto`: a card if there is one and
-	/// `assay-engine-cuda` lies beside the node. All give the same bits. Without a card that works, the engine computes on the processor.
-	#[arg(long, value_name = "DEVICE", default_value_t = Device::Auto, conflicts_with = "no_engine")]
-	pub engine_device: Device,
+	/// What the engine computes on: `cpu`, `cuda` (an NVIDIA GPU; `cuda:1` is the second), or `auto`: a GPU if there is one and
+	/// `assay-engine-cuda` is beside the node. All give the same bits. Without a GPU that works, the engine computes on the CPU.
+	#[arg(long, value_name = "DEVICE", default_value_t = EngineDevice::Auto, conflicts_with = "no_engine")]
+	pub engine_device: EngineDevice,
 
 	/// Run without the engine: follow the chain and make blocks, but answer no jobs.
 	#[arg(long)]
 	pub no_engine: bool,
 
-	/// Most memory that the engine may allocate, in bytes, or with K, M or G. Past it, it ends and is started again. Default: three
-	/// quarters of the computer's.
+	/// Most memory that the engine may allocate, in bytes, or with K, M or G. Past it, it exits and is started again. Default:
+	/// three quarters of the machine's.
 	#[arg(long, value_name = "BYTES")]
 	pub engine_memory: Option<ByteSize>,
 
-	/// How far the engine stands behind the node when both want the processor: its niceness, 0 to 19.
+	/// The engine's niceness, 0 to 19: how far it stands behind the node when both want the CPU.
 	#[arg(long, value_name = "N", default_value_t = NICE, value_parser = clap::value_parser!(i32).range(0..=19))]
 	pub engine_nice: i32,
 
@@ -62,15 +62,15 @@ pub struct InferenceParams {
 
 	/// Instruction set that the engine computes with: portable, avx2 or avx512. All give the same bits. Default: the best there is.
 	#[arg(long, value_name = "NAME")]
-	pub engine_tier: Option<String>,
+	pub engine_isa: Option<String>,
 
-	/// Memory for the keys and values of the works that the engine computes side by side, in bytes, or with K, M or G. Default: the
-	/// engine's choice.
+	/// Memory for the keys and values of the work that the engine computes side by side, in bytes, or with K, M or G. Default:
+	/// the engine's choice.
 	#[arg(long, value_name = "BYTES")]
 	pub engine_kv_memory: Option<ByteSize>,
 }
 
-/// Most threads that anyone may ask for.
+/// Most threads that may be set.
 const MAX_THREADS: usize = 1_024;
 
 fn threads(text: &str) -> Result<usize, String> {
@@ -81,36 +81,40 @@ fn threads(text: &str) -> Result<usize, String> {
 }
 
 impl InferenceParams {
-	/// Fills the defaults in from the node's configuration.
-	pub fn options(&self, config: &Configuration) -> Options {
+	/// Fills in the defaults from the node's configuration.
+	pub fn options(&self, config: &Configuration) -> InferenceOptions {
 		let models = self
 			.models
 			.clone()
 			.unwrap_or_else(|| config.base_path.path().join("models"));
-		let engine = (!self.no_engine).then(|| self.engine.clone().unwrap_or_else(Options::default_engine));
+		let engine = (!self.no_engine).then(|| self.engine.clone().unwrap_or_else(InferenceOptions::default_engine));
 		let demo_model = engine.is_some()
 			&& matches!(
 				config.chain_spec.chain_type(),
 				ChainType::Development | ChainType::Local
 			);
-		Options {
+		InferenceOptions {
 			engine,
-			card: OnCard::chosen(self.engine_device, self.engine.is_some(), Options::cuda_engine()),
+			gpu: GpuEngine::chosen(
+				self.engine_device,
+				self.engine.is_some(),
+				InferenceOptions::cuda_engine(),
+			),
 			models,
-			share: self.share(),
+			limits: self.limits(),
 			journal: config.data_path.join("inference"),
 			demo_model,
 		}
 	}
 
-	fn share(&self) -> Share {
-		let usual = Share::default();
-		Share {
-			memory: self.engine_memory.or(usual.memory),
+	fn limits(&self) -> ResourceLimits {
+		let defaults = ResourceLimits::default();
+		ResourceLimits {
+			memory: self.engine_memory.or(defaults.memory),
 			nice: self.engine_nice,
-			threads: self.engine_threads.or(usual.threads),
-			tier: self.engine_tier.clone().or(usual.tier),
-			kv_memory: self.engine_kv_memory.or(usual.kv_memory),
+			threads: self.engine_threads.or(defaults.threads),
+			isa: self.engine_isa.clone().or(defaults.isa),
+			kv_memory: self.engine_kv_memory.or(defaults.kv_memory),
 		}
 	}
 }
@@ -144,7 +148,7 @@ pub enum Subcommand {
 	/// Go back by some blocks.
 	Revert(sc_cli::RevertCmd),
 
-	/// Say what the database holds.
+	/// Show what the database holds.
 	ChainInfo(sc_cli::ChainInfoCmd),
 }
 
@@ -167,33 +171,33 @@ mod tests {
 	}
 
 	#[test]
-	fn a_card_is_chosen_by_name_or_found() {
+	fn a_gpu_is_named_or_found() {
 		let device = |args: &[&str]| {
 			let args = ["assay-node"].iter().chain(args);
 			Cli::try_parse_from(args).map(|cli| cli.inference.engine_device)
 		};
-		assert_eq!(device(&[]).unwrap(), Device::Auto);
-		assert_eq!(device(&["--engine-device", "cuda:1"]).unwrap(), Device::Cuda(1));
+		assert_eq!(device(&[]).unwrap(), EngineDevice::Auto);
+		assert_eq!(device(&["--engine-device", "cuda:1"]).unwrap(), EngineDevice::Cuda(1));
 		assert!(device(&["--engine-device", "tpu"]).is_err());
 		assert!(device(&["--no-engine", "--engine-device", "cuda"]).is_err());
 		assert!(device(&["--no-engine"]).is_ok());
 	}
 
 	#[test]
-	fn the_engine_s_share_is_what_was_said_and_else_the_usual() {
-		let share = |args: &[&str]| {
+	fn the_engine_s_limits_are_what_was_set_and_else_the_defaults() {
+		let limits_of = |args: &[&str]| {
 			let args = ["assay-node"].iter().chain(args);
-			Cli::try_parse_from(args).map(|cli| cli.inference.share())
+			Cli::try_parse_from(args).map(|cli| cli.inference.limits())
 		};
-		assert_eq!(share(&[]).unwrap(), Share::default());
-		let said = share(&["--engine-memory", "2G", "--engine-nice", "0", "--engine-threads", "7"]).unwrap();
+		assert_eq!(limits_of(&[]).unwrap(), ResourceLimits::default());
+		let limits = limits_of(&["--engine-memory", "2G", "--engine-nice", "0", "--engine-threads", "7"]).unwrap();
 		assert_eq!(
-			(said.memory, said.nice, said.threads),
+			(limits.memory, limits.nice, limits.threads),
 			(Some(ByteSize(2 << 30)), 0, Some(7))
 		);
-		let said = share(&["--engine-tier", "avx2", "--engine-kv-memory", "64M"]).unwrap();
+		let limits = limits_of(&["--engine-isa", "avx2", "--engine-kv-memory", "64M"]).unwrap();
 		assert_eq!(
-			(said.tier.as_deref(), said.kv_memory),
+			(limits.isa.as_deref(), limits.kv_memory),
 			(Some("avx2"), Some(ByteSize(64 << 20)))
 		);
 		for wrong in [
@@ -202,7 +206,7 @@ mod tests {
 			["--engine-nice", "-5"],
 			["--engine-threads", "0"],
 		] {
-			assert!(share(&wrong).is_err(), "{wrong:?}");
+			assert!(limits_of(&wrong).is_err(), "{wrong:?}");
 		}
 	}
 }

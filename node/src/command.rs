@@ -1,4 +1,4 @@
-//! From the command line to what it asks for.
+//! Runs the command that the command line names.
 
 use crate::{
 	cli::{Cli, Subcommand},
@@ -39,7 +39,7 @@ impl SubstrateCli for Cli {
 	}
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs the command.
 pub fn run() -> sc_cli::Result<()> {
 	let cli = Cli::from_args();
 	match &cli.subcommand {

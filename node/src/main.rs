@@ -1,6 +1,6 @@
-//! The Assay node: blocks, votes, and the keeper of the engine.
+//! The Assay node: makes blocks, votes on jobs and supervises the engine.
 
-// A program has no outside: `pub` here means for the other rooms.
+// A program exports nothing: `pub` here means for the other modules.
 #![allow(unreachable_pub)]
 
 mod cli;

@@ -34,7 +34,7 @@ pub fn output_hash(output: &Output) -> OutputHash {
 pub struct Subject<'a> {
 	/// The job.
 	pub job: JobId,
-	/// The model asked.
+	/// The requested model.
 	pub model: ModelId,
 	/// [`input_hash`] of the prompt.
 	pub input_hash: InputHash,
@@ -47,8 +47,8 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-	/// Returns BLAKE3 over the subject and the trace root: equal for two computations exactly if every input, every token and every
-	/// row of the residual stream is equal.
+	/// Returns BLAKE3 over the subject and the trace root: equal for two computations exactly if every input, every
+	/// token and every row of the residual stream is equal.
 	pub fn digest(&self, trace_root: &TraceRoot) -> Digest {
 		Digest(derive(DIGEST, &(self, trace_root).encode()))
 	}
@@ -65,7 +65,7 @@ mod tests {
 	}
 
 	#[test]
-	fn the_digest_moves_with_every_part() {
+	fn the_digest_depends_on_every_part() {
 		let params = SamplingParams::greedy(4);
 		let base = Subject {
 			job: JobId([1; 32]),
@@ -114,7 +114,7 @@ mod tests {
 		for (i, a) in all.iter().enumerate() {
 			assert!(
 				all.iter().skip(i + 1).all(|b| a != b),
-				"part {i} does not move the digest"
+				"part {i} does not change the digest"
 			);
 		}
 	}

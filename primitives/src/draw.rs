@@ -1,4 +1,4 @@
-//! Who is drawn: weighted by bond, without replacement, as a pure function of a seed.
+//! The draw of a committee: weighted by bond, without replacement, as a pure function of a seed.
 
 use crate::hash::Hash32;
 use alloc::vec::Vec;
@@ -7,26 +7,27 @@ use codec::Encode;
 /// A provider that may be drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate<AccountId> {
-	/// Who.
+	/// The provider's account.
 	pub who: AccountId,
 	/// Weight in the draw: the bond.
 	pub weight: u128,
 }
 
-/// The sampling seed of a job, from the VRF output of a block after its request.
+/// Returns the sampling seed of a job, from the VRF output of a block after its request.
 pub fn sampling_seed(job: &crate::JobId, randomness: &Hash32) -> Hash32 {
 	sp_crypto_hashing::blake2_256(&(b"assay/v1/seed", job, randomness).encode())
 }
 
-/// The seed of one attempt's draw.
+/// Returns the seed of one attempt's draw.
 pub fn draw_seed(job: &crate::JobId, attempt: u8, randomness: &Hash32) -> Hash32 {
 	sp_crypto_hashing::blake2_256(&(b"assay/v1/draw", job, attempt, randomness).encode())
 }
 
-/// Draws `n` of `candidates`, each with a chance proportional to its weight among those left. None if fewer than `n` have
-/// weight. The result is in the order drawn.
+/// Draws `n` of `candidates`, each with a chance proportional to its weight among those left. Returns them in the order
+/// drawn, or `None` if fewer than `n` have weight.
 ///
-/// Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight left; with weights below 2⁹⁶ the bias is below 2⁻³².
+/// Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight left; with weights below 2⁹⁶ the bias is below
+/// 2⁻³².
 pub fn draw<AccountId>(seed: &Hash32, mut candidates: Vec<Candidate<AccountId>>, n: u32) -> Option<Vec<AccountId>> {
 	let mut drawn = Vec::with_capacity(n as usize);
 	for step in 0..n {

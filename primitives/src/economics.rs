@@ -1,4 +1,4 @@
-//! Who pays whom, as pure functions. Every amount that enters leaves again: tests say so.
+//! Fees, their shares and restitution, as pure functions. Every amount that enters leaves again, which tests check.
 
 use crate::Balance;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -17,7 +17,7 @@ pub struct Rates {
 	pub executor_unchecked: Permill,
 	/// The part that all verifiers share; the part of one who did not confirm goes back to the requester.
 	pub verifiers: Permill,
-	/// Most that a model's owner may ask. The treasury takes what the other parts leave.
+	/// The largest royalty that a model's owner may set. The treasury takes what the other parts leave.
 	pub royalty_max: Permill,
 	/// Of its bond: an executor whose output was rejected by a supermajority.
 	pub slash_rejected: Permill,
@@ -27,7 +27,8 @@ pub struct Rates {
 	pub slash_no_reveal: Permill,
 	/// Of its bond: an executor without an output in time.
 	pub slash_no_output: Permill,
-	/// Of the fee ceiling: what a requester is owed for each attempt that failed by a provider's fault, paid from its slash.
+	/// Of the fee ceiling: what is due to a requester for each attempt that failed by a provider's fault, paid from its
+	/// slash.
 	pub restitution: Permill,
 }
 
@@ -67,7 +68,7 @@ pub enum Fault {
 }
 
 impl Rates {
-	/// The part of its bond that a fault costs.
+	/// Returns the part of its bond that a fault costs a provider.
 	pub fn slash(&self, fault: Fault) -> Permill {
 		match fault {
 			Fault::Rejected => self.slash_rejected,
@@ -78,7 +79,8 @@ impl Rates {
 	}
 }
 
-/// The fee of a job with these token counts, checked by `n − 1` verifiers. Saturates; a saturated fee can't be held.
+/// Returns the fee of a job with these token counts, checked by `n − 1` verifiers. Saturates; a saturated fee can't be
+/// held.
 pub fn fee(rates: &Rates, price_in: Balance, price_out: Balance, tokens_in: u32, tokens_out: u32, n: u32) -> Balance {
 	let base = price_in
 		.saturating_mul(tokens_in.into())
@@ -134,9 +136,9 @@ pub fn split(rates: &Rates, fee: Balance, n: u32, confirming: u32, royalty: Perm
 	}
 }
 
-/// Splits slashed money: the requester is made whole first, the treasury takes the rest.
-pub fn restitution(slashed: Balance, owed: Balance) -> (Balance, Balance) {
-	let requester = slashed.min(owed);
+/// Splits slashed money: the requester gets what is due first, the treasury takes the rest.
+pub fn restitution(slashed: Balance, due: Balance) -> (Balance, Balance) {
+	let requester = slashed.min(due);
 	(requester, slashed.saturating_sub(requester))
 }
 
@@ -198,10 +200,10 @@ mod tests {
 		}
 
 		#[test]
-		fn restitution_conserves_and_serves_the_requester_first(slashed in any::<u128>(), owed in any::<u128>()) {
-			let (requester, treasury) = restitution(slashed, owed);
+		fn restitution_conserves_and_serves_the_requester_first(slashed in any::<u128>(), due in any::<u128>()) {
+			let (requester, treasury) = restitution(slashed, due);
 			prop_assert_eq!(requester + treasury, slashed);
-			prop_assert!(treasury == 0 || requester == owed);
+			prop_assert!(treasury == 0 || requester == due);
 		}
 	}
 }

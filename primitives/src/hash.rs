@@ -73,8 +73,8 @@ macro_rules! hash_newtype {
 }
 
 hash_newtype! {
-	/// The name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same request
-	/// keeps its name on every fork and no two requests share one.
+	/// The name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same
+	/// request keeps its name on every fork and no two requests share one.
 	pub struct JobId;
 
 	/// The BLAKE3 root of a model's manifest: weights, tokenizer, chat template and numeric profile in one name.
@@ -83,7 +83,7 @@ hash_newtype! {
 	/// The name of a task: its BLAKE2b hash. The same task has the same name after a restart.
 	pub struct TaskId;
 
-	/// The name of a piece of work, whoever votes on it: tasks with the same work share one computation.
+	/// The name of a work item, whoever votes on it: tasks with the same work share one computation.
 	pub struct WorkId;
 
 	/// The hash of a prompt's bytes.

@@ -1,8 +1,9 @@
-//! The door between the worker in Wasm and the engine outside it: two host functions with buffers of fixed size.
+//! The host interface between the worker in Wasm and the engine outside it: two host functions with buffers of fixed
+//! size.
 //!
-//! Both return at once and are idempotent. Outside an offchain worker, and on a node without an engine, both answer
-//! [`Polled::NotAvailable`]; nothing here panics. Nodes must carry these functions for ever, so there are only two and
-//! they pass only bytes and numbers.
+//! Both return at once and are idempotent. Outside an offchain worker, and on a node without an engine, both return
+//! `NotAvailable`; nothing here panics. Nodes must provide these functions forever, so there are only two and they pass
+//! only bytes and numbers.
 
 use crate::{
 	task::{Answer, Task},
@@ -18,28 +19,55 @@ use sp_runtime_interface::{
 #[cfg(feature = "std")]
 use sp_externalities::ExternalitiesExt;
 
-/// Longest SCALE-encoded [`Task`] or [`Answer`] that passes the door.
+/// The longest SCALE-encoded [`Task`] or [`Answer`] that passes the host interface, in bytes.
 pub const MAX_MESSAGE_BYTES: u32 = 48 * 1024;
 
-/// What the engine says of a task or a model.
+/// What became of a task that was handed to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EnqueueResult {
+	/// There is no engine here, or the caller is not an offchain worker.
+	NotAvailable = code::NOT_AVAILABLE,
+	/// The task is queued or being computed.
+	Pending = code::PENDING,
+	/// The queue is full: try again later.
+	Busy = code::BUSY,
+	/// The engine will not vote on this task: the model is missing or fails its check, or computing it failed.
+	Abstained = code::ABSTAINED,
+	/// The task was computed before: poll for its answer.
+	Done = code::DONE,
+}
+
+/// What is known of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Polled {
-	/// No engine here, or not inside an offchain worker.
+pub enum PollResult {
+	/// There is no engine here, or the caller is not an offchain worker.
 	NotAvailable,
-	/// The engine has never heard of it.
+	/// The task was never enqueued.
 	Unknown,
-	/// Queued or being computed.
+	/// The task is queued or being computed.
 	Pending,
-	/// The queue is full: ask again later.
-	Busy,
 	/// The engine will not vote on this task: the model is missing or fails its check, or computing it failed.
 	Abstained,
-	/// The model is loaded and has passed its known-answer test.
-	Serving,
 	/// The task is done. The answer is on the node's disk and stays the same after a restart.
 	Ready(Answer),
 }
 
+/// Whether the engine can vote on jobs of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ProbeResult {
+	/// There is no engine here, or the caller is not an offchain worker.
+	NotAvailable = code::NOT_AVAILABLE,
+	/// The engine is starting.
+	Pending = code::PENDING,
+	/// The model is missing or fails its check.
+	Abstained = code::ABSTAINED,
+	/// The model is loaded and has passed its known-answer test.
+	Serving = code::SERVING,
+}
+
+/// The numbers that pass the host interface. All three results share them; any other number is the length of an answer.
 mod code {
 	pub(super) const NOT_AVAILABLE: u32 = u32::MAX;
 	pub(super) const UNKNOWN: u32 = u32::MAX - 1;
@@ -47,26 +75,58 @@ mod code {
 	pub(super) const BUSY: u32 = u32::MAX - 3;
 	pub(super) const ABSTAINED: u32 = u32::MAX - 4;
 	pub(super) const SERVING: u32 = u32::MAX - 5;
+	pub(super) const DONE: u32 = 0;
 }
 
-impl Polled {
-	fn code(&self) -> u32 {
-		match self {
-			Self::NotAvailable => code::NOT_AVAILABLE,
-			Self::Unknown => code::UNKNOWN,
-			Self::Pending => code::PENDING,
-			Self::Busy => code::BUSY,
-			Self::Abstained => code::ABSTAINED,
-			Self::Serving => code::SERVING,
-			Self::Ready(_) => 0,
+impl EnqueueResult {
+	fn from_code(code: u32) -> Self {
+		match code {
+			code::PENDING => Self::Pending,
+			code::BUSY => Self::Busy,
+			code::ABSTAINED => Self::Abstained,
+			code::DONE => Self::Done,
+			_ => Self::NotAvailable,
+		}
+	}
+}
+
+impl PollResult {
+	/// Returns the code, or writes the answer to `out` and returns its length.
+	fn write(&self, out: &mut [u8]) -> u32 {
+		let answer = match self {
+			Self::NotAvailable => return code::NOT_AVAILABLE,
+			Self::Unknown => return code::UNKNOWN,
+			Self::Pending => return code::PENDING,
+			Self::Abstained => return code::ABSTAINED,
+			Self::Ready(answer) => answer.encode(),
+		};
+		match out.get_mut(..answer.len()) {
+			Some(slot) => {
+				slot.copy_from_slice(&answer);
+				u32::try_from(answer.len()).unwrap_or(code::NOT_AVAILABLE)
+			}
+			None => code::NOT_AVAILABLE,
 		}
 	}
 
-	fn from_code(code: u32) -> Self {
+	/// Reads what [`Self::write`] has returned and written.
+	fn read(code: u32, out: &[u8]) -> Self {
+		if let Some(mut answer) = out.get(..code as usize) {
+			return Answer::decode_all(&mut answer).map_or(Self::NotAvailable, Self::Ready);
+		}
 		match code {
 			code::UNKNOWN => Self::Unknown,
 			code::PENDING => Self::Pending,
-			code::BUSY => Self::Busy,
+			code::ABSTAINED => Self::Abstained,
+			_ => Self::NotAvailable,
+		}
+	}
+}
+
+impl ProbeResult {
+	fn from_code(code: u32) -> Self {
+		match code {
+			code::PENDING => Self::Pending,
 			code::ABSTAINED => Self::Abstained,
 			code::SERVING => Self::Serving,
 			_ => Self::NotAvailable,
@@ -74,14 +134,14 @@ impl Polled {
 	}
 }
 
-/// What stands behind the door on a node: hands tasks to the engine and remembers its answers.
+/// The node's side of the host interface: hands tasks to the engine and keeps its answers. All methods return at once.
 pub trait InferenceBackend: Send + Sync {
-	/// Takes a task, if it is new and there is room. Returns at once.
-	fn enqueue(&self, task: Task) -> Polled;
-	/// What is known of a task. Returns at once.
-	fn poll(&self, task: &TaskId) -> Polled;
-	/// [`Polled::Serving`] if the engine can vote on jobs of this model now.
-	fn probe(&self, model: &ModelId) -> Polled;
+	/// Takes a task, if it is new and there is room in the queue.
+	fn enqueue(&self, task: Task) -> EnqueueResult;
+	/// Returns what is known of a task.
+	fn poll(&self, task: &TaskId) -> PollResult;
+	/// Returns whether the engine can vote on jobs of this model now.
+	fn probe(&self, model: &ModelId) -> ProbeResult;
 }
 
 #[cfg(feature = "std")]
@@ -93,7 +153,7 @@ sp_externalities::decl_extension! {
 /// The two host functions.
 #[runtime_interface]
 pub trait Inference {
-	/// Hands over a SCALE-encoded [`Task`]. Returns a code of [`Polled`].
+	/// Hands over a SCALE-encoded [`Task`]. Returns a code of [`EnqueueResult`].
 	fn enqueue(&mut self, task: PassFatPointerAndRead<&[u8]>) -> u32 {
 		let Some(ext) = self.extension::<InferenceExt>() else {
 			return code::NOT_AVAILABLE;
@@ -102,13 +162,13 @@ pub trait Inference {
 			return code::NOT_AVAILABLE;
 		}
 		match Task::decode_all(&mut &task[..]) {
-			Ok(task) => ext.0.enqueue(task).code(),
+			Ok(task) => ext.0.enqueue(task) as u32,
 			Err(_) => code::NOT_AVAILABLE,
 		}
 	}
 
-	/// Asks for a task by its id, or for a model by its id (`kind` 0 and 1). Returns a code of [`Polled`], or the length of the
-	/// SCALE-encoded [`Answer`] written to `out`.
+	/// Looks up a task (`kind` 0) or a model (`kind` 1) by its id. Returns a code of [`PollResult`] or [`ProbeResult`],
+	/// or the length of the SCALE-encoded [`Answer`] written to `out`.
 	fn poll(&mut self, kind: u32, id: PassFatPointerAndRead<&[u8]>, out: PassFatPointerAndWrite<&mut [u8]>) -> u32 {
 		let Some(ext) = self.extension::<InferenceExt>() else {
 			return code::NOT_AVAILABLE;
@@ -116,21 +176,10 @@ pub trait Inference {
 		let Ok(id) = <[u8; 32]>::try_from(id) else {
 			return code::NOT_AVAILABLE;
 		};
-		let polled = match kind {
-			0 => ext.0.poll(&TaskId(id)),
-			1 => ext.0.probe(&ModelId(id)),
-			_ => Polled::NotAvailable,
-		};
-		let Polled::Ready(answer) = polled else {
-			return polled.code();
-		};
-		let bytes = answer.encode();
-		match out.get_mut(..bytes.len()) {
-			Some(slot) => {
-				slot.copy_from_slice(&bytes);
-				u32::try_from(bytes.len()).unwrap_or(code::NOT_AVAILABLE)
-			}
-			None => code::NOT_AVAILABLE,
+		match kind {
+			0 => ext.0.poll(&TaskId(id)).write(out),
+			1 => ext.0.probe(&ModelId(id)) as u32,
+			_ => code::NOT_AVAILABLE,
 		}
 	}
 }
@@ -139,21 +188,18 @@ pub trait Inference {
 pub use inference::HostFunctions;
 
 /// Hands a task to the engine.
-pub fn enqueue(task: &Task) -> Polled {
-	Polled::from_code(inference::enqueue(&task.encode()))
+pub fn enqueue(task: &Task) -> EnqueueResult {
+	EnqueueResult::from_code(inference::enqueue(&task.encode()))
 }
 
-/// Asks what is known of a task.
-pub fn poll(task: &TaskId) -> Polled {
+/// Returns what is known of a task.
+pub fn poll(task: &TaskId) -> PollResult {
 	let mut out = vec![0u8; MAX_MESSAGE_BYTES as usize];
-	let result = inference::poll(0, &task.0, &mut out);
-	match out.get(..result as usize) {
-		Some(mut bytes) => Answer::decode_all(&mut bytes).map_or(Polled::NotAvailable, Polled::Ready),
-		None => Polled::from_code(result),
-	}
+	let code = inference::poll(0, &task.0, &mut out);
+	PollResult::read(code, &out)
 }
 
-/// Asks whether the engine can vote on jobs of a model now.
-pub fn probe(model: &ModelId) -> Polled {
-	Polled::from_code(inference::poll(1, &model.0, &mut []))
+/// Returns whether the engine can vote on jobs of a model now.
+pub fn probe(model: &ModelId) -> ProbeResult {
+	ProbeResult::from_code(inference::poll(1, &model.0, &mut []))
 }

@@ -9,7 +9,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
 impl JobId {
-	/// The name of the `count`-th job of `requester`.
+	/// Returns the name of the `count`-th job of `requester`.
 	pub fn derive<AccountId: Encode>(
 		genesis: &Hash32,
 		requester: &AccountId,
@@ -28,7 +28,7 @@ pub type Input = BoundedVec<u8, ConstU32<MAX_INPUT_BYTES>>;
 /// A string that ends the answer.
 pub type Stop = BoundedVec<u8, ConstU32<MAX_STOP_BYTES>>;
 
-/// How tokens are chosen: sampler `s1`.
+/// How tokens are sampled: sampler `s1`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SamplingParams {
@@ -45,7 +45,7 @@ pub struct SamplingParams {
 }
 
 impl SamplingParams {
-	/// Temperature 0, no filter, no stop string.
+	/// Returns parameters with temperature 0, no filter and no stop string.
 	pub fn greedy(max_tokens: u32) -> Self {
 		Self {
 			max_tokens,
@@ -56,8 +56,8 @@ impl SamplingParams {
 		}
 	}
 
-	/// Whether every number is in its range: 1 ≤ `max_tokens` ≤ [`MAX_OUTPUT_TOKENS`], temperature ≤ 16, `min_p` ≤ 1,
-	/// and every stop string non-empty UTF-8.
+	/// Returns whether every number is in its range (1 ≤ `max_tokens` ≤ [`MAX_OUTPUT_TOKENS`], temperature ≤ 16,
+	/// `min_p` ≤ 1) and every stop string is non-empty UTF-8.
 	pub fn is_valid(&self) -> bool {
 		const ONE: u32 = 1 << 16;
 		(1..=MAX_OUTPUT_TOKENS).contains(&self.max_tokens)
@@ -75,7 +75,7 @@ impl SamplingParams {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FinishReason {
-	/// The model chose an end-of-sequence token.
+	/// The model generated an end-of-sequence token.
 	#[codec(index = 0)]
 	Eos,
 	/// A stop string appeared.
@@ -84,7 +84,7 @@ pub enum FinishReason {
 	/// `max_tokens` tokens were generated, or the context is full.
 	#[codec(index = 2)]
 	Length,
-	/// Nothing can be generated, and every honest computer finds the same reason.
+	/// Nothing can be generated, and every honest machine finds the same reason.
 	#[codec(index = 3)]
 	Failed(Failure),
 }
@@ -94,7 +94,7 @@ pub enum FinishReason {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Failure {
-	/// The prompt fills the context and leaves no room for an answer.
+	/// The prompt fills the context and leaves nothing for an answer.
 	#[codec(index = 0)]
 	PromptTooLong,
 	/// A NaN or an infinity appeared in a row.
@@ -108,7 +108,7 @@ pub enum Failure {
 pub struct Output {
 	/// Prompt length in tokens, chat template included.
 	pub input_tokens: u32,
-	/// The generated token ids, the end-of-sequence token included if one was chosen.
+	/// The generated token ids, the end-of-sequence token included if there is one.
 	pub tokens: BoundedVec<u32, ConstU32<MAX_OUTPUT_TOKENS>>,
 	/// The text of `tokens` without special tokens, cut before a stop string. Always UTF-8.
 	pub text: BoundedVec<u8, ConstU32<MAX_OUTPUT_BYTES>>,

@@ -1,16 +1,16 @@
-//! Nouns and contracts of Assay.
+//! Types and contracts of Assay.
 //!
-//! What every other room agrees on, and nothing else: the types that travel between user, chain, worker and
+//! What every other crate agrees on, and nothing else: the types that travel between user, chain, worker and
 //! engine; the rules that are pure functions (who is drawn, who has won, who is paid); the small traits through which
-//! pallets meet; the host function through which a worker reaches the engine; the runtime API.
+//! pallets meet; the host functions through which a worker reaches the engine; the runtime API.
 //!
 //! The crate is `no_std` and knows neither FRAME's macros nor candle. Clients and the engine need only the plain
-//! types; what a chain needs besides ([`traits`], [`host`], [`crypto`], the trait in [`api`]) stands behind the feature
+//! types; what a chain needs besides ([`traits`], [`host`], [`crypto`], the trait in [`api`]) is behind the feature
 //! `substrate`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
-// Not in tests: a panic there is a failure with a place.
+// Not in tests: a panic there is a failure with a location.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 extern crate alloc;

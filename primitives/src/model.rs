@@ -1,4 +1,4 @@
-//! What may be asked: the name of a model and the terms it is offered on.
+//! Models: the numeric profile and the terms on which a model is offered.
 
 use crate::Balance;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -22,8 +22,10 @@ pub struct ModelTerms<AccountId> {
 	/// Who registered the model and receives its royalty.
 	pub owner: AccountId,
 	/// Price of one prompt token for a job that nobody checks.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_in: Balance,
 	/// Price of one generated token for a job that nobody checks.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_out: Balance,
 	/// The owner's part of a fee; at most the chain's royalty share.
 	pub royalty: Permill,
@@ -36,7 +38,8 @@ pub struct ModelTerms<AccountId> {
 }
 
 impl<AccountId> ModelTerms<AccountId> {
-	/// Most prompt tokens that an input of `bytes` bytes can become. Tokenizers of this chain never make more tokens than bytes.
+	/// Returns the most prompt tokens that an input of `bytes` bytes can become. Tokenizers of this chain never make
+	/// more tokens than bytes.
 	pub fn input_ceiling(&self, bytes: u32) -> u32 {
 		bytes.saturating_add(self.prompt_overhead).min(self.context_length)
 	}

@@ -1,23 +1,23 @@
-//! When a committee has decided: thresholds and the tally, as pure functions.
+//! Thresholds and the tally of a committee, as pure functions.
 
 use crate::{limits::MAX_COMMITTEE, Vote};
 
-/// How many voters of `n` may be faulty without deciding anything: ⌊(n − 1)/3⌋.
+/// Returns how many voters of `n` may be faulty without deciding anything: ⌊(n − 1)/3⌋.
 pub const fn byzantine_threshold(n: u32) -> u32 {
 	n.saturating_sub(1) / 3
 }
 
-/// How many equal votes of `n` decide: n − ⌊(n − 1)/3⌋.
+/// Returns how many equal votes of `n` decide: n − ⌊(n − 1)/3⌋.
 pub const fn supermajority_threshold(n: u32) -> u32 {
 	n.saturating_sub(byzantine_threshold(n))
 }
 
-/// Whether a committee may have this size: n = 3f + 1, from 1 to [`MAX_COMMITTEE`].
+/// Returns whether a committee may have this size: n = 3f + 1, from 1 to [`MAX_COMMITTEE`].
 pub const fn is_committee_size(n: u32) -> bool {
 	n >= 1 && n <= MAX_COMMITTEE && n % 3 == 1
 }
 
-/// The size after a committee that did not decide: the next 3f + 1, up to `limit`.
+/// Returns the size after a committee that did not decide: the next 3f + 1, up to `limit`.
 pub const fn next_committee_size(n: u32, limit: u32) -> u32 {
 	let next = n.saturating_add(3);
 	if next <= limit && is_committee_size(next) {
@@ -27,7 +27,8 @@ pub const fn next_committee_size(n: u32, limit: u32) -> u32 {
 	}
 }
 
-/// The vote that a supermajority of a committee of `n` shares, if any. `votes` are the revealed ones, one a voter.
+/// Returns the vote that a supermajority of a committee of `n` shares, if any. `votes` are the revealed ones, one a
+/// voter.
 pub fn tally<'a>(n: u32, votes: impl Iterator<Item = &'a Vote> + Clone) -> Option<Vote> {
 	let needed = supermajority_threshold(n) as usize;
 	votes

@@ -31,7 +31,7 @@ pub enum Verdict {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum RefundReason {
-	/// Too few providers were free until the deadline of the draw.
+	/// Too few providers were available until the deadline of the draw.
 	#[codec(index = 0)]
 	NoCommittee,
 	/// The executor published nothing in time.
@@ -45,15 +45,15 @@ pub enum RefundReason {
 	NoSupermajority,
 }
 
-/// One place in a committee, as the receipt keeps it. The first seat is the executor's.
+/// A committee member and its vote, as the receipt keeps them. The first seat is the executor's.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SeatRecord<AccountId> {
-	/// Who sat here.
+	/// The member's account.
 	pub provider: AccountId,
 	/// The revealed vote, if any.
 	pub vote: Option<Vote>,
-	/// What the seat was found guilty of, if anything.
+	/// The fault for which it was slashed, if any.
 	pub fault: Option<Fault>,
 }
 
@@ -63,11 +63,11 @@ pub struct SeatRecord<AccountId> {
 pub struct Receipt<AccountId, BlockNumber> {
 	/// The job.
 	pub job: JobId,
-	/// The model asked.
+	/// The requested model.
 	pub model: ModelId,
-	/// Who asked and paid.
+	/// Who requested the job and paid for it.
 	pub requester: AccountId,
-	/// How tokens were chosen.
+	/// How tokens were sampled.
 	pub params: SamplingParams,
 	/// [`crate::digest::input_hash`] of the prompt.
 	pub input_hash: InputHash,

@@ -1,4 +1,4 @@
-//! What a worker asks of the engine, and what it hears back.
+//! What a worker asks of the engine, and what it receives.
 
 use crate::{
 	hash::{Hash32, JobId, ModelId, TaskId, WorkId},
@@ -9,14 +9,14 @@ use crate::{
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
 
-/// What the engine computes: an answer to make, or one to check.
+/// A work item of the engine: an answer to make, or one to check.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Work {
 	/// The model to run.
 	pub model: ModelId,
 	/// The prompt.
 	pub input: Input,
-	/// How tokens are chosen.
+	/// How tokens are sampled.
 	pub params: SamplingParams,
 	/// The sampling seed.
 	pub seed: Hash32,
@@ -31,10 +31,10 @@ impl Work {
 	}
 }
 
-/// One seat's work on one attempt of a job.
+/// The work of one seat on one attempt of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Task {
-	/// Hash of block 0: a task of one chain is no task of another.
+	/// Hash of block 0: a task of one chain has another name than the same task of another chain.
 	pub genesis: Hash32,
 	/// The job.
 	pub job: JobId,
@@ -53,7 +53,7 @@ impl Task {
 	}
 }
 
-/// The engine's answer to a task, kept on the node's disk before it is first told.
+/// The engine's answer to a task, written to the node's disk before it is first returned.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Answer {
 	/// The generated output; only for an executor.

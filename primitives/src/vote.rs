@@ -1,10 +1,11 @@
-//! A voter's word on an answer, first blinded, then opened.
+//! A vote on an answer: first blinded, then revealed.
 
 use crate::hash::{Commitment, Hash32, JobId, TraceRoot};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// A verdict of one voter. The trace root cannot be derived from the published tokens, so equal votes mean equal work.
+/// The vote of one committee member. The trace root cannot be derived from the published tokens, so equal votes mean
+/// equal work.
 ///
 /// The chain derives the job's digest from a confirmed trace root ([`crate::digest::Subject::digest`]); votes on one
 /// answer are equal exactly if their digests are.
@@ -14,16 +15,17 @@ use scale_info::TypeInfo;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Vote {
-	/// The model chooses exactly these tokens.
+	/// The model generates exactly these tokens.
 	#[codec(index = 0)]
 	Confirm {
 		/// Root over every row of the residual stream, prompt and answer.
 		trace_root: TraceRoot,
 	},
-	/// The model chooses otherwise.
+	/// The model generates something else.
 	#[codec(index = 1)]
 	Reject {
-		/// First bad position, counted in generated tokens; the number of tokens if only ending, length or text is wrong.
+		/// First wrong position, counted in generated tokens; the number of tokens if only ending, length or text is
+		/// wrong.
 		position: u32,
 		/// Root of the trace over the prompt and the tokens before `position`.
 		prefix_root: TraceRoot,
@@ -34,7 +36,8 @@ pub enum Vote {
 pub type Salt = [u8; 32];
 
 impl Commitment {
-	/// `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`: opens only for this chain, job, attempt and voter.
+	/// Returns `blake2_256(domain ‖ genesis ‖ job ‖ attempt ‖ voter ‖ vote ‖ salt)`, which opens only for this chain,
+	/// job, attempt and voter.
 	pub fn new<AccountId: Encode>(
 		genesis: &Hash32,
 		job: &JobId,
@@ -53,7 +56,7 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn a_commitment_opens_only_for_its_chain_job_attempt_voter_vote_and_salt() {
+	fn a_commitment_opens_only_for_what_it_was_made_of() {
 		let vote = Vote::Confirm {
 			trace_root: TraceRoot([1; 32]),
 		};

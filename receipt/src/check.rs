@@ -1,4 +1,4 @@
-//! The check: every hash recomputed, every count counted, the verdict held against the votes.
+//! The check: recomputes every hash and count, and compares the verdict with the votes.
 
 use crate::{ChainReceipt, ReceiptFile, FORMAT};
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use assay_primitives::{
 };
 use core::fmt;
 
-/// What a receipt says once its parts are known to fit.
+/// What a consistent receipt states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
 	/// How the job ended.
@@ -23,15 +23,15 @@ pub struct Checked {
 	pub committee: u32,
 	/// Equal votes that this committee needed.
 	pub needed: u32,
-	/// Whether the job's name was derived from chain, requester, model and prompt, not only taken as given.
+	/// Whether the job's id was derived from chain, requester, model and prompt rather than taken as given.
 	pub job_derived: bool,
 	/// Whether fewer prompt tokens were paid for than the model read.
 	pub input_capped: bool,
 }
 
-/// What no document can prove of itself: only a chain can vouch for it.
+/// What a receipt file cannot prove by itself.
 pub const ONLY_A_CHAIN_KNOWS: &str =
-	"that a chain stored this receipt, who sat in the committee, what dissenters said, which blocks it names, what was paid";
+	"that a chain stored this receipt, who sat in the committee, how dissenters voted, which blocks it names, what was paid";
 
 impl fmt::Display for Checked {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,11 +68,11 @@ impl fmt::Display for Checked {
 	}
 }
 
-/// What does not fit in a receipt.
+/// An inconsistency in a receipt file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
-	/// Written in a format that this program does not know.
+	/// The format is not [`FORMAT`].
 	Format(u32),
 	/// The prompt or the answer is not UTF-8.
 	Text,
@@ -92,11 +92,11 @@ pub enum Mismatch {
 	InputTokens,
 	/// `answer.output_tokens` is not the number of generated tokens.
 	OutputTokens,
-	/// `answer.finish` is not why the answer ended.
+	/// `answer.finish` is not the finish reason of the answer.
 	Finish,
-	/// No committee has this many seats.
+	/// The number of seats is not a committee size.
 	CommitteeSize(u32),
-	/// The same provider sits in two places; the place of the second.
+	/// A provider has two seats; the index of the second.
 	Seat(u32),
 	/// Too few votes for the answer's trace root.
 	Votes {
@@ -124,19 +124,19 @@ impl fmt::Display for Mismatch {
 			Self::Text => f.write_str("input or output: the text is not UTF-8"),
 			Self::InputHash => f.write_str("input_hash: it is not the hash of the prompt"),
 			Self::Job => {
-				f.write_str("job: the name does not follow from chain, requester, job counter, model and prompt")
+				f.write_str("job: the id does not follow from chain, requester, job counter, model and prompt")
 			}
 			Self::Params => f.write_str("params: out of range, or the answer is longer than they allow"),
-			Self::Answer => f.write_str("answer: it is there without a verdict for it, or missing with one"),
+			Self::Answer => f.write_str("answer: present without a verdict for it, or missing with one"),
 			Self::OutputHash => f.write_str("answer.output_hash: it is not the hash of the answer"),
 			Self::Digest => f.write_str(
 				"answer.digest: it does not follow from job, model, prompt, params, seed, answer and trace root",
 			),
 			Self::InputTokens => f.write_str("answer.input_tokens: more than the prompt has"),
 			Self::OutputTokens => f.write_str("answer.output_tokens: not the number of generated tokens"),
-			Self::Finish => f.write_str("answer.finish: not why the answer ended"),
+			Self::Finish => f.write_str("answer.finish: not the finish reason of the answer"),
 			Self::CommitteeSize(n) => write!(f, "committee: no committee has {n} seats"),
-			Self::Seat(i) => write!(f, "committee: the provider in seat {i} sits in another seat too"),
+			Self::Seat(i) => write!(f, "committee: the provider in seat {i} has another seat too"),
 			Self::Votes { agreeing, needed } => {
 				write!(
 					f,
@@ -162,7 +162,7 @@ fn count(n: usize) -> u32 {
 	u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Recomputes everything in `file` that follows from something else in it.
+/// Recomputes everything in `file` that follows from something else in it. The first inconsistency is the error.
 pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 	let ReceiptFile {
 		format,
@@ -177,8 +177,8 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 	ensure(core::str::from_utf8(input).is_ok(), Mismatch::Text)?;
 	ensure(input_hash(input) == receipt.input_hash, Mismatch::InputHash)?;
 	if let Some(n) = job_count {
-		let name = JobId::derive(genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash);
-		ensure(name == receipt.job, Mismatch::Job)?;
+		let id = JobId::derive(genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash);
+		ensure(id == receipt.job, Mismatch::Job)?;
 	}
 	ensure(receipt.params.is_valid(), Mismatch::Params)?;
 	let capped = match (&receipt.answer, output) {
@@ -186,7 +186,7 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		(None, None) => false,
 		_ => return Err(Mismatch::Answer),
 	};
-	check_course(receipt)?;
+	check_history(receipt)?;
 	check_votes(receipt)?;
 	let n = count(receipt.committee.len());
 	Ok(Checked {
@@ -199,6 +199,7 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 	})
 }
 
+/// Checks the answer and returns whether fewer prompt tokens were paid for than the model read.
 fn check_answer(receipt: &ChainReceipt, answer: &AnswerRecord, output: &Output) -> Result<bool, Mismatch> {
 	ensure(core::str::from_utf8(&output.text).is_ok(), Mismatch::Text)?;
 	ensure(output_hash(output) == answer.output_hash, Mismatch::OutputHash)?;
@@ -219,8 +220,8 @@ fn check_answer(receipt: &ChainReceipt, answer: &AnswerRecord, output: &Output) 
 	Ok(answer.input_tokens < output.input_tokens)
 }
 
-/// Attempts and blocks.
-fn check_course(receipt: &ChainReceipt) -> Result<(), Mismatch> {
+/// Checks attempts and blocks.
+fn check_history(receipt: &ChainReceipt) -> Result<(), Mismatch> {
 	let drawn = !receipt.committee.is_empty();
 	ensure(
 		(1..=MAX_ATTEMPTS).contains(&receipt.attempts.into()),
@@ -228,7 +229,7 @@ fn check_course(receipt: &ChainReceipt) -> Result<(), Mismatch> {
 	)?;
 	ensure(receipt.requested_at < receipt.concluded_at, Mismatch::Blocks)?;
 	ensure(receipt.seed_block.is_some() || !drawn, Mismatch::Blocks)?;
-	// The seed comes from a block after the request: nobody knew it when asking.
+	// The seed comes from a block after the request, so nobody knew it at the request.
 	let in_order = |seed| receipt.requested_at < seed && seed <= receipt.concluded_at;
 	ensure(receipt.seed_block.is_none_or(in_order), Mismatch::Blocks)
 }
@@ -271,7 +272,7 @@ fn check_votes(receipt: &ChainReceipt) -> Result<(), Mismatch> {
 	}
 }
 
-/// In a decided vote a fault follows from the vote, except that a seat which never committed is guilty of nothing.
+/// Checks that faults follow from a decided vote. A seat without a vote may have no fault, if it never committed.
 fn check_faults(seats: &[SeatRecord<crate::Account>], won: &Vote) -> Result<(), Mismatch> {
 	for (i, seat) in seats.iter().enumerate() {
 		let fits = match (&seat.vote, &seat.fault) {
@@ -284,7 +285,7 @@ fn check_faults(seats: &[SeatRecord<crate::Account>], won: &Vote) -> Result<(), 
 	Ok(())
 }
 
-/// The fields in which a document's receipt differs from the one that a chain stores.
+/// Returns the fields in which a claimed receipt differs from the one that a chain stores.
 pub fn differences(claimed: &ChainReceipt, stored: &ChainReceipt) -> Vec<&'static str> {
 	let fields = [
 		("job", claimed.job == stored.job),

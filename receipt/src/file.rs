@@ -1,4 +1,4 @@
-//! The portable document: a receipt with the prompt and the answer that its hashes name, and where it was read.
+//! The receipt file: a receipt with the prompt and the answer that its hashes name, and the block it was read at.
 
 use crate::Account;
 #[cfg(feature = "std")]
@@ -8,10 +8,10 @@ use assay_primitives::{job::Input, Hash32, Output, Receipt};
 /// A receipt of an Assay chain.
 pub type ChainReceipt = Receipt<Account, u32>;
 
-/// Version of the document that this crate writes and reads.
+/// Version of the file format.
 pub const FORMAT: u32 = 1;
 
-/// Longest JSON form that is read, in bytes. A receipt with the longest prompt and answer stays well below.
+/// Most bytes of JSON that are read. A receipt with the longest prompt and answer stays well below.
 pub const MAX_FILE_BYTES: usize = 512 * 1024;
 
 /// The block at which a receipt was read.
@@ -37,9 +37,9 @@ pub struct ReceiptFile {
 	/// Hash of the chain's block 0.
 	#[cfg_attr(feature = "std", serde(with = "assay_primitives::hash::hex32"))]
 	pub genesis: Hash32,
-	/// The requester's job counter when it asked: with it the job's name can be derived.
+	/// The requester's job counter at the request, from which the job's id is derived.
 	pub job_count: Option<u64>,
-	/// Where it was read.
+	/// The block it was read at.
 	pub read_at: ReadAt,
 	/// The prompt.
 	#[cfg_attr(feature = "std", serde(with = "json::text"))]
@@ -52,13 +52,13 @@ pub struct ReceiptFile {
 }
 
 impl ReceiptFile {
-	/// The answer's text.
+	/// Returns the answer's text.
 	pub fn answer(&self) -> Option<&str> {
 		self.output.as_ref().and_then(|o| core::str::from_utf8(&o.text).ok())
 	}
 }
 
-/// Why a document could not be read.
+/// Why a receipt file could not be read.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub enum ReadError {
@@ -99,7 +99,7 @@ impl ReceiptFile {
 	}
 }
 
-/// Prompt and answer as text, not as lists of bytes.
+/// Serde of prompt and answer as text instead of lists of bytes.
 #[cfg(feature = "std")]
 mod json {
 	pub(super) mod text {
@@ -115,7 +115,8 @@ mod json {
 
 		pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Input, D::Error> {
 			let text = String::deserialize(d)?;
-			Input::try_from(text.into_bytes()).map_err(|_| D::Error::custom("the prompt is longer than a chain takes"))
+			Input::try_from(text.into_bytes())
+				.map_err(|_| D::Error::custom("the prompt is longer than the chain's limit"))
 		}
 	}
 
@@ -161,7 +162,7 @@ mod json {
 			let text = text
 				.into_bytes()
 				.try_into()
-				.map_err(|_| D::Error::custom("the answer is longer than a chain takes"))?;
+				.map_err(|_| D::Error::custom("the answer is longer than the chain's limit"))?;
 			Ok(Some(Output {
 				input_tokens,
 				tokens,

@@ -1,9 +1,9 @@
 //! Checks an Assay receipt with no chain and no network.
 //!
 //! A [`ReceiptFile`] carries a receipt together with the prompt and the answer that its hashes name. [`check`] recomputes
-//! everything in it that follows from something else: the hashes, the digest, the job's name, the token counts, the
-//! faults, and that the votes reach the supermajority which the verdict claims. What remains ([`ONLY_A_CHAIN_KNOWS`]) is
-//! compared with a chain's storage by [`differences`].
+//! everything in it that follows from something else: the hashes, the digest, the job's id, the token counts, the faults,
+//! and that the votes reach the supermajority which the verdict needs. [`differences`] compares the rest
+//! ([`ONLY_A_CHAIN_KNOWS`]) with a chain's storage.
 //!
 //! The crate is `no_std`; the JSON form needs the feature `std`.
 

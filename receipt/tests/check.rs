@@ -1,4 +1,4 @@
-//! A golden receipt passes; every single-field change of it is caught, or is one that only a chain can notice.
+//! A golden receipt passes, and every change of one field is caught by the check or by a comparison with the chain.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -15,7 +15,7 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.json");
 const GENESIS: [u8; 32] = [7; 32];
 const ROOT: TraceRoot = TraceRoot([6; 32]);
 
-/// Leaves of the document that nothing else in it pins down.
+/// Leaves of the file that nothing else in it determines.
 const ONLY_THE_CHAIN: [&str; 15] = [
 	"/read_at/number",
 	"/read_at/hash",
@@ -42,7 +42,7 @@ fn seat(who: u8, vote: Option<Vote>, fault: Option<Fault>) -> SeatRecord<Account
 	}
 }
 
-/// Three of four agree, the last dissents.
+/// Returns a receipt in which three of four agree and the last dissents.
 fn confirmed() -> ReceiptFile {
 	let input = b"What is a receipt?".to_vec();
 	let output = Output {
@@ -131,7 +131,7 @@ fn refunded(reason: RefundReason) -> ReceiptFile {
 }
 
 #[test]
-fn the_golden_receipt_reads_checks_and_writes_the_same_bytes() {
+fn the_golden_receipt_is_read_checked_and_written_unchanged() {
 	let written = confirmed().to_json().unwrap();
 	if std::env::var_os("ASSAY_BLESS").is_some() {
 		std::fs::write(GOLDEN, &written).unwrap();
@@ -149,7 +149,7 @@ fn the_golden_receipt_reads_checks_and_writes_the_same_bytes() {
 	);
 }
 
-/// A value of the same type that is not the same.
+/// Returns another value of the same type.
 fn other(leaf: &Value) -> Value {
 	match leaf {
 		Value::Null => Value::from(1),
@@ -185,7 +185,7 @@ fn leaves(at: &str, value: &Value, out: &mut Vec<String>) {
 }
 
 #[test]
-fn every_changed_leaf_is_caught_by_the_check_or_by_the_comparison_with_the_chain() {
+fn every_changed_leaf_is_caught_by_check_or_comparison() {
 	let honest = confirmed();
 	let json = serde_json::to_value(&honest).unwrap();
 	let mut paths = Vec::new();
@@ -267,7 +267,7 @@ fn every_changed_leaf_is_named() {
 }
 
 #[test]
-fn a_committee_of_one_says_that_nobody_checked() {
+fn a_committee_of_one_is_unchecked() {
 	let mut file = confirmed();
 	file.receipt.committee.truncate(1);
 	assert_eq!(check(&file), Err(Mismatch::Verdict));
@@ -312,14 +312,14 @@ fn a_refund_must_follow_from_its_votes() {
 }
 
 #[test]
-fn an_unknown_job_counter_leaves_the_name_underived_and_says_so() {
+fn an_unknown_job_counter_leaves_the_id_underived() {
 	let mut file = confirmed();
 	file.job_count = None;
 	assert!(!check(&file).unwrap().job_derived);
 }
 
 #[test]
-fn blocks_stand_in_their_order() {
+fn blocks_are_in_order() {
 	for (requested, seed, concluded) in [
 		(20, Some(20), 24),
 		(20, Some(25), 24),
@@ -335,7 +335,7 @@ fn blocks_stand_in_their_order() {
 }
 
 #[test]
-fn hostile_documents_are_refused_before_anything_is_computed() {
+fn malformed_files_are_refused() {
 	let long = " ".repeat(assay_receipt::MAX_FILE_BYTES + 1);
 	assert!(ReceiptFile::from_json(&long)
 		.unwrap_err()

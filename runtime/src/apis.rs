@@ -1,4 +1,5 @@
-//! What the node and clients call. Only wiring stands here: [`crate::views`] puts together what dApps read.
+//! The runtime APIs, which the node and clients call. Only wiring is here: [`crate::views`] puts together what dApps
+//! read.
 
 use crate::{
 	constants::time::{EPOCH_DURATION, PRIMARY_PROBABILITY},
@@ -32,7 +33,8 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
-/// How slots are claimed from genesis on: every slot has an author, and every block a VRF output to draw committees from.
+/// The BABE configuration from genesis on: every slot has an author, and every block a VRF output to draw committees
+/// from.
 pub const GENESIS_EPOCH: BabeEpochConfiguration = BabeEpochConfiguration {
 	c: PRIMARY_PROBABILITY,
 	allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots,

@@ -1,9 +1,9 @@
-//! Which pallets are benchmarked, and the scene on which the benchmarks of pallets that need others play.
+//! The benchmarked pallets, and the setup for benchmarks of pallets that need others.
 
 use crate::*;
 use alloc::string::String;
 use assay_primitives::{crypto::InferenceId, model::Profile, ModelId};
-use configs::inference::{Catalogue, Stake};
+use configs::inference::{ModelLimits, ProviderLimits};
 use constants::currency::{ASY, MICRO_ASY};
 use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{fungible::Mutate, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
@@ -22,7 +22,7 @@ define_benchmarks!(
 	[pallet_jobs, Jobs]
 );
 
-/// What there is to benchmark.
+/// Returns the benchmarks there are.
 pub(crate) fn metadata(extra: bool) -> (Vec<BenchmarkList>, Vec<StorageInfo>) {
 	let mut list = Vec::<BenchmarkList>::new();
 	list_benchmarks!(list, extra);
@@ -38,13 +38,13 @@ pub(crate) fn dispatch(config: BenchmarkConfig) -> Result<Vec<BenchmarkBatch>, S
 	Ok(batches)
 }
 
-/// Models and providers made on the spot.
-pub struct Scene;
+/// Creates models, providers and rich accounts.
+pub struct BenchmarkSetup;
 
-/// Jobs each provider of the scene has places for.
-const PLACES: u32 = 50;
+/// The capacity of each provider, in jobs.
+const CAPACITY: u32 = 50;
 
-impl Scene {
+impl BenchmarkSetup {
 	fn rich(name: &'static str, number: u32) -> AccountId {
 		let who: AccountId = account(name, number, 0);
 		Balances::set_balance(&who, 1_000_000 * ASY);
@@ -52,7 +52,7 @@ impl Scene {
 	}
 }
 
-impl pallet_providers::BenchmarkHelper for Scene {
+impl pallet_providers::BenchmarkHelper for BenchmarkSetup {
 	fn model() -> ModelId {
 		let id = ModelId([0xbe; 32]);
 		let registration = Registration {
@@ -64,8 +64,8 @@ impl pallet_providers::BenchmarkHelper for Scene {
 			weight_bytes: 1,
 			price_in: MICRO_ASY,
 			price_out: MICRO_ASY,
-			royalty: Catalogue::get().royalty_max,
-			context_length: Catalogue::get().max_context,
+			royalty: ModelLimits::get().royalty_max,
+			context_length: ModelLimits::get().max_context,
 			prompt_overhead: 1,
 			parent: None,
 		};
@@ -74,19 +74,19 @@ impl pallet_providers::BenchmarkHelper for Scene {
 	}
 }
 
-impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for Scene {
+impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
 		let model = <Self as pallet_providers::BenchmarkHelper>::model();
 		let accounts = (0u32..).zip(keys).map(|(number, key)| {
 			let who = Self::rich("provider", number);
 			let signed = || RawOrigin::Signed(who.clone()).into();
-			Providers::bond(signed(), Stake::get().min_bond).expect("a good bond");
-			Providers::serve(signed(), model).expect("a model of the catalogue");
-			// Straight into storage: more places than a provider may ask for, and a key without its proof.
+			Providers::bond(signed(), ProviderLimits::get().min_bond).expect("a good bond");
+			Providers::serve(signed(), model).expect("a model of the catalog");
+			// Straight into storage: more capacity than a provider may set, and a key without its proof.
 			pallet_providers::KeyOwners::<Runtime>::insert(key, &who);
 			pallet_providers::Providers::<Runtime>::mutate(&who, |record| {
 				let record = record.as_mut().expect("it has bonded");
-				record.capacity = PLACES;
+				record.capacity = CAPACITY;
 				record.key = Some(key.clone());
 				record.last_seen = Some(System::block_number());
 			});
@@ -106,12 +106,12 @@ mod tests {
 	use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, traits::ProviderSet};
 
 	#[test]
-	fn everyone_of_the_scene_can_be_drawn() {
+	fn all_providers_of_the_setup_can_be_drawn() {
 		sp_io::TestExternalities::default().execute_with(|| {
 			let keys: Vec<_> = (0..MAX_PROVIDERS_PER_MODEL)
 				.map(|n| InferenceId::from(sp_core::sr25519::Public::from_raw([n as u8; 32])))
 				.collect();
-			let (model, accounts) = <Scene as pallet_jobs::benchmarking::BenchmarkHelper<_>>::providers(&keys);
+			let (model, accounts) = <BenchmarkSetup as pallet_jobs::benchmarking::BenchmarkHelper<_>>::providers(&keys);
 			let candidates = <Providers as ProviderSet<AccountId>>::candidates(&model);
 			assert_eq!(candidates.len(), accounts.len());
 		});

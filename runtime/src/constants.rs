@@ -17,7 +17,7 @@ pub mod currency {
 	/// Least balance of an account.
 	pub const EXISTENTIAL_DEPOSIT: Balance = MILLI_ASY;
 
-	/// What storage costs as long as it is used: per item and per byte.
+	/// Returns the deposit for stored items and bytes.
 	pub const fn deposit(items: u32, bytes: u32) -> Balance {
 		let items = (items as Balance).saturating_mul(100 * MILLI_ASY);
 		items.saturating_add((bytes as Balance).saturating_mul(10 * MICRO_ASY))
@@ -28,7 +28,7 @@ pub mod currency {
 pub mod time {
 	use crate::BlockNumber;
 
-	/// Length of a slot in milliseconds. Fixed for ever at genesis.
+	/// Length of a slot in milliseconds. Fixed forever at genesis.
 	pub const SLOT_DURATION: u64 = 3_000;
 	/// Blocks in a minute.
 	pub const MINUTES: BlockNumber = 20;
@@ -36,7 +36,7 @@ pub mod time {
 	pub const HOURS: BlockNumber = 60 * MINUTES;
 	/// Blocks in a day.
 	pub const DAYS: BlockNumber = 24 * HOURS;
-	/// Slots of a BABE epoch, which is also a session: 10 minutes. Fixed for ever at genesis.
+	/// Slots of a BABE epoch, which is also a session: 10 minutes. Fixed forever at genesis.
 	pub const EPOCH_DURATION: BlockNumber = 10 * MINUTES;
 	/// Chance that a slot has a primary author: 1 in 4. The other slots have a secondary one.
 	pub const PRIMARY_PROBABILITY: (u64, u64) = (1, 4);

@@ -1,8 +1,8 @@
 //! The Assay runtime: the pallets put together.
 //!
 //! [`configs`] sets every pallet's parameters, [`apis`] is what the node and clients call, [`constants`] holds the
-//! chain's numbers, [`genesis_config_presets`] names the chains one can start. Here are only the types and the list of
-//! pallets. Its order matters, and the comments there say how.
+//! chain's numbers, [`genesis_config_presets`] names the chains that can be started. Here are only the types and the
+//! list of pallets. Its order matters, as the comments there explain.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![recursion_limit = "512"]
@@ -58,8 +58,8 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 /// A block's id.
 pub type BlockId = generic::BlockId<Block>;
 
-/// What every transaction passes, in this order. [`frame_system::AuthorizeCall`] comes first: it lets the votes in, which
-/// carry their own signature and pay no fee.
+/// The checks of every transaction, in this order. [`frame_system::AuthorizeCall`] comes first: it authorizes the
+/// votes, which carry their own signature and pay no fee.
 pub type TxExtension = (
 	frame_system::AuthorizeCall<Runtime>,
 	frame_system::CheckNonZeroSender<Runtime>,
@@ -74,16 +74,16 @@ pub type TxExtension = (
 	frame_system::WeightReclaim<Runtime>,
 );
 
-/// An extrinsic as it travels.
+/// An extrinsic as it is sent.
 pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
-/// What a wallet signs.
+/// The payload that a wallet signs.
 pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
 
-/// Runs blocks.
+/// The executive, which runs blocks.
 pub type Executive =
 	frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
-/// The types of a node, which stores and passes on extrinsics without knowing what they mean.
+/// The types of a node, which stores and relays extrinsics without decoding them.
 pub mod opaque {
 	use super::{BlockNumber, Hashing};
 	use sp_runtime::generic;
@@ -91,7 +91,7 @@ pub mod opaque {
 
 	/// A block's header.
 	pub type Header = generic::Header<BlockNumber, Hashing>;
-	/// A block of extrinsics that stay bytes.
+	/// A block of opaque extrinsics.
 	pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 	/// A block's id.
 	pub type BlockId = generic::BlockId<Block>;
@@ -142,7 +142,7 @@ mod runtime {
 
 	#[runtime::pallet_index(0)]
 	pub type System = frame_system;
-	// Before everything that asks for the time or the block's VRF output: Babe sets `AuthorVrfRandomness` in its
+	// Before everything that reads the time or the block's VRF output: Babe sets `AuthorVrfRandomness` in its
 	// `on_finalize`, and Jobs draws from it in its own, which runs later.
 	#[runtime::pallet_index(1)]
 	pub type Babe = pallet_babe;

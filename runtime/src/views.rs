@@ -1,4 +1,4 @@
-//! What dApps read, put together from the pallets' own views.
+//! The views that dApps read, put together from the pallets' own views.
 
 use crate::{AccountId, BlockNumber, Jobs, Models, Providers};
 use alloc::vec::Vec;
@@ -8,17 +8,17 @@ use assay_primitives::{
 	JobId, ModelId, Receipt,
 };
 
-/// A page of the catalogue.
+/// Returns a page of the catalog.
 pub(crate) fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>> {
 	Models::page(start, limit).into_iter().map(with_providers).collect()
 }
 
-/// One model.
+/// Returns one model.
 pub(crate) fn model(id: ModelId) -> Option<ModelView<AccountId>> {
 	Models::view(&id).map(with_providers)
 }
 
-// The catalogue doesn't know who serves its models.
+/// Adds the number of providers, which the catalog doesn't know.
 fn with_providers(view: ModelView<AccountId>) -> ModelView<AccountId> {
 	let candidates = <Providers as ProviderSet<AccountId>>::candidates(&view.id);
 	ModelView {
@@ -27,12 +27,12 @@ fn with_providers(view: ModelView<AccountId>) -> ModelView<AccountId> {
 	}
 }
 
-/// Who serves a model.
+/// Returns the providers of a model.
 pub(crate) fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>> {
 	Providers::providers_of(model)
 }
 
-/// What a job would cost at most.
+/// Returns what a job would cost at most.
 pub(crate) fn quote(
 	model: ModelId,
 	input_bytes: u32,
@@ -42,12 +42,12 @@ pub(crate) fn quote(
 	Jobs::quote(model, input_bytes, max_tokens, committee_size)
 }
 
-/// One job.
+/// Returns one job.
 pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 	Jobs::view(id)
 }
 
-/// One receipt.
+/// Returns one receipt.
 pub(crate) fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {
 	pallet_jobs::Receipts::<crate::Runtime>::get(id)
 }

@@ -1,4 +1,5 @@
-//! The whole life of a job through `Executive`: real pallets, real blocks, real signatures, and money that is conserved.
+//! A job from request to receipt through `Executive`: real pallets, real blocks, real signatures, and money that is
+//! conserved.
 
 mod common;
 
@@ -10,13 +11,13 @@ use assay_primitives::{
 };
 use assay_runtime::{
 	configs::{inference::RATES, tokens::TreasuryAccount},
-	genesis_config_presets::{DemoModel, BOND},
+	genesis_config_presets::{demo_model, BOND},
 	AccountId, Balance, Runtime,
 };
 use common::{
 	committee::{
-		ask, commit, committee, job, lie, model, play, publish, reveal, truth, CONFIRM, MAX_TOKENS, PROMPT, REJECT,
-		WRONG,
+		commit, committee, job, lie, model, publish, request_job, reveal, run_attempt, truth, CONFIRM, LIE, MAX_TOKENS,
+		PROMPT, REJECT,
 	},
 	signed, Chain,
 };
@@ -34,7 +35,7 @@ fn treasury() -> AccountId {
 	<TreasuryAccount as TypedGet>::get()
 }
 
-/// What everyone that a job can pay or charge has.
+/// Returns the balances of all accounts that a job can pay or charge.
 fn wealth(chain: &mut Chain) -> BTreeMap<AccountId, Balance> {
 	let people = [Alice, Bob, Charlie, Dave, Eve, Ferdie].map(|key| key.to_account_id());
 	people
@@ -44,16 +45,14 @@ fn wealth(chain: &mut Chain) -> BTreeMap<AccountId, Balance> {
 		.collect()
 }
 
-/// How an account's wealth has changed.
+/// Returns how an account's wealth has changed.
 fn change(before: &BTreeMap<AccountId, Balance>, after: &BTreeMap<AccountId, Balance>, who: &AccountId) -> i128 {
 	after[who] as i128 - before[who] as i128
 }
 
-/// What the truth costs when `n` were asked, and who gets it if `confirming` verifiers confirm.
+/// Returns what the truth costs for a committee of `n`, and who gets it if `confirming` verifiers confirm.
 fn price(n: u32, confirming: u32) -> (Balance, Shares) {
-	let terms = DemoModel::bundled()
-		.and_then(|demo| demo.registration())
-		.expect("the demo model's manifest is one");
+	let terms = demo_model().expect("the demo model has a registration");
 	let output = truth();
 	let fee = fee(
 		&RATES,
@@ -66,7 +65,7 @@ fn price(n: u32, confirming: u32) -> (Balance, Shares) {
 	(fee, split(&RATES, fee, n, confirming, terms.royalty))
 }
 
-/// Every seat with its vote.
+/// Returns every seat with its vote.
 fn votes(committee: &[AccountId], vote: impl Fn(usize) -> Vote) -> Vec<(AccountId, Vote)> {
 	committee
 		.iter()
@@ -79,7 +78,7 @@ fn votes(committee: &[AccountId], vote: impl Fn(usize) -> Vote) -> Vec<(AccountI
 fn four_providers_agree_and_everyone_is_paid_the_published_split() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
-	let id = ask(&mut chain, Ferdie, 4);
+	let id = request_job(&mut chain, Ferdie, 4);
 	let before = wealth(&mut chain);
 	assert!(
 		committee_is_empty(&mut chain, id),
@@ -139,12 +138,12 @@ fn committee_is_empty(chain: &mut Chain, id: JobId) -> bool {
 }
 
 #[test]
-fn one_provider_alone_answers_unchecked_and_the_receipt_says_so() {
+fn the_receipt_of_a_committee_of_one_is_unchecked() {
 	let mut chain = Chain::new("development", 1);
-	let id = ask(&mut chain, Ferdie, 1);
+	let id = request_job(&mut chain, Ferdie, 1);
 	chain.idle(1);
 	let seats = committee(&mut chain, id);
-	play(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
+	run_attempt(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
 	let receipt = receipt(&mut chain, id);
 	assert_eq!((receipt.verdict, receipt.committee.len()), (Verdict::Unchecked, 1));
 	assert_eq!(receipt.fee, price(1, 0).0);
@@ -154,15 +153,15 @@ fn one_provider_alone_answers_unchecked_and_the_receipt_says_so() {
 fn a_lying_verifier_is_slashed_and_unpaid_and_the_answer_stands() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
-	let id = ask(&mut chain, Ferdie, 4);
+	let id = request_job(&mut chain, Ferdie, 4);
 	let before = wealth(&mut chain);
 	chain.idle(1);
 	let seats = committee(&mut chain, id);
-	play(
+	run_attempt(
 		&mut chain,
 		id,
 		truth(),
-		&votes(&seats, |seat| if seat == 2 { WRONG } else { CONFIRM }),
+		&votes(&seats, |seat| if seat == 2 { LIE } else { CONFIRM }),
 	);
 
 	let receipt = receipt(&mut chain, id);
@@ -179,25 +178,25 @@ fn a_lying_verifier_is_slashed_and_unpaid_and_the_answer_stands() {
 		-((fee - shares.refund) as i128)
 	);
 	assert_eq!(change(&before, &after, &treasury()), (shares.treasury + slash) as i128);
-	assert_eq!(receipt.fee, fee - shares.refund, "the receipt says what was paid");
+	assert_eq!(receipt.fee, fee - shares.refund, "the receipt has what was paid");
 	assert_eq!(chain.issuance(), issuance);
 }
 
 #[test]
-fn a_lying_executor_is_slashed_and_the_asker_gets_an_honest_answer() {
+fn a_lying_executor_is_slashed_and_the_requester_gets_an_honest_answer() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
-	let id = ask(&mut chain, Ferdie, 4);
-	let ceiling = job(&mut chain, id).ceiling;
+	let id = request_job(&mut chain, Ferdie, 4);
+	let fee_ceiling = job(&mut chain, id).fee_ceiling;
 	let before = wealth(&mut chain);
 	chain.idle(1);
 	let first = committee(&mut chain, id);
 	let liar = first[0].clone();
-	play(
+	run_attempt(
 		&mut chain,
 		id,
 		lie(),
-		&votes(&first, |seat| if seat == 0 { WRONG } else { REJECT }),
+		&votes(&first, |seat| if seat == 0 { LIE } else { REJECT }),
 	);
 
 	assert!(
@@ -215,14 +214,14 @@ fn a_lying_executor_is_slashed_and_the_asker_gets_an_honest_answer() {
 	let second = committee(&mut chain, id);
 	assert_eq!(second.len(), 4);
 	assert_ne!(second[0], liar, "who lied as executor is not the job's executor again");
-	play(&mut chain, id, truth(), &votes(&second, |_| CONFIRM));
+	run_attempt(&mut chain, id, truth(), &votes(&second, |_| CONFIRM));
 
 	let receipt = receipt(&mut chain, id);
 	assert_eq!((receipt.verdict, receipt.attempts), (Verdict::Confirmed, 2));
 	assert_eq!(chain.read(|| pallet_jobs::Outputs::<Runtime>::get(id)), Some(truth()));
 	let after = wealth(&mut chain);
 	let (fee, shares) = price(4, 3);
-	let restitution = RATES.restitution.mul_floor(ceiling);
+	let restitution = RATES.restitution.mul_floor(fee_ceiling);
 	assert_eq!(change(&before, &after, &liar), shares.verifier as i128 - slash as i128);
 	assert_eq!(
 		change(&before, &after, &Ferdie.to_account_id()),
@@ -236,16 +235,16 @@ fn a_lying_executor_is_slashed_and_the_asker_gets_an_honest_answer() {
 }
 
 #[test]
-fn a_job_that_nobody_answers_is_refunded_within_t_max_and_its_deposit_comes_back() {
+fn a_job_that_nobody_answers_is_refunded_within_t_max() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
 	let ferdie = Ferdie.to_account_id();
-	let id = ask(&mut chain, Ferdie, 4);
+	let id = request_job(&mut chain, Ferdie, 4);
 	let before = wealth(&mut chain);
-	let asked_at = chain.number();
+	let requested_at = chain.number();
 	let t_max = chain.read(assay_runtime::Jobs::t_max);
 	while chain.read(|| pallet_jobs::Jobs::<Runtime>::contains_key(id)) {
-		assert!(chain.number() - asked_at < t_max, "every job ends within T_max");
+		assert!(chain.number() - requested_at < t_max, "every job ends within T_max");
 		chain.idle(1);
 	}
 
@@ -277,15 +276,15 @@ fn a_job_that_nobody_answers_is_refunded_within_t_max_and_its_deposit_comes_back
 #[test]
 fn two_against_two_decide_nothing_and_nobody_is_slashed() {
 	let mut chain = Chain::new("development", 1);
-	let id = ask(&mut chain, Ferdie, 4);
+	let id = request_job(&mut chain, Ferdie, 4);
 	chain.idle(1);
 	let before = wealth(&mut chain);
 	let seats = committee(&mut chain, id);
-	play(
+	run_attempt(
 		&mut chain,
 		id,
 		truth(),
-		&votes(&seats, |seat| if seat < 2 { CONFIRM } else { WRONG }),
+		&votes(&seats, |seat| if seat < 2 { CONFIRM } else { LIE }),
 	);
 	assert_eq!(wealth(&mut chain), before);
 	assert_eq!(job(&mut chain, id).attempt, 1, "another attempt follows");
@@ -295,10 +294,10 @@ fn two_against_two_decide_nothing_and_nobody_is_slashed() {
 fn a_job_outlives_a_change_of_session() {
 	let mut chain = Chain::new("development", 1);
 	let session = chain.read(assay_runtime::Session::current_index);
-	let id = ask(&mut chain, Ferdie, 1);
+	let id = request_job(&mut chain, Ferdie, 1);
 	chain.next_session();
 	assert_eq!(chain.read(assay_runtime::Session::current_index), session + 1);
 	let seats = committee(&mut chain, id);
-	play(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
+	run_attempt(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
 	assert_eq!(receipt(&mut chain, id).verdict, Verdict::Unchecked);
 }

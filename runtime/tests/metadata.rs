@@ -11,12 +11,13 @@ use std::{fs, path::PathBuf};
 /// Newest version, and the one that describes runtime APIs and view functions.
 const VERSION: u32 = 16;
 
-/// What the Wasm runtime says of itself. The native one may say more: documentation of types, if another crate of the build wants it.
+/// Returns the metadata of the Wasm runtime. That of the native one may have more: documentation of types, if another
+/// crate of the build enables it.
 fn metadata() -> Vec<u8> {
 	let code = assay_runtime::WASM_BINARY.expect("these tests need the Wasm runtime: build without SKIP_WASM_BUILD");
 	let blob = RuntimeBlob::uncompress_if_needed(code).expect("a runtime");
 	let executor: WasmExecutor = WasmExecutor::builder().with_allow_missing_host_functions(true).build();
-	let said = executor
+	let returned = executor
 		.uncached_call(
 			blob,
 			&mut BasicExternalities::default(),
@@ -25,8 +26,8 @@ fn metadata() -> Vec<u8> {
 			&VERSION.encode(),
 		)
 		.expect("the runtime answers");
-	let said = Option::<OpaqueMetadata>::decode(&mut &said[..]).expect("decodes");
-	said.expect("the runtime serves this version").to_vec()
+	let metadata = Option::<OpaqueMetadata>::decode(&mut &returned[..]).expect("decodes");
+	metadata.expect("the runtime serves this version").to_vec()
 }
 
 #[test]

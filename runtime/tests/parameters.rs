@@ -10,7 +10,7 @@ use assay_primitives::{
 use assay_runtime::{
 	configs::{
 		consensus::{MAX_AUTHORITIES, REPORT_LONGEVITY},
-		inference::{Catalogue, JobLimits, Stake},
+		inference::{JobLimits, ModelLimits, ProviderLimits},
 		system::RuntimeBlockWeights,
 	},
 	Jobs, RuntimeCall,
@@ -24,35 +24,35 @@ use pallet_jobs::{Batch, CommitItem, Publication, RevealItem};
 use sp_keyring::Sr25519Keyring::Alice;
 
 #[test]
-fn stake_and_catalogue_entries_outlast_every_job() {
+fn stake_and_catalog_entries_outlast_every_job() {
 	genesis("development").execute_with(|| {
 		let t_max = Jobs::t_max();
 		assert!(
-			Stake::get().unbonding_period > t_max,
+			ProviderLimits::get().unbonding_period > t_max,
 			"a bond can't leave before the verdict"
 		);
 		assert!(
-			Catalogue::get().retention > t_max,
+			ModelLimits::get().retention > t_max,
 			"a retired model's owner can still be paid"
 		);
 	});
 }
 
 #[test]
-fn a_bond_stays_slashable_as_long_as_a_cheat_can_be_reported() {
-	assert!(u64::from(Stake::get().unbonding_period) >= REPORT_LONGEVITY);
-	assert!(Stake::get().max_validators <= MAX_AUTHORITIES);
+fn a_bond_stays_slashable_as_long_as_an_equivocation_can_be_reported() {
+	assert!(u64::from(ProviderLimits::get().unbonding_period) >= REPORT_LONGEVITY);
+	assert!(ProviderLimits::get().max_validators <= MAX_AUTHORITIES);
 }
 
 #[test]
-fn a_provider_can_miss_a_sign_of_life_before_it_counts_as_offline() {
-	assert!(Stake::get().offline_after >= 2 * Stake::get().heartbeat_interval);
+fn a_provider_can_miss_a_heartbeat_before_it_counts_as_offline() {
+	assert!(ProviderLimits::get().offline_after >= 2 * ProviderLimits::get().heartbeat_interval);
 }
 
 #[test]
-fn the_catalogue_and_the_jobs_pay_by_the_same_rates_as_the_stake() {
-	assert_eq!(JobLimits::get().rates, Stake::get().rates);
-	assert_eq!(JobLimits::get().rates.royalty_max, Catalogue::get().royalty_max);
+fn the_catalog_and_the_jobs_pay_by_the_same_rates_as_the_stake() {
+	assert_eq!(JobLimits::get().rates, ProviderLimits::get().rates);
+	assert_eq!(JobLimits::get().rates.royalty_max, ModelLimits::get().royalty_max);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Every preset is a chain: its JSON is complete, its genesis builds, and every pallet finds its state in order.
+//! Every preset is a chain: its JSON is complete, its genesis builds, and every pallet's state is consistent.
 
 mod common;
 
 use assay_primitives::traits::{ModelCatalog, ProviderSet};
 use assay_runtime::{
 	configs::tokens::TreasuryAccount,
-	genesis_config_presets::{get_preset, preset_names, DemoModel, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
+	genesis_config_presets::{demo_model, get_preset, preset_names, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
 	AccountId, Balances, Models, Providers, Runtime, Session,
 };
 use common::{check_state, genesis};
@@ -25,11 +25,11 @@ fn sorted(mut accounts: Vec<AccountId>) -> Vec<AccountId> {
 }
 
 #[test]
-fn every_preset_builds_a_state_that_every_pallet_finds_in_order() {
+fn every_preset_builds_a_consistent_state() {
 	for name in preset_names() {
 		genesis(name.as_ref()).execute_with(|| {
 			check_state();
-			let model = DemoModel::bundled().expect("the demo model's manifest is one");
+			let model = demo_model().expect("the demo model has a registration");
 			assert!(Models::terms(&model.id).is_some(), "{name:?} registers the demo model");
 			assert_eq!(
 				Providers::candidates(&model.id).len(),
@@ -59,7 +59,7 @@ fn development_has_one_validator_and_four_providers() {
 }
 
 #[test]
-fn a_local_testnet_starts_with_its_four_validators_in_both_first_sessions() {
+fn a_local_testnet_has_its_four_validators_in_both_first_sessions() {
 	genesis("local_testnet").execute_with(|| {
 		let four = accounts(&[Alice, Bob, Charlie, Dave]);
 		assert_eq!(sorted(Session::validators()), four);

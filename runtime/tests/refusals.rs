@@ -1,4 +1,4 @@
-//! What the chain refuses: wrong requests by a named error, wrong messages of providers before they reach a block.
+//! Refusals: wrong requests with their errors, wrong messages of providers before they reach a block.
 
 mod common;
 
@@ -7,8 +7,8 @@ use assay_runtime::{AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
 use common::{
 	committee::{
-		ask, batch_signed, chain_hash, commit, commit_batch, committee, job, lie, model, play, publication,
-		publication_signed, publish, request, reveal, reveal_batch, sent, truth, CONFIRM, PROMPT, REJECT, WRONG,
+		batch_signed, chain_hash, commit, commit_batch, committee, job, lie, model, publication, publication_signed,
+		publish, request, request_job, reveal, reveal_batch, run_attempt, sent, truth, CONFIRM, LIE, PROMPT, REJECT,
 	},
 	keyring, signed, Chain,
 };
@@ -20,7 +20,7 @@ use sp_runtime::{
 	DispatchError,
 };
 
-/// The error with which a message is refused; the block is made without it.
+/// Returns the error with which a message is refused; the block is made without it.
 fn refused(chain: &mut Chain, message: UncheckedExtrinsic) -> u8 {
 	match chain.block(vec![message]).remove(0) {
 		Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(code))) => code,
@@ -33,7 +33,7 @@ fn code(error: Error<Runtime>) -> u8 {
 }
 
 fn drawn(chain: &mut Chain) -> (JobId, Vec<AccountId>) {
-	let id = ask(chain, Ferdie, 4);
+	let id = request_job(chain, Ferdie, 4);
 	chain.idle(1);
 	let seats = committee(chain, id);
 	(id, seats)
@@ -48,23 +48,23 @@ fn message_of(chain: &mut Chain, call: pallet_jobs::Call<Runtime>) -> DispatchEr
 		.expect_err("must be refused")
 }
 
-/// A request that would be taken, changed.
-fn with(change: impl FnOnce(&mut Ask)) -> pallet_jobs::Call<Runtime> {
-	let mut ask = Ask {
+/// Returns a good request, changed.
+fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
+	let mut request = Request {
 		model: model(),
 		input: PROMPT.into(),
 		params: SamplingParams::greedy(16),
 		committee_size: 4,
 		max_fee: u128::from(u64::MAX),
 	};
-	change(&mut ask);
-	let Ask {
+	change(&mut request);
+	let Request {
 		model,
 		input,
 		params,
 		committee_size,
 		max_fee,
-	} = ask;
+	} = request;
 	pallet_jobs::Call::request {
 		model,
 		input: input.try_into().expect("bounded"),
@@ -74,7 +74,7 @@ fn with(change: impl FnOnce(&mut Ask)) -> pallet_jobs::Call<Runtime> {
 	}
 }
 
-struct Ask {
+struct Request {
 	model: ModelId,
 	input: Vec<u8>,
 	params: SamplingParams,
@@ -83,21 +83,24 @@ struct Ask {
 }
 
 #[test]
-fn wrong_requests_are_named_and_hold_nothing() {
+fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 	let mut chain = Chain::new("development", 1);
 	let cases = [
-		(with(|ask| ask.model = ModelId([7; 32])), Error::<Runtime>::UnknownModel),
-		(with(|ask| ask.input.clear()), Error::EmptyInput),
-		(with(|ask| ask.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
-		(with(|ask| ask.input = vec![b'x'; 8192]), Error::InputTooLong),
-		(with(|ask| ask.params.max_tokens = 0), Error::BadParams),
 		(
-			with(|ask| ask.params.max_tokens = MAX_OUTPUT_TOKENS + 1),
+			with(|request| request.model = ModelId([7; 32])),
+			Error::<Runtime>::UnknownModel,
+		),
+		(with(|request| request.input.clear()), Error::EmptyInput),
+		(with(|request| request.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
+		(with(|request| request.input = vec![b'x'; 8192]), Error::InputTooLong),
+		(with(|request| request.params.max_tokens = 0), Error::BadParams),
+		(
+			with(|request| request.params.max_tokens = MAX_OUTPUT_TOKENS + 1),
 			Error::BadParams,
 		),
-		(with(|ask| ask.committee_size = 5), Error::BadCommitteeSize),
-		(with(|ask| ask.committee_size = 16), Error::BadCommitteeSize),
-		(with(|ask| ask.committee_size = 7), Error::TooFewProviders),
+		(with(|request| request.committee_size = 5), Error::BadCommitteeSize),
+		(with(|request| request.committee_size = 16), Error::BadCommitteeSize),
+		(with(|request| request.committee_size = 7), Error::TooFewProviders),
 		(request(4, 1), Error::FeeTooLow),
 	];
 	for (call, error) in cases {
@@ -108,7 +111,7 @@ fn wrong_requests_are_named_and_hold_nothing() {
 }
 
 #[test]
-fn who_cannot_pay_the_ceiling_is_refused() {
+fn a_requester_that_cannot_pay_the_fee_ceiling_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let all_but_little = chain.wealth(&Ferdie.to_account_id()) - assay_runtime::constants::currency::MILLI_ASY * 20;
 	let gift = chain.read(|| {
@@ -122,7 +125,7 @@ fn who_cannot_pay_the_ceiling_is_refused() {
 		)
 	});
 	chain.good_block(vec![gift]);
-	let error = message_of(&mut chain, with(|ask| ask.params.max_tokens = 400));
+	let error = message_of(&mut chain, with(|request| request.params.max_tokens = 400));
 	assert!(
 		matches!(error, DispatchError::Token(_) | DispatchError::Module(_)),
 		"{error:?}"
@@ -138,7 +141,7 @@ fn a_forged_publication_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let (id, seats) = drawn(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let forged = publication(&mut chain, id, lie(), &WRONG);
+	let forged = publication(&mut chain, id, lie(), &LIE);
 	let message = publication_signed(forged, &genesis, keyring(&seats[1]));
 	assert_eq!(refused(&mut chain, message), code(Error::BadSignature));
 	publish(&mut chain, id, truth(), &CONFIRM);
@@ -175,13 +178,13 @@ fn a_message_of_an_earlier_attempt_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let (id, seats) = drawn(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let old = publication(&mut chain, id, lie(), &WRONG);
+	let old = publication(&mut chain, id, lie(), &LIE);
 	let votes: Vec<(AccountId, Vote)> = seats
 		.iter()
 		.enumerate()
-		.map(|(seat, who)| (who.clone(), if seat == 0 { WRONG } else { REJECT }))
+		.map(|(seat, who)| (who.clone(), if seat == 0 { LIE } else { REJECT }))
 		.collect();
-	play(&mut chain, id, lie(), &votes);
+	run_attempt(&mut chain, id, lie(), &votes);
 	chain.idle(1);
 	assert_eq!(job(&mut chain, id).attempt, 1);
 	let message = publication_signed(old, &genesis, keyring(&seats[0]));
@@ -189,7 +192,7 @@ fn a_message_of_an_earlier_attempt_is_refused() {
 }
 
 #[test]
-fn a_stranger_has_no_vote() {
+fn an_account_outside_the_committee_has_no_vote() {
 	let mut chain = Chain::new("development", 1);
 	let (id, _) = drawn(&mut chain);
 	publish(&mut chain, id, truth(), &CONFIRM);
@@ -205,13 +208,13 @@ fn a_stranger_has_no_vote() {
 }
 
 #[test]
-fn nobody_commits_or_opens_twice_or_opens_what_it_did_not_commit() {
+fn nobody_commits_or_reveals_twice_or_reveals_another_vote() {
 	let mut chain = Chain::new("development", 1);
 	let (id, seats) = drawn(&mut chain);
 	publish(&mut chain, id, truth(), &CONFIRM);
 	commit(&mut chain, id, &[(seats[1].clone(), CONFIRM)]);
 
-	let again = commit_batch(&mut chain, id, &seats[1], &WRONG);
+	let again = commit_batch(&mut chain, id, &seats[1], &LIE);
 	let message = sent(&mut chain, again);
 	assert_eq!(refused(&mut chain, message), code(Error::AlreadyCommitted));
 
@@ -220,7 +223,7 @@ fn nobody_commits_or_opens_twice_or_opens_what_it_did_not_commit() {
 		id,
 		&[(seats[2].clone(), CONFIRM), (seats[3].clone(), CONFIRM)],
 	);
-	let other = reveal_batch(&mut chain, id, &seats[1], &WRONG);
+	let other = reveal_batch(&mut chain, id, &seats[1], &LIE);
 	let message = sent(&mut chain, other);
 	assert_eq!(refused(&mut chain, message), code(Error::BadOpening));
 
@@ -242,7 +245,7 @@ fn an_old_message_is_refused() {
 }
 
 #[test]
-fn an_output_longer_than_asked_is_refused() {
+fn an_output_longer_than_requested_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let (id, seats) = drawn(&mut chain);
 	let genesis = chain_hash(&mut chain);

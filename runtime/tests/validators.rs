@@ -1,4 +1,4 @@
-//! Who makes blocks and finalizes them: a bond and session keys make a validator, cheating unmakes it.
+//! Validators: a bond and session keys make one, an equivocation ends it.
 
 mod common;
 
@@ -94,7 +94,7 @@ fn nobody_can_use_another_providers_inference_key() {
 	assert!(set(&mut chain, Sr25519Keyring::One, Ferdie).is_ok());
 }
 
-/// Bob has been found out: slashed for the treasury, jailed, stopped at once, and no validator when sessions have turned.
+/// Checks that Bob is slashed for the treasury, jailed, disabled at once, and not a validator two sessions later.
 fn assert_bob_is_punished(chain: &mut Chain, treasury_before: u128) {
 	let bob = Bob.to_account_id();
 	// One of four: (3 ÷ 4)², as both consensus pallets have it.
@@ -122,7 +122,7 @@ fn assert_bob_is_punished(chain: &mut Chain, treasury_before: u128) {
 }
 
 #[test]
-fn two_blocks_in_one_slot_cost_the_author_bond_and_seat() {
+fn two_blocks_in_one_slot_cost_the_author_its_bond_and_place() {
 	let mut chain = Chain::new("local_testnet", 1);
 	let treasury = chain.wealth(&<TreasuryAccount as TypedGet>::get());
 	let report = chain.read(|| {
@@ -159,12 +159,12 @@ fn two_blocks_in_one_slot_cost_the_author_bond_and_seat() {
 	});
 	chain.good_block(vec![UncheckedExtrinsic::new_bare(report.clone())]);
 	let again = chain.block(vec![UncheckedExtrinsic::new_bare(report)]).remove(0);
-	assert!(again.is_err(), "one cheat is punished once");
+	assert!(again.is_err(), "one equivocation is punished once");
 	assert_bob_is_punished(&mut chain, treasury);
 }
 
 #[test]
-fn two_votes_in_one_grandpa_round_cost_the_voter_bond_and_seat() {
+fn two_votes_in_one_grandpa_round_cost_the_voter_its_bond_and_place() {
 	let mut chain = Chain::new("local_testnet", 1);
 	let treasury = chain.wealth(&<TreasuryAccount as TypedGet>::get());
 	let report = chain.read(|| {

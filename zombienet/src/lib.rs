@@ -1,20 +1,20 @@
 //! Networks of several nodes under zombienet's native provider: processes on this machine, no containers.
 //!
-//! `networks/*.toml` hold them; [`spawn`] starts one for a test, the program `assay-zombienet` for a person. Which node
-//! program, command line and chain specification they use comes from the environment, as `scripts/zombienet.sh` sets it.
+//! `networks/*.toml` define them. [`spawn`] starts one for a test, the program `assay-zombienet` for a person. The paths of
+//! the programs and of the chain specification come from environment variables that `scripts/zombienet.sh` sets.
 
 use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 use zombienet_sdk::{LocalFileSystem, Network, NetworkConfig, NetworkConfigExt};
 
-/// Path of a network of this folder.
+/// Returns the path of a network's definition.
 pub fn network_file(name: &str) -> PathBuf {
 	Path::new(env!("CARGO_MANIFEST_DIR"))
 		.join("networks")
 		.join(format!("{name}.toml"))
 }
 
-/// A path that `scripts/zombienet.sh` has set.
+/// Returns the path of an existing file from an environment variable that `scripts/zombienet.sh` sets.
 pub fn path_from_env(name: &str) -> Result<PathBuf> {
 	let path =
 		PathBuf::from(std::env::var_os(name).with_context(|| format!("{name} is not set: run `make zombienet`"))?);

@@ -1,4 +1,4 @@
-//! Runs a network until Ctrl-C: `assay-zombienet [NAME]`, where NAME is a file of `networks/` without `.toml`.
+//! Runs a network until Ctrl-C: `assay-zombienet [NAME]`, where NAME is a file in `networks/` without `.toml`.
 
 use anyhow::{bail, Result};
 use assay_zombienet::{network_file, spawn};
@@ -13,7 +13,7 @@ async fn main() -> Result<()> {
 	let network = spawn(&file).await?;
 	println!(
 		"{name} is up; its files are in {}. Ctrl-C ends it.",
-		network.base_dir().unwrap_or("a temporary folder")
+		network.base_dir().unwrap_or("a temporary directory")
 	);
 	for node in network.nodes() {
 		println!("  {:10} {}", node.name(), node.ws_uri());

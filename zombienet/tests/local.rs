@@ -1,4 +1,4 @@
-//! The network `local`: it finalizes, and a job settles on it.
+//! The network `local` finalizes blocks and settles a job.
 
 use anyhow::{ensure, Context, Result};
 use assay_zombienet::{network_file, path_from_env, spawn};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const FINALIZED: &str = "block_height{status=\"finalized\"}";
 
-/// Asks with the `assay` program, as a person would, and returns what it prints.
+/// Requests an answer with the `assay` program, and returns the JSON that it prints.
 async fn ask(url: &str, prompt: &str) -> Result<Value> {
 	let mut command = tokio::process::Command::new(path_from_env("ASSAY_CLI")?);
 	command
@@ -61,7 +61,7 @@ async fn four_validators_finalize_and_a_job_settles() -> Result<()> {
 		"no fault: {answer}"
 	);
 
-	// Every node comes to finalize the block of the verdict.
+	// Every node finalizes the block of the verdict.
 	let concluded = receipt["concluded_at"]
 		.as_f64()
 		.context("the receipt names its block")?;

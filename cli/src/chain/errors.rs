@@ -1,4 +1,4 @@
-//! From subxt's errors to ours: what the chain said no to, what the node failed at, what this program is too old for.
+//! Sorts subxt's errors: calls that the chain refuses, failures of the node, and runtimes that this program does not know.
 
 use crate::error::CliError;
 use subxt::{
@@ -6,7 +6,7 @@ use subxt::{
 	Error,
 };
 
-/// Sorts an error of subxt.
+/// Returns the error of this program for one of subxt.
 pub(super) fn from_subxt(error: Error, runtime: &str) -> CliError {
 	match error {
 		Error::TransactionEventsError(TransactionEventsError::ExtrinsicFailed(error)) => from_dispatch(&error),
@@ -23,7 +23,7 @@ pub(super) fn from_subxt(error: Error, runtime: &str) -> CliError {
 	}
 }
 
-/// Sorts an error of a plain JSON-RPC call.
+/// Returns the error of this program for one of a plain JSON-RPC call.
 pub(super) fn from_rpc(error: subxt::rpcs::Error) -> CliError {
 	CliError::Node(error.to_string())
 }
@@ -36,10 +36,10 @@ fn from_dispatch(error: &DispatchError) -> CliError {
 	}
 }
 
-/// The pool's words for a transaction it does not take; it has no names, only sentences.
+/// Recognizes the pool's refusals by their sentences, because they have no names.
 pub(super) fn pool_refusal(message: &str) -> CliError {
 	if message.contains("Inability to pay some fees") || message.contains("Payment") {
-		CliError::refused("no money for the transaction fee")
+		CliError::refused("no funds for the transaction fee")
 	} else if message.contains("is not found") && message.contains("AssayApi_") {
 		CliError::OtherRuntime {
 			runtime: "a runtime without the API of Assay".into(),
@@ -54,7 +54,7 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn an_empty_purse_is_named() {
+	fn an_empty_account_is_named() {
 		let message =
 			"RPC error: Invalid Transaction (1010): Inability to pay some fees (e.g. account balance too low)";
 		let text = pool_refusal(message).to_string();
@@ -71,7 +71,7 @@ mod tests {
 	}
 
 	#[test]
-	fn other_troubles_are_the_nodes() {
+	fn other_failures_are_the_nodes() {
 		assert!(matches!(pool_refusal("connection closed"), CliError::Node(_)));
 		let refused = from_dispatch(&DispatchError::BadOrigin).to_string();
 		assert!(refused.contains("Bad origin"), "{refused}");

@@ -1,11 +1,11 @@
-//! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file true.
+//! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file current.
 
 use subxt::Metadata;
 
 /// Name of the runtime that this program talks to.
 pub(crate) const SPEC_NAME: &str = "assay";
 
-/// Calls, events and storage as `metadata.scale` has them.
+/// Calls, events and storage, generated from `metadata.scale`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 #[subxt::subxt(
 	runtime_metadata_path = "metadata.scale",
@@ -34,27 +34,27 @@ use runtime_types::{
 	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill,
 };
 
-/// Bytes as calls take them; the chain checks their length.
+/// Wraps bytes for a call; the chain checks their length.
 pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {
 	BoundedVec(bytes)
 }
 
-/// Parts per million as calls take them.
+/// Wraps parts per million for a call.
 pub(crate) fn permill(parts: u32) -> Permill {
 	Permill(parts)
 }
 
-/// Whether a node's runtime offers the whole interface unchanged.
+/// Returns whether a node's runtime offers the whole interface unchanged.
 pub(crate) fn fits(metadata: &Metadata) -> bool {
 	generated::is_codegen_valid_for(metadata)
 }
 
-/// An inference key as calls take it.
+/// Wraps an inference key for a call.
 pub(crate) fn inference_key(public: [u8; 32]) -> app::Public {
 	app::Public(public)
 }
 
-/// A signature by an inference key as calls take it.
+/// Wraps a signature by an inference key for a call.
 pub(crate) fn inference_signature(signature: [u8; 64]) -> app::Signature {
 	app::Signature(signature)
 }

@@ -81,7 +81,7 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 	read(at.tx().call_data(&tx().providers().set_inference_key(key, proof)));
 }
 
-/// Whether the runtime's type of a method's result takes exactly the bytes of ours.
+/// Checks that the runtime's type of a method's result takes exactly the bytes of ours.
 fn returns(method: &str, ours: impl Encode) {
 	let metadata = metadata();
 	let api = metadata.runtime_api_trait_by_name("AssayApi").unwrap();
@@ -90,7 +90,7 @@ fn returns(method: &str, ours: impl Encode) {
 	let mut rest = &bytes[..];
 	let value = Value::decode_as_type(&mut rest, output, metadata.types()).unwrap();
 	assert!(rest.is_empty(), "{method} leaves {} bytes", rest.len());
-	// And back: no field may have changed its place or width.
+	// And back: no field may have changed its position or width.
 	let mut again = Vec::new();
 	scale::encode_as_type(&value, output, metadata.types(), &mut again).unwrap();
 	assert_eq!(again, bytes, "{method}");
@@ -152,7 +152,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		genesis: [7; 32],
 	};
 	let quote = Quote {
-		max_fee: 1,
+		fee_ceiling: 1,
 		deposit: 2,
 		input_tokens: 3,
 		output_tokens: 4,

@@ -1,28 +1,35 @@
-//! `assay ask`: a question becomes a job; the job is followed to its verdict and to finality.
+//! `assay ask`: requests a job and follows it to its verdict and to finality.
 
-use super::{build_file, save, Context};
+use super::{build_file, checked_file, Context};
 use crate::{
 	amount::Asy,
 	args::AskArgs,
-	chain::{hex, runtime, At, Job, Model, Until},
+	chain::{runtime, At, Job, Model, Until},
 	error::CliError,
-	keys::name_of,
+	keys::{name_of, Signer},
 	output::Outcome,
 	render,
 };
-use assay_primitives::{api::JobPhase, job::Input, limits::MAX_INPUT_BYTES, JobId, SamplingParams, Verdict};
-use assay_receipt::{check, ChainReceipt};
+use assay_primitives::{
+	api::{JobPhase, Quote},
+	job::Input,
+	limits::MAX_INPUT_BYTES,
+	Balance, JobId, SamplingParams, Verdict,
+};
+use assay_receipt::{Account, ChainReceipt};
+use const_hex::encode_prefixed;
 use serde_json::{json, Value};
 use std::time::Duration;
+use subxt::tx::Payload;
 
-/// A chain that makes no block for so long stands still.
+/// Time without a new block after which the chain counts as stalled.
 const STALL_SECONDS: u64 = 60;
-/// Blocks that may fail to be read one after the other: a re-organisation can drop a block while it is read.
+/// Blocks in a row that may fail to be read: a reorganization can drop a block while it is read.
 const MAX_READ_FAILURES: u32 = 5;
 
-/// Asks, follows, prints.
+/// Requests a job, follows it to its final verdict, and returns answer and receipt.
 pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError> {
-	let (input, params) = request(&args)?;
+	let (input, params) = prompt_and_params(&args)?;
 	let chain = cx.chain().await?;
 	let signer = args.key.signer(chain.development)?;
 	let at = chain.best().await?;
@@ -34,86 +41,44 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let quote = chain
 		.quote(&at, model.id, bytes, params.max_tokens, args.committee)
 		.await?;
-	if let Some(Asy(max)) = args.max_fee.filter(|max| max.0 < quote.max_fee) {
-		return Err(CliError::Refused {
-			name: "Jobs::FeeTooLow".into(),
-			next: format!(
-				"This job may cost up to {}, --max-fee allows {}",
-				Asy(quote.max_fee),
-				Asy(max)
-			),
-		});
-	}
-	let facts = json!({
-		"model": model.id, "name": model.name, "committee": args.committee, "max_fee": Asy(quote.max_fee),
-		"deposit": Asy(quote.deposit), "t_max": quote.t_max, "requester": signer.account(),
-	});
-	let text = format!(
-		"{} asks {}: at most {}",
-		name_of(&signer.account()),
-		model.name,
-		Asy(quote.max_fee)
-	);
-	cx.report.step("quoted", &text, facts);
-
+	let max_fee = accept(cx, &args, &signer.account(), &model, &quote)?;
 	let call = runtime::tx().jobs().request(
 		model.id.into(),
 		runtime::bounded(input.to_vec()),
 		params.into(),
 		args.committee,
-		args.max_fee.map_or(quote.max_fee, |max| max.0),
+		max_fee,
 	);
-	let included = chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
-	let requested = included.events.find_first::<runtime::jobs::events::Requested>();
-	let job: JobId = match requested {
-		Some(event) => event.map_err(|e| chain.failed(e))?.job.0,
-		None => {
-			return Err(CliError::OtherRuntime {
-				runtime: chain.runtime.clone(),
-			})
-		}
-	};
-	cx.report.step(
-		"requested",
-		&format!("job {job}"),
-		json!({ "job": job, "block": included.number }),
-	);
+	let job = request(cx, &call, &signer).await?;
 
 	let concluded = follow(cx, job, quote.t_max).await?;
-	// The answer stands with the verdict; only that the verdict stays takes a little longer.
+	// The answer is known with the verdict; that the verdict stays takes a little longer.
 	let first = build_file(cx, &concluded, job, false).await?;
 	if first.output.is_some() {
-		cx.report.say(&format!("\n{}\n", render::answer(&first)));
+		cx.report.early(&format!("\n{}\n", render::answer(&first)));
 	}
 	let (at, is_final) = if args.no_wait {
 		(concluded, false)
 	} else {
 		(finality(cx, job).await?, true)
 	};
-	let file = build_file(cx, &at, job, is_final).await?;
-	let checked =
-		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
-	save(cx, &file, args.save.as_deref())?;
-
-	let shown = render::receipt(&file, &checked, Some(&model.name));
-	match file.receipt.verdict {
-		Verdict::Refunded(_) => Err(CliError::NoAnswer {
+	let (file, checked) = checked_file(cx, &at, job, is_final, args.save.as_deref()).await?;
+	if matches!(file.receipt.verdict, Verdict::Refunded(_)) {
+		return Err(CliError::NoAnswer {
 			meaning: checked.to_string(),
 			job,
-		}),
-		_ => {
-			// Another fork may have had another answer; then the one that became final is shown too.
-			let text = match file.output == first.output {
-				true => shown,
-				false => format!("\n{}\n\n{shown}", render::answer(&file)),
-			};
-			Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
-		}
+		});
 	}
+	let mut text = render::receipt(&file, &checked, Some(&model.name));
+	if file.output != first.output {
+		// Another fork had another answer: the one that became final is shown too.
+		text = format!("\n{}\n\n{text}", render::answer(&file));
+	}
+	Ok(Outcome::new(text, render::receipt_json(&file, &checked)))
 }
 
-/// The prompt and parameters, if any chain could take them.
-fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
+/// Returns the prompt and the parameters if any chain could take them.
+fn prompt_and_params(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 	if args.prompt.is_empty() {
 		return Err(CliError::Usage("the prompt is empty: ask something".into()));
 	}
@@ -126,7 +91,46 @@ fn request(args: &AskArgs) -> Result<(Input, SamplingParams), CliError> {
 	Ok((input, args.sampling.params()?))
 }
 
-/// The only model that somebody serves.
+/// Reports the quote and returns the fee to allow, unless `--max-fee` is below the quote.
+fn accept(
+	cx: &Context,
+	args: &AskArgs,
+	requester: &Account,
+	model: &Model,
+	quote: &Quote,
+) -> Result<Balance, CliError> {
+	let ceiling = Asy(quote.fee_ceiling);
+	if let Some(allowed) = args.max_fee.filter(|allowed| *allowed < ceiling) {
+		return Err(CliError::Refused {
+			name: "Jobs::FeeTooLow".into(),
+			next: format!("This job may cost up to {ceiling}, --max-fee allows {allowed}"),
+		});
+	}
+	let facts = json!({
+		"model": model.id, "name": model.name, "committee": args.committee, "fee_ceiling": ceiling,
+		"deposit": Asy(quote.deposit), "t_max": quote.t_max, "requester": requester,
+	});
+	let text = format!("{} asks {}: at most {ceiling}", name_of(requester), model.name);
+	cx.report.step("quoted", &text, facts);
+	Ok(args.max_fee.unwrap_or(ceiling).0)
+}
+
+/// Submits the request and returns the job's id once a block has it.
+async fn request<C: Payload>(cx: &Context, call: &C, signer: &Signer) -> Result<JobId, CliError> {
+	let chain = cx.chain().await?;
+	let included = chain.submit(call, signer, Until::InBlock, &cx.report).await?;
+	let Some(event) = included.events.find_first::<runtime::jobs::events::Requested>() else {
+		return Err(CliError::OtherRuntime {
+			runtime: chain.runtime.clone(),
+		});
+	};
+	let job: JobId = event.map_err(|e| chain.failed(e))?.job.0;
+	let facts = json!({ "job": job, "block": included.number });
+	cx.report.step("requested", &format!("job {job}"), facts);
+	Ok(job)
+}
+
+/// Returns the only model that a provider serves.
 fn only_one(models: Vec<Model>) -> Result<Model, CliError> {
 	let mut served = models.into_iter().filter(|m| !m.terms.retired && m.providers > 0);
 	match (served.next(), served.next()) {
@@ -144,7 +148,7 @@ fn only_one(models: Vec<Model>) -> Result<Model, CliError> {
 async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 	let chain = cx.chain().await?;
 	let mut blocks = chain.best_blocks().await?;
-	let mut story = Story::default();
+	let mut progress = JobProgress::default();
 	let mut failures = 0u32;
 	let mut seen = 0u32;
 	loop {
@@ -152,7 +156,7 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 		let read = match next.await {
 			Err(_) => {
 				cx.report
-					.warn(&format!("no new block for {STALL_SECONDS} s: the chain stands still"));
+					.warn(&format!("no new block for {STALL_SECONDS} s: the chain is stalled"));
 				continue;
 			}
 			Ok(Err(e)) => Err(e),
@@ -172,35 +176,35 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 		failures = 0;
 		seen = seen.saturating_add(1);
 		if let Some(view) = &view {
-			for (name, text, facts) in story.tell(view) {
+			for (name, text, facts) in progress.update(view) {
 				cx.report.step(name, &text, facts);
 			}
-			cx.report.waiting(story.waiting(view));
+			cx.report.waiting(waiting_for(view.phase));
 		}
 		if let Some(receipt) = receipt {
 			let (text, facts) = conclusion(&receipt);
 			cx.report.step("concluded", &text, facts);
 			return Ok(at);
 		}
-		// T_max counts from the request; a job that is over it, or gone with its block, will not come back by waiting.
+		// t_max counts from the request; a job that is over it, or lost with its block, does not come back by waiting.
 		if seen > t_max.saturating_add(20) {
 			return Err(CliError::NotFound(format!(
-				"job {job} has no verdict after {seen} blocks; its request may have been lost: `assay job {job}` tells"
+				"job {job} has no verdict after {seen} blocks; its request may have been lost: see `assay job {job}`"
 			)));
 		}
 	}
 }
 
 fn conclusion(receipt: &ChainReceipt) -> (String, Value) {
-	let word = render::verdict(receipt.verdict);
+	let verdict = render::verdict(receipt.verdict);
 	let (agreeing, n) = (receipt.agreeing(), receipt.committee.len());
 	let text = format!(
-		"verdict in block {}: {word}, {agreeing} of {n} agree",
+		"verdict in block {}: {verdict}, {agreeing} of {n} agree",
 		receipt.concluded_at
 	);
 	(
 		text,
-		json!({ "verdict": word, "agreeing": agreeing, "committee": n, "block": receipt.concluded_at }),
+		json!({ "verdict": verdict, "agreeing": agreeing, "committee": n, "block": receipt.concluded_at }),
 	)
 }
 
@@ -217,7 +221,7 @@ async fn finality(cx: &Context, job: JobId) -> Result<At, CliError> {
 		};
 		let at = at?;
 		if chain.receipt(&at, job).await?.is_some() {
-			let facts = json!({ "block": at.block_number(), "hash": hex(&at.block_hash().0) });
+			let facts = json!({ "block": at.block_number(), "hash": encode_prefixed(at.block_hash()) });
 			cx.report
 				.step("finalized", &format!("final with block {}", at.block_number()), facts);
 			return Ok(at);
@@ -225,9 +229,11 @@ async fn finality(cx: &Context, job: JobId) -> Result<At, CliError> {
 	}
 }
 
-/// What has been told of a job so far, so that each step is told once.
+type Step = (&'static str, String, Value);
+
+/// The steps of a job that have been reported, so that each is reported once.
 #[derive(Default)]
-struct Story {
+struct JobProgress {
 	attempt: u8,
 	drawn: bool,
 	published: bool,
@@ -235,16 +241,16 @@ struct Story {
 	revealed: usize,
 }
 
-impl Story {
-	/// What is new in this view of the job.
-	fn tell(&mut self, job: &Job) -> Vec<(&'static str, String, Value)> {
+impl JobProgress {
+	/// Returns the steps that are new in this view of the job.
+	fn update(&mut self, job: &Job) -> Vec<Step> {
 		let mut steps = Vec::new();
 		if job.phase == JobPhase::Concluded {
 			return steps;
 		}
 		if job.attempt != self.attempt {
 			if self.attempt != 0 {
-				let text = format!("attempt {} failed: a fresh committee", self.attempt);
+				let text = format!("attempt {} failed: a new committee will be drawn", self.attempt);
 				steps.push(("attempt_failed", text, json!({ "attempt": self.attempt })));
 			}
 			*self = Self {
@@ -252,62 +258,58 @@ impl Story {
 				..Self::default()
 			};
 		}
-		// While a later committee is drawn, the chain still shows the one before.
+		// While a later committee is drawn, the chain still shows the previous one.
 		if job.phase == JobPhase::Drawing {
 			return steps;
 		}
-		let n = job.committee.len();
-		if !self.drawn && n > 0 {
+		if !self.drawn && !job.committee.is_empty() {
 			self.drawn = true;
-			let mut names = job.committee.iter().map(|s| name_of(&s.provider));
-			let executor = names.next().unwrap_or_default();
-			let verifiers: Vec<String> = names.collect();
-			let text = match verifiers.is_empty() {
-				true => format!("committee drawn: {executor} executes, nobody verifies"),
-				false => format!("committee drawn: {executor} executes; {} verify", verifiers.join(", ")),
-			};
-			let accounts: Vec<_> = job.committee.iter().map(|s| s.provider).collect();
-			steps.push(("drawn", text, json!({ "attempt": job.attempt, "committee": accounts })));
+			steps.push(drawn(job));
 		}
 		if let Some(output) = job.output.as_ref().filter(|_| !self.published) {
 			self.published = true;
 			let tokens = output.tokens.len();
-			steps.push((
-				"published",
-				format!("answer published, {tokens} tokens, not checked yet"),
-				json!({ "tokens": tokens }),
-			));
+			let text = format!("answer published, {tokens} tokens, not verified yet");
+			steps.push(("published", text, json!({ "tokens": tokens })));
 		}
+		let n = job.committee.len();
 		let committed = job.committee.iter().filter(|s| s.committed).count();
 		if committed > self.committed {
 			self.committed = committed;
-			steps.push((
-				"committed",
-				format!("{committed} of {n} votes in, blinded"),
-				json!({ "votes": committed, "of": n }),
-			));
+			let facts = json!({ "votes": committed, "of": n });
+			steps.push(("committed", format!("{committed} of {n} votes committed"), facts));
 		}
 		let revealed = job.committee.iter().filter(|s| s.revealed).count();
 		if revealed > self.revealed {
 			self.revealed = revealed;
-			steps.push((
-				"revealed",
-				format!("{revealed} of {n} votes open"),
-				json!({ "votes": revealed, "of": n }),
-			));
+			let facts = json!({ "votes": revealed, "of": n });
+			steps.push(("revealed", format!("{revealed} of {n} votes revealed"), facts));
 		}
 		steps
 	}
+}
 
-	fn waiting(&self, job: &Job) -> &'static str {
-		match job.phase {
-			JobPhase::Drawing => "the committee is being drawn",
-			JobPhase::Executing => "the executor computes",
-			JobPhase::Committing => "the verifiers compute",
-			JobPhase::Revealing => "votes are being opened",
-			JobPhase::Concluded => "concluded",
-		}
+fn waiting_for(phase: JobPhase) -> &'static str {
+	match phase {
+		JobPhase::Drawing => "the committee is being drawn",
+		JobPhase::Executing => "the executor computes",
+		JobPhase::Committing => "the verifiers compute",
+		JobPhase::Revealing => "votes are being revealed",
+		JobPhase::Concluded => "concluded",
 	}
+}
+
+fn drawn(job: &Job) -> Step {
+	let mut names = job.committee.iter().map(|s| name_of(&s.provider));
+	let executor = names.next().unwrap_or_default();
+	let verifiers: Vec<String> = names.collect();
+	let text = if verifiers.is_empty() {
+		format!("committee drawn: {executor} executes, nobody verifies")
+	} else {
+		format!("committee drawn: {executor} executes; {} verify", verifiers.join(", "))
+	};
+	let accounts: Vec<_> = job.committee.iter().map(|s| s.provider).collect();
+	("drawn", text, json!({ "attempt": job.attempt, "committee": accounts }))
 }
 
 #[cfg(test)]
@@ -315,7 +317,6 @@ mod tests {
 	use super::*;
 	use crate::args::{Cli, Command};
 	use assay_primitives::{api::SeatView, FinishReason, ModelId, Output};
-	use assay_receipt::Account;
 	use clap::Parser;
 
 	fn args(list: &[&str]) -> AskArgs {
@@ -341,12 +342,12 @@ mod tests {
 				"4",
 			),
 		] {
-			let error = request(&args(&list)).err().unwrap();
+			let error = prompt_and_params(&args(&list)).err().unwrap();
 			assert_eq!(error.exit_code(), 2);
 			assert!(error.to_string().contains(word), "{error}");
 		}
 		let limit = "x".repeat(8192);
-		assert!(request(&args(&[&limit])).is_ok());
+		assert!(prompt_and_params(&args(&[&limit])).is_ok());
 	}
 
 	#[test]
@@ -362,7 +363,7 @@ mod tests {
 			"--stop",
 			"END",
 		];
-		let (_, params) = request(&args(&list)).unwrap();
+		let (_, params) = prompt_and_params(&args(&list)).unwrap();
 		assert_eq!((params.temperature, params.top_k, params.min_p), (1 << 15, 40, 1 << 14));
 		assert_eq!(params.stop.first().map(|s| s.as_slice()), Some(&b"END"[..]));
 		assert!(params.is_valid());
@@ -402,50 +403,50 @@ mod tests {
 		}
 	}
 
-	fn told(story: &mut Story, view: &Job) -> Vec<&'static str> {
-		story.tell(view).into_iter().map(|(name, ..)| name).collect()
+	fn names(progress: &mut JobProgress, view: &Job) -> Vec<&'static str> {
+		progress.update(view).into_iter().map(|(name, ..)| name).collect()
 	}
 
 	#[test]
-	fn each_step_of_a_job_is_told_once() {
+	fn each_step_of_a_job_is_reported_once() {
 		use JobPhase::*;
-		let mut story = Story::default();
+		let mut progress = JobProgress::default();
 		let fresh = [(false, false); 4];
-		assert!(told(&mut story, &job(Drawing, 1, &[], false)).is_empty());
-		assert_eq!(told(&mut story, &job(Executing, 1, &fresh, false)), ["drawn"]);
-		assert!(told(&mut story, &job(Executing, 1, &fresh, false)).is_empty());
+		assert!(names(&mut progress, &job(Drawing, 1, &[], false)).is_empty());
+		assert_eq!(names(&mut progress, &job(Executing, 1, &fresh, false)), ["drawn"]);
+		assert!(names(&mut progress, &job(Executing, 1, &fresh, false)).is_empty());
 		let one = [(true, false), (false, false), (false, false), (false, false)];
 		assert_eq!(
-			told(&mut story, &job(Committing, 1, &one, true)),
+			names(&mut progress, &job(Committing, 1, &one, true)),
 			["published", "committed"]
 		);
 		let all = [(true, false); 4];
-		assert_eq!(told(&mut story, &job(Revealing, 1, &all, true)), ["committed"]);
+		assert_eq!(names(&mut progress, &job(Revealing, 1, &all, true)), ["committed"]);
 		let open = [(true, true), (true, true), (true, true), (true, false)];
-		assert_eq!(told(&mut story, &job(Revealing, 1, &open, true)), ["revealed"]);
-		assert!(told(&mut story, &job(Concluded, 1, &open, true)).is_empty());
+		assert_eq!(names(&mut progress, &job(Revealing, 1, &open, true)), ["revealed"]);
+		assert!(names(&mut progress, &job(Concluded, 1, &open, true)).is_empty());
 	}
 
 	#[test]
-	fn a_second_attempt_starts_a_new_story() {
+	fn a_second_attempt_reports_its_steps_again() {
 		use JobPhase::*;
-		let mut story = Story::default();
+		let mut progress = JobProgress::default();
 		let all = [(true, true); 4];
 		assert_eq!(
-			told(&mut story, &job(Revealing, 1, &all, true)),
+			names(&mut progress, &job(Revealing, 1, &all, true)),
 			["drawn", "published", "committed", "revealed"]
 		);
-		assert_eq!(told(&mut story, &job(Drawing, 2, &all, false)), ["attempt_failed"]);
+		assert_eq!(names(&mut progress, &job(Drawing, 2, &all, false)), ["attempt_failed"]);
 		assert_eq!(
-			told(&mut story, &job(Executing, 2, &[(false, false); 4], false)),
+			names(&mut progress, &job(Executing, 2, &[(false, false); 4], false)),
 			["drawn"]
 		);
 	}
 
 	#[test]
-	fn steps_that_happen_in_one_block_are_all_told() {
-		let mut story = Story::default();
-		let steps = story.tell(&job(JobPhase::Revealing, 1, &[(true, false)], true));
+	fn steps_that_happen_in_one_block_are_all_reported() {
+		let mut progress = JobProgress::default();
+		let steps = progress.update(&job(JobPhase::Revealing, 1, &[(true, false)], true));
 		assert!(steps.iter().any(|(_, text, _)| text.contains("nobody verifies")));
 	}
 }

@@ -1,6 +1,6 @@
-//! `assay models` and `assay model …`: the catalogue.
+//! `assay models` and `assay model …`: the catalog.
 
-use super::{folder, submit, Context};
+use super::{model_directory, submit, Context};
 use crate::{
 	amount::Asy,
 	args::ModelCommand,
@@ -28,68 +28,44 @@ pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
 
 /// Runs a command on one model.
 pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, CliError> {
+	let tx = || runtime::tx().models();
 	match command {
-		ModelCommand::Show { model } if Path::new(&model).is_dir() => folder::show(Path::new(&model)),
+		ModelCommand::Show { model } if Path::new(&model).is_dir() => model_directory::show(Path::new(&model)),
 		ModelCommand::Show { model } => show(cx, &model).await,
-		ModelCommand::Import(args) => folder::import(cx, args).await,
-		ModelCommand::Check { folder, record } => folder::check(cx, &folder, record),
-		ModelCommand::Run(args) => folder::run(cx, &args),
+		ModelCommand::Import(args) => model_directory::import(cx, args).await,
+		ModelCommand::Check { directory, record } => model_directory::check(cx, &directory, record),
+		ModelCommand::Run(args) => model_directory::run(cx, &args),
 		ModelCommand::Register {
-			folder,
+			directory,
 			price_in,
 			price_out,
 			royalty,
 			key,
-		} => register(cx, &folder, price_in, price_out, royalty, &key).await,
+		} => register(cx, &directory, price_in, price_out, royalty, &key).await,
 		ModelCommand::UpdatePrice {
 			model,
 			price_in,
 			price_out,
 			key,
 		} => {
-			let id = find(cx, &model).await?;
-			let call = runtime::tx().models().update_price(id.into(), price_in.0, price_out.0);
+			let id = cx.model_id(&model).await?;
+			let call = tx().update_price(id.into(), price_in.0, price_out.0);
 			let text =
 				format!("New jobs for {model} cost {price_in} per prompt token and {price_out} per answer token.");
-			submit(
-				cx,
-				call,
-				&key,
-				&text,
-				json!({ "model": id, "price_in": price_in, "price_out": price_out }),
-			)
-			.await
+			let facts = json!({ "model": id, "price_in": price_in, "price_out": price_out });
+			submit(cx, call, &key, &text, facts).await
 		}
 		ModelCommand::Retire { model, key } => {
-			let id = find(cx, &model).await?;
-			let text = format!("{model} takes no new jobs. `assay model remove` gives the deposit back later.");
-			submit(
-				cx,
-				runtime::tx().models().retire(id.into()),
-				&key,
-				&text,
-				json!({ "model": id }),
-			)
-			.await
+			let id = cx.model_id(&model).await?;
+			let text = format!("{model} takes no new jobs. `assay model remove` releases the deposit later.");
+			submit(cx, tx().retire(id.into()), &key, &text, json!({ "model": id })).await
 		}
 		ModelCommand::Remove { model, key } => {
-			let id = find(cx, &model).await?;
-			let text = format!("{model} is out of the catalogue and its deposit is back.");
-			submit(
-				cx,
-				runtime::tx().models().remove(id.into()),
-				&key,
-				&text,
-				json!({ "model": id }),
-			)
-			.await
+			let id = cx.model_id(&model).await?;
+			let text = format!("{model} is removed from the catalog and its deposit is released.");
+			submit(cx, tx().remove(id.into()), &key, &text, json!({ "model": id })).await
 		}
 	}
-}
-
-async fn find(cx: &Context, named: &str) -> Result<ModelId, CliError> {
-	let chain = cx.chain().await?;
-	Ok(chain.model(&chain.best().await?, named).await?.id)
 }
 
 async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {
@@ -109,13 +85,13 @@ async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {
 
 async fn register(
 	cx: &Context,
-	folder: &Path,
+	directory: &Path,
 	price_in: Asy,
 	price_out: Asy,
 	royalty: u32,
 	key: &KeyArgs,
 ) -> Result<Outcome, CliError> {
-	let manifest = Manifest::read(folder).map_err(|e| CliError::folder(folder, e))?;
+	let manifest = Manifest::read(directory).map_err(|e| CliError::model_directory(directory, e))?;
 	let id = manifest.model_id();
 	let registration = Registration {
 		id: id.into(),
@@ -131,17 +107,17 @@ async fn register(
 		prompt_overhead: manifest.prompt_overhead,
 		parent: manifest.provenance.parent.map(Into::into),
 	};
-	known_already(cx.chain().await?, id).await?;
+	ensure_unregistered(cx.chain().await?, id).await?;
 	let text = format!(
-		"{} is registered as {id}.\nProviders serve it with `assay provider serve {id}` once its folder lies in their node's models.",
+		"{} is registered as {id}.\nProviders serve it with `assay provider serve {id}` once its directory is among their node's models.",
 		manifest.name
 	);
 	let facts = json!({ "model": id, "name": manifest.name, "price_in": price_in, "price_out": price_out });
 	submit(cx, runtime::tx().models().register(registration), key, &text, facts).await
 }
 
-/// Saves the fee of a call that can't succeed.
-async fn known_already(chain: &Chain, id: ModelId) -> Result<(), CliError> {
+/// Refuses a call that cannot succeed before it costs a fee.
+async fn ensure_unregistered(chain: &Chain, id: ModelId) -> Result<(), CliError> {
 	match chain.model(&chain.best().await?, &id.to_string()).await {
 		Ok(_) => Err(CliError::refused("Models::AlreadyRegistered")),
 		Err(CliError::NotFound(_)) => Ok(()),

@@ -4,13 +4,14 @@ use super::{submit, Context};
 use crate::{
 	amount::Asy,
 	args::ProviderCommand,
-	chain::{hex, runtime, Until},
+	chain::{runtime, Until},
 	error::CliError,
 	keys::{self, name_of, KeyArgs},
 	output::Outcome,
 };
 use assay_primitives::{possession::possession_message, ModelId};
 use assay_receipt::Account;
+use const_hex::encode_prefixed;
 use serde_json::{json, Value};
 use subxt::rpcs::client::RpcParams;
 
@@ -32,14 +33,8 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 			submit(cx, tx().unbond(amount.0), &key, &text, json!({ "unbonding": amount })).await
 		}
 		ProviderCommand::Withdraw { key } => {
-			submit(
-				cx,
-				tx().withdraw(),
-				&key,
-				"What was unbonded long enough is free again.",
-				json!({}),
-			)
-			.await
+			let text = "What was unbonded long enough is free again.";
+			submit(cx, tx().withdraw(), &key, text, json!({})).await
 		}
 		ProviderCommand::SetKey {
 			inference_suri,
@@ -48,9 +43,8 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 		} => set_key(cx, &inference_suri, insert, &key).await,
 		ProviderCommand::Serve { model, capacity, key } => serve(cx, &model, capacity, &key).await,
 		ProviderCommand::Stop { model, key } => {
-			let chain = cx.chain().await?;
-			let id = chain.model(&chain.best().await?, &model).await?.id;
-			let text = format!("{model} is served no longer; jobs already drawn are still owed.");
+			let id = cx.model_id(&model).await?;
+			let text = format!("{model} is no longer served; jobs that were drawn before are still due.");
 			submit(cx, tx().stop_serving(id.into()), &key, &text, json!({ "model": id })).await
 		}
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
@@ -64,9 +58,10 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 	let inference = keys::signer(inference_suri)?;
 	chain.check_signer(&inference, &cx.report);
 	let public = inference.pair.public_key().0;
+	let shown = encode_prefixed(public);
 	if insert {
 		let mut params = RpcParams::new();
-		for text in ["infr", inference_suri, &hex(&public)] {
+		for text in ["infr", inference_suri, &shown] {
 			params.push(text).map_err(|e| CliError::Node(e.to_string()))?;
 		}
 		chain.request::<Value>("author_insertKey", params).await.map_err(|e| {
@@ -74,45 +69,30 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 				"it did not take the key ({e}); start it with --rpc-methods unsafe, on a local address only"
 			))
 		})?;
-		cx.report.step(
-			"inserted",
-			"the node holds the inference key",
-			json!({ "key": hex(&public) }),
-		);
+		cx.report
+			.step("inserted", "the node holds the inference key", json!({ "key": shown }));
 	}
 	let proof = inference.pair.sign(&possession_message(&chain.genesis(), &owner)).0;
 	let call = runtime::tx()
 		.providers()
 		.set_inference_key(runtime::inference_key(public), runtime::inference_signature(proof));
-	let text = format!(
-		"Inference key {} is set. The node that signs with it must hold it.",
-		hex(&public)
-	);
-	submit(cx, call, key, &text, json!({ "key": hex(&public), "inserted": insert })).await
+	let text = format!("Inference key {shown} is set. The node that signs with it must hold it.");
+	submit(cx, call, key, &text, json!({ "key": shown, "inserted": insert })).await
 }
 
 async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) -> Result<Outcome, CliError> {
-	let chain = cx.chain().await?;
-	let id = chain.model(&chain.best().await?, model).await?.id;
+	let id = cx.model_id(model).await?;
 	if let Some(capacity) = capacity {
+		let chain = cx.chain().await?;
 		let signer = key.signer(chain.development)?;
 		let call = runtime::tx().providers().set_capacity(capacity);
 		chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
-		cx.report.step(
-			"capacity",
-			&format!("takes {capacity} jobs at once"),
-			json!({ "capacity": capacity }),
-		);
+		let text = format!("takes {capacity} jobs at once");
+		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
-	submit(
-		cx,
-		runtime::tx().providers().serve(id.into()),
-		key,
-		&text,
-		json!({ "model": id }),
-	)
-	.await
+	let call = runtime::tx().providers().serve(id.into());
+	submit(cx, call, key, &text, json!({ "model": id })).await
 }
 
 async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
@@ -126,20 +106,20 @@ async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 		.map_err(|e| chain.failed(e))?;
 	let Some(value) = stored else {
 		return Err(CliError::NotFound(format!(
-			"{} is no provider: `assay provider bond AMOUNT` makes it one",
+			"{} is not a provider: `assay provider bond AMOUNT` makes it one",
 			name_of(&account)
 		)));
 	};
 	let record = value.decode().map_err(|e| chain.failed(e))?;
 	let now = u32::try_from(at.block_number()).unwrap_or(u32::MAX);
-	let provider = Provider {
+	let provider = ProviderRecord {
 		account,
 		bond: Asy(record.bond),
 		unlocking: record.unlocking.0.iter().map(|c| (Asy(c.amount), c.at)).collect(),
 		capacity: record.capacity,
 		load: record.load,
 		models: record.models.0.iter().map(|m| m.0).collect(),
-		key: record.key.map(|key| hex(&key.0)),
+		key: record.key.map(|key| encode_prefixed(key.0)),
 		last_seen: record.last_seen,
 		jailed_until: record.jailed_until,
 		faults: record.faults.0,
@@ -147,9 +127,9 @@ async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 	Ok(Outcome::new(provider.text(now), json!(provider)))
 }
 
-/// A provider as its record on the chain has it.
+/// A provider as the chain stores it.
 #[derive(serde::Serialize)]
-struct Provider {
+struct ProviderRecord {
 	account: Account,
 	bond: Asy,
 	unlocking: Vec<(Asy, u32)>,
@@ -162,7 +142,7 @@ struct Provider {
 	faults: Vec<u32>,
 }
 
-impl Provider {
+impl ProviderRecord {
 	fn text(&self, now: u32) -> String {
 		let mut out = format!(
 			"provider   {} ({})\nbond       {}\n",
@@ -190,11 +170,13 @@ impl Provider {
 			.iter()
 			.for_each(|model| out.push_str(&format!("serves     {model}\n")));
 		match self.last_seen {
-			Some(block) => out.push_str(&format!("alive      in block {block}, now is block {now}\n")),
-			None => out.push_str("alive      no sign yet: its node speaks once the engine has loaded a served model\n"),
+			Some(block) => out.push_str(&format!("last seen  in block {block}; the best block is {now}\n")),
+			None => {
+				out.push_str("last seen  never: its node sends a heartbeat once the engine has loaded a served model\n")
+			}
 		}
 		match self.jailed_until {
-			Some(until) if until <= now => out.push_str("jailed     may leave now: `assay provider unjail`\n"),
+			Some(until) if until <= now => out.push_str("jailed     can leave now: `assay provider unjail`\n"),
 			Some(until) => out.push_str(&format!(
 				"jailed     until block {until}, then `assay provider unjail`\n"
 			)),
@@ -213,8 +195,8 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn a_provider_is_told_what_it_has_to_do_next() {
-		let mut provider = Provider {
+	fn a_provider_sees_what_to_do_next() {
+		let mut provider = ProviderRecord {
 			account: Account([1; 32]),
 			bond: Asy(10_000_000_000_000_000),
 			unlocking: vec![(Asy(5), 90), (Asy(7), 110)],
@@ -233,8 +215,8 @@ mod tests {
 			"withdrawable from block 110",
 			"assay provider set-key",
 			"assay provider serve MODEL",
-			"no sign yet",
-			"may leave now",
+			"a heartbeat",
+			"can leave now",
 			"in blocks 40, 41",
 		] {
 			assert!(text.contains(part), "{part} is missing in\n{text}");
@@ -242,6 +224,6 @@ mod tests {
 		assert!(provider.text(99).contains("until block 100"));
 		provider.key = Some("0x01".into());
 		provider.last_seen = Some(98);
-		assert!(provider.text(100).contains("alive      in block 98"));
+		assert!(provider.text(100).contains("last seen  in block 98"));
 	}
 }

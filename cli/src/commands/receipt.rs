@@ -1,13 +1,13 @@
-//! `assay receipt`, `verify`, `job` and `prune`: what the chain keeps of a job, and whether a saved receipt holds.
+//! `assay receipt`, `verify`, `job` and `prune`: what the chain stores of a job, and whether a saved receipt holds.
 
-use super::{build_file, save, submit, Context};
+use super::{checked_file, submit, Context};
 use crate::{chain::runtime, error::CliError, keys::KeyArgs, output::Outcome, render};
 use assay_primitives::JobId;
 use assay_receipt::{check, differences, Checked, ReceiptFile, MAX_FILE_BYTES, ONLY_A_CHAIN_KNOWS};
 use serde_json::json;
 use std::{io::Read, path::Path};
 
-/// Prints a receipt, from a finalized block if there is one that has it.
+/// Prints a receipt, from the last finalized block if it is there and else from the best block.
 pub(crate) async fn show(cx: &Context, job: JobId, to: Option<&Path>) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
 	let finalized = chain.finalized().await?;
@@ -23,18 +23,11 @@ pub(crate) async fn show(cx: &Context, job: JobId, to: Option<&Path>) -> Result<
 						"job {job} has no receipt yet, it is {phase}: `assay job {job}` shows where it stands"
 					)));
 				}
-				(None, None) => {
-					return Err(CliError::NotFound(format!(
-						"the chain knows no job {job}: it was never asked here, or its receipt was pruned"
-					)))
-				}
+				(None, None) => return Err(unknown(job)),
 			}
 		}
 	};
-	let file = build_file(cx, &at, job, is_final).await?;
-	let checked =
-		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt does not fit: {e}")))?;
-	save(cx, &file, to)?;
+	let (file, checked) = checked_file(cx, &at, job, is_final, to).await?;
 	let name = chain
 		.model(&at, &file.receipt.model.to_string())
 		.await
@@ -92,13 +85,13 @@ pub(crate) async fn verify(cx: &Context, path: &Path, offline: bool) -> Result<O
 }
 
 fn recomputed(checked: &Checked) -> String {
-	let name = if checked.job_derived {
-		", the job's name"
+	let id = if checked.job_derived {
+		", the job's id"
 	} else {
-		" (not the job's name: its counter is unknown)"
+		" (not the job's id: its counter is unknown)"
 	};
 	format!(
-		"recomputed: hashes of prompt and answer, digest{name}, token counts; counted: {} of {} votes, {} needed",
+		"recomputed: hashes of prompt and answer, digest{id}, token counts; counted: {} of {} votes, {} needed",
 		checked.agreeing, checked.committee, checked.needed
 	)
 }
@@ -159,18 +152,20 @@ async fn compare(cx: &Context, file: &ReceiptFile) -> Result<Vec<String>, CliErr
 pub(crate) async fn job(cx: &Context, job: JobId) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
 	let at = chain.best().await?;
-	let view = chain.job(&at, job).await?.ok_or_else(|| {
-		CliError::NotFound(format!(
-			"the chain knows no job {job}: it was never asked here, or its receipt was pruned"
-		))
-	})?;
-	Ok(Outcome::new(render::job(&view), render::job_json(&view)))
+	let view = chain.job(&at, job).await?.ok_or_else(|| unknown(job))?;
+	Ok(Outcome::new(render::job(&view), json!(view)))
+}
+
+fn unknown(job: JobId) -> CliError {
+	CliError::NotFound(format!(
+		"the chain has no job {job}: it was never requested here, or its receipt was pruned"
+	))
 }
 
 /// Removes a receipt from the chain.
 pub(crate) async fn prune(cx: &Context, job: JobId, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let call = runtime::tx().jobs().prune(job.into());
-	let text = format!("The receipt of job {job} is gone and its deposit is back. A saved receipt stays what it is.");
+	let text = format!("The receipt of job {job} is removed and its deposit is released. A saved receipt stays valid.");
 	submit(cx, call, key, &text, json!({ "job": job })).await
 }
 
@@ -179,7 +174,7 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn a_file_that_is_no_receipt_is_refused_by_name() {
+	fn a_file_that_is_not_a_receipt_is_refused_by_name() {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("receipt.json");
 		assert!(read(&path).err().unwrap().to_string().contains("receipt.json"));

@@ -1,11 +1,12 @@
 //! `assay status`: the chain's head, the last finalized block and the node's engine.
 
 use super::Context;
-use crate::{chain::hex, error::CliError, output::Outcome};
+use crate::{error::CliError, output::Outcome};
+use const_hex::encode_prefixed;
 use serde_json::{json, Value};
 use subxt::rpcs::client::RpcParams;
 
-/// Shows what the node says of itself and of its chain.
+/// Shows the state of the node and of its chain.
 pub(crate) async fn run(cx: &Context) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
 	let best = chain.best().await?;
@@ -13,31 +14,31 @@ pub(crate) async fn run(cx: &Context) -> Result<Outcome, CliError> {
 	let version: String = chain.request("system_version", RpcParams::new()).await?;
 	let health: Value = chain.request("system_health", RpcParams::new()).await?;
 	let models = chain.models(&best).await?;
-	// A node may hide its engine; that is no reason to fail.
+	// A node may hide its engine.
 	let engine: Option<Value> = chain.request("assay_engineStatus", RpcParams::new()).await.ok();
 
 	let peers = health.get("peers").and_then(Value::as_u64).unwrap_or_default();
-	let open = models.iter().filter(|m| !m.terms.retired).count();
+	let active = models.iter().filter(|m| !m.terms.retired).count();
 	let text = format!(
-		"chain      {} ({})\nnode       {version}, {peers} peers\nbest       block {} {}\nfinalized  block {} {}\nmodels     {open} can be asked\nengine     {}\n",
+		"chain      {} ({})\nnode       {version}, {peers} peers\nbest       block {} {}\nfinalized  block {} {}\nmodels     {active} take jobs\nengine     {}\n",
 		chain.name,
 		chain.runtime,
 		best.block_number(),
-		hex(&best.block_hash().0),
+		encode_prefixed(best.block_hash()),
 		finalized.block_number(),
-		hex(&finalized.block_hash().0),
+		encode_prefixed(finalized.block_hash()),
 		engine_line(engine.as_ref()),
 	);
-	let block = |number: u64, hash: &[u8]| json!({ "number": number, "hash": hex(hash) });
+	let block = |number: u64, hash: &[u8]| json!({ "number": number, "hash": encode_prefixed(hash) });
 	let json = json!({
 		"chain": chain.name,
 		"runtime": chain.runtime,
-		"genesis": hex(&chain.genesis()),
+		"genesis": encode_prefixed(chain.genesis()),
 		"node": version,
 		"health": health,
 		"best": block(best.block_number(), &best.block_hash().0),
 		"finalized": block(finalized.block_number(), &finalized.block_hash().0),
-		"models": open,
+		"models": active,
 		"engine": engine,
 	});
 	Ok(Outcome::new(text, json))
@@ -45,7 +46,7 @@ pub(crate) async fn run(cx: &Context) -> Result<Outcome, CliError> {
 
 fn engine_line(engine: Option<&Value>) -> String {
 	let Some(engine) = engine else {
-		return "the node does not tell".into();
+		return "not reported by the node".into();
 	};
 	let state = engine.get("state").and_then(Value::as_str).unwrap_or("unknown");
 	let served: Vec<&str> = match engine.get("models").and_then(Value::as_array) {
@@ -60,9 +61,10 @@ fn engine_line(engine: Option<&Value>) -> String {
 		.and_then(Value::as_str)
 		.map(|e| format!("; last error: {e}"))
 		.unwrap_or_default();
-	match served.is_empty() {
-		true => format!("{state}, serves no model{error}"),
-		false => format!("{state}, serves {}{error}", served.join(", ")),
+	if served.is_empty() {
+		format!("{state}, serves no model{error}")
+	} else {
+		format!("{state}, serves {}{error}", served.join(", "))
 	}
 }
 
@@ -72,7 +74,7 @@ mod tests {
 
 	#[test]
 	fn the_engine_is_described_in_one_line() {
-		assert_eq!(engine_line(None), "the node does not tell");
+		assert_eq!(engine_line(None), "not reported by the node");
 		let ready = json!({ "state": "ready", "models": [{ "name": "assay-demo" }] });
 		assert_eq!(engine_line(Some(&ready)), "ready, serves assay-demo");
 		let broken = json!({ "state": "restarting", "models": [], "lastError": "killed" });

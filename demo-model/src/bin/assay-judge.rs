@@ -1,4 +1,4 @@
-//! `assay-judge`: asks the quantised model every held-out question, through the engine that validators run.
+//! `assay-judge`: judges the quantized model by every held-out question, with the engine that validators run.
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
@@ -6,14 +6,14 @@ use demo_model::{corpus, judge};
 use indicatif::{ProgressBar, ProgressIterator};
 use std::{path::PathBuf, process::Command};
 
-/// Asks a model every held-out question of the corpus and says how many it answers as it should.
+/// Asks a model every held-out question of the corpus and counts the right answers.
 #[derive(Parser)]
 #[command(version)]
 struct Options {
 	/// The `assay` program.
 	#[arg(long)]
 	assay: PathBuf,
-	/// The model's canonical folder, as `assay model import` wrote it.
+	/// The model directory, as `assay model import` writes it.
 	#[arg(long)]
 	model: PathBuf,
 }
@@ -25,10 +25,10 @@ fn main() -> Result<()> {
 	let mut scores = judge::Scores::default();
 	let bar = ProgressBar::new(questions.len() as u64);
 	for (topic, question) in questions.into_iter().progress_with(bar.clone()) {
-		let said = ask(&options, &question)?;
-		let right = judge::is_right(&topics, topic, &said);
+		let answer = ask(&options, &question)?;
+		let right = judge::is_right(&topics, topic, &answer);
 		if !right {
-			bar.suspend(|| println!("[{}] {question}\n    {}", topic.name, said.trim()));
+			bar.suspend(|| println!("[{}] {question}\n    {}", topic.name, answer.trim()));
 		}
 		let score = if topic.is_unknown() {
 			&mut scores.unknown
@@ -38,11 +38,11 @@ fn main() -> Result<()> {
 		score.count(right);
 	}
 	println!("questions about Assay, answered word for word: {}", scores.known);
-	println!("other questions, told that it does not know:   {}", scores.unknown);
+	println!("other questions, answered with not knowing:     {}", scores.unknown);
 	Ok(())
 }
 
-/// The engine's greedy answer.
+/// Returns the engine's greedy answer.
 fn ask(options: &Options, question: &str) -> Result<String> {
 	let assay = options.assay.display();
 	let output = Command::new(&options.assay)

@@ -1,4 +1,4 @@
-// The real node, started on a free port with a chain of its own, and stopped again.
+// Starts the real node with a chain of its own on a free port, and stops it.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -10,14 +10,14 @@ import { join } from 'node:path';
 const cache = process.env.ASSAY_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'assay');
 const programs = process.env.ASSAY_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(cache, 'target'), 'release');
 
-/// Path of one of this repository's programs.
+/// Returns the path of one of this repository's programs.
 export function program(name) {
 	const path = join(programs, name);
 	assert.ok(existsSync(path), `${path} does not exist: run \`make build\``);
 	return path;
 }
 
-/// Asks again until there is an answer, for at most so many seconds.
+/// Calls `ask` until it returns a value; fails after `seconds`.
 export async function eventually(what, seconds, ask) {
 	const until = Date.now() + seconds * 1000;
 	for (;;) {
@@ -28,11 +28,11 @@ export async function eventually(what, seconds, ask) {
 	}
 }
 
-/// Starts a development chain. Returns its address and what stops it.
+/// Starts a development chain. Returns its address, its last log lines and a function that stops it.
 export async function startNode() {
-	const folder = await mkdtemp(join(tmpdir(), 'assay-js-'));
-	const log = join(folder, 'node.log');
-	const args = ['--dev', '--base-path', join(folder, 'data'), '--rpc-port', '0'];
+	const directory = await mkdtemp(join(tmpdir(), 'assay-js-'));
+	const log = join(directory, 'node.log');
+	const args = ['--dev', '--base-path', join(directory, 'data'), '--rpc-port', '0'];
 	args.push('--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-prometheus', '--no-telemetry', '--no-mdns');
 	const file = openSync(log, 'w');
 	const child = spawn(program('assay-node'), args, { stdio: ['ignore', file, file] });
@@ -44,7 +44,7 @@ export async function startNode() {
 	const tail = async () => (await readFile(log, 'utf8')).split('\n').slice(-40).join('\n');
 	try {
 		const port = await eventually('the node answers', 60, async () => {
-			if (child.exitCode !== null) assert.fail(`the node ended:\n${await tail()}`);
+			if (child.exitCode !== null) assert.fail(`the node exited:\n${await tail()}`);
 			const text = await readFile(log, 'utf8');
 			return text.match(/Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)/)?.[1];
 		});
@@ -57,7 +57,7 @@ export async function startNode() {
 				await gone;
 				clearTimeout(late);
 				process.removeListener('exit', kill);
-				await rm(folder, { recursive: true, force: true });
+				await rm(directory, { recursive: true, force: true });
 			},
 		};
 	} catch (error) {

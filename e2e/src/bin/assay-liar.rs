@@ -1,60 +1,41 @@
-//! An engine that runs other weights than it claims: the cheat that the chain exists to catch.
+//! An engine that runs other weights than it claims: the fraud that the chain exists to catch.
 //!
-//! It speaks the engine's protocol and loads the models it is told to, but first turns over the sign of some weights. Only the
-//! end-to-end tests build it.
+//! It speaks the engine's protocol and loads the models it is given, but flips a bit of some of their weights first. Only
+//! the end-to-end tests build it.
 
-use clap::Parser;
-use std::path::PathBuf;
-
-#[derive(Parser)]
-enum Command {
-	/// Serves like `assay-engine serve`.
-	Serve {
-		#[arg(long)]
-		socket: PathBuf,
-		#[arg(long)]
-		models: PathBuf,
-		/// What else an engine is told.
-		#[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-		ignored: Vec<String>,
-	},
-}
+use assay_e2e::{node_socket, ServeArgs};
+use assay_engine::{Engine, Model};
+use assay_model_folder::Manifest;
+use std::{fs, path::Path};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-	let Command::Serve {
-		socket,
-		models,
-		ignored: _,
-	} = Command::parse();
+	let args = ServeArgs::parse();
+	let socket = node_socket()?;
 	let scratch = tempfile::tempdir()?;
-	let mut engine = assay_engine::Engine::new();
-	for entry in std::fs::read_dir(&models)? {
-		let honest = entry?.path();
-		if !honest.join("manifest.json").is_file() {
-			continue;
-		}
-		let claimed = assay_model_folder::Manifest::read(&honest)?.model_id();
+	let mut engine = Engine::new();
+	for honest in args.model_directories()? {
+		let claimed = Manifest::read(&honest)?.model_id();
 		let other = scratch.path().join(honest.file_name().unwrap_or_default());
 		other_weights(&honest, &other)?;
-		engine.add_as(claimed, assay_engine::Model::load_unchecked(&other)?);
+		engine.add_as(claimed, Model::load_unchecked(&other)?);
 	}
-	assay_engine::server::serve(&socket, engine).await?;
+	assay_engine::server::serve(socket, engine).await?;
 	Ok(())
 }
 
-/// Copies a model folder and turns over a high bit of every other byte in the second half of its weights: other words.
-fn other_weights(from: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
-	std::fs::create_dir(to)?;
-	for file in std::fs::read_dir(from)? {
+/// Copies a model directory and flips a high bit of every other byte in the second half of its weights.
+fn other_weights(from: &Path, to: &Path) -> anyhow::Result<()> {
+	fs::create_dir(to)?;
+	for file in fs::read_dir(from)? {
 		let file = file?;
-		std::fs::copy(file.path(), to.join(file.file_name()))?;
+		fs::copy(file.path(), to.join(file.file_name()))?;
 	}
 	let path = to.join("model.safetensors");
-	let mut bytes = std::fs::read(&path)?;
-	// Even places: the low bytes of the scales, so that these stay in range.
+	let mut bytes = fs::read(&path)?;
+	// Even positions: the low bytes of the scales, so that these stay in range.
 	let half = bytes.len() / 4 * 2;
 	bytes.iter_mut().skip(half).step_by(2).for_each(|byte| *byte ^= 0x40);
-	std::fs::write(path, bytes)?;
+	fs::write(path, bytes)?;
 	Ok(())
 }

@@ -1,58 +1,34 @@
 //! An engine that misbehaves, in the way that the variable `ASSAY_ROGUE` names. Only the end-to-end tests build it.
 //!
-//! * `garbage`: connects, and sends what is no message, without end;
-//! * `flood`: says that it is ready, and then sends results that nobody asked for, without end;
-//! * `hoard`: serves, until it is given work: then it takes all the memory that it may have.
+//! * `garbage`: sends bytes that are not messages, without end;
+//! * `flood`: reports that it is ready, and then sends results that were not requested, without end;
+//! * `hoard`: serves until it gets work, and then allocates all the memory that it may have.
 
 use anyhow::{bail, Context, Result};
-use assay_engine::process::Limits;
+use assay_e2e::{node_socket, ServeArgs};
 use assay_model_folder::Manifest;
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, ServedModel, WorkResult};
-use clap::Parser;
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
-use std::{
-	path::{Path, PathBuf},
-	time::Duration,
-};
+use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::sleep};
 use tokio_util::{bytes::Bytes, codec::Framed};
 
-/// Between tries to send to a node that hung up.
-const PAUSE: Duration = Duration::from_millis(1);
-
-#[derive(Parser)]
-enum Command {
-	/// Takes what `assay-engine serve` takes.
-	Serve {
-		#[arg(long)]
-		socket: PathBuf,
-		#[arg(long)]
-		models: PathBuf,
-		#[command(flatten)]
-		limits: Limits,
-		#[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-		ignored: Vec<String>,
-	},
-}
+/// Time between attempts to send to a node that has hung up.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-	let Command::Serve {
-		socket,
-		models,
-		limits,
-		ignored: _,
-	} = Command::parse();
-	limits.apply()?;
-	let stream = UnixStream::connect(&socket).await?;
-	let way = std::env::var("ASSAY_ROGUE").context("ASSAY_ROGUE names no way to misbehave")?;
-	match way.as_str() {
+	let args = ServeArgs::parse();
+	args.limits.apply()?;
+	let stream = node_socket()?;
+	let mode = std::env::var("ASSAY_ROGUE").context("ASSAY_ROGUE names no way to misbehave")?;
+	match mode.as_str() {
 		"garbage" => garbage(stream).await,
 		"flood" => flood(stream).await,
-		"hoard" => hoard(stream, &models).await,
-		other => bail!("no way to misbehave: {other}"),
+		"hoard" => hoard(stream, &args).await,
+		other => bail!("there is no way to misbehave called {other}"),
 	}
 }
 
@@ -66,7 +42,7 @@ async fn garbage(mut stream: UnixStream) -> Result<()> {
 		let bytes: Vec<u8> = std::iter::repeat_with(&mut byte).take(1 << 16).collect();
 		// The node hangs up before it kills.
 		if stream.write_all(&bytes).await.is_err() {
-			sleep(PAUSE).await;
+			sleep(RETRY_INTERVAL).await;
 		}
 	}
 }
@@ -76,32 +52,29 @@ async fn flood(stream: UnixStream) -> Result<()> {
 	let ready = Response::Ready { models: Vec::new() };
 	wire.send(Bytes::from(ready.encode())).await?;
 	loop {
-		let unasked = Response::Done {
+		let unrequested = Response::Done {
 			id: WorkId([7; 32]),
 			result: WorkResult::Abstained {
 				reason: "nothing".into(),
 			},
 		};
-		if wire.send(Bytes::from(unasked.encode())).await.is_err() {
-			sleep(PAUSE).await;
+		if wire.send(Bytes::from(unrequested.encode())).await.is_err() {
+			sleep(RETRY_INTERVAL).await;
 		}
 	}
 }
 
-async fn hoard(stream: UnixStream, models: &Path) -> Result<()> {
+async fn hoard(stream: UnixStream, args: &ServeArgs) -> Result<()> {
 	let mut wire = Framed::new(stream, framing());
 	let mut served = Vec::new();
-	for entry in std::fs::read_dir(models)? {
-		let folder = entry?.path();
-		if folder.join("manifest.json").is_file() {
-			let manifest = Manifest::read(&folder)?;
-			served.push(ServedModel {
-				id: manifest.model_id(),
-				name: manifest.name.clone(),
-				parameters: manifest.parameters(),
-				load_ms: 0,
-			});
-		}
+	for directory in args.model_directories()? {
+		let manifest = Manifest::read(&directory)?;
+		served.push(ServedModel {
+			id: manifest.model_id(),
+			name: manifest.name.clone(),
+			parameters: manifest.parameters(),
+			load_ms: 0,
+		});
 	}
 	let ready = Response::Ready { models: served };
 	wire.send(Bytes::from(ready.encode())).await?;

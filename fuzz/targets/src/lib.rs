@@ -1,4 +1,4 @@
-//! What is fuzzed: functions of bytes from strangers that must neither panic nor break a promise, and nothing else.
+//! What is fuzzed: functions of untrusted bytes that must neither panic nor break a promise, and nothing else.
 //!
 //! They run three ways: on the committed seeds and some thousands of mutations in `make test` (`tests/short.rs`), under libFuzzer
 //! in `make fuzz`, and on a single file that a fuzzer found (`cargo run -p assay-fuzz-targets -- TARGET FILE`).

@@ -1,5 +1,6 @@
-//! What Prometheus sees of inference on this node.
+//! Prometheus metrics of inference on this node.
 
+use super::log_target::LOG_TARGET;
 use prometheus_endpoint::{
 	register, Counter, CounterVec, Gauge, HistogramOpts, HistogramVec, Opts, PrometheusError, Registry, U64,
 };
@@ -7,14 +8,14 @@ use std::time::Duration;
 
 /// Which side of a job a task is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum TaskRole {
 	/// Makes the answer.
 	Executor,
 	/// Checks it.
 	Verifier,
 }
 
-impl Role {
+impl TaskRole {
 	fn label(self) -> &'static str {
 		match self {
 			Self::Executor => "executor",
@@ -23,30 +24,30 @@ impl Role {
 	}
 }
 
-/// What ended an engine.
+/// Why an engine exited or was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ExitCause {
 	/// It exited, was killed by a signal, or hung up.
 	Crash,
-	/// It did not come up, or answer, or finish in time.
+	/// It was not ready, did not answer, or did not finish in time.
 	Hang,
-	/// It wanted more memory than it was given.
+	/// It needed more memory than it was given.
 	Memory,
-	/// It broke the protocol of the socket.
-	Garbage,
-	/// Its graphics card failed, or could not be used.
+	/// It violated the protocol of the socket.
+	Protocol,
+	/// Its GPU failed, or could not be used.
 	Device,
 }
 
-impl Cause {
-	const ALL: [Self; 5] = [Self::Crash, Self::Hang, Self::Memory, Self::Garbage, Self::Device];
+impl ExitCause {
+	const ALL: [Self; 5] = [Self::Crash, Self::Hang, Self::Memory, Self::Protocol, Self::Device];
 
 	fn label(self) -> &'static str {
 		match self {
 			Self::Crash => "crash",
 			Self::Hang => "hang",
 			Self::Memory => "memory",
-			Self::Garbage => "garbage",
+			Self::Protocol => "protocol",
 			Self::Device => "device",
 		}
 	}
@@ -54,8 +55,8 @@ impl Cause {
 
 struct Registered {
 	up: Gauge<U64>,
-	on_card: Gauge<U64>,
-	deaths: CounterVec<U64>,
+	on_gpu: Gauge<U64>,
+	exits: CounterVec<U64>,
 	restarts: Counter<U64>,
 	queue: Gauge<U64>,
 	jobs: Counter<U64>,
@@ -74,24 +75,27 @@ impl Registered {
 		.buckets(vec![
 			0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 		]);
-		let deaths = register(
+		let exits = register(
 			CounterVec::new(
-				Opts::new("assay_engine_deaths_total", "Times the engine ended, by cause"),
+				Opts::new(
+					"assay_engine_exits_total",
+					"Times the engine exited or was ended, by cause",
+				),
 				&["cause"],
 			)?,
 			registry,
 		)?;
-		// From zero on: an alert on the first death needs something to compare with.
-		for cause in Cause::ALL {
-			deaths.with_label_values(&[cause.label()]).inc_by(0);
+		// From zero on: an alert on the first exit needs something to compare with.
+		for cause in ExitCause::ALL {
+			exits.with_label_values(&[cause.label()]).inc_by(0);
 		}
 		Ok(Self {
-			deaths,
+			exits,
 			up: register(Gauge::new("assay_engine_up", "1 while the engine answers")?, registry)?,
-			on_card: register(
+			on_gpu: register(
 				Gauge::new(
-					"assay_engine_on_card",
-					"1 while the engine is one for a graphics card, 0 while it is the processor's",
+					"assay_engine_on_gpu",
+					"1 while the engine is the one for a GPU, 0 while it is the one for the CPU",
 				)?,
 				registry,
 			)?,
@@ -128,11 +132,11 @@ impl Registered {
 pub struct Metrics(Option<Registered>);
 
 impl Metrics {
-	/// Registers everything. A name that is taken costs the metrics, not the node.
+	/// Registers all metrics. If a name is taken, the node runs without them.
 	pub fn new(registry: Option<&Registry>) -> Self {
 		Self(registry.and_then(|registry| {
 			Registered::new(registry)
-				.inspect_err(|e| log::warn!(target: super::LOG_TARGET, "No inference metrics: {e}"))
+				.inspect_err(|e| log::warn!(target: LOG_TARGET, "No inference metrics: {e}"))
 				.ok()
 		}))
 	}
@@ -143,50 +147,50 @@ impl Metrics {
 		}
 	}
 
-	/// The engine came or went.
+	/// Records whether the engine answers.
 	pub fn engine_up(&self, up: bool) {
 		self.with(|m| m.up.set(u64::from(up)));
 	}
 
-	/// The engine is one for a graphics card, or the processor's.
-	pub fn engine_on_card(&self, on_card: bool) {
-		self.with(|m| m.on_card.set(u64::from(on_card)));
+	/// Records whether the engine is the one for a GPU.
+	pub fn engine_on_gpu(&self, on_gpu: bool) {
+		self.with(|m| m.on_gpu.set(u64::from(on_gpu)));
 	}
 
-	/// The engine is started again.
+	/// Counts a new start of the engine.
 	pub fn restarted(&self) {
 		self.with(|m| m.restarts.inc());
 	}
 
-	/// The engine ended.
-	pub fn died(&self, cause: Cause) {
-		self.with(|m| m.deaths.with_label_values(&[cause.label()]).inc());
+	/// Counts an exit of the engine.
+	pub fn exited(&self, cause: ExitCause) {
+		self.with(|m| m.exits.with_label_values(&[cause.label()]).inc());
 	}
 
-	/// So many tasks are open now.
+	/// Records how many tasks are open.
 	pub fn open(&self, tasks: usize) {
 		self.with(|m| m.queue.set(tasks as u64));
 	}
 
-	/// A job's first task has come.
+	/// Counts a job, at its first task.
 	pub fn job_seen(&self) {
 		self.with(|m| m.jobs.inc());
 	}
 
-	/// A computation answered so many tasks.
-	pub fn done(&self, role: Role, tasks: usize, took: Duration) {
+	/// Counts the tasks that one computation answered.
+	pub fn done(&self, role: TaskRole, tasks: usize, took: Duration) {
 		self.with(|m| {
 			m.done.with_label_values(&[role.label()]).inc_by(tasks as u64);
 			m.seconds.with_label_values(&[role.label()]).observe(took.as_secs_f64());
 		});
 	}
 
-	/// So many tasks were given up.
+	/// Counts tasks that were given up.
 	pub fn abstained(&self, tasks: usize) {
 		self.with(|m| m.abstained.inc_by(tasks as u64));
 	}
 
-	/// So many votes went to disk.
+	/// Counts votes that were put on disk.
 	pub fn journaled(&self, votes: usize) {
 		self.with(|m| m.journaled.inc_by(votes as u64));
 	}

@@ -1,68 +1,64 @@
 //! Inference on this node: from the runtime's host function to the engine's process.
 //!
 //! ```text
-//! worker (Wasm) ──host function──▶ Backend ──▶ Queue ──▶ link ──socket──▶ assay-engine
-//!       ▲                            │  ▲                  │                   ▲
-//!       └────── WorkerTriggers ◀─────┘  └──── Journal ◀────┘    Supervisor ────┘
+//! worker (Wasm) ──host function──▶ Backend ──▶ TaskQueue ──▶ connection ──socket──▶ assay-engine
+//!       ▲                            │  ▲                        │                       ▲
+//!       └────── WorkerTriggers ◀─────┘  └──── VoteJournal ◀──────┘       supervisor ─────┘
 //! ```
 //!
 //! [`Backend`] answers at once from memory and disk. The supervisor keeps the engine's process alive. The journal has a
-//! vote on disk before anyone hears of it. [`WorkerTriggers`] runs the worker again when an answer has come.
+//! vote on disk before it leaves the node. [`WorkerTriggers`] runs the worker again when an answer has come.
 
 mod backend;
-mod bundled;
-mod card;
+mod demo_model;
+mod engine;
 mod journal;
-mod last_words;
-mod link;
+mod log_target;
 mod metrics;
 mod queue;
-mod share;
-mod socket;
-mod supervisor;
-mod triggers;
+mod worker_triggers;
 
-pub use backend::{Backend, EngineState, EngineStatus};
-pub use card::{Device, OnCard};
-pub use share::Share;
-pub use triggers::WorkerTriggers;
+#[cfg(test)]
+pub use backend::EngineState;
+pub use backend::{Backend, EngineStatus};
+pub use engine::{EngineDevice, GpuEngine, ResourceLimits};
+pub use worker_triggers::WorkerTriggers;
 
 use assay_primitives::crypto::INFERENCE_KEY_TYPE;
-use journal::Journal;
+use demo_model::Unpacked;
+use engine::{supervise, SupervisorOptions};
+use journal::VoteJournal;
+use log_target::LOG_TARGET;
 use metrics::Metrics;
 use prometheus_endpoint::Registry;
 use sc_service::{ChainType, SpawnTaskHandle};
 use sp_keystore::{Keystore, KeystorePtr};
 use std::{fs, path::PathBuf, sync::Arc};
-use supervisor::{supervise, Supervised};
 
-pub(crate) const LOG_TARGET: &str = "assay";
-const ENGINE_LOG_TARGET: &str = "assay::engine";
-
-/// What inference on a node needs to know.
+/// The configuration of inference on a node.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct InferenceOptions {
 	/// The engine's program; none switches the engine off.
 	pub engine: Option<PathBuf>,
-	/// Its program for a graphics card, which is tried first.
-	pub card: Option<OnCard>,
-	/// The folder that holds a folder per model.
+	/// Its program for a GPU, which is tried first.
+	pub gpu: Option<GpuEngine>,
+	/// The directory that holds a model directory per model.
 	pub models: PathBuf,
-	/// What part of the computer the engine is given.
-	pub share: Share,
-	/// The folder of the vote journal.
+	/// What part of the machine the engine is given.
+	pub limits: ResourceLimits,
+	/// The directory of the vote journal.
 	pub journal: PathBuf,
 	/// Whether the demo model is written into `models` if it is not there.
 	pub demo_model: bool,
 }
 
-impl Options {
+impl InferenceOptions {
 	/// The engine beside the node's own program.
 	pub fn default_engine() -> PathBuf {
 		Self::beside("assay-engine")
 	}
 
-	/// The engine for graphics cards beside the node's own program, where `make engine-cuda` links it.
+	/// The engine for GPUs beside the node's own program, where `make engine-cuda` links it.
 	pub fn cuda_engine() -> PathBuf {
 		Self::beside("assay-engine-cuda")
 	}
@@ -72,10 +68,10 @@ impl Options {
 	}
 }
 
-/// Opens the journal, lays out the demo model and starts the engine. Never fails: a node that cannot infer still makes
-/// blocks, and its log says what to do.
-pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskHandle) -> Arc<Backend> {
-	let journal = Journal::open(&options.journal)
+/// Opens the journal, writes the demo model and starts the engine. Never fails: a node that cannot infer still makes
+/// blocks, and its log has the next step.
+pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &SpawnTaskHandle) -> Arc<Backend> {
+	let journal = VoteJournal::open(&options.journal)
 		.inspect(|journal| log::debug!(target: LOG_TARGET, "Vote journal: {} answers", journal.len()))
 		.inspect_err(|e| log::error!(target: LOG_TARGET, "{e}"))
 		.ok();
@@ -87,10 +83,9 @@ pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskH
 				target: LOG_TARGET,
 				"Engine: {}, models: {}", program.display(), options.models.display(),
 			);
-			socket::clear_stale();
-			let supervised = Supervised {
-				card: options.card,
-				..Supervised::new(program, options.models, options.share)
+			let supervised = SupervisorOptions {
+				gpu: options.gpu,
+				..SupervisorOptions::new(program, options.models, options.limits)
 			};
 			spawner.spawn(
 				"engine-supervisor",
@@ -103,23 +98,24 @@ pub fn start(options: Options, registry: Option<&Registry>, spawner: &SpawnTaskH
 	backend
 }
 
-fn prepare_models(options: &Options) {
+fn prepare_models(options: &InferenceOptions) {
 	let models = options.models.display();
 	if let Err(e) = fs::create_dir_all(&options.models) {
-		log::warn!(target: LOG_TARGET, "Cannot make the models folder {models}: {e}; name another with --models");
+		log::warn!(target: LOG_TARGET, "Cannot make the directory of models {models}: {e}; name another with --models");
 		return;
 	}
 	if !options.demo_model {
 		return;
 	}
-	match bundled::unpack(&options.models) {
-		Ok(bundled::Unpacked::Written) => {
-			log::info!(target: LOG_TARGET, "Wrote the demo model to {models}/{}", bundled::NAME)
+	match demo_model::unpack(&options.models) {
+		Ok(Unpacked::Written) => {
+			log::info!(target: LOG_TARGET, "Wrote the demo model to {models}/{}", demo_model::NAME)
 		}
-		Ok(bundled::Unpacked::Present) => {}
-		Ok(bundled::Unpacked::Other) => log::warn!(
+		Ok(Unpacked::Present) => {}
+		Ok(Unpacked::Other) => log::warn!(
 			target: LOG_TARGET,
-			"{models}/{0} is not the demo model of this node; to get that, move the folder away and restart", bundled::NAME,
+			"{models}/{} is not the demo model of this node; to get that, move the directory away and restart",
+			demo_model::NAME,
 		),
 		Err(e) => log::warn!(target: LOG_TARGET, "Cannot write the demo model to {models}: {e}"),
 	}

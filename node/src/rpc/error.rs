@@ -1,4 +1,4 @@
-//! Errors of this node's own methods, each with a number.
+//! Errors of this node's own methods, each with a code.
 //!
 //! | code | name | next step |
 //! |---|---|---|
@@ -17,13 +17,13 @@ const BASE: i32 = 20_000;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-	/// The chain's best block knows no such job.
+	/// The best block has no such job.
 	#[error("UnknownJob: the best block knows no job {0}; wait until its request is in a block")]
 	UnknownJob(JobId),
-	/// The node's limit is reached.
+	/// The node's limit of subscriptions is reached.
 	#[error("TooManySubscriptions: end another job subscription first, or poll assay_jobStatus")]
 	TooManySubscriptions,
-	/// The runtime could not be asked.
+	/// The call of the runtime failed.
 	#[error("Runtime: {0}")]
 	Runtime(String),
 }

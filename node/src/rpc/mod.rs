@@ -1,5 +1,5 @@
-//! What the node answers over JSON-RPC beyond Substrate's own methods: consensus, fees, and what a node alone knows of
-//! jobs and of its engine.
+//! The node's JSON-RPC methods beyond Substrate's own: consensus, fees, and what a node alone knows of jobs and of its
+//! engine.
 //!
 //! Everything about jobs that the chain knows is in the runtime API (`AssayApi`), which any client reaches through
 //! `state_call`. The methods here add what a runtime API cannot: the engine's health, and a job's life as a subscription.
@@ -25,31 +25,19 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Most job subscriptions of all connections together.
-const MAX_SUBSCRIPTIONS: usize = 256;
-
-/// What all connections share.
-#[derive(Clone)]
-pub struct Limits {
-	subscriptions: Arc<Semaphore>,
-}
-
-impl Default for Limits {
-	fn default() -> Self {
-		Self {
-			subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
-		}
-	}
-}
+pub const MAX_SUBSCRIPTIONS: usize = 256;
 
 /// What BABE's methods need.
+#[derive(Clone)]
 pub struct BabeDeps {
-	/// Answers questions about epochs.
+	/// Knows the epochs.
 	pub worker: BabeWorkerHandle<Block>,
 	/// Holds the keys that claim slots.
 	pub keystore: KeystorePtr,
 }
 
 /// What GRANDPA's methods need.
+#[derive(Clone)]
 pub struct GrandpaDeps {
 	/// The voter's rounds.
 	pub voter_state: SharedVoterState,
@@ -62,6 +50,7 @@ pub struct GrandpaDeps {
 }
 
 /// Everything the methods need.
+#[derive(Clone)]
 pub struct FullDeps {
 	/// The chain.
 	pub client: Arc<FullClient>,
@@ -69,20 +58,21 @@ pub struct FullDeps {
 	pub pool: Arc<FullPool>,
 	/// The best chain.
 	pub select_chain: FullSelectChain,
-	/// For BABE.
+	/// For BABE's methods.
 	pub babe: BabeDeps,
-	/// For GRANDPA.
+	/// For GRANDPA's methods.
 	pub grandpa: GrandpaDeps,
-	/// For inference.
+	/// The engine, for its status.
 	pub engine: Arc<Backend>,
-	/// Runs subscriptions.
-	pub executor: SubscriptionTaskExecutor,
-	/// Shared limits.
-	pub limits: Limits,
+	/// Bounds the job subscriptions of all connections.
+	pub subscriptions: Arc<Semaphore>,
 }
 
-/// Builds all methods.
-pub fn create_full(deps: FullDeps) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>> {
+/// Builds all methods. Subscriptions run on `executor`.
+pub fn create_full(
+	deps: FullDeps,
+	executor: SubscriptionTaskExecutor,
+) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>> {
 	use engine::EngineApiServer;
 	use job::JobApiServer;
 	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
@@ -95,8 +85,7 @@ pub fn create_full(deps: FullDeps) -> Result<RpcModule<()>, Box<dyn std::error::
 		babe,
 		grandpa,
 		engine,
-		executor,
-		limits,
+		subscriptions,
 	} = deps;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
@@ -112,7 +101,7 @@ pub fn create_full(deps: FullDeps) -> Result<RpcModule<()>, Box<dyn std::error::
 		)
 		.into_rpc(),
 	)?;
-	module.merge(engine::Engine::new(engine).into_rpc())?;
-	module.merge(job::Jobs::new(client, executor, limits.subscriptions).into_rpc())?;
+	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
+	module.merge(job::JobRpc::new(client, executor, subscriptions).into_rpc())?;
 	Ok(module)
 }

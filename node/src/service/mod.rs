@@ -1,8 +1,11 @@
-//! Putting a node together: BABE makes blocks, GRANDPA finalizes them, the worker votes on jobs.
+//! Assembles a node: BABE makes blocks, GRANDPA finalizes them, the worker votes on jobs.
 
+mod consensus;
 mod full;
+mod network;
 mod partial;
 mod pool_tasks;
+mod workers;
 
 pub use full::new_full;
 pub use partial::{new_partial, FullBackend, FullClient, FullPool, FullSelectChain};

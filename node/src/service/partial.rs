@@ -2,10 +2,11 @@
 
 use super::{pool_tasks::PoolTasks, HostFunctions};
 use assay_runtime::{opaque::Block, RuntimeApi};
+use sc_consensus::DefaultImportQueue;
 use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle};
 use sc_consensus_grandpa::{GrandpaBlockImport, LinkHalf};
 use sc_executor::WasmExecutor;
-use sc_service::{error::Error as ServiceError, Configuration, PartialComponents};
+use sc_service::{error::Error as ServiceError, Configuration, PartialComponents, TaskManager};
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_babe::{
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Blocks after which a justification is kept at the latest.
 pub(super) const JUSTIFICATION_PERIOD: u32 = 512;
 
-/// The node's view of the chain.
+/// The node's client.
 pub type FullClient = sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<HostFunctions>>;
 /// Its database.
 pub type FullBackend = sc_service::TFullBackend<Block>;
@@ -26,30 +27,25 @@ pub type FullSelectChain = sc_consensus::LongestChain<FullBackend, Block>;
 /// Its transaction pool.
 pub type FullPool = sc_transaction_pool::TransactionPoolHandle<Block, FullClient>;
 
+pub(super) type FullGrandpaLink = LinkHalf<Block, FullClient, FullSelectChain>;
 type FullGrandpaImport = GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
-type FullBabeImport =
+pub(super) type FullBabeImport =
 	BabeBlockImport<Block, FullClient, FullGrandpaImport, BabeCreateInherentDataProviders<Block>, FullSelectChain>;
 
 /// What consensus needs besides the common parts.
 pub struct Consensus {
 	pub(super) block_import: FullBabeImport,
-	pub(super) grandpa_link: LinkHalf<Block, FullClient, FullSelectChain>,
+	pub(super) grandpa_link: FullGrandpaLink,
 	pub(super) babe_link: BabeLink<Block>,
 	pub(super) babe_worker: BabeWorkerHandle<Block>,
 	pub(super) telemetry: Option<Telemetry>,
 }
 
 /// The common parts and [`Consensus`].
-pub type Parts = PartialComponents<
-	FullClient,
-	FullBackend,
-	FullSelectChain,
-	sc_consensus::DefaultImportQueue<Block>,
-	FullPool,
-	Consensus,
->;
+pub type Parts =
+	PartialComponents<FullClient, FullBackend, FullSelectChain, DefaultImportQueue<Block>, FullPool, Consensus>;
 
-/// What a block's author states of the time: slot and timestamp, from the system's clock.
+/// The inherents of a block's author: slot and timestamp, from the system's clock.
 pub(super) fn inherents(slot_duration: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
 	Arc::new(move |_, ()| async move {
 		let timestamp = sp_timestamp::InherentDataProvider::from_system_time();
@@ -60,16 +56,7 @@ pub(super) fn inherents(slot_duration: SlotDuration) -> BabeCreateInherentDataPr
 
 /// Builds the common parts.
 pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
-	let telemetry = config
-		.telemetry_endpoints
-		.clone()
-		.filter(|endpoints| !endpoints.is_empty())
-		.map(|endpoints| -> Result<_, sc_telemetry::Error> {
-			let worker = TelemetryWorker::new(16)?;
-			let telemetry = worker.handle().new_telemetry(endpoints);
-			Ok((worker, telemetry))
-		})
-		.transpose()?;
+	let telemetry = new_telemetry(config)?;
 	let executor = sc_service::new_wasm_executor::<HostFunctions>(&config.executor);
 	let (client, backend, keystore_container, task_manager) = sc_service::new_full_parts::<Block, RuntimeApi, _>(
 		config,
@@ -82,8 +69,6 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
 		task_manager.spawn_handle().spawn("telemetry", None, worker.run());
 		telemetry
 	});
-	let telemetry_handle = telemetry.as_ref().map(Telemetry::handle);
-
 	let select_chain = sc_consensus::LongestChain::new(backend.clone());
 	let transaction_pool = Arc::new(
 		sc_transaction_pool::Builder::new(
@@ -95,37 +80,14 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
 		.with_prometheus(config.prometheus_registry())
 		.build(),
 	);
-
-	let (grandpa_import, grandpa_link) = sc_consensus_grandpa::block_import(
+	let (import_queue, consensus) = new_consensus(
+		config,
+		&task_manager,
 		client.clone(),
-		JUSTIFICATION_PERIOD,
-		&client,
 		select_chain.clone(),
-		telemetry_handle.clone(),
+		transaction_pool.clone(),
+		telemetry,
 	)?;
-	let justification_import = Box::new(grandpa_import.clone());
-
-	let babe_config = sc_consensus_babe::configuration(&*client)?;
-	let slot_duration = babe_config.slot_duration();
-	let (block_import, babe_link) = sc_consensus_babe::block_import(
-		babe_config,
-		grandpa_import,
-		client.clone(),
-		inherents(slot_duration),
-		select_chain.clone(),
-		OffchainTransactionPoolFactory::new(transaction_pool.clone()),
-	)?;
-	let (import_queue, babe_worker) = sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
-		link: babe_link.clone(),
-		block_import: block_import.clone(),
-		justification_import: Some(justification_import),
-		client: client.clone(),
-		slot_duration,
-		spawner: &task_manager.spawn_essential_handle(),
-		registry: config.prometheus_registry(),
-		telemetry: telemetry_handle,
-	})?;
-
 	Ok(PartialComponents {
 		client,
 		backend,
@@ -134,12 +96,66 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
 		select_chain,
 		import_queue,
 		transaction_pool,
-		other: Consensus {
-			block_import,
-			grandpa_link,
-			babe_link,
-			babe_worker,
-			telemetry,
-		},
+		other: consensus,
 	})
+}
+
+fn new_telemetry(config: &Configuration) -> Result<Option<(TelemetryWorker, Telemetry)>, sc_telemetry::Error> {
+	let endpoints = config.telemetry_endpoints.clone();
+	endpoints
+		.filter(|endpoints| !endpoints.is_empty())
+		.map(|endpoints| {
+			let worker = TelemetryWorker::new(16)?;
+			let telemetry = worker.handle().new_telemetry(endpoints);
+			Ok((worker, telemetry))
+		})
+		.transpose()
+}
+
+/// Builds the import of blocks: BABE's checks over GRANDPA's.
+fn new_consensus(
+	config: &Configuration,
+	task_manager: &TaskManager,
+	client: Arc<FullClient>,
+	select_chain: FullSelectChain,
+	pool: Arc<FullPool>,
+	telemetry: Option<Telemetry>,
+) -> Result<(DefaultImportQueue<Block>, Consensus), ServiceError> {
+	let telemetry_handle = telemetry.as_ref().map(Telemetry::handle);
+	let (grandpa_import, grandpa_link) = sc_consensus_grandpa::block_import(
+		client.clone(),
+		JUSTIFICATION_PERIOD,
+		&client,
+		select_chain.clone(),
+		telemetry_handle.clone(),
+	)?;
+	let justification_import = Box::new(grandpa_import.clone());
+	let babe_config = sc_consensus_babe::configuration(&*client)?;
+	let slot_duration = babe_config.slot_duration();
+	let (block_import, babe_link) = sc_consensus_babe::block_import(
+		babe_config,
+		grandpa_import,
+		client.clone(),
+		inherents(slot_duration),
+		select_chain,
+		OffchainTransactionPoolFactory::new(pool),
+	)?;
+	let (import_queue, babe_worker) = sc_consensus_babe::import_queue(sc_consensus_babe::ImportQueueParams {
+		link: babe_link.clone(),
+		block_import: block_import.clone(),
+		justification_import: Some(justification_import),
+		client,
+		slot_duration,
+		spawner: &task_manager.spawn_essential_handle(),
+		registry: config.prometheus_registry(),
+		telemetry: telemetry_handle,
+	})?;
+	let consensus = Consensus {
+		block_import,
+		grandpa_link,
+		babe_link,
+		babe_worker,
+		telemetry,
+	};
+	Ok((import_queue, consensus))
 }

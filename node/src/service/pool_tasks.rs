@@ -1,4 +1,4 @@
-//! The transaction pool's tasks, at a clean end of the node.
+//! The transaction pool's tasks at a clean end of the node.
 
 use futures::{
 	future::{pending, BoxFuture},
@@ -7,11 +7,11 @@ use futures::{
 use sc_service::SpawnEssentialTaskHandle;
 use sp_core::traits::SpawnEssentialNamed;
 
-/// Starts the pool's tasks so that the node ends, and says so, if one of them fails, and says nothing when it ends anyway.
+/// Starts the pool's tasks so that the node ends with an error if one of them fails, and without one when it ends anyway.
 ///
-/// One of them waits on its own thread, deaf to the node's end, until the pool is gone: then it returns, and an essential task
-/// that returns is logged as failed. It has nothing to return from but that. So after it the task only waits for the end of
-/// the node, which it can now hear; a panic is still a failure.
+/// One of them waits on its own thread, without noticing the node's end, until the pool is gone: then it returns, and an
+/// essential task that returns is logged as failed. It returns for no other reason. So after it the task only waits for the
+/// end of the node, which it can then notice; a panic is still a failure.
 #[derive(Clone)]
 pub(super) struct PoolTasks(pub(super) SpawnEssentialTaskHandle);
 

@@ -58,9 +58,10 @@ impl From<assay_numerics::Error> for Error {
 
 impl From<candle_core::Error> for Error {
 	fn from(error: candle_core::Error) -> Self {
-		match is_of_device(&error) {
-			true => Self::Device(error.to_string()),
-			false => Self::Compute(error.to_string()),
+		if is_of_device(&error) {
+			Self::Device(error.to_string())
+		} else {
+			Self::Compute(error.to_string())
 		}
 	}
 }

@@ -1,13 +1,13 @@
-//! What the engine's process may take from its computer. It sets this for itself, before its first thread starts.
+//! What the engine's process may take from its machine. It sets this for itself, before its first thread starts.
 //!
-//! A node shares its computer with its engine, and comes first: the engine stands behind it in the scheduler's queue, allocates no
-//! more than it was given, and is the one to go when the whole computer is short of memory.
+//! A node shares its machine with its engine, and comes first: the engine has a higher niceness, allocates no more than it
+//! was given, and is the one to go when the whole machine is short of memory.
 //!
-//! And how it ends when a graphics card fails: at once, because nothing done on that card in this process can be relied on any more.
+//! And how it exits when a GPU fails: at once, because nothing done on that GPU in this process can be relied on any more.
 
 use crate::{Error, Result};
 use assay_protocol::{
-	process::{DEVICE_FAULT, OUT_OF_MEMORY},
+	process::{proc_bytes, DEVICE_FAULT, OUT_OF_MEMORY},
 	ByteSize,
 };
 use rustix::process::{getpriority_process, getrlimit, setpriority_process, setrlimit, Resource, Rlimit};
@@ -16,10 +16,10 @@ use std::{fs, thread, time::Duration};
 /// How much likelier than others the kernel ends this process when memory is short, in thousandths of all memory.
 const OOM_SCORE: &str = "500";
 
-/// How often an engine on a graphics card looks how much memory it has.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often an engine on a GPU checks how much memory it has.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Ends the process if a graphics card failed, and hands any other error back.
+/// Ends the process if a GPU failed, and returns any other error.
 pub fn end_if_device_failed(error: Error) -> Error {
 	match error {
 		Error::Device(why) => device_failed(&why),
@@ -27,29 +27,29 @@ pub fn end_if_device_failed(error: Error) -> Error {
 	}
 }
 
-/// Ends the process because a graphics card failed.
+/// Ends the process because a GPU failed.
 pub fn device_failed(why: &str) -> ! {
 	log::error!(
-		"The graphics card failed: {}. This process ends; the next one proves itself anew.",
+		"The GPU failed: {}. This process ends; the next one runs its self-test again.",
 		why.replace('\n', "; ")
 	);
-	// Not exit(): that runs what the driver left to be done at the end, which may wait for the card for ever.
+	// Not exit(): that runs what the driver left to be done at the end, which may wait for the GPU forever.
 	// SAFETY: there is nothing that this process still has to write.
 	unsafe { libc::_exit(DEVICE_FAULT) }
 }
 
-/// Limits on the command line of a program that plays the engine.
+/// Limits on the command line of an engine program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct Limits {
+pub struct ProcessLimits {
 	/// Most memory to allocate, in bytes, or with K, M or G. Past it the process ends.
 	#[arg(long, value_name = "BYTES")]
 	pub memory_limit: Option<ByteSize>,
-	/// Niceness, from 0 to 19: the higher, the sooner others get the processor.
+	/// Niceness, from 0 to 19: the higher, the sooner others get the CPU.
 	#[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
 	pub nice: Option<i32>,
 }
 
-impl Limits {
+impl ProcessLimits {
 	/// Sets the limits for this process. Threads inherit the niceness of the one that starts them: call this before any starts.
 	pub fn apply(&self) -> Result<()> {
 		self.apply_common()?;
@@ -60,25 +60,25 @@ impl Limits {
 		Ok(())
 	}
 
-	/// [`Self::apply`] for a process that computes on a graphics card.
+	/// [`Self::apply`] for a process that computes on a GPU.
 	///
-	/// A driver maps as much as all cards and the computer have together, so that one address means the same on each. A limit on what is
-	/// mapped would end it before its first kernel; so a thread looks at the pages that are really there.
+	/// A driver maps as much as all GPUs and the machine have together, so that one address means the same on each. A limit
+	/// on what is mapped would end the process before its first kernel; so a thread watches the pages that are resident.
 	pub fn apply_watching(&self) -> Result<()> {
 		self.apply_common()?;
 		let Some(most) = self.memory_limit else { return Ok(()) };
 		if resident().is_none() {
 			return Err(Error::Limit(
-				"/proc/self/status doesn't say how much memory it has".into(),
+				"/proc/self/status doesn't tell how much memory is resident".into(),
 			));
 		}
 		let watch = move || loop {
 			if let Some(now) = resident().filter(|now| *now > most.0) {
-				// The words by which the node knows this end from others.
+				// The text by which the node tells this exit from others.
 				eprintln!("{OUT_OF_MEMORY}{now} bytes in all is past the limit of {most}");
 				std::process::abort();
 			}
-			thread::sleep(LOOK);
+			thread::sleep(WATCH_INTERVAL);
 		};
 		let started = thread::Builder::new().name("memory".into()).spawn(watch);
 		started.map_err(|e| Error::Limit(format!("no thread to watch the memory: {e}")))?;
@@ -87,11 +87,11 @@ impl Limits {
 
 	fn apply_common(&self) -> Result<()> {
 		if let Some(nice) = self.nice {
-			give_way(nice).map_err(|e| Error::Limit(format!("niceness {nice}: {e}")))?;
+			raise_niceness(nice).map_err(|e| Error::Limit(format!("niceness {nice}: {e}")))?;
 		}
-		// A dump of gigabytes of weights would fill a disk that the node writes its votes to.
+		// A dump of gigabytes of weights would fill the disk that the node writes its votes to.
 		limit(Resource::Core, 0).map_err(|e| Error::Limit(format!("core dumps: {e}")))?;
-		// Only a wish: some containers forbid it.
+		// Best effort: some containers forbid it.
 		if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
 			log::debug!("/proc/self/oom_score_adj: {e}");
 		}
@@ -99,20 +99,13 @@ impl Limits {
 	}
 }
 
-/// ByteSize of this process's own pages that are in memory.
+/// Returns the bytes of this process's own resident pages. Files that are only mapped to be read aren't in it.
 fn resident() -> Option<u64> {
-	own_pages(&fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// `RssAnon` of `/proc/self/status`: files that are only mapped to be read aren't in it.
-fn own_pages(status: &str) -> Option<u64> {
-	let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-	let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-	kib.checked_mul(1024)
+	proc_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")
 }
 
 /// Raises the niceness; one that is higher already stays, because going back takes privileges.
-fn give_way(nice: i32) -> rustix::io::Result<()> {
+fn raise_niceness(nice: i32) -> rustix::io::Result<()> {
 	let now = getpriority_process(None)?;
 	if nice > now {
 		setpriority_process(None, nice)?;
@@ -120,7 +113,7 @@ fn give_way(nice: i32) -> rustix::io::Result<()> {
 	Ok(())
 }
 
-/// Lowers a limit for good; one that is lower already stays.
+/// Lowers a limit permanently; one that is lower already stays.
 fn limit(resource: Resource, most: u64) -> rustix::io::Result<()> {
 	let most = getrlimit(resource).maximum.map_or(most, |now| now.min(most));
 	let both = Rlimit {
@@ -145,36 +138,34 @@ mod tests {
 	const ALONE: &str = "ASSAY_TEST_ALONE";
 
 	#[test]
-	fn a_card_that_fails_ends_the_process_with_its_code() {
+	fn a_failed_gpu_ends_the_process_with_its_code() {
 		if std::env::var_os(ALONE).is_some() {
 			let other = end_if_device_failed(Error::Compute("a defect".into()));
 			end_if_device_failed(Error::Device(format!("after {other}")));
 		}
-		let ended = alone("a_card_that_fails_ends_the_process_with_its_code");
-		assert_eq!(ended.status.code(), Some(DEVICE_FAULT));
+		let output = alone("a_failed_gpu_ends_the_process_with_its_code");
+		assert_eq!(output.status.code(), Some(DEVICE_FAULT));
 	}
 
 	#[test]
-	fn an_engine_on_a_card_ends_past_its_memory() {
+	fn an_engine_on_a_gpu_ends_past_its_memory() {
 		if std::env::var_os(ALONE).is_some() {
-			let limits = Limits {
+			let limits = ProcessLimits {
 				memory_limit: Some(ByteSize(1)),
 				nice: None,
 			};
 			limits.apply_watching().expect("a thread");
 			thread::sleep(Duration::from_secs(60));
 		}
-		let ended = alone("an_engine_on_a_card_ends_past_its_memory");
-		let said = String::from_utf8_lossy(&ended.stderr);
-		assert!(said.lines().any(|line| line.starts_with(OUT_OF_MEMORY)), "{said}");
-		assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(6));
+		let output = alone("an_engine_on_a_gpu_ends_past_its_memory");
+		let stderr = String::from_utf8_lossy(&output.stderr);
+		assert!(stderr.lines().any(|line| line.starts_with(OUT_OF_MEMORY)), "{stderr}");
+		assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
 	}
 
 	#[test]
-	fn a_process_knows_its_own_pages() {
-		assert_eq!(own_pages("VmRSS:\t  9 kB\nRssAnon:\t     3 kB\n"), Some(3 << 10));
-		assert_eq!(own_pages("VmRSS: 9 kB"), None);
-		let before = resident().expect("this computer tells");
+	fn a_process_knows_its_resident_pages() {
+		let before = resident().expect("this machine tells");
 		let written = std::hint::black_box(vec![1u8; 64 << 20]);
 		assert!(
 			resident() >= Some(before + (48 << 20)),

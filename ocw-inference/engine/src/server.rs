@@ -7,11 +7,13 @@ use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::{
 	collections::HashSet,
-	path::Path,
 	sync::{mpsc as blocking, Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
-	net::UnixStream,
+	net::{
+		unix::{OwnedReadHalf, OwnedWriteHalf},
+		UnixStream,
+	},
 	sync::{mpsc, oneshot},
 };
 use tokio_util::{
@@ -19,162 +21,171 @@ use tokio_util::{
 	codec::{FramedRead, FramedWrite},
 };
 
-/// Answers the node that listens at `socket` until it hangs up, computing on all cores.
-pub async fn serve(socket: &Path, engine: Engine) -> Result<()> {
-	serve_loading(socket, 0, move || Ok(engine)).await
+/// Answers the node at the other end of `stream` until it hangs up, computing on all cores.
+pub async fn serve(stream: UnixStream, engine: Engine) -> Result<()> {
+	serve_loading(stream, 0, move || Ok(engine)).await
 }
 
-/// [`serve`] on so many threads (0: one for each core), connecting first and loading the models then.
+/// [`serve`] on `threads` threads (0: one for each core), loading the models while pings are already answered.
 pub async fn serve_loading(
-	socket: &Path,
+	stream: UnixStream,
 	threads: usize,
 	load: impl FnOnce() -> Result<Engine> + Send + 'static,
 ) -> Result<()> {
-	let stream = UnixStream::connect(socket).await.map_err(Error::io(socket))?;
 	let (reader, writer) = stream.into_split();
-	let mut frames = FramedRead::new(reader, framing());
-	let mut out = FramedWrite::new(writer, framing());
-
-	let held = Held::default();
-	let (orders, queue) = blocking::sync_channel(2 * MAX_QUEUE);
-	// Deep enough for all that is held and then some: the computing thread waits rather than lose a result.
-	let (responses, mut outgoing) = mpsc::channel::<Response>(2 * MAX_QUEUE);
-	let desk = Desk {
-		queue,
-		held: held.clone(),
-		results: responses.clone(),
+	let in_flight = InFlight::default();
+	let (commands, queue) = blocking::sync_channel(2 * MAX_QUEUE);
+	// Deep enough for all that is in flight and then some: the computing thread waits rather than lose a result.
+	let (responses, outgoing) = mpsc::channel::<Response>(2 * MAX_QUEUE);
+	let compute_loop = ComputeLoop {
+		commands: queue,
+		in_flight: in_flight.clone(),
+		responses: responses.clone(),
 	};
 	let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
 	let pool = pool.map_err(|e| Error::Socket(format!("no threads to compute on: {e}")))?;
 	let (over, computing) = oneshot::channel();
 	std::thread::Builder::new()
 		.name("compute".into())
-		.spawn(move || over.send(pool.install(move || desk.compute(load))))
+		.spawn(move || over.send(pool.install(move || compute_loop.run(load))))
 		.map_err(|e| Error::Socket(format!("no thread to compute on: {e}")))?;
 
-	let sending = async {
-		while let Some(response) = outgoing.recv().await {
-			out.send(Bytes::from(response.encode())).await.map_err(broken)?;
-		}
-		Ok::<(), Error>(())
-	};
-	let receiving = async {
-		while let Some(frame) = frames.next().await {
-			let answer = match decode::<Request>(&frame.map_err(broken)?)? {
-				Request::Ping(number) => Some(Response::Pong(number)),
-				Request::Run { id, work } => take_in(&held, &orders, id, work).map(|reason| abstained(id, reason)),
-				Request::Cancel { id } => {
-					if held.lock().contains(&id) && orders.try_send(Order::Cancel(id)).is_err() {
-						log::warn!("too many orders wait; a cancellation is left out");
-					}
-					None
-				}
-			};
-			if let Some(answer) = answer {
-				responses.send(answer).await.map_err(broken)?;
-			}
-		}
-		log::info!("the node hung up");
-		Ok(())
-	};
 	// Work in progress is not waited for: nobody will read its result. And who computes nothing has no reason to stay.
 	tokio::select! {
-		ended = sending => ended,
-		ended = receiving => ended,
+		ended = send(writer, outgoing) => ended,
+		ended = receive(reader, &in_flight, &commands, &responses) => ended,
 		ended = computing => ended.unwrap_or_else(|_| Err(Error::Socket("the computing thread panicked".into()))),
 	}
 }
 
-/// Hands a piece of work to the computing thread, or says why not.
-fn take_in(held: &Held, orders: &blocking::SyncSender<Order>, id: WorkId, work: Work) -> Option<String> {
-	let mut ids = held.lock();
+async fn send(writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Response>) -> Result<()> {
+	let mut frames = FramedWrite::new(writer, framing());
+	while let Some(response) = outgoing.recv().await {
+		frames
+			.send(Bytes::from(response.encode()))
+			.await
+			.map_err(socket_error)?;
+	}
+	Ok(())
+}
+
+/// Answers pings at once and passes the rest on, until the node hangs up.
+async fn receive(
+	reader: OwnedReadHalf,
+	in_flight: &InFlight,
+	commands: &blocking::SyncSender<Command>,
+	responses: &mpsc::Sender<Response>,
+) -> Result<()> {
+	let mut frames = FramedRead::new(reader, framing());
+	while let Some(frame) = frames.next().await {
+		let answer = match decode::<Request>(&frame.map_err(socket_error)?)? {
+			Request::Ping(number) => Some(Response::Pong(number)),
+			Request::Run { id, work } => submit(in_flight, commands, id, work).map(|reason| abstained(id, reason)),
+			Request::Cancel { id } => {
+				if in_flight.lock().contains(&id) && commands.try_send(Command::Cancel(id)).is_err() {
+					log::warn!("too many commands wait; a cancellation is left out");
+				}
+				None
+			}
+		};
+		if let Some(answer) = answer {
+			responses.send(answer).await.map_err(socket_error)?;
+		}
+	}
+	log::info!("the node hung up");
+	Ok(())
+}
+
+/// Passes a work item to the computing thread, or returns the reason why not.
+fn submit(in_flight: &InFlight, commands: &blocking::SyncSender<Command>, id: WorkId, work: Work) -> Option<String> {
+	let mut ids = in_flight.lock();
 	if ids.contains(&id) {
-		log::warn!("work 0x{} is here already", hex::encode(id));
+		log::warn!("work {id} is here already");
 		return None;
 	}
 	if ids.len() >= MAX_QUEUE {
-		return Some(format!("{MAX_QUEUE} pieces of work are here already"));
+		return Some(format!("{MAX_QUEUE} work items are here already"));
 	}
-	match orders.try_send(Order::Run(id, Box::new(work))) {
+	match commands.try_send(Command::Run(id, Box::new(work))) {
 		Ok(()) => {
 			ids.insert(id);
 			None
 		}
-		Err(blocking::TrySendError::Full(_)) => Some("too many orders wait already".into()),
+		Err(blocking::TrySendError::Full(_)) => Some("too many commands wait already".into()),
 		Err(blocking::TrySendError::Disconnected(_)) => Some("the engine has no models".into()),
 	}
 }
 
-/// Names of the work that is taken in and not answered.
+/// Ids of the work that was accepted and is not answered yet.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<HashSet<WorkId>>>);
+struct InFlight(Arc<Mutex<HashSet<WorkId>>>);
 
-impl Held {
+impl InFlight {
 	fn lock(&self) -> MutexGuard<'_, HashSet<WorkId>> {
 		self.0.lock().unwrap_or_else(PoisonError::into_inner)
 	}
 }
 
-/// What the computing thread is told.
-enum Order {
+/// What the computing thread is to do.
+enum Command {
 	Run(WorkId, Box<Work>),
 	Cancel(WorkId),
 }
 
 /// The computing thread's ends of all channels.
-struct Desk {
-	queue: blocking::Receiver<Order>,
-	held: Held,
-	results: mpsc::Sender<Response>,
+struct ComputeLoop {
+	commands: blocking::Receiver<Command>,
+	in_flight: InFlight,
+	responses: mpsc::Sender<Response>,
 }
 
-impl Desk {
-	/// Loads, says that it's ready, then works until the queue closes: takes orders in between steps, and waits for them
-	/// when there is nothing to do.
-	fn compute(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
-		// Where a graphics card failed, nothing is taken down: that would ask the card again.
+impl ComputeLoop {
+	/// Loads, reports that it's ready, then works until the queue closes: takes commands in between steps, and waits for
+	/// them when there is nothing to do.
+	fn run(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
+		// Where a GPU failed, nothing is taken down: that would call its driver again.
 		let engine = load().map_err(end_if_device_failed)?;
-		let mut workshop = engine.executor().map_err(end_if_device_failed)?;
+		let mut executor = engine.executor().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),
 		};
-		let mut gone = self.results.blocking_send(ready).is_err();
-		while !gone {
-			if workshop.is_idle() {
-				match self.queue.recv() {
-					Ok(order) => gone = self.follow(order, &mut workshop),
+		let mut hung_up = self.responses.blocking_send(ready).is_err();
+		while !hung_up {
+			if executor.is_idle() {
+				match self.commands.recv() {
+					Ok(command) => hung_up = self.execute(command, &mut executor),
 					Err(_) => return Ok(()),
 				}
 			}
-			while let Ok(order) = self.queue.try_recv() {
-				gone |= self.follow(order, &mut workshop);
+			while let Ok(command) = self.commands.try_recv() {
+				hung_up |= self.execute(command, &mut executor);
 			}
-			for (id, result) in workshop.step().map_err(end_if_device_failed)? {
-				gone |= self.answer(id, result);
+			for (id, result) in executor.step().map_err(end_if_device_failed)? {
+				hung_up |= self.answer(id, result);
 			}
 		}
 		Ok(())
 	}
 
-	/// Does what it's told; true if nobody listens any more.
-	fn follow(&self, order: Order, workshop: &mut Executor<'_>) -> bool {
-		match order {
-			Order::Run(id, work) => match workshop.submit(id, *work) {
+	/// Executes a command; true if the node has hung up.
+	fn execute(&self, command: Command, executor: &mut Executor<'_>) -> bool {
+		match command {
+			Command::Run(id, work) => match executor.submit(id, *work) {
 				Some(result) => self.answer(id, result),
 				None => false,
 			},
-			Order::Cancel(id) if workshop.cancel(&id) => {
+			Command::Cancel(id) if executor.cancel(&id) => {
 				let reason = "it was cancelled".into();
 				self.answer(id, WorkResult::Abstained { reason })
 			}
-			Order::Cancel(_) => false,
+			Command::Cancel(_) => false,
 		}
 	}
 
-	/// Sends a result; true if nobody listens any more.
+	/// Sends a result; true if the node has hung up.
 	fn answer(&self, id: WorkId, result: WorkResult) -> bool {
-		self.held.lock().remove(&id);
-		self.results.blocking_send(Response::Done { id, result }).is_err()
+		self.in_flight.lock().remove(&id);
+		self.responses.blocking_send(Response::Done { id, result }).is_err()
 	}
 }
 
@@ -183,6 +194,6 @@ fn abstained(id: WorkId, reason: String) -> Response {
 	Response::Done { id, result }
 }
 
-fn broken(error: impl std::fmt::Display) -> Error {
+fn socket_error(error: impl std::fmt::Display) -> Error {
 	Error::Socket(error.to_string())
 }

@@ -1,6 +1,7 @@
-//! From published numbers to the bytes of canonical tensors, a few rows at a time.
+//! From published elements to the bytes of canonical tensors, a few rows at a time.
 //!
-//! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few megabytes.
+//! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few
+//! megabytes.
 
 use assay_numerics::packed::{quantize_block, QuantizeError, BLOCK};
 use half::{bf16, f16};
@@ -19,7 +20,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-	/// Bytes of so many elements of one row; none if they don't fill blocks, or if that is no number.
+	/// Returns the bytes of this many elements of one row; none if they do not fill blocks, or on overflow.
 	pub(super) fn bytes(self, elements: u64) -> Option<u64> {
 		match self {
 			Self::F32 => elements.checked_mul(4),
@@ -29,7 +30,7 @@ impl Encoding {
 		}
 	}
 
-	/// The elements as f32; exact for the float encodings, `scale · weight` for blocks.
+	/// Calls `each` with every element as f32; exact for the float encodings, `scale · weight` for blocks.
 	pub(super) fn floats(self, data: &[u8], mut each: impl FnMut(f32)) {
 		let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 		match self {
@@ -53,8 +54,9 @@ impl Encoding {
 	}
 }
 
-/// Rows of a matrix as int8 with scales, or why not. Q8_0 blocks keep their bits; floats are quantized block by block.
-pub(super) fn quantized(
+/// Appends rows of a matrix as int8 with scales, or returns why not. Q8_0 blocks keep their bits; floats are quantized
+/// block by block.
+pub(super) fn quantize_rows(
 	encoding: Encoding,
 	data: &[u8],
 	weights: &mut Vec<u8>,
@@ -87,16 +89,17 @@ pub(super) fn quantized(
 	Ok(())
 }
 
-/// Rows as f32, or why not.
-pub(super) fn widened(encoding: Encoding, data: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+/// Appends rows as f32, or returns why not.
+pub(super) fn widen_rows(encoding: Encoding, data: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
 	let mut finite = true;
 	encoding.floats(data, |v| {
 		finite &= v.is_finite();
 		out.extend(v.to_le_bytes());
 	});
-	match finite {
-		true => Ok(()),
-		false => Err("has a NaN or an infinity"),
+	if finite {
+		Ok(())
+	} else {
+		Err("has a NaN or an infinity")
 	}
 }
 
@@ -145,9 +148,9 @@ mod tests {
 		let mut block = f16::from_f32(0.25).to_le_bytes().to_vec();
 		block.extend((0..32).map(|i| (i * 8 - 128) as i8 as u8));
 		let (mut weights, mut scales) = (Vec::new(), Vec::new());
-		quantized(Encoding::Q8, &block, &mut weights, &mut scales).unwrap();
+		quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).unwrap();
 		assert_eq!((&scales[..], &weights[..]), (&block[..2], &block[2..]));
 		block[..2].copy_from_slice(&f16::NAN.to_le_bytes());
-		assert!(quantized(Encoding::Q8, &block, &mut weights, &mut scales).is_err());
+		assert!(quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).is_err());
 	}
 }

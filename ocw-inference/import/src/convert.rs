@@ -1,12 +1,12 @@
-//! The weights on their way: read once in the order of their file, written to their canonical places.
+//! Converts the weights: read once in the order of their file, written to their canonical positions.
 //!
-//! A few rows are in memory at a time. While a file passes by it is hashed for the provenance; what an interrupted import has
-//! already written is read again and compared instead of converted again.
+//! A few rows are in memory at a time. While a file passes by it is hashed for the provenance; what an interrupted
+//! import has already written is read again and compared instead of converted again.
 
 use super::{
-	blocks::{quantized, uninterleave, widened, Encoding},
-	journal::{Finished, Journal},
-	source::{Piece, Source, WeightFile},
+	blocks::{quantize_rows, uninterleave, widen_rows, Encoding},
+	journal::{ConvertedTensor, Journal},
+	source::{Source, SourceTensor, WeightFile},
 	Progress, Watch,
 };
 use crate::{Error, Result};
@@ -29,8 +29,8 @@ use std::{
 /// Bytes that are read at once.
 const CHUNK: usize = 4 << 20;
 
-/// Converts all weights into `model.safetensors` of the partial folder. Returns the canonical tensors with their roots, and the
-/// files that were read with their hashes.
+/// Converts all weights into `model.safetensors` of the partial directory. Returns the canonical tensors with their
+/// roots, and the files that were read with their hashes.
 pub(super) fn convert(
 	source: &Source,
 	partial: &Path,
@@ -39,7 +39,7 @@ pub(super) fn convert(
 	let mut target = Target::open(partial, layout(&source.config.hyperparameters))?;
 	let mut journal = Journal::open(partial, target.heading)?;
 	let total = source.files.iter().map(|f| f.bytes).sum();
-	let mut pass = Pass {
+	let mut reporter = Reporter {
 		watch,
 		partial,
 		done: 0,
@@ -48,20 +48,20 @@ pub(super) fn convert(
 	let mut read = Vec::new();
 	for file in &source.files {
 		let mut reader = Reader::open(file)?;
-		for piece in &file.pieces {
-			reader.skip_to(piece.begin, &mut pass)?;
-			let finished = match target.check(&piece.spec.name, &journal)? {
-				Some(claimed) if reader.hash_to(piece.end, &mut pass)? == claimed.source => claimed.clone(),
+		for tensor in &file.tensors {
+			reader.skip_to(tensor.begin, &mut reporter)?;
+			let converted = match target.check(&tensor.spec.name, &journal)? {
+				Some(claimed) if reader.hash_to(tensor.end, &mut reporter)? == claimed.source => claimed.clone(),
 				_ => {
-					reader.seek(piece.begin)?;
-					let finished = target.convert(piece, &mut reader, &mut pass)?;
-					journal.record(&finished)?;
-					finished
+					reader.seek(tensor.begin)?;
+					let converted = target.convert(tensor, &mut reader, &mut reporter)?;
+					journal.record(&converted)?;
+					converted
 				}
 			};
-			target.finished(finished);
+			target.insert_roots(converted);
 		}
-		reader.skip_to(file.bytes, &mut pass)?;
+		reader.skip_to(file.bytes, &mut reporter)?;
 		read.push(SourceFile {
 			name: file.name.clone(),
 			root: reader.root(),
@@ -70,31 +70,31 @@ pub(super) fn convert(
 	Ok((target.close()?, read))
 }
 
-/// One run over all files: how far it is, and whether it is still wanted.
-struct Pass<'a> {
+/// Reports the progress over all files, and ends the import when the caller asks for that.
+struct Reporter<'a> {
 	watch: Watch<'a>,
 	partial: &'a Path,
 	done: u64,
 	total: u64,
 }
 
-impl Pass<'_> {
+impl Reporter<'_> {
 	fn advance(&mut self, bytes: u64) -> Result<()> {
 		self.done += bytes;
 		let progress = Progress::Converting {
 			done: self.done,
 			total: self.total,
 		};
-		match (self.watch)(progress).is_continue() {
-			true => Ok(()),
-			false => Err(Error::Interrupted {
-				partial: self.partial.to_owned(),
-			}),
+		if (self.watch)(progress).is_continue() {
+			return Ok(());
 		}
+		Err(Error::Interrupted {
+			partial: self.partial.to_owned(),
+		})
 	}
 }
 
-/// A file with weights, hashed while it's read: each byte once, whatever is read twice.
+/// A file with weights, hashed while it is read: each byte once, even if it is read twice.
 struct Reader {
 	file: File,
 	path: PathBuf,
@@ -116,8 +116,8 @@ impl Reader {
 		})
 	}
 
-	/// The next bytes of the file.
-	fn read(&mut self, bytes: usize, pass: &mut Pass<'_>) -> Result<&mut [u8]> {
+	/// Reads the next bytes of the file.
+	fn read(&mut self, bytes: usize, reporter: &mut Reporter<'_>) -> Result<&mut [u8]> {
 		self.buffer.resize(bytes, 0);
 		self.file
 			.read_exact(&mut self.buffer)
@@ -128,22 +128,22 @@ impl Reader {
 		let new = new.len() as u64;
 		self.hashed += new;
 		self.position += bytes as u64;
-		pass.advance(new)?;
+		reporter.advance(new)?;
 		Ok(&mut self.buffer)
 	}
 
 	/// Reads on up to here, for the hashes alone. Returns the hash of what was read.
-	fn hash_to(&mut self, end: u64, pass: &mut Pass<'_>) -> Result<Hash32> {
+	fn hash_to(&mut self, end: u64, reporter: &mut Reporter<'_>) -> Result<Hash32> {
 		let mut hasher = blake3::Hasher::new();
 		while self.position < end {
 			let bytes = (end - self.position).min(CHUNK as u64) as usize;
-			hasher.update(self.read(bytes, pass)?);
+			hasher.update(self.read(bytes, reporter)?);
 		}
 		Ok(*hasher.finalize().as_bytes())
 	}
 
-	fn skip_to(&mut self, end: u64, pass: &mut Pass<'_>) -> Result<()> {
-		self.hash_to(end, pass).map(drop)
+	fn skip_to(&mut self, end: u64, reporter: &mut Reporter<'_>) -> Result<()> {
+		self.hash_to(end, reporter).map(drop)
 	}
 
 	fn seek(&mut self, to: u64) -> Result<()> {
@@ -154,7 +154,7 @@ impl Reader {
 		Ok(())
 	}
 
-	/// BLAKE3 of all that was read.
+	/// Returns the BLAKE3 hash of all that was read.
 	fn root(&self) -> Hash32 {
 		*self.hasher.finalize().as_bytes()
 	}
@@ -166,7 +166,7 @@ struct Target {
 	path: PathBuf,
 	specs: Vec<TensorSpec>,
 	/// Where each tensor's bytes begin, and how many they are.
-	places: HashMap<String, (u64, u64)>,
+	ranges: HashMap<String, (u64, u64)>,
 	/// Hash of the header.
 	heading: Hash32,
 	roots: HashMap<String, Hash32>,
@@ -176,10 +176,10 @@ impl Target {
 	fn open(partial: &Path, specs: Vec<TensorSpec>) -> Result<Self> {
 		let header = Header::canonical(specs.iter().map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice())));
 		let mut end = header.len() as u64;
-		let mut places = HashMap::new();
+		let mut ranges = HashMap::new();
 		for spec in &specs {
 			let bytes = byte_size(spec.dtype, &spec.shape).unwrap_or(u64::MAX);
-			places.insert(spec.name.clone(), (end, bytes));
+			ranges.insert(spec.name.clone(), (end, bytes));
 			end = end.saturating_add(bytes);
 		}
 		let path = partial.join(files::WEIGHTS);
@@ -193,30 +193,30 @@ impl Target {
 			file,
 			path,
 			specs,
-			places,
+			ranges,
 			heading: files::root(&header),
 			roots: HashMap::new(),
 		})
 	}
 
-	fn place(&self, name: &str) -> Result<(u64, u64)> {
-		let unknown = || Error::Import(format!("tensor {name} has no place in the canonical weights"));
-		self.places.get(name).copied().ok_or_else(unknown)
+	fn range(&self, name: &str) -> Result<(u64, u64)> {
+		let unknown = || Error::Import(format!("tensor {name} is not part of the canonical weights"));
+		self.ranges.get(name).copied().ok_or_else(unknown)
 	}
 
-	/// What the journal claims of a tensor, if the bytes that lie in the file agree.
-	fn check<'j>(&self, name: &str, journal: &'j Journal) -> Result<Option<&'j Finished>> {
+	/// Returns what the journal claims of a tensor, if the bytes in the file agree.
+	fn check<'j>(&self, name: &str, journal: &'j Journal) -> Result<Option<&'j ConvertedTensor>> {
 		let Some(claimed) = journal.claimed(name) else {
 			return Ok(None);
 		};
 		let scales = format!("{name}{SCALE_SUFFIX}");
 		let agrees = self.root_at(name)? == claimed.root
-			&& (!self.places.contains_key(&scales) || self.root_at(&scales)? == claimed.scales);
+			&& (!self.ranges.contains_key(&scales) || self.root_at(&scales)? == claimed.scales);
 		Ok(agrees.then_some(claimed))
 	}
 
 	fn root_at(&self, name: &str) -> Result<Hash32> {
-		let (begin, bytes) = self.place(name)?;
+		let (begin, bytes) = self.range(name)?;
 		let (mut hasher, mut buffer) = (blake3::Hasher::new(), Vec::new());
 		let mut done = 0;
 		while done < bytes {
@@ -231,52 +231,54 @@ impl Target {
 	}
 
 	/// Converts one tensor, some rows at a time.
-	fn convert(&self, piece: &Piece, reader: &mut Reader, pass: &mut Pass<'_>) -> Result<Finished> {
-		let spec = &piece.spec;
+	fn convert(
+		&self,
+		tensor: &SourceTensor,
+		reader: &mut Reader,
+		reporter: &mut Reporter<'_>,
+	) -> Result<ConvertedTensor> {
+		let spec = &tensor.spec;
 		let refused = |reason: &str| Error::Tensor {
 			name: spec.name.clone(),
 			reason: reason.into(),
 		};
 		let scales_name = format!("{}{SCALE_SUFFIX}", spec.name);
 		let mut weights = Output::new(self, &spec.name)?;
-		let mut scales = match spec.quantized {
-			true => Some(Output::new(self, &scales_name)?),
-			false => None,
-		};
+		let mut scales = spec.quantized.then(|| Output::new(self, &scales_name)).transpose()?;
 		// A vector is as many rows of one element, unless its elements come in blocks.
-		let (rows, width) = match (spec.rows, piece.encoding) {
+		let (rows, width) = match (spec.rows, tensor.encoding) {
 			(Some(rows), _) => (rows, spec.width),
 			(None, Encoding::Q8) => (1, spec.width),
 			(None, _) => (spec.width, 1),
 		};
 		if spec.quantized && !width.is_multiple_of(BLOCK as u64) {
-			return Err(refused("has rows that blocks of 32 don't fill"));
+			return Err(refused("has rows that are not whole blocks of 32"));
 		}
-		let row = piece
+		let row = tensor
 			.encoding
 			.bytes(width)
 			.ok_or_else(|| refused("has too long rows"))?;
-		let group = piece.interleaved.unwrap_or(1).max(1);
+		let group = tensor.interleaved.unwrap_or(1).max(1);
 		let step = (CHUNK as u64 / row.saturating_mul(group).max(1)).max(1) * group;
 		let mut source = blake3::Hasher::new();
 		let mut left = rows;
 		while left > 0 {
 			let now = left.min(step);
 			left -= now;
-			let data = reader.read((now * row) as usize, pass)?;
+			let data = reader.read((now * row) as usize, reporter)?;
 			source.update(data);
 			if group > 1 {
 				uninterleave(data, row as usize, group as usize);
 			}
 			match &mut scales {
-				Some(scales) => quantized(piece.encoding, data, &mut weights.pending, &mut scales.pending),
-				None => widened(piece.encoding, data, &mut weights.pending),
+				Some(scales) => quantize_rows(tensor.encoding, data, &mut weights.pending, &mut scales.pending),
+				None => widen_rows(tensor.encoding, data, &mut weights.pending),
 			}
 			.map_err(refused)?;
 			weights.flush()?;
 			scales.as_mut().map_or(Ok(()), Output::flush)?;
 		}
-		Ok(Finished {
+		Ok(ConvertedTensor {
 			name: spec.name.clone(),
 			source: *source.finalize().as_bytes(),
 			root: weights.close()?,
@@ -284,15 +286,15 @@ impl Target {
 		})
 	}
 
-	fn finished(&mut self, finished: Finished) {
-		let scales = format!("{}{SCALE_SUFFIX}", finished.name);
-		if self.places.contains_key(&scales) {
-			self.roots.insert(scales, finished.scales);
+	fn insert_roots(&mut self, converted: ConvertedTensor) {
+		let scales = format!("{}{SCALE_SUFFIX}", converted.name);
+		if self.ranges.contains_key(&scales) {
+			self.roots.insert(scales, converted.scales);
 		}
-		self.roots.insert(finished.name, finished.root);
+		self.roots.insert(converted.name, converted.root);
 	}
 
-	/// Puts the file on the disk for good. Returns its tensors.
+	/// Syncs the file to disk. Returns its tensors.
 	fn close(self) -> Result<Vec<TensorEntry>> {
 		self.file.sync_all().map_err(Error::write(&self.path))?;
 		let entry = |TensorSpec { name, dtype, shape }: TensorSpec| {
@@ -323,7 +325,7 @@ struct Output<'a> {
 
 impl<'a> Output<'a> {
 	fn new(target: &'a Target, name: &str) -> Result<Self> {
-		let (at, bytes) = target.place(name)?;
+		let (at, bytes) = target.range(name)?;
 		Ok(Self {
 			target,
 			at,
@@ -337,7 +339,7 @@ impl<'a> Output<'a> {
 		let bytes = self.pending.len() as u64;
 		if self.at.saturating_add(bytes) > self.end {
 			return Err(Error::Import(
-				"a tensor outgrew its place: a defect of the importer".into(),
+				"a tensor outgrew its range: a defect of the importer".into(),
 			));
 		}
 		let Target { file, path, .. } = self.target;
@@ -348,13 +350,13 @@ impl<'a> Output<'a> {
 		Ok(())
 	}
 
-	/// The root of what was written, if that is all of it.
+	/// Returns the root of what was written, if that is all of it.
 	fn close(self) -> Result<Hash32> {
-		match self.at == self.end {
-			true => Ok(*self.hasher.finalize().as_bytes()),
-			false => Err(Error::Import(
-				"a tensor does not fill its place: a defect of the importer".into(),
-			)),
+		if self.at == self.end {
+			return Ok(*self.hasher.finalize().as_bytes());
 		}
+		Err(Error::Import(
+			"a tensor does not fill its range: a defect of the importer".into(),
+		))
 	}
 }

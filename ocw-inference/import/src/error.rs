@@ -48,13 +48,13 @@ pub enum Error {
 		/// What the system reports.
 		source: io::Error,
 	},
-	/// The import was asked to end.
-	#[error("stopped; the same command goes on where this one was. What is done lies in {partial}: delete it if you don't want to go on")]
+	/// The caller ended the import.
+	#[error("stopped; the same command goes on where this one was. What is done is in {partial}: delete it if you do not want to go on")]
 	Interrupted {
 		/// The directory of the unfinished work.
 		partial: PathBuf,
 	},
-	/// The import cannot be done as asked.
+	/// The import cannot be done with this source or these options.
 	#[error("import: {0}")]
 	Import(String),
 }

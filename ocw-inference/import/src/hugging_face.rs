@@ -1,9 +1,9 @@
-//! A Hugging Face folder: config.json, safetensors in one file or in shards, tokenizer.json, a chat template.
+//! A Hugging Face directory: config.json, safetensors in one file or in shards, tokenizer.json, a chat template.
 
 use crate::{
 	blocks::Encoding,
 	sentence_transformers,
-	source::{assign, read_whole, Found, Source, WeightFile},
+	source::{assign, read_whole, FoundTensor, Source, WeightFile},
 	Error, ImportOptions, Result,
 };
 use assay_model_folder::{
@@ -27,14 +27,14 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Most files that one model's weights may be split into.
 const MAX_SHARDS: usize = 1000;
 
-/// Reads everything of a folder but the weights' values.
+/// Reads everything of a directory but the weights' values.
 pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	let mut read = Vec::new();
 	let json = read_whole(dir, files::CONFIG, files::MAX_JSON_BYTES, &mut read).map_err(|e| missing_config(dir, e))?;
 	refuse_quantized(&json)?;
 	let mut config = ModelConfig::parse(&json)?;
-	if let Hyperparameters::Encoder(numbers) = &mut config.hyperparameters {
-		sentence_transformers::complete(dir, numbers, &mut read)?;
+	if let Hyperparameters::Encoder(encoder) = &mut config.hyperparameters {
+		sentence_transformers::complete(dir, encoder, &mut read)?;
 	}
 	if let Some(context) = options.context_length {
 		config.hyperparameters.shorten(context);
@@ -43,8 +43,8 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	config.check()?;
 	let tokenizer = read_whole(dir, files::TOKENIZER, files::MAX_TOKENIZER_BYTES, &mut read).map_err(|e| match e {
 		FolderError::Io { .. } if dir.join("tokenizer.model").exists() => Error::Import(
-			"the folder has a tokenizer.model but no tokenizer.json; make one with \
-			 `AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` of transformers"
+			"the directory has a tokenizer.model but no tokenizer.json; make one with \
+			 `AutoTokenizer.from_pretrained(dir).save_pretrained(dir)` of transformers"
 				.into(),
 		),
 		e => e.into(),
@@ -94,8 +94,8 @@ fn refuse_quantized(config: &[u8]) -> Result<()> {
 }
 
 /// Instruction-tuned models often name the tokens that end a turn only in `generation_config.json`.
-fn stop_tokens(dir: &Path, numbers: &mut Hyperparameters, read: &mut Vec<SourceFile>) -> Result<()> {
-	let Hyperparameters::Decoder(numbers) = numbers else {
+fn stop_tokens(dir: &Path, hyperparameters: &mut Hyperparameters, read: &mut Vec<SourceFile>) -> Result<()> {
+	let Hyperparameters::Decoder(decoder) = hyperparameters else {
 		return Ok(());
 	};
 	if !dir.join(GENERATION).exists() {
@@ -113,18 +113,18 @@ fn stop_tokens(dir: &Path, numbers: &mut Hyperparameters, read: &mut Vec<SourceF
 	}
 	.into_iter()
 	.filter_map(|id: u64| u32::try_from(id).ok())
-	.filter(|id| !numbers.eos_token_ids.contains(id))
+	.filter(|id| !decoder.eos_token_ids.contains(id))
 	.collect();
 	if !more.is_empty() {
-		numbers.eos_token_ids.extend(more);
-		numbers.eos_token_ids.sort_unstable();
-		numbers.eos_token_ids.dedup();
+		decoder.eos_token_ids.extend(more);
+		decoder.eos_token_ids.sort_unstable();
+		decoder.eos_token_ids.dedup();
 		read.append(&mut seen);
 	}
 	Ok(())
 }
 
-/// The chat template: the one that is named, a file of its own, or inside `tokenizer_config.json`.
+/// Returns the chat template: the one of the options, a file of its own, or a field of `tokenizer_config.json`.
 fn template(dir: &Path, options: &ImportOptions, read: &mut Vec<SourceFile>) -> Result<Vec<u8>> {
 	if let Some(file) = &options.chat_template {
 		return Ok(files::read(file, files::MAX_TEMPLATE_BYTES)?);
@@ -161,7 +161,7 @@ fn template(dir: &Path, options: &ImportOptions, read: &mut Vec<SourceFile>) -> 
 	}
 }
 
-/// The files with weights: one, or those that the index names.
+/// Returns the files with weights: one, or those that the index names.
 fn weight_files(dir: &Path, read: &mut Vec<SourceFile>) -> Result<Vec<WeightFile>> {
 	let mut names = BTreeSet::from([files::WEIGHTS.to_owned()]);
 	if !dir.join(files::WEIGHTS).exists() {
@@ -178,7 +178,7 @@ fn weight_files(dir: &Path, read: &mut Vec<SourceFile>) -> Result<Vec<WeightFile
 			name,
 			path,
 			bytes,
-			pieces: Vec::new(),
+			tensors: Vec::new(),
 		})
 	};
 	names.into_iter().map(open).collect()
@@ -186,17 +186,16 @@ fn weight_files(dir: &Path, read: &mut Vec<SourceFile>) -> Result<Vec<WeightFile
 
 fn no_weights(dir: &Path) -> Error {
 	let pickled = dir.join("pytorch_model.bin").exists() || dir.join("pytorch_model.bin.index.json").exists();
-	Error::Import(match pickled {
-		true => {
-			"the weights are pickled (pytorch_model.bin), and a pickle is a program: Assay never opens one. Take the \
-		         model's safetensors, or save it as such with `save_pretrained` of transformers"
-				.into()
-		}
-		false => format!("no weights in {}: neither model.safetensors nor {INDEX}", dir.display()),
+	Error::Import(if pickled {
+		"the weights are pickled (pytorch_model.bin), and a pickle is a program: Assay never opens one. Take the model's \
+		 safetensors, or save it as such with `save_pretrained` of transformers"
+			.into()
+	} else {
+		format!("no weights in {}: neither model.safetensors nor {INDEX}", dir.display())
 	})
 }
 
-/// The distinct files of an index, which may lead nowhere outside the folder.
+/// Returns the distinct files of an index, which may not lead outside the directory.
 fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 	let refused = |reason: String| Error::Import(format!("{INDEX}: {reason}"));
 	let index: Value = JsonLimits::MANIFEST.parse(index).map_err(refused)?;
@@ -209,7 +208,7 @@ fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 			|name: &&str| name.ends_with(".safetensors") && !name.contains(['/', '\\', '\0']) && name.len() <= 255;
 		let Some(name) = file.as_str().filter(plain) else {
 			return Err(refused(format!(
-				"{file} is no name of a safetensors file in this folder"
+				"{file} is not the name of a safetensors file in this directory"
 			)));
 		};
 		names.insert(name.to_owned());
@@ -217,14 +216,14 @@ fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 			return Err(refused(format!("more than {MAX_SHARDS} files")));
 		}
 	}
-	match names.is_empty() {
-		true => Err(refused("it names no file".into())),
-		false => Ok(names),
+	if names.is_empty() {
+		return Err(refused("it names no file".into()));
 	}
+	Ok(names)
 }
 
-/// The tensors of all files by name.
-fn tensors(weights: &[WeightFile], numbers: &Hyperparameters) -> Result<BTreeMap<String, Found>> {
+/// Returns the tensors of all files by name.
+fn tensors(weights: &[WeightFile], hyperparameters: &Hyperparameters) -> Result<BTreeMap<String, FoundTensor>> {
 	let mut found = BTreeMap::new();
 	for (at, file) in weights.iter().enumerate() {
 		let mut reader = File::open(&file.path).map_err(Error::read(&file.path))?;
@@ -233,7 +232,7 @@ fn tensors(weights: &[WeightFile], numbers: &Hyperparameters) -> Result<BTreeMap
 			e => e,
 		})?;
 		for (name, info) in header.tensors {
-			if is_inert(numbers, &name) {
+			if is_inert(hyperparameters, &name) {
 				continue;
 			}
 			let (begin, end) = info.data_offsets;
@@ -248,7 +247,7 @@ fn tensors(weights: &[WeightFile], numbers: &Hyperparameters) -> Result<BTreeMap
 					})
 				}
 			};
-			let tensor = Found {
+			let tensor = FoundTensor {
 				file: at,
 				encoding,
 				shape: info.shape,

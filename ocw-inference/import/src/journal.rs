@@ -1,6 +1,6 @@
 //! Which tensors of an interrupted import are done: one JSON line each, appended when a tensor is written.
 //!
-//! A line is a claim to check, never a fact: the importer hashes what it says was written and what it says was read again.
+//! A line is a claim to check, never a fact: the importer hashes again what the line claims was written and read.
 
 use crate::{Error, Result};
 use assay_model_folder::files;
@@ -13,7 +13,7 @@ use std::{
 	path::{Path, PathBuf},
 };
 
-/// Its file in the partial folder.
+/// Its file in the partial directory.
 pub(super) const JOURNAL: &str = "import.journal";
 
 /// The first line: what is being written.
@@ -28,7 +28,7 @@ struct Heading {
 /// A tensor that was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Finished {
+pub(super) struct ConvertedTensor {
 	/// Its name.
 	pub(super) name: String,
 	/// BLAKE3 of the bytes that were read.
@@ -42,15 +42,15 @@ pub(super) struct Finished {
 	pub(super) scales: Hash32,
 }
 
-/// The journal of an import at work. It holds the lock of its folder.
+/// The journal of an import in progress. It holds the lock of its directory.
 pub(super) struct Journal {
 	file: File,
 	path: PathBuf,
-	finished: HashMap<String, Finished>,
+	converted: HashMap<String, ConvertedTensor>,
 }
 
 impl Journal {
-	/// Opens or begins the journal of a folder that gets weights of this layout.
+	/// Opens or begins the journal of a directory that gets weights of this layout.
 	pub(super) fn open(partial: &Path, layout: Hash32) -> Result<Self> {
 		let path = partial.join(JOURNAL);
 		let mut options = OpenOptions::new();
@@ -60,7 +60,7 @@ impl Journal {
 			Ok(()) => {}
 			Err(TryLockError::WouldBlock) => {
 				return Err(Error::Import(format!(
-					"another import is at work in {}; wait until it is done",
+					"another import is running in {}; wait until it is done",
 					partial.display()
 				)))
 			}
@@ -74,7 +74,7 @@ impl Journal {
 		let mut journal = Self {
 			file,
 			path,
-			finished: HashMap::new(),
+			converted: HashMap::new(),
 		};
 		let good = journal.parse(&content, layout, partial)?;
 		// What follows the last whole line was being written when the import ended.
@@ -89,7 +89,7 @@ impl Journal {
 		Ok(journal)
 	}
 
-	/// Takes the lines that are whole. Tells where they end.
+	/// Takes the lines that are whole. Returns where they end.
 	fn parse(&mut self, content: &[u8], layout: Hash32, partial: &Path) -> Result<u64> {
 		let mut end = 0;
 		for line in content.split_inclusive(|b| *b == b'\n').filter(|l| l.ends_with(b"\n")) {
@@ -99,29 +99,29 @@ impl Journal {
 				};
 				if heading != (Heading { layout }) {
 					return Err(Error::Import(format!(
-						"{} holds the beginning of another model's import; remove it, or name another folder",
+						"{} holds the beginning of another model's import; remove it, or name another directory",
 						partial.display()
 					)));
 				}
 			} else {
-				let Ok(finished) = serde_json::from_slice::<Finished>(line) else {
+				let Ok(converted) = serde_json::from_slice::<ConvertedTensor>(line) else {
 					break;
 				};
-				self.finished.insert(finished.name.clone(), finished);
+				self.converted.insert(converted.name.clone(), converted);
 			}
 			end += line.len() as u64;
 		}
 		Ok(end)
 	}
 
-	/// What is written of a tensor, if the journal is right.
-	pub(super) fn claimed(&self, name: &str) -> Option<&Finished> {
-		self.finished.get(name)
+	/// Returns what is written of a tensor, if the journal is right.
+	pub(super) fn claimed(&self, name: &str) -> Option<&ConvertedTensor> {
+		self.converted.get(name)
 	}
 
-	/// Notes that a tensor is written.
-	pub(super) fn record(&mut self, finished: &Finished) -> Result<()> {
-		self.line(finished)
+	/// Records that a tensor is written.
+	pub(super) fn record(&mut self, tensor: &ConvertedTensor) -> Result<()> {
+		self.line(tensor)
 	}
 
 	fn line(&mut self, value: &impl Serialize) -> Result<()> {
@@ -135,8 +135,8 @@ impl Journal {
 mod tests {
 	use super::*;
 
-	fn finished(name: &str) -> Finished {
-		Finished {
+	fn converted(name: &str) -> ConvertedTensor {
+		ConvertedTensor {
 			name: name.into(),
 			source: [1; 32],
 			root: [2; 32],
@@ -148,22 +148,22 @@ mod tests {
 	fn whole_lines_are_remembered_and_a_torn_one_is_cut_off() {
 		let dir = tempfile::tempdir().unwrap();
 		let mut journal = Journal::open(dir.path(), [7; 32]).unwrap();
-		journal.record(&finished("a")).unwrap();
-		journal.record(&finished("b")).unwrap();
+		journal.record(&converted("a")).unwrap();
+		journal.record(&converted("b")).unwrap();
 		assert!(Journal::open(dir.path(), [7; 32])
 			.err()
 			.unwrap()
 			.to_string()
-			.contains("at work"));
+			.contains("is running"));
 		drop(journal);
 		let path = dir.path().join(JOURNAL);
 		let whole = std::fs::read(&path).unwrap();
 		std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
 
 		let mut journal = Journal::open(dir.path(), [7; 32]).unwrap();
-		assert_eq!(journal.claimed("a"), Some(&finished("a")));
+		assert_eq!(journal.claimed("a"), Some(&converted("a")));
 		assert_eq!(journal.claimed("b"), None);
-		journal.record(&finished("b")).unwrap();
+		journal.record(&converted("b")).unwrap();
 		drop(journal);
 		assert_eq!(std::fs::read(&path).unwrap(), whole);
 
@@ -172,7 +172,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_journal_of_garbage_claims_nothing() {
+	fn a_journal_of_random_bytes_claims_nothing() {
 		let dir = tempfile::tempdir().unwrap();
 		std::fs::write(dir.path().join(JOURNAL), "{\"layout\":3}\n\0\0\0").unwrap();
 		let journal = Journal::open(dir.path(), [7; 32]).unwrap();

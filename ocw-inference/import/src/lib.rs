@@ -1,10 +1,11 @@
-//! Makes a canonical model folder from a published model: a Hugging Face folder, or a GGUF file with Q8_0 matrices.
+//! Makes a canonical model directory from a published model: a Hugging Face directory, or a GGUF file with Q8_0 matrices.
 //!
-//! The same source gives the same bytes on every computer: weights are quantized by a rule with one result, and nothing else is
-//! written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
+//! The same source gives the same bytes on every machine: weights are quantized by a rule with one result, and nothing
+//! else is written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
 //!
-//! The work is done in `<out>.partial`, which becomes `<out>` by one rename when everything is in it. An import that ends early
-//! (Ctrl-C, a full disk, a power cut) goes on where it was when it's started again; what it finds there it checks.
+//! The work is done in `<out>.partial`, which becomes `<out>` by one rename when everything is in it. An import that
+//! ends early (Ctrl-C, a full disk, a power cut) goes on where it was when it is started again; what it finds there it
+//! checks.
 
 #![deny(missing_docs)]
 
@@ -39,19 +40,19 @@ use std::{
 	path::{Path, PathBuf},
 };
 
-/// Names the rule of `blocks::quantize`; a change of one bit of its result changes this name.
+/// Names the rule of `blocks::quantize_block`; a change of one bit of its result changes this name.
 const QUANTIZER: &str = "assay w8 blocks of 32, version 1";
-/// What a file of Q8_0 blocks says instead: nothing was quantized here.
+/// Stands there instead for a file of Q8_0 blocks: nothing was quantized here.
 const KEPT: &str = "gguf q8_0 blocks, bits kept";
-/// A manifest on its way to its name.
+/// A manifest that is not complete yet.
 const NEW_MANIFEST: &str = "manifest.json.new";
 const KNOWN_PROMPT: &str = "What is this model good for?";
 const KNOWN_TOKENS: u32 = 24;
 
-/// What a person says about the model to import.
+/// What the person who imports a model states about it.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
-	/// What people will call it.
+	/// The name that people will use.
 	pub name: String,
 	/// Who made the weights, and where they are published.
 	pub source: String,
@@ -67,8 +68,8 @@ pub struct ImportOptions {
 	pub context_length: Option<u32>,
 	/// A chat template to take instead of the source's own.
 	pub chat_template: Option<PathBuf>,
-	/// Leave the known answer out, which needs memory for the whole model. [`record_known_answer`] adds it on another computer;
-	/// no node serves a model without.
+	/// Leave the known answer out, which needs memory for the whole model. [`record_known_answer`] adds it on another
+	/// machine; no node serves a model without one.
 	pub without_answer: bool,
 }
 
@@ -82,19 +83,19 @@ pub enum Progress {
 		/// Bytes of the source.
 		total: u64,
 	},
-	/// The folder is complete; the model runs once for its known answer.
+	/// The directory is complete; the model runs once for its known answer.
 	Answering,
 }
 
-/// Is told how far an import is, some times a second, and may end it.
+/// Is called with the progress several times a second, and may end the import.
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
-/// Imports a published model into a new or empty folder. Returns the model's id.
+/// Imports a published model into a new or empty directory. Returns the model's id.
 pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<ModelId> {
 	import_with(source, out, options, &mut |_| ControlFlow::Continue(()))
 }
 
-/// [`import`], watched.
+/// [`import`] that reports its progress.
 pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Watch<'_>) -> Result<ModelId> {
 	let source = if source.is_dir() {
 		hugging_face::open(source, options)?
@@ -134,7 +135,8 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 	Ok(file.model_id)
 }
 
-/// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the model's id.
+/// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the
+/// model's id.
 pub fn record_known_answer(dir: &Path) -> Result<ModelId> {
 	let mut file = ManifestFile::read(dir)?;
 	if file.known_answer.is_some() {
@@ -144,7 +146,7 @@ pub fn record_known_answer(dir: &Path) -> Result<ModelId> {
 	Ok(file.model_id)
 }
 
-/// The manifest, with the roots of the weights still zero.
+/// Returns the manifest, with the roots of the weights still zero.
 fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 	let hyperparameters = &source.config.hyperparameters;
 	let tokenizer = Tokenizer::parse(&source.tokenizer)?;
@@ -155,10 +157,10 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 			hyperparameters.vocab_size()
 		)));
 	}
-	// Whether tokenizer and template fit the numbers is asked with it.
+	// This checks, too, whether tokenizer and template fit the hyperparameters.
 	let template = compile_template(&source.template, &tokenizer, hyperparameters)?;
 	let prompt_overhead = prompt_overhead(&template, &tokenizer, hyperparameters)?;
-	let mut encodings = source.files.iter().flat_map(|f| &f.pieces);
+	let mut encodings = source.files.iter().flat_map(|f| &f.tensors);
 	let kept = encodings.clone().any(|p| p.encoding == Encoding::Q8);
 	let quantized = encodings.any(|p| p.spec.quantized && p.encoding != Encoding::Q8);
 	let quantizer = match (kept, quantized) {
@@ -212,7 +214,7 @@ fn answer(dir: &Path, file: &mut ManifestFile) -> Result<()> {
 	write_manifest(dir, file)
 }
 
-/// Where the work on `out` is done.
+/// Returns where the work on `out` is done.
 fn partial_of(out: &Path) -> Result<PathBuf> {
 	match out.file_name() {
 		Some(name) => {
@@ -220,11 +222,14 @@ fn partial_of(out: &Path) -> Result<PathBuf> {
 			name.push(".partial");
 			Ok(out.with_file_name(name))
 		}
-		None => Err(Error::Import(format!("{} is no name for a new folder", out.display()))),
+		None => Err(Error::Import(format!(
+			"{} is not a name for a new directory",
+			out.display()
+		))),
 	}
 }
 
-/// Makes or finds the folder to work in, and makes sure that nobody's files are in the way.
+/// Makes or finds the directory to work in, and makes sure that no other files are in the way.
 fn claim(out: &Path) -> Result<PathBuf> {
 	let empty = match fs::read_dir(out) {
 		Ok(mut entries) => entries.next().is_none(),
@@ -233,7 +238,7 @@ fn claim(out: &Path) -> Result<PathBuf> {
 	};
 	if !empty {
 		return Err(Error::Import(format!(
-			"{} is not empty; name a new folder",
+			"{} is not empty; name a new directory",
 			out.display()
 		)));
 	}
@@ -253,7 +258,7 @@ fn claim(out: &Path) -> Result<PathBuf> {
 		let plain = entry.file_type().is_ok_and(|t| t.is_file());
 		if !plain || !ours.iter().any(|name| entry.file_name() == *name) {
 			return Err(Error::Import(format!(
-				"{} is no part of an import; remove it, or name another folder",
+				"{} is not part of an import; remove it, or name another directory",
 				entry.path().display()
 			)));
 		}
@@ -261,7 +266,7 @@ fn claim(out: &Path) -> Result<PathBuf> {
 	Ok(partial)
 }
 
-/// The folder appears under its name, complete, at once.
+/// Makes the directory appear under its name, complete, at once.
 fn publish(partial: &Path, out: &Path) -> Result<()> {
 	let journal = partial.join(journal::JOURNAL);
 	fs::remove_file(&journal).map_err(Error::write(&journal))?;
@@ -280,7 +285,7 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 	put().map_err(Error::write(path))
 }
 
-/// Replaces `manifest.json` at once, so that no reader meets half of it.
+/// Replaces `manifest.json` atomically, so that nobody reads half of it.
 fn write_manifest(dir: &Path, file: &ManifestFile) -> Result<()> {
 	let (path, new) = (dir.join(files::MANIFEST), dir.join(NEW_MANIFEST));
 	write(&new, &file.to_json()?)?;

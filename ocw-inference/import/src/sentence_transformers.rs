@@ -8,25 +8,25 @@ use std::path::Path;
 const MODULES: &str = "modules.json";
 const SENTENCES: &str = "sentence_bert_config.json";
 
-/// Completes an encoder's numbers. What c1-w8 doesn't compute is refused: other poolings, further layers.
-pub(super) fn complete(dir: &Path, numbers: &mut EncoderConfig, read: &mut Vec<SourceFile>) -> Result<()> {
+/// Completes an encoder's configuration. What c1-w8 does not compute is refused: other poolings, further layers.
+pub(super) fn complete(dir: &Path, config: &mut EncoderConfig, read: &mut Vec<SourceFile>) -> Result<()> {
 	if dir.join(SENTENCES).exists() {
 		let json = json(dir, SENTENCES, read)?;
 		if json.get("do_lower_case") == Some(&Value::Bool(true)) {
 			return refused(
 				SENTENCES,
-				"`do_lower_case` is no part of c1-w8; only the tokenizer's own normalizer is",
+				"`do_lower_case` is not part of c1-w8; only the tokenizer's own normalizer is",
 			);
 		}
 		if let Some(length) = json.get("max_seq_length").filter(|v| !v.is_null()) {
 			match length.as_u64().and_then(|n| u32::try_from(n).ok()) {
-				Some(length) => numbers.max_seq_length = length,
+				Some(length) => config.max_seq_length = length,
 				None => return refused(SENTENCES, "`max_seq_length` is not a number below 2³²"),
 			}
 		}
 	}
 	if dir.join(MODULES).exists() {
-		modules(dir, numbers, read)?;
+		modules(dir, config, read)?;
 	}
 	Ok(())
 }
@@ -41,7 +41,7 @@ fn refused<T>(name: &str, reason: &str) -> Result<T> {
 }
 
 /// The steps behind the encoder: the mean of the rows, and whether the vector is scaled to length 1.
-fn modules(dir: &Path, numbers: &mut EncoderConfig, read: &mut Vec<SourceFile>) -> Result<()> {
+fn modules(dir: &Path, config: &mut EncoderConfig, read: &mut Vec<SourceFile>) -> Result<()> {
 	let list = json(dir, MODULES, read)?;
 	let text = |module: &Value, key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
 	let steps: Vec<(String, String)> = list
@@ -57,7 +57,7 @@ fn modules(dir: &Path, numbers: &mut EncoderConfig, read: &mut Vec<SourceFile>) 
 		})
 		.collect();
 	let kinds: Vec<&str> = steps.iter().map(|(kind, _)| kind.as_str()).collect();
-	numbers.normalize = match kinds.as_slice() {
+	config.normalize = match kinds.as_slice() {
 		["Transformer", "Pooling"] => false,
 		["Transformer", "Pooling", "Normalize"] => true,
 		other => {
@@ -69,7 +69,7 @@ fn modules(dir: &Path, numbers: &mut EncoderConfig, read: &mut Vec<SourceFile>) 
 	let path = steps.get(1).map(|(_, path)| path.as_str()).unwrap_or_default();
 	let plain = !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
 	if !plain {
-		return refused(MODULES, "the path of Pooling is no folder in this folder");
+		return refused(MODULES, "the path of Pooling is not a directory inside this one");
 	}
 	let name = format!("{path}/config.json");
 	let pooling = json(dir, &name, read)?;

@@ -1,4 +1,4 @@
-//! What an import reads, whatever form it was published in.
+//! What an import reads, in whatever form it was published.
 
 use super::blocks::Encoding;
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use std::{
 
 /// A published model, checked in everything but the values of its weights.
 pub(super) struct Source {
-	/// Family and numbers.
+	/// Family and hyperparameters.
 	pub(super) config: ModelConfig,
 	/// `tokenizer.json`.
 	pub(super) tokenizer: Vec<u8>,
@@ -31,16 +31,16 @@ pub(super) struct Source {
 pub(super) struct WeightFile {
 	/// Its name in the provenance.
 	pub(super) name: String,
-	/// Where it lies.
+	/// Where it is.
 	pub(super) path: PathBuf,
 	/// Its size.
 	pub(super) bytes: u64,
-	/// The tensors to convert, as they lie in it.
-	pub(super) pieces: Vec<Piece>,
+	/// The tensors to convert, in the order of their bytes.
+	pub(super) tensors: Vec<SourceTensor>,
 }
 
 /// A tensor to convert.
-pub(super) struct Piece {
+pub(super) struct SourceTensor {
 	/// What it must be.
 	pub(super) spec: SourceSpec,
 	/// How its elements are written.
@@ -54,14 +54,14 @@ pub(super) struct Piece {
 }
 
 /// A tensor as a file's header describes it.
-pub(super) struct Found {
+pub(super) struct FoundTensor {
 	/// Index of its file.
 	pub(super) file: usize,
 	/// How its elements are written.
 	pub(super) encoding: Encoding,
 	/// Dimensions, outermost first.
 	pub(super) shape: Vec<u64>,
-	/// Where its bytes lie in the file.
+	/// Where its bytes are in the file.
 	pub(super) range: (u64, u64),
 	/// Rows of one head, if llama.cpp interleaved them.
 	pub(super) interleaved: Option<u64>,
@@ -82,32 +82,36 @@ pub(super) fn read_whole(
 	Ok(content)
 }
 
-/// Compares what files have with what the numbers ask for, and gives each file its pieces.
-pub(super) fn assign(config: &ModelConfig, mut found: BTreeMap<String, Found>, files: &mut [WeightFile]) -> Result<()> {
+/// Compares the tensors of the files with those of the hyperparameters, and assigns each to its file.
+pub(super) fn assign(
+	config: &ModelConfig,
+	mut found: BTreeMap<String, FoundTensor>,
+	files: &mut [WeightFile],
+) -> Result<()> {
 	for spec in source_layout(&config.hyperparameters) {
 		let refused = |reason: String| Error::Tensor {
 			name: spec.name.clone(),
 			reason,
 		};
 		let Some(tensor) = found.remove(&spec.name) else {
-			return Err(refused("the model's numbers ask for it, the weights lack it".into()));
+			return Err(refused("the configuration asks for it, the weights lack it".into()));
 		};
 		let shape = spec.shape();
 		if tensor.shape != shape {
 			return Err(refused(format!(
-				"has shape {:?}; the model's numbers ask for {shape:?}",
+				"has shape {:?}; the configuration asks for {shape:?}",
 				tensor.shape
 			)));
 		}
 		let (begin, end) = tensor.range;
-		// A piece whose size isn't that of its rows would be cut or run into the next one.
+		// A tensor whose size is not that of its rows would be cut or run into the next one.
 		let row = tensor.encoding.bytes(spec.width);
 		let size = row.and_then(|row| row.checked_mul(spec.rows.unwrap_or(1)));
 		if size.is_none() || end.checked_sub(begin) != size {
 			return Err(refused("its bytes are not those of its shape".into()));
 		}
 		if let Some(file) = files.get_mut(tensor.file) {
-			file.pieces.push(Piece {
+			file.tensors.push(SourceTensor {
 				spec,
 				encoding: tensor.encoding,
 				begin,
@@ -117,12 +121,12 @@ pub(super) fn assign(config: &ModelConfig, mut found: BTreeMap<String, Found>, f
 		}
 	}
 	for file in files {
-		file.pieces.sort_by_key(|piece| (piece.begin, piece.end));
+		file.tensors.sort_by_key(|tensor| (tensor.begin, tensor.end));
 	}
 	match found.into_keys().find(|name| !is_inert(&config.hyperparameters, name)) {
 		Some(name) => Err(Error::Tensor {
 			name,
-			reason: "is no part of the model that its numbers describe".into(),
+			reason: "is not part of the model that its configuration describes".into(),
 		}),
 		None => Ok(()),
 	}

@@ -1,5 +1,5 @@
-//! Reading and naming the files of a model directory: sizes are bounded before a byte is read, and the shape of JSON before it
-//! is parsed.
+//! Reading and naming the files of a model directory: sizes are bounded before a byte is read, and the shape of JSON
+//! before it is parsed.
 
 use crate::{Error, Result};
 use assay_primitives::Hash32;

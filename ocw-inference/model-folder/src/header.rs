@@ -1,7 +1,8 @@
 //! The safetensors header: untrusted bytes.
 //!
-//! Limits come before parsing and while it goes on: what is too long is refused where it gets too long. Ranges must tile the
-//! file without gaps, shapes are multiplied with checks, and a name that appears twice is an attack, not a tie to break.
+//! Limits come before parsing and while it goes on: what is too long is refused where it gets too long. Ranges must
+//! tile the file without gaps, shapes are multiplied with checks, and a name that appears twice is an attack, not a tie
+//! to break.
 
 use crate::{Error, Result};
 use serde::{
@@ -142,7 +143,8 @@ impl Header {
 		all
 	}
 
-	/// Returns the header bytes, length included, of a canonical file: these tensors in this order, padded with spaces to 8 bytes.
+	/// Returns the header bytes, length included, of a canonical file: these tensors in this order, padded with spaces
+	/// to 8 bytes.
 	pub fn canonical<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [u64])>) -> Vec<u8> {
 		let mut json = String::from("{");
 		let mut begin = 0u64;

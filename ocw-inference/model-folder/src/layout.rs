@@ -1,4 +1,4 @@
-//! Which tensors a model has, by its numbers: as they are published, and in the canonical weights.
+//! Which tensors a model has, by its hyperparameters: as they are published, and in the canonical weights.
 
 use crate::{
 	config::{DecoderConfig, EncoderConfig, Hyperparameters},
@@ -17,7 +17,7 @@ pub struct TensorSpec {
 	pub shape: Vec<u64>,
 }
 
-/// What the scales of a quantized tensor are called.
+/// Ends the name of the scales of a quantized tensor.
 pub const SCALE_SUFFIX: &str = "_scale";
 
 /// A tensor of the architecture, as models are published.
@@ -29,7 +29,7 @@ pub struct SourceSpec {
 	pub rows: Option<u64>,
 	/// Inputs, or a norm's or bias's length.
 	pub width: u64,
-	/// Whether it becomes int8 with scales. What isn't stays f32.
+	/// Whether it becomes int8 with scales; otherwise it becomes f32.
 	pub quantized: bool,
 }
 
@@ -59,13 +59,13 @@ impl SourceSpec {
 		}
 	}
 
-	/// Dimensions, outermost first.
+	/// Returns the dimensions, outermost first.
 	pub fn shape(&self) -> Vec<u64> {
 		self.rows.into_iter().chain([self.width]).collect()
 	}
 }
 
-/// The tensors of a model with these numbers, as published, sorted by name.
+/// Returns the tensors of a model with these hyperparameters, as published, sorted by name.
 pub fn source_layout(hyperparameters: &Hyperparameters) -> Vec<SourceSpec> {
 	let mut all = match hyperparameters {
 		Hyperparameters::Decoder(config) => decoder_layout(config),
@@ -75,7 +75,8 @@ pub fn source_layout(hyperparameters: &Hyperparameters) -> Vec<SourceSpec> {
 	all
 }
 
-/// Whether a published file of such a model may have a tensor that isn't needed: it follows from the numbers, or isn't used.
+/// Returns whether a published file of such a model may have a tensor that is not needed: it follows from the others, or is
+/// not used.
 pub fn is_inert(hyperparameters: &Hyperparameters, name: &str) -> bool {
 	match hyperparameters {
 		Hyperparameters::Decoder(n) => {
@@ -173,7 +174,7 @@ fn encoder_layout(config: &EncoderConfig) -> Vec<SourceSpec> {
 	all
 }
 
-/// The canonical tensors of a model with these numbers, sorted by name.
+/// Returns the canonical tensors of a model with these hyperparameters, sorted by name.
 pub fn layout(hyperparameters: &Hyperparameters) -> Vec<TensorSpec> {
 	let mut all = Vec::new();
 	for spec in source_layout(hyperparameters) {

@@ -1,5 +1,5 @@
-//! What a model directory is, and how untrusted bytes become one: bounded, checked against the manifest's hashes, and refused
-//! with a reason.
+//! What a model directory is, and how untrusted bytes become one: bounded, checked against the manifest's hashes, and
+//! refused with a reason.
 //!
 //! * [`manifest`]: what a `ModelId` hashes; [`layout`]: the tensors that follow from it;
 //! * [`config`]: the hyperparameters, from Hugging Face's `config.json`;

@@ -127,7 +127,7 @@ pub struct KnownAnswer {
 	pub answer: Hash32,
 }
 
-/// `manifest.json`: the manifest, its id, and the known answer, which is no part of the id.
+/// `manifest.json`: the manifest, its id, and the known answer, which is not part of the id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFile {

@@ -23,9 +23,9 @@ pub fn compile_template(source: &[u8], tokenizer: &Tokenizer, hyperparameters: &
 	Template::parse(source, bos, eos)
 }
 
-/// Returns how many tokens the template adds to one message at most: a special token counts one, other text one a byte, because
-/// that is the only bound that holds whatever the message's end and the template's text merge to. An encoder adds the two tokens
-/// around its text.
+/// Returns how many tokens the template adds to one message at most: a special token counts one, other text one a byte,
+/// because that is the only bound that holds whatever the message's end and the template's text merge to. An encoder
+/// adds the two tokens around its text.
 pub fn prompt_overhead(template: &Template, tokenizer: &Tokenizer, hyperparameters: &Hyperparameters) -> Result<u32> {
 	match (hyperparameters, tokenizer.kind()) {
 		(Hyperparameters::Encoder(_), Kind::WordPiece { .. }) => return Ok(2),

@@ -26,7 +26,7 @@ impl FromStr for ByteSize {
 			.and_then(|digits| digits.parse::<u64>().ok())
 			.and_then(|count| count.checked_mul(power))
 			.map(ByteSize)
-			.ok_or_else(|| format!("`{text}` is no number of bytes like 512M, 8G or 1073741824"))
+			.ok_or_else(|| format!("`{text}` is not a number of bytes like 512M, 8G or 1073741824"))
 	}
 }
 

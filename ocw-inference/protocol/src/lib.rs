@@ -1,5 +1,5 @@
-//! What a node and its engine say to each other: SCALE messages in length-delimited frames, over a Unix socket; and what
-//! the node reads from the engine's command line, exit code and standard error.
+//! The messages between a node and its engine: SCALE in length-delimited frames, over a Unix socket that is the engine's
+//! standard input; and what the node reads from the engine's exit code and standard error.
 
 mod byte_size;
 pub mod process;
@@ -9,19 +9,20 @@ pub use byte_size::ByteSize;
 
 use assay_primitives::{ModelId, Output, TraceRoot, Vote, WorkId};
 use codec::{Decode, DecodeAll, Encode};
+use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
 
 /// Largest frame.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
-/// Most pieces of work that an engine holds, begun or not.
+/// Most work items that an engine accepts before it has answered the first.
 pub const MAX_QUEUE: usize = 64;
 
-/// From the node.
+/// A message from the node.
 // A handful are alive at a time; a box would only hide the work behind a pointer.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
-	/// Do this work and answer under this name, once. A name that the engine holds already is ignored.
+	/// Do this work and answer it once, with its id. An id that is in flight already is ignored.
 	#[codec(index = 0)]
 	Run {
 		/// Comes back with the result.
@@ -29,31 +30,31 @@ pub enum Request {
 		/// What to do.
 		work: Work,
 	},
-	/// Are you there? Answered at once, also during work.
+	/// Heartbeat: answered at once, also during work.
 	#[codec(index = 1)]
 	Ping(u64),
-	/// Stop this work: its result is no longer wanted. Work that is held is answered with an abstention, unless it's done;
-	/// other names are ignored.
+	/// Stop this work: its result is no longer needed. Work in flight is answered with an abstention, unless it's done;
+	/// other ids are ignored.
 	#[codec(index = 2)]
 	Cancel {
-		/// Its name.
+		/// Its id.
 		id: WorkId,
 	},
 }
 
-/// From the engine.
+/// A message from the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Response {
-	/// The first message: all models are loaded and tested.
+	/// The first message: all models are loaded and have passed their known-answer tests.
 	#[codec(index = 0)]
 	Ready {
-		/// The models that passed.
+		/// The models that it serves.
 		models: Vec<ServedModel>,
 	},
-	/// A piece of work is done.
+	/// A work item is done.
 	#[codec(index = 1)]
 	Done {
-		/// Its name.
+		/// Its id.
 		id: WorkId,
 		/// Its result.
 		result: WorkResult,
@@ -63,20 +64,21 @@ pub enum Response {
 	Pong(u64),
 }
 
-/// A model that an engine serves.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// A model that an engine serves. In JSON, as `assay_engineStatus` returns it, its fields are in camel case.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServedModel {
 	/// Its id.
 	pub id: ModelId,
-	/// What people call it.
+	/// Its name for people.
 	pub name: String,
-	/// Its weights, counted.
+	/// Parameter count.
 	pub parameters: u64,
 	/// Milliseconds that reading, checking and testing it took.
 	pub load_ms: u64,
 }
 
-/// Result of a piece of work.
+/// The result of a work item.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum WorkResult {
 	/// An answer was made.
@@ -93,7 +95,7 @@ pub enum WorkResult {
 		/// The vote on it.
 		vote: Vote,
 	},
-	/// The engine has no word on it.
+	/// The engine gives no result.
 	#[codec(index = 2)]
 	Abstained {
 		/// Why, for the log.
@@ -101,7 +103,7 @@ pub enum WorkResult {
 	},
 }
 
-/// The framing of both directions: a big-endian u32 length, then so many bytes.
+/// The framing of both directions: a big-endian u32 length, then that many bytes.
 pub fn framing() -> LengthDelimitedCodec {
 	LengthDelimitedCodec::builder()
 		.length_field_type::<u32>()

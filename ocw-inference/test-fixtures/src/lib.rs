@@ -1,5 +1,5 @@
-//! Models made on the spot, for tests: a tiny Llama with a byte-level tokenizer, tokenizers of the other kinds, and a writer of
-//! safetensors files. Everything is the same on every machine.
+//! Models made on the spot, for tests: a tiny Llama with a byte-level tokenizer, tokenizers of the other kinds, and a
+//! writer of safetensors files. Everything is the same on every machine.
 
 #![deny(missing_docs)]
 // Helpers of tests: a panic here is a failure with a name.

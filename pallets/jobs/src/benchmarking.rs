@@ -1,4 +1,4 @@
-//! Benchmarks: the worst case of each call, each authorisation and each hook.
+//! Benchmarks: the worst case of each call, each authorization and each hook.
 
 use crate::*;
 use alloc::{vec, vec::Vec};
@@ -6,6 +6,7 @@ use assay_primitives::{
 	crypto::InferenceId,
 	job::Input,
 	limits::{MAX_BATCH, MAX_COMMITTEE, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_PROVIDERS_PER_MODEL},
+	vote::Salt,
 	Balance, Commitment, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
 };
 use frame_benchmarking::v2::*;
@@ -21,15 +22,16 @@ use sp_runtime::{
 	RuntimeAppPublic,
 };
 
-/// What the runtime must prepare: models, providers and money live in other pallets.
+/// What benchmarks need of other pallets: models, providers and money.
 pub trait BenchmarkHelper<AccountId> {
-	/// A model of the longest context that one provider for each key serves, bonded, with places for fifty jobs.
+	/// Returns a model of the longest context and the providers that serve it, one for each key, bonded, with a
+	/// capacity of fifty jobs.
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>);
-	/// An account that can pay for fifty jobs.
+	/// Returns an account that can pay for fifty jobs.
 	fn requester() -> AccountId;
 }
 
-const SALT: [u8; 32] = [8; 32];
+const SALT: Salt = [8; 32];
 const CONFIRM: Vote = Vote::Confirm {
 	trace_root: TraceRoot([3; 32]),
 };
@@ -38,13 +40,14 @@ const DISSENT: Vote = Vote::Reject {
 	prefix_root: TraceRoot([4; 32]),
 };
 
-struct Scene<T: Config> {
+/// A model, its providers and a requester.
+struct Fixture<T: Config> {
 	model: ModelId,
 	requester: T::AccountId,
 	keys: Vec<(T::AccountId, InferenceId)>,
 }
 
-impl<T: Config> Scene<T> {
+impl<T: Config> Fixture<T> {
 	fn new(providers: u32) -> Self {
 		frame_system::Pallet::<T>::set_block_number(One::one());
 		let keys: Vec<_> = (1..=providers)
@@ -63,12 +66,12 @@ impl<T: Config> Scene<T> {
 			.keys
 			.iter()
 			.find(|(account, _)| account == who)
-			.expect("one of the scene");
+			.expect("a provider of the fixture");
 		key.sign(&message).expect("a key of the keystore")
 	}
 
-	/// A new job that waits, asked of the largest committee.
-	fn asked(&self, bytes: u32) -> JobId {
+	/// Returns a new job that waits for the largest committee.
+	fn requested(&self, bytes: u32) -> JobId {
 		let before: Vec<_> = Jobs::<T>::iter_keys().collect();
 		let input: Input = BoundedVec::truncate_from(vec![b'a'; bytes as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
@@ -78,9 +81,9 @@ impl<T: Config> Scene<T> {
 		Jobs::<T>::iter_keys().find(|id| !before.contains(id)).expect("a job")
 	}
 
-	/// A job whose committee of `n` is at work.
+	/// Returns a job whose committee of `n` is at work.
 	fn drawn(&self, n: u32) -> JobId {
-		let id = self.asked(1);
+		let id = self.requested(1);
 		Jobs::<T>::mutate(id, |job| job.as_mut().expect("a job").size = n);
 		leave_queue::<T>(&id);
 		Pallet::<T>::draw_one(&id, &[1; 32], now::<T>());
@@ -100,10 +103,10 @@ impl<T: Config> Scene<T> {
 		}
 	}
 
-	/// A job in which all of a committee of `n` but `who` have committed.
+	/// Returns a job in which all of a committee of `n` but `who` have committed.
 	fn committing(&self, n: u32, who: &T::AccountId) -> JobId {
 		let id = self.drawn(n);
-		// The executor is chance's choice; `who` shall verify.
+		// The executor is drawn at random; `who` must be a verifier.
 		Jobs::<T>::mutate(id, |job| {
 			let seats = &mut job.as_mut().expect("a job").committee;
 			if seats.first().map(|seat| &seat.provider) == Some(who) {
@@ -122,8 +125,9 @@ impl<T: Config> Scene<T> {
 		id
 	}
 
-	/// What `who` says to `c` jobs that wait for its commitment and `r` that wait for its opening and for another's.
-	fn words(&self, who: &T::AccountId, c: u32, r: u32) -> BatchOf<T> {
+	/// Returns the batch of `who` for `c` jobs that wait for its commitment and `r` that wait for its reveal and for
+	/// another.
+	fn votes(&self, who: &T::AccountId, c: u32, r: u32) -> BatchOf<T> {
 		let n = T::Params::get().max_committee;
 		let commit = |id| CommitItem {
 			job: id,
@@ -161,13 +165,13 @@ fn seats<T: Config>(id: &JobId) -> Vec<T::AccountId> {
 }
 
 fn leave_queue<T: Config>(id: &JobId) {
-	if let Phase::Drawing { ticket } = Jobs::<T>::get(id).expect("a job").phase {
-		Queue::<T>::remove(ticket);
+	if let Phase::Drawing { index } = Jobs::<T>::get(id).expect("a job").phase {
+		Queue::<T>::remove(index);
 	}
 }
 
 fn commitment<T: Config>(id: &JobId, who: &T::AccountId, vote: Vote) -> Commitment {
-	Commitment::new(&Pallet::<T>::genesis(), id, 0, who, &vote, &SALT)
+	Commitment::new(&T::GenesisHash::get(), id, 0, who, &vote, &SALT)
 }
 
 fn output(bytes: u32) -> Output {
@@ -188,10 +192,10 @@ fn batch<T: Config>(who: &T::AccountId, commitments: Vec<CommitItem>, reveals: V
 	}
 }
 
-/// A job whose committee of `n` has voted: a supermajority confirms, the others are paid nothing and slashed.
-fn decided<T: Config>(scene: &Scene<T>, n: u32) -> (JobId, JobOf<T>) {
-	let id = scene.drawn(n);
-	Pallet::<T>::do_publish(scene.publication(id, MAX_OUTPUT_BYTES)).expect("a publication");
+/// Returns a job whose committee of `n` has voted: a supermajority confirms, the others are paid nothing and slashed.
+fn decided<T: Config>(fixture: &Fixture<T>, n: u32) -> (JobId, JobOf<T>) {
+	let id = fixture.drawn(n);
+	Pallet::<T>::do_publish(fixture.publication(id, MAX_OUTPUT_BYTES)).expect("a publication");
 	let mut job = Jobs::<T>::get(id).expect("a job");
 	let needed = assay_primitives::quorum::supermajority_threshold(n) as usize;
 	for (index, seat) in job.committee.iter_mut().enumerate() {
@@ -209,15 +213,15 @@ mod benches {
 
 	#[benchmark]
 	fn request(b: Linear<1, MAX_INPUT_BYTES>) {
-		let scene = Scene::<T>::new(MAX_PROVIDERS_PER_MODEL);
+		let fixture = Fixture::<T>::new(MAX_PROVIDERS_PER_MODEL);
 		let input: Input = BoundedVec::truncate_from(vec![b'a'; b as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
 		let size = T::Params::get().max_committee;
 
 		#[extrinsic_call]
 		_(
-			RawOrigin::Signed(scene.requester.clone()),
-			scene.model,
+			RawOrigin::Signed(fixture.requester.clone()),
+			fixture.model,
 			input,
 			params,
 			size,
@@ -229,10 +233,10 @@ mod benches {
 
 	#[benchmark]
 	fn publish(b: Linear<1, MAX_OUTPUT_BYTES>) {
-		let scene = Scene::<T>::new(MAX_COMMITTEE);
-		let id = scene.drawn(MAX_COMMITTEE);
-		let publication = scene.publication(id, b);
-		let signature = scene.sign(&publication.voter, &publication.message(&Pallet::<T>::genesis()));
+		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
+		let id = fixture.drawn(MAX_COMMITTEE);
+		let publication = fixture.publication(id, b);
+		let signature = fixture.sign(&publication.voter, &publication.message(&T::GenesisHash::get()));
 
 		#[extrinsic_call]
 		_(RawOrigin::Authorized, publication, signature);
@@ -242,15 +246,15 @@ mod benches {
 
 	#[benchmark]
 	fn authorize_publish(b: Linear<1, MAX_OUTPUT_BYTES>) -> Result<(), BenchmarkError> {
-		let scene = Scene::<T>::new(MAX_COMMITTEE);
-		let publication = scene.publication(scene.drawn(MAX_COMMITTEE), b);
-		let signature = scene.sign(&publication.voter, &publication.message(&Pallet::<T>::genesis()));
+		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
+		let publication = fixture.publication(fixture.drawn(MAX_COMMITTEE), b);
+		let signature = fixture.sign(&publication.voter, &publication.message(&T::GenesisHash::get()));
 		let call = Call::<T>::publish { publication, signature };
 
 		#[block]
 		{
 			call.authorize(TransactionSource::External)
-				.ok_or("publish must be authorised")??;
+				.ok_or("publish must be authorized")??;
 		}
 
 		Ok(())
@@ -258,11 +262,11 @@ mod benches {
 
 	#[benchmark]
 	fn vote(c: Linear<0, MAX_BATCH>, r: Linear<0, MAX_BATCH>) {
-		let scene = Scene::<T>::new(T::Params::get().max_committee);
-		let who = scene.keys[0].0.clone();
-		// A batch says something.
-		let batch = scene.words(&who, if r == 0 { c.max(1) } else { c }, r);
-		let signature = scene.sign(&who, &batch.message(&Pallet::<T>::genesis()));
+		let fixture = Fixture::<T>::new(T::Params::get().max_committee);
+		let who = fixture.keys[0].0.clone();
+		// Not empty: that would be a heartbeat.
+		let batch = fixture.votes(&who, if r == 0 { c.max(1) } else { c }, r);
+		let signature = fixture.sign(&who, &batch.message(&T::GenesisHash::get()));
 		let last = batch.reveals.last().map(|item| item.job);
 
 		#[extrinsic_call]
@@ -275,16 +279,16 @@ mod benches {
 
 	#[benchmark]
 	fn authorize_vote(c: Linear<0, MAX_BATCH>, r: Linear<0, MAX_BATCH>) -> Result<(), BenchmarkError> {
-		let scene = Scene::<T>::new(T::Params::get().max_committee);
-		let who = scene.keys[0].0.clone();
-		let batch = scene.words(&who, if r == 0 { c.max(1) } else { c }, r);
-		let signature = scene.sign(&who, &batch.message(&Pallet::<T>::genesis()));
+		let fixture = Fixture::<T>::new(T::Params::get().max_committee);
+		let who = fixture.keys[0].0.clone();
+		let batch = fixture.votes(&who, if r == 0 { c.max(1) } else { c }, r);
+		let signature = fixture.sign(&who, &batch.message(&T::GenesisHash::get()));
 		let call = Call::<T>::vote { batch, signature };
 
 		#[block]
 		{
 			call.authorize(TransactionSource::External)
-				.ok_or("vote must be authorised")??;
+				.ok_or("vote must be authorized")??;
 		}
 
 		Ok(())
@@ -292,20 +296,20 @@ mod benches {
 
 	#[benchmark]
 	fn prune() {
-		let scene = Scene::<T>::new(MAX_COMMITTEE);
-		let (id, job) = decided(&scene, MAX_COMMITTEE);
+		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
+		let (id, job) = decided(&fixture, MAX_COMMITTEE);
 		Pallet::<T>::conclude(&id, job, now::<T>());
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(scene.requester.clone()), id);
+		_(RawOrigin::Signed(fixture.requester.clone()), id);
 
 		assert!(!Receipts::<T>::contains_key(id));
 	}
 
 	#[benchmark]
 	fn conclude(n: Linear<1, MAX_COMMITTEE>) {
-		let scene = Scene::<T>::new(MAX_COMMITTEE);
-		let (id, job) = decided(&scene, n);
+		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
+		let (id, job) = decided(&fixture, n);
 
 		#[block]
 		{
@@ -317,8 +321,8 @@ mod benches {
 
 	#[benchmark]
 	fn draw(p: Linear<MAX_COMMITTEE, MAX_PROVIDERS_PER_MODEL>, n: Linear<1, MAX_COMMITTEE>) {
-		let scene = Scene::<T>::new(p);
-		let id = scene.asked(1);
+		let fixture = Fixture::<T>::new(p);
+		let id = fixture.requested(1);
 		Jobs::<T>::mutate(id, |job| job.as_mut().expect("a job").size = n);
 		leave_queue::<T>(&id);
 
@@ -344,7 +348,7 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn look() {
+	fn scan() {
 		let now = now::<T>().saturating_add(One::one());
 		DueFrom::<T>::put(now.saturating_sub(One::one()));
 

@@ -1,4 +1,4 @@
-//! Phases and their deadlines: no job waits for ever.
+//! Phases and their deadlines: no job waits forever.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -31,10 +31,11 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// Most blocks from a request to its receipt.
+	/// Returns the most blocks from a request to its receipt.
 	///
-	/// Each phase lasts its blocks and one more, in which its end is noticed. If all open jobs were due at once, the last would
-	/// be handled `max_open_jobs / max_due_per_block` blocks late, and the cursor would need at most as many to catch up.
+	/// Each phase lasts its blocks and one more, in which its end is noticed. If all open jobs were due at once, the
+	/// last would be handled `max_open_jobs / max_due_per_block` blocks late, and the cursor would need at most as many
+	/// to catch up.
 	pub fn t_max() -> u32 {
 		let params = T::Params::get();
 		let phases = [
@@ -66,7 +67,7 @@ impl<T: Config> Pallet<T> {
 				break;
 			}
 			let due: Vec<JobId> = Deadlines::<T>::iter_key_prefix(cursor).take(left as usize).collect();
-			weight = weight.saturating_add(T::WeightInfo::look());
+			weight = weight.saturating_add(T::WeightInfo::scan());
 			for id in &due {
 				weight = weight.saturating_add(Self::end_phase(id, cursor, now));
 			}
@@ -81,20 +82,20 @@ impl<T: Config> Pallet<T> {
 		weight
 	}
 
-	fn end_phase(id: &JobId, due: BlockNumberFor<T>, now: BlockNumberFor<T>) -> Weight {
+	fn end_phase(id: &JobId, deadline: BlockNumberFor<T>, now: BlockNumberFor<T>) -> Weight {
 		let Some(mut job) = Jobs::<T>::get(id) else {
-			Deadlines::<T>::remove(due, id);
-			return T::WeightInfo::look();
+			Deadlines::<T>::remove(deadline, id);
+			return T::WeightInfo::scan();
 		};
 		let weight = T::WeightInfo::conclude(job.committee.len() as u32);
 		match job.phase {
-			Phase::Drawing { ticket } => {
-				Queue::<T>::remove(ticket);
+			Phase::Drawing { index } => {
+				Queue::<T>::remove(index);
 				Self::refund(id, job, RefundReason::NoCommittee, now);
 			}
 			Phase::Executing => {
-				let mut owed = Self::owed(&job);
-				Self::blame(id, &mut job, 0, Fault::NoOutput, &mut owed);
+				let mut due = Self::restitution_due(&job);
+				Self::slash(id, &mut job, 0, Fault::NoOutput, &mut due);
 				Self::fail_attempt(id, job, RefundReason::NoOutput, now);
 			}
 			Phase::Committing => {

@@ -8,48 +8,62 @@
 //!
 //! ## Overview
 //!
-//! A user asks a model a question and sets the most it may cost. A committee of providers is drawn by chance; its first member
-//! computes the answer, the others recompute it and vote on the same 32 bytes, first blinded, then open. A supermajority
-//! decides; the money is settled; a receipt stays.
+//! A user requests an answer of a model and sets the most it may cost. A committee of providers is drawn at random; its
+//! first member computes the answer, the others recompute it and vote on the same 32 bytes, first blinded, then
+//! revealed. A supermajority decides; the money is settled; a receipt stays.
 //!
 //! | phase | ends when | or at its deadline |
 //! |---|---|---|
-//! | drawing | enough providers are free | the job is refunded |
+//! | drawing | enough providers are available | the job is refunded |
 //! | executing | the executor has published | the executor is at fault, next attempt |
 //! | committing | every verifier has committed | a supermajority has committed: reveal; else next attempt |
-//! | revealing | every commitment is open | count what is open |
+//! | revealing | every committed vote is revealed | the revealed votes are counted |
 //!
 //! A job gets at most [`MAX_ATTEMPTS`](assay_primitives::limits::MAX_ATTEMPTS) committees and ends in a receipt within
 //! [`Pallet::t_max`] blocks, whatever anybody does.
 //!
-//! The requester never pays more than the ceiling quoted for the committee size it asked: if votes differ and the next
-//! committee is larger, the same fee is split among more.
+//! The requester never pays more than the fee ceiling quoted for the committee size it requested: if votes differ and
+//! the next committee is larger, the same fee is split among more.
+//!
+//! ## Examples
+//!
+//! A job from its request to its receipt, with one message of each kind:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_job_from_request_to_receipt)]
+//!
+//! A requester that queries the price first, and is refused if it offers less:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_quote_is_what_a_request_must_offer)]
 //!
 //! ## Low Level / Implementation Details
 //!
 //! ### Messages of providers
 //!
-//! [`Call::publish`] and [`Call::vote`] are authorised general transactions: feeless, signed inside by the inference key over
-//! (purpose, genesis hash, payload). What refuses them before a block refuses them in it:
-//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata. One batch carries all that a
-//! provider has to say in a block; what has become stale in it is skipped, the rest counts.
+//! [`Call::publish`] and [`Call::vote`] are authorized general transactions: feeless, signed inside by the inference
+//! key over (purpose, genesis hash, payload). What refuses them before a block refuses them in it:
+//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata. One batch carries
+//! all votes that a provider sends in a block; items that no longer apply are skipped, the rest counts.
 //!
 //! ### Bounds
 //!
-//! Deadlines are a map by block, read in order by a cursor; at most `max_due_per_block` are handled in a block and the rest wait,
-//! so no block's work grows with the number of open jobs, and storing a deadline cannot fail. The draw reads a queue in order;
-//! a job for which too few providers are free goes to the end of it.
+//! Deadlines are a map by block, read in order by a cursor; at most `max_due_per_block` are handled in a block and the
+//! rest wait, so no block's work grows with the number of open jobs, and storing a deadline cannot fail. The draw reads
+//! a queue in order; a job for which too few providers are available goes to the end of it.
 //!
 //! ### The worker
 //!
-//! The offchain worker ([`mod@worker`]) hands tasks to the engine, polls it, and sends what its providers have to say. It returns at
-//! once, remembers only what it sent lately, and trusts nothing but chain state: what is not in state is sent again.
+//! The offchain worker (`worker.rs`) hands tasks to the engine, polls it, and sends its providers' messages. It returns
+//! at once, remembers only what it sent lately, and trusts nothing but chain state: a message without effect there is
+//! sent again.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 extern crate alloc;
+
+/// The log target of everything but the worker.
+pub(crate) const LOG_TARGET: &str = "assay::jobs";
 
 mod conclude;
 mod deadlines;
@@ -61,7 +75,7 @@ mod try_state;
 mod types;
 mod views;
 pub mod weights;
-pub mod worker;
+mod worker;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub mod benchmarking;
@@ -109,67 +123,75 @@ pub mod pallet {
 	pub trait Config:
 		CreateAuthorizedTransaction<Call<Self>> + frame_system::Config<RuntimeEvent: From<Event<Self>>>
 	{
-		/// What may be asked.
+		/// The models that may be requested.
 		type Catalog: ModelCatalog<Self::AccountId>;
 
-		/// Who may answer.
+		/// The providers that may answer.
 		type Providers: ProviderSet<Self::AccountId>;
 
 		/// The requester's money.
 		type Escrow: Escrow<Self::AccountId, Credit = <Self::Providers as ProviderSet<Self::AccountId>>::Credit>;
 
-		/// VRF output of the block being finalised, if it has one.
+		/// The VRF output of the block being finalized, if it has one.
 		type Randomness: Get<Option<Hash32>>;
+
+		/// The hash of block 0, which binds messages to this chain.
+		type GenesisHash: Get<Hash32>;
 
 		/// The chain's parameters of a job.
 		#[pallet::constant]
 		type Params: Get<JobParams<BlockNumberFor<Self>>>;
 
-		/// What calls and hooks cost.
+		/// The weights of calls and hooks.
 		type WeightInfo: WeightInfo;
 
-		/// Sets the scene for benchmarks: models and providers live in other pallets.
+		/// Prepares what benchmarks need of other pallets.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
 
-	// Job ids are BLAKE2b hashes: maps by job need no other hasher. Account ids are chosen by users: Blake2_128. Numbers come
-	// from the chain itself: Twox.
-
 	/// Open jobs.
+	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Jobs<T: Config> = CountedStorageMap<_, Identity, JobId, JobOf<T>>;
 
 	/// Prompts of open jobs and of receipts.
+	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Inputs<T: Config> = StorageMap<_, Identity, JobId, Input>;
 
 	/// Published answers: of open jobs from their publication on, and those that receipts confirm.
+	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Outputs<T: Config> = StorageMap<_, Identity, JobId, Output>;
 
 	/// Outcomes of concluded jobs, until they are pruned.
+	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Receipts<T: Config> = StorageMap<_, Identity, JobId, ReceiptOf<T>>;
 
-	/// How many jobs an account has requested.
+	/// The number of jobs an account has requested.
+	// Blake2_128Concat: account ids are chosen by users.
 	#[pallet::storage]
 	pub type JobCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
 
-	/// The jobs on whose committee a provider sits.
+	/// The jobs on whose committee a provider has a seat.
+	// Blake2_128Concat: account ids are chosen by users. Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Assignments<T: Config> =
 		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, JobId, (), OptionQuery>;
 
 	/// Jobs that wait for a committee, in the order in which they are drawn.
+	// Twox64Concat: the chain counts the indices itself.
 	#[pallet::storage]
 	pub type Queue<T: Config> = StorageMap<_, Twox64Concat, u64, Waiting<BlockNumberFor<T>>>;
 
-	/// First place of the queue that may be taken, and the first that was never given.
+	/// The first index of the queue that may be occupied, and the next to be given out.
 	#[pallet::storage]
 	pub type QueueEnds<T: Config> = StorageValue<_, (u64, u64), ValueQuery>;
 
 	/// Each open job under the last block of its phase.
+	// Twox64Concat: block numbers come from the chain. Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Deadlines<T: Config> =
 		StorageDoubleMap<_, Twox64Concat, BlockNumberFor<T>, Identity, JobId, (), OptionQuery>;
@@ -179,6 +201,7 @@ pub mod pallet {
 	pub type DueFrom<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
 
 	/// Each receipt under the block of its verdict.
+	// Twox64Concat: block numbers come from the chain. Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Concluded<T: Config> =
 		StorageDoubleMap<_, Twox64Concat, BlockNumberFor<T>, Identity, JobId, (), OptionQuery>;
@@ -187,7 +210,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type PruneFrom<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
 
-	/// What happened to a job. Attempts are counted from 0, as in the messages of providers.
+	/// Events of jobs. Attempts are counted from 0, as in the messages of providers.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(crate) fn deposit_event)]
 	pub enum Event<T: Config> {
@@ -195,13 +218,13 @@ pub mod pallet {
 		Requested {
 			/// The job.
 			job: JobId,
-			/// Who asked.
+			/// The account that pays.
 			requester: T::AccountId,
-			/// The model asked.
+			/// The requested model.
 			model: ModelId,
-			/// The fee ceiling.
-			ceiling: Balance,
-			/// The committee size asked.
+			/// The most that the job can cost.
+			fee_ceiling: Balance,
+			/// The requested committee size.
 			committee_size: u32,
 		},
 		/// A committee was drawn.
@@ -233,20 +256,20 @@ pub mod pallet {
 			/// The verifier.
 			voter: T::AccountId,
 		},
-		/// Votes may be opened now.
+		/// Votes may be revealed now.
 		RevealStarted {
 			/// The job.
 			job: JobId,
 			/// The attempt.
 			attempt: u8,
 		},
-		/// A vote was opened.
+		/// A vote was revealed.
 		Revealed {
 			/// The job.
 			job: JobId,
 			/// The attempt.
 			attempt: u8,
-			/// Whose.
+			/// The voter.
 			voter: T::AccountId,
 			/// The vote.
 			vote: Vote,
@@ -261,7 +284,7 @@ pub mod pallet {
 			provider: T::AccountId,
 			/// The fault.
 			fault: Fault,
-			/// What the requester got of the slash.
+			/// The part of the slash that the requester got.
 			restitution: Balance,
 		},
 		/// An attempt brought no agreed answer.
@@ -270,7 +293,7 @@ pub mod pallet {
 			job: JobId,
 			/// The attempt.
 			attempt: u8,
-			/// Why.
+			/// The reason.
 			reason: RefundReason,
 		},
 		/// The job has a receipt.
@@ -289,9 +312,10 @@ pub mod pallet {
 		},
 	}
 
-	/// Why nothing happened.
+	/// Reasons of refusal. Nothing has changed then.
 	///
-	/// The index of an error is also the code *n* of `InvalidTransaction::Custom(n)` with which the pool refuses a message.
+	/// The index of an error is also the code *n* of `InvalidTransaction::Custom(n)` with which the pool refuses a
+	/// message.
 	#[pallet::error]
 	#[derive(PartialEq, Eq)]
 	pub enum Error<T> {
@@ -310,19 +334,21 @@ pub mod pallet {
 		/// The prompt is too long for the model's context. Shorten it.
 		#[codec(index = 4)]
 		InputTooLong,
-		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, stops not empty.
+		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, stops not
+		/// empty.
 		#[codec(index = 5)]
 		BadParams,
 		/// The committee size is not 1, 4, 7, 10 … up to the chain's limit.
 		#[codec(index = 6)]
 		BadCommitteeSize,
-		/// `max_fee` does not cover what the job may cost. Ask the runtime API's `quote`.
+		/// `max_fee` does not cover what the job may cost. Get a quote from the runtime API's `quote`.
 		#[codec(index = 7)]
 		FeeTooLow,
-		/// Fewer providers of the model are free than the committee needs. Ask a smaller committee or later.
+		/// Fewer providers of the model are available than the committee needs. Request a smaller committee, or try
+		/// later.
 		#[codec(index = 8)]
 		TooFewProviders,
-		/// As many jobs are open as the chain takes. Ask again in a few blocks.
+		/// As many jobs are open as the chain takes. Try again in a few blocks.
 		#[codec(index = 9)]
 		TooManyJobs,
 		/// No such job is open.
@@ -334,16 +360,16 @@ pub mod pallet {
 		/// The job is in another phase.
 		#[codec(index = 12)]
 		WrongPhase,
-		/// The sender does not sit in the job's committee, or is not its executor.
+		/// The sender has no seat in the job's committee, or is not its executor.
 		#[codec(index = 13)]
 		NotInCommittee,
 		/// The sender has committed already.
 		#[codec(index = 14)]
 		AlreadyCommitted,
-		/// The sender has not committed, so there is nothing to open.
+		/// The sender has not committed, so there is nothing to reveal.
 		#[codec(index = 15)]
 		NotCommitted,
-		/// Vote and salt do not open the commitment.
+		/// The commitment was made from another vote or another salt.
 		#[codec(index = 16)]
 		BadOpening,
 		/// The sender has revealed already.
@@ -377,7 +403,7 @@ pub mod pallet {
 
 	#[pallet::extra_constants]
 	impl<T: Config> Pallet<T> {
-		/// Most blocks from a request to its receipt, whatever anybody does.
+		/// The most blocks from a request to its receipt, whatever anybody does.
 		#[pallet::constant_name(TMax)]
 		fn published_t_max() -> u32 {
 			Self::t_max()
@@ -387,7 +413,8 @@ pub mod pallet {
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			// Jobs that a deadline sends back to the queue are drawn in a later block, so the draws of this one are known now.
+			// Jobs that a deadline sends back to the queue are drawn in a later block, so the draws of this one are
+			// known now.
 			let draws = Self::weight_of_draws();
 			Self::handle_due(now).saturating_add(draws)
 		}
@@ -418,7 +445,7 @@ pub mod pallet {
 			let heaviest = T::WeightInfo::draw(MAX_PROVIDERS_PER_MODEL, params.max_committee)
 				.saturating_mul(params.max_draws_per_block.into())
 				.saturating_add(
-					weights::heaviest_conclusion::<T::WeightInfo>().saturating_mul(params.max_due_per_block.into()),
+					conclude::heaviest_conclusion::<T::WeightInfo>().saturating_mul(params.max_due_per_block.into()),
 				);
 			assert!(
 				heaviest.all_lte(T::BlockWeights::get().max_block),
@@ -434,7 +461,7 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Asks a model.
+		/// Requests an answer of a model.
 		///
 		/// ## Dispatch Origin
 		///
@@ -442,8 +469,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds what the job may cost at most and a deposit for its storage. The committee is drawn at the end of the next block.
-		/// A committee of one answers cheapest, and nobody checks it.
+		/// Holds what the job may cost at most and a deposit for its storage. The committee is drawn at the end of the
+		/// next block. A committee of one is the cheapest, and nobody checks its answer.
 		///
 		/// ## Errors
 		///
@@ -472,11 +499,11 @@ pub mod pallet {
 		///
 		/// ## Dispatch Origin
 		///
-		/// Authorised: signed inside by the executor's inference key. Feeless.
+		/// Authorized: signed inside by the executor's inference key. Feeless.
 		///
 		/// ## Details
 		///
-		/// Verifiers may commit from the next block on. In a committee of one the vote may be opened at once.
+		/// Verifiers may commit from the next block on. In a committee of one the vote may be revealed at once.
 		///
 		/// ## Errors
 		///
@@ -497,32 +524,32 @@ pub mod pallet {
 			signature: InferenceSignature,
 		) -> DispatchResult {
 			ensure_authorized(origin)?;
-			let _ = signature; // checked when the call was authorised
+			let _ = signature; // checked by `authorize_publish`
 			Self::do_publish(publication)
 		}
 
-		/// Sends blinded votes and opens others; with neither, a sign of life.
+		/// Commits blinded votes and reveals others; without either it is a heartbeat.
 		///
 		/// ## Dispatch Origin
 		///
-		/// Authorised: signed inside by the voter's inference key. Feeless.
+		/// Authorized: signed inside by the voter's inference key. Feeless.
 		///
 		/// ## Details
 		///
-		/// Items that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat is due. The
-		/// reveal that completes a committee concludes the attempt.
+		/// Items that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat is
+		/// due. The reveal that completes a committee concludes the attempt.
 		///
 		/// ## Errors
 		///
-		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if no item
-		/// applies, the error of the first: [`Error::UnknownJob`], [`Error::WrongAttempt`], [`Error::WrongPhase`],
-		/// [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::NotCommitted`], [`Error::AlreadyRevealed`],
-		/// [`Error::BadOpening`].
+		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if
+		/// no item applies, the error of the first: [`Error::UnknownJob`], [`Error::WrongAttempt`],
+		/// [`Error::WrongPhase`], [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::NotCommitted`],
+		/// [`Error::AlreadyRevealed`], [`Error::BadOpening`].
 		///
 		/// ## Events
 		///
-		/// [`Event::Committed`], [`Event::RevealStarted`], [`Event::Revealed`], [`Event::Faulted`], [`Event::AttemptFailed`],
-		/// [`Event::Concluded`].
+		/// [`Event::Committed`], [`Event::RevealStarted`], [`Event::Revealed`], [`Event::Faulted`],
+		/// [`Event::AttemptFailed`], [`Event::Concluded`].
 		#[pallet::call_index(2)]
 		#[pallet::weight((Pallet::<T>::weight_of_vote(batch), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_vote)]
@@ -536,7 +563,7 @@ pub mod pallet {
 			signature: InferenceSignature,
 		) -> DispatchResultWithPostInfo {
 			ensure_authorized(origin)?;
-			let _ = signature; // checked when the call was authorised
+			let _ = signature; // checked by `authorize_vote`
 			Self::do_vote(batch)
 		}
 

@@ -1,6 +1,6 @@
-//! What providers send: authorised in the pool, checked again in the block.
+//! The messages of providers: authorized in the pool, checked again in the block.
 //!
-//! One set of checks serves both, so that a message is refused by the same name wherever it is refused.
+//! One set of checks serves both, so that a message is refused with the same error in both places.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -13,27 +13,27 @@ use sp_runtime::{
 	RuntimeAppPublic,
 };
 
-/// Blocks for which a message stays good.
+/// Blocks for which a message stays valid.
 pub(crate) const LONGEVITY: u32 = 16;
 
-/// Priority of each thing that a message says. Votes go before paid transactions: there are few, and a verdict waits for each.
+/// Priority of each tag of a message. Votes go before paid transactions: there are few, and a verdict waits for each.
 ///
-/// A message that says the same again at a later block must outweigh all that it says again, or the pool, which lets no two
-/// messages with one tag in, would keep the older one; and that one may be known, and banned, where it was refused.
-/// So a message weighs (this + its block number) × what it says. 2 × [`MAX_BATCH`](assay_primitives::limits::MAX_BATCH) of them
-/// fit a `u64`.
+/// A message that repeats others at a later block must outweigh all that it repeats, or the pool, which admits no two
+/// messages with one tag, would keep the older ones; and those may be known, and banned, where they were refused.
+/// So the priority of a message is (this + its block number) × its tags.
+/// 2 × [`MAX_BATCH`](assay_primitives::limits::MAX_BATCH) of them fit a `u64`.
 const PRIORITY_PER_TAG: TransactionPriority = 1 << 58;
 
-/// What a message is about: two with one tag exclude each other in the pool.
+/// The kind of a message, part of its tags: two messages with one tag exclude each other in the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Encode)]
 pub(crate) enum Topic {
 	/// A publication.
 	Publish,
 	/// A blinded vote.
 	Commit,
-	/// An opening.
+	/// A revealed vote.
 	Reveal,
-	/// A sign of life.
+	/// An empty batch.
 	Heartbeat,
 }
 
@@ -44,7 +44,13 @@ impl<T: Config> Pallet<T> {
 		signature: &InferenceSignature,
 	) -> TransactionValidityWithRefund {
 		Self::check_publication(publication)
-			.and_then(|_| Self::check_signature(&publication.voter, &publication.message(&Self::genesis()), signature))
+			.and_then(|_| {
+				Self::check_signature(
+					&publication.voter,
+					&publication.message(&T::GenesisHash::get()),
+					signature,
+				)
+			})
 			.map_err(refuse)?;
 		let tag = (Topic::Publish, publication.job, publication.attempt, &publication.voter).encode();
 		Ok((Self::valid(publication.at, [tag].into()), Weight::zero()))
@@ -56,7 +62,7 @@ impl<T: Config> Pallet<T> {
 		signature: &InferenceSignature,
 	) -> TransactionValidityWithRefund {
 		let tags = Self::check_batch(batch).map_err(refuse)?;
-		Self::check_signature(&batch.voter, &batch.message(&Self::genesis()), signature).map_err(refuse)?;
+		Self::check_signature(&batch.voter, &batch.message(&T::GenesisHash::get()), signature).map_err(refuse)?;
 		Ok((Self::valid(batch.at, tags), Weight::zero()))
 	}
 
@@ -96,7 +102,7 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// The job, if this attempt's committee is at work on it.
+	/// Returns the job, if this attempt's committee is at work on it.
 	fn at_work(id: &JobId, attempt: u8) -> Result<JobOf<T>, Error<T>> {
 		let job = Jobs::<T>::get(id).ok_or(Error::<T>::UnknownJob)?;
 		ensure!(job.attempt == attempt, Error::<T>::WrongAttempt);
@@ -136,12 +142,19 @@ impl<T: Config> Pallet<T> {
 		ensure!(job.phase == Phase::Revealing, Error::<T>::WrongPhase);
 		let commitment = seat.commitment.ok_or(Error::<T>::NotCommitted)?;
 		ensure!(seat.vote.is_none(), Error::<T>::AlreadyRevealed);
-		let opened = Commitment::new(&Self::genesis(), &item.job, item.attempt, voter, &item.vote, &item.salt);
+		let opened = Commitment::new(
+			&T::GenesisHash::get(),
+			&item.job,
+			item.attempt,
+			voter,
+			&item.vote,
+			&item.salt,
+		);
 		ensure!(opened == commitment, Error::<T>::BadOpening);
 		Ok(job)
 	}
 
-	/// The tags of what still applies in a batch; the first error if nothing does.
+	/// Returns the tags of the items of a batch that still apply, or the first error if none does.
 	fn check_batch(batch: &BatchOf<T>) -> Result<Vec<Vec<u8>>, Error<T>> {
 		Self::check_recent(batch.at)?;
 		let voter = &batch.voter;
@@ -192,7 +205,7 @@ impl<T: Config> Pallet<T> {
 		seat.commitment = Some(commitment);
 		let output_hash = output_hash(&output);
 		Outputs::<T>::insert(id, output);
-		T::Providers::alive(&voter);
+		T::Providers::mark_alive(&voter);
 		Self::deposit_event(Event::Published {
 			job: id,
 			attempt,
@@ -240,7 +253,7 @@ impl<T: Config> Pallet<T> {
 		}
 		match first {
 			Some(error) if !applied => return Err(error.into()),
-			_ => T::Providers::alive(voter),
+			_ => T::Providers::mark_alive(voter),
 		}
 		Ok(PostDispatchInfo {
 			actual_weight: Some(weight),
@@ -248,10 +261,10 @@ impl<T: Config> Pallet<T> {
 		})
 	}
 
-	/// What a batch costs if every reveal in it concludes a job.
+	/// Returns what a batch costs if every reveal in it concludes a job.
 	pub(crate) fn weight_of_vote(batch: &BatchOf<T>) -> Weight {
 		T::WeightInfo::vote(batch.commitments.len() as u32, batch.reveals.len() as u32)
-			.saturating_add(weights::heaviest_conclusion::<T::WeightInfo>().saturating_mul(batch.reveals.len() as u64))
+			.saturating_add(conclude::heaviest_conclusion::<T::WeightInfo>().saturating_mul(batch.reveals.len() as u64))
 	}
 
 	fn commit(voter: &T::AccountId, item: &CommitItem, mut job: JobOf<T>, now: BlockNumberFor<T>) {
@@ -269,7 +282,7 @@ impl<T: Config> Pallet<T> {
 		Jobs::<T>::insert(item.job, job);
 	}
 
-	/// Opens a vote; returns the weight of the conclusion it brings.
+	/// Reveals a vote. Returns the weight of the conclusion it brings.
 	fn reveal(voter: &T::AccountId, item: &RevealItem, mut job: JobOf<T>, now: BlockNumberFor<T>) -> Weight {
 		if let Some(seat) = job.seat_mut(voter) {
 			seat.vote = Some(item.vote);
@@ -296,7 +309,7 @@ impl<T: Config> Pallet<T> {
 	}
 }
 
-/// The pool's refusal that carries an error's index.
+/// Returns the pool's refusal that carries an error's index.
 fn refuse<T: Config>(error: Error<T>) -> TransactionValidityError {
 	InvalidTransaction::Custom(error.encode().first().copied().unwrap_or(u8::MAX)).into()
 }

@@ -1,4 +1,4 @@
-//! Receipts leave the chain again: by their requester's wish, or when their time is over.
+//! The removal of receipts: at their requester's wish, or after the retention.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
 			Error::<T>::StillRetained
 		);
 		T::Escrow::close(&id)?;
-		Self::forget(&id, receipt.concluded_at);
+		Self::remove(&id, receipt.concluded_at);
 		Ok(())
 	}
 
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
 		concluded_at.saturating_add(T::Params::get().retention) < now
 	}
 
-	fn forget(id: &JobId, concluded_at: BlockNumberFor<T>) {
+	fn remove(id: &JobId, concluded_at: BlockNumberFor<T>) {
 		Receipts::<T>::remove(id);
 		Inputs::<T>::remove(id);
 		Outputs::<T>::remove(id);
@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
 		Self::deposit_event(Event::Pruned { job: *id });
 	}
 
-	/// Prunes receipts whose time is over, oldest first, with the weight that a block has left.
+	/// Prunes expired receipts, oldest first, with the weight that a block has left. Returns the weight used.
 	pub(crate) fn prune_expired(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
 		let mut meter = WeightMeter::with_limit(remaining);
 		if meter.try_consume(T::WeightInfo::idle_block()).is_err() {
@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
 		}
 		let mut cursor = PruneFrom::<T>::get();
 		let mut left = MAX_PRUNED_PER_BLOCK;
-		while left > 0 && Self::is_expired(cursor, now) && meter.try_consume(T::WeightInfo::look()).is_ok() {
+		while left > 0 && Self::is_expired(cursor, now) && meter.try_consume(T::WeightInfo::scan()).is_ok() {
 			let expired: Vec<JobId> = Concluded::<T>::iter_key_prefix(cursor).take(left).collect();
 			for id in &expired {
 				if meter.try_consume(T::WeightInfo::prune()).is_err() {
@@ -56,9 +56,9 @@ impl<T: Config> Pallet<T> {
 					return meter.consumed();
 				}
 				if let Err(error) = T::Escrow::close(id) {
-					log::error!(target: "assay::jobs", "job {id}: the escrow could not give the deposit back: {error:?}");
+					log::error!(target: LOG_TARGET, "Job {id}: the escrow could not give the deposit back: {error:?}");
 				}
-				Self::forget(id, cursor);
+				Self::remove(id, cursor);
 			}
 			left = left.saturating_sub(expired.len());
 			if left > 0 {

@@ -1,4 +1,4 @@
-//! What the runtime API tells of a job.
+//! A job as the runtime API shows it.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -7,15 +7,26 @@ use assay_primitives::{
 	economics::Fault,
 	JobId,
 };
-use frame_support::BoundedVec;
+use frame_support::{traits::Get, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 
+impl From<Phase> for JobPhase {
+	fn from(phase: Phase) -> Self {
+		match phase {
+			Phase::Drawing { .. } => Self::Drawing,
+			Phase::Executing => Self::Executing,
+			Phase::Committing => Self::Committing,
+			Phase::Revealing => Self::Revealing,
+		}
+	}
+}
+
 impl<T: Config> Pallet<T> {
-	/// A job, open or concluded and not yet pruned.
+	/// Returns a job, open or concluded and not yet pruned.
 	pub fn view(id: JobId) -> Option<JobView<T::AccountId, BlockNumberFor<T>>> {
 		let input = Inputs::<T>::get(id)?.into_inner();
 		let output = Outputs::<T>::get(id);
-		let genesis = Self::genesis();
+		let genesis = T::GenesisHash::get();
 		if let Some(job) = Jobs::<T>::get(id) {
 			let at_work = job.is_at_work();
 			let seats: Vec<_> = job
@@ -33,12 +44,7 @@ impl<T: Config> Pallet<T> {
 				requester: job.requester,
 				model: job.model,
 				params: job.params,
-				phase: match job.phase {
-					Phase::Drawing { .. } => JobPhase::Drawing,
-					Phase::Executing => JobPhase::Executing,
-					Phase::Committing => JobPhase::Committing,
-					Phase::Revealing => JobPhase::Revealing,
-				},
+				phase: job.phase.into(),
 				attempt: job.attempt.saturating_add(1),
 				committee: BoundedVec::truncate_from(seats),
 				deadline: Some(job.deadline),

@@ -1,9 +1,9 @@
-//! What each call and hook costs.
+//! Weights of calls and hooks.
 //!
-//! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst case at
-//! the chain's reference weight for a read and a write, and a generous allowance for computing.
+//! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst
+//! case at the chain's reference weight for a read and a write, and a generous allowance for computing.
 
-use assay_primitives::limits::{MAX_COMMITTEE, MAX_PROVIDERS_PER_MODEL};
+use assay_primitives::limits::MAX_PROVIDERS_PER_MODEL;
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -16,11 +16,11 @@ pub trait WeightInfo {
 	fn request(b: u32) -> Weight;
 	/// `publish` with an output of `b` bytes.
 	fn publish(b: u32) -> Weight;
-	/// Authorising a `publish` with an output of `b` bytes.
+	/// Authorizing a `publish` with an output of `b` bytes.
 	fn authorize_publish(b: u32) -> Weight;
 	/// `vote` with `c` commitments and `r` reveals that conclude nothing.
 	fn vote(c: u32, r: u32) -> Weight;
-	/// Authorising a `vote` with `c` commitments and `r` reveals.
+	/// Authorizing a `vote` with `c` commitments and `r` reveals.
 	fn authorize_vote(c: u32, r: u32) -> Weight;
 	/// `prune`.
 	fn prune() -> Weight;
@@ -30,8 +30,8 @@ pub trait WeightInfo {
 	fn draw(p: u32, n: u32) -> Weight;
 	/// The hooks of a block in which nothing is due.
 	fn idle_block() -> Weight;
-	/// Looking at one block's deadlines or expired receipts, or at one empty place of the queue.
-	fn look() -> Weight;
+	/// Scanning one block's deadlines or expired receipts, or one hole of the queue.
+	fn scan() -> Weight;
 }
 
 /// Microseconds of computing.
@@ -58,7 +58,8 @@ macro_rules! weights {
 	($db:expr) => {
 		fn request(b: u32) -> Weight {
 			let providers = u64::from(MAX_PROVIDERS_PER_MODEL);
-			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored in.
+			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored
+			// in.
 			computing(
 				micros(100),
 				JOB.saturating_add(providers.saturating_mul(SMALL))
@@ -102,7 +103,7 @@ macro_rules! weights {
 
 		fn conclude(n: u32) -> Weight {
 			let n = u64::from(n);
-			// A seat: its place given back, its index entry, a payment or a slash with restitution.
+			// A seat: its capacity given back, its assignment, a payment or a slash with restitution.
 			computing(
 				CALL.saturating_mul(n.saturating_add(2)),
 				JOB.saturating_add(n.saturating_mul(SMALL))
@@ -130,13 +131,13 @@ macro_rules! weights {
 			computing(CALL, SMALL).saturating_add($db.reads_writes(6, 2))
 		}
 
-		fn look() -> Weight {
+		fn scan() -> Weight {
 			computing(micros(5), SMALL).saturating_add($db.reads_writes(1, 1))
 		}
 	};
 }
 
-/// The figures at a runtime's own database weights.
+/// Weights at a runtime's own database costs.
 pub struct SubstrateWeight<T>(PhantomData<T>);
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 	weights!(T::DbWeight::get());
@@ -144,9 +145,4 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 
 impl WeightInfo for () {
 	weights!(RocksDbWeight::get());
-}
-
-/// The most that one attempt's conclusion can cost.
-pub(crate) fn heaviest_conclusion<W: WeightInfo>() -> Weight {
-	W::conclude(MAX_COMMITTEE)
 }

@@ -1,4 +1,4 @@
-//! What each call costs at its worst.
+//! Benchmarks: the worst case of each call.
 
 use crate::*;
 use alloc::vec;

@@ -1,22 +1,14 @@
-//! What the calls do, and what must always hold.
+//! The calls behind the surface in `lib.rs`.
 
 use crate::*;
-use alloc::collections::BTreeMap;
 use assay_primitives::{Balance, ModelId};
 use codec::Encode;
 use frame_support::{
 	ensure,
-	traits::{
-		fungible::hold::{Inspect as _, Mutate as _},
-		tokens::Precision,
-		Get,
-	},
+	traits::{fungible::hold::Mutate as _, tokens::Precision, Get},
 };
 use frame_system::pallet_prelude::BlockNumberFor;
-use sp_runtime::{
-	traits::{Saturating, Zero},
-	DispatchResult, TryRuntimeError,
-};
+use sp_runtime::{traits::Saturating, DispatchResult};
 
 impl<T: Config> Pallet<T> {
 	pub(crate) fn do_register(owner: T::AccountId, registration: Registration) -> DispatchResult {
@@ -85,7 +77,7 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// What an entry's owner must hold.
+	/// Returns the deposit of a registration.
 	pub fn deposit_of(registration: &Registration) -> Balance {
 		let params = T::Params::get();
 		let bytes = Balance::try_from(registration.encoded_size()).unwrap_or(Balance::MAX);
@@ -94,7 +86,7 @@ impl<T: Config> Pallet<T> {
 			.saturating_add(params.deposit_per_byte.saturating_mul(bytes))
 	}
 
-	/// Everything that can be wrong with a registration but its deposit.
+	/// Checks everything about a registration but its deposit.
 	fn check(registration: &Registration) -> DispatchResult {
 		let params = T::Params::get();
 		let Registration {
@@ -121,33 +113,10 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
+	/// Returns the entry of a model that `who` owns.
 	fn owned(who: &T::AccountId, model: &ModelId) -> Result<ModelRecord<T::AccountId, BlockNumberFor<T>>, Error<T>> {
 		let record = Models::<T>::get(model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(record.terms.owner == *who, Error::<T>::NotOwner);
 		Ok(record)
-	}
-
-	/// What must hold after every block: entries keep to the rules, and every owner's hold is the sum of its deposits.
-	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
-	pub fn do_try_state() -> Result<(), TryRuntimeError> {
-		let mut deposits = BTreeMap::<T::AccountId, Balance>::new();
-		for (_, record) in Models::<T>::iter() {
-			ensure!(
-				record.terms.retired == record.retired_at.is_some(),
-				"retired models, and only those, know when"
-			);
-			ensure!(
-				is_name(&record.name) && is_architecture(&record.architecture),
-				"names are readable"
-			);
-			ensure!(!record.terms.context_length.is_zero(), "every model has a context");
-			let sum = deposits.entry(record.terms.owner).or_default();
-			*sum = sum.saturating_add(record.deposit);
-		}
-		for (owner, deposit) in deposits {
-			let held = T::Currency::balance_on_hold(&HoldReason::Registration.into(), &owner);
-			ensure!(held == deposit, "an owner's hold is the sum of its deposits");
-		}
-		Ok(())
 	}
 }

@@ -1,10 +1,10 @@
-//! How others read the catalogue: the jobs pallet by its trait, clients by views.
+//! Reading the catalog: the jobs pallet through its trait, clients through views.
 
 use crate::*;
 use alloc::{string::String, vec::Vec};
 use assay_primitives::{api::ModelView, model::ModelTerms, traits::ModelCatalog, ModelId};
 
-/// Most entries on one page.
+/// The most entries on one page.
 pub const MAX_PAGE: u32 = 100;
 
 impl<T: Config> ModelCatalog<T::AccountId> for Pallet<T> {
@@ -14,13 +14,14 @@ impl<T: Config> ModelCatalog<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// One entry for clients. Its count of providers is zero: the runtime knows who serves, this pallet doesn't.
+	/// Returns one entry for clients. Its count of providers is zero: this pallet doesn't know who serves, the runtime
+	/// does.
 	pub fn view(id: &ModelId) -> Option<ModelView<T::AccountId>> {
 		Models::<T>::get(id).map(|record| to_view(*id, record))
 	}
 
-	/// Entries for clients, in the order of storage: those after `start` (which may be gone since), at most `limit` and
-	/// [`MAX_PAGE`].
+	/// Returns entries for clients, in the order of storage: those after `start` (which may have been removed since),
+	/// at most `limit` and [`MAX_PAGE`].
 	pub fn page(start: Option<ModelId>, limit: u32) -> Vec<ModelView<T::AccountId>> {
 		let entries = match start {
 			Some(id) => Models::<T>::iter_from(Models::<T>::hashed_key_for(id)),

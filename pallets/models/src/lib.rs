@@ -1,25 +1,37 @@
-//! # Models
+//! # Models Pallet
 //!
-//! The catalogue: which models may be asked, on whose terms.
+//! The catalog: which models may be requested, on whose terms.
 //!
 //! ## Pallet API
 //!
 //! See the [`pallet`] module for calls, storage, events and errors. Other pallets read it through
-//! [`assay_primitives::traits::ModelCatalog`], clients through [`Pallet::view`] and [`Pallet::page`] behind the runtime API.
+//! [`assay_primitives::traits::ModelCatalog`], clients through [`Pallet::view`] and [`Pallet::page`] behind the runtime
+//! API.
 //!
 //! ## Overview
 //!
-//! A model is named by the root of its manifest, so an entry is a promise about exact bytes: providers check their files
-//! against the name before they vote. Whoever registers it holds a deposit, sets the prices and receives the royalty. The
-//! life of an entry is *registered → retired → removed*: a retired model takes no new jobs, but its entry stays readable for
-//! a retention time, so that jobs asked before can still be settled. Then the owner removes it and gets the deposit back.
+//! A model is named by the root of its manifest, so an entry stands for exact bytes: providers check their files
+//! against the name before they vote. Whoever registers it holds a deposit, sets the prices and receives the royalty.
+//! The states of an entry are *registered → retired → removed*: a retired model takes no new jobs, but its entry stays
+//! readable for a retention time, so that earlier jobs can still be settled. Then the owner removes it and gets the
+//! deposit back.
 //!
 //! Names are not reserved: whoever registers a manifest root first owns its entry.
 //!
+//! ## Examples
+//!
+//! A registration holds a deposit and makes the model available:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_registration_holds_a_deposit)]
+//!
+//! An owner retires a model, and gets the deposit back after the retention time:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_retired_model_is_removed_after_the_retention)]
+//!
 //! ## Low Level / Implementation Details
 //!
-//! The chain can't check a manifest root: it never sees the weights. What it checks is that the numbers a job relies on
-//! are within the chain's limits ([`ModelParams`]). The deposit counts the bytes of the encoded registration.
+//! The chain can't check a manifest root: it never reads the weights. It checks that the numbers a job relies on are
+//! within the chain's limits ([`ModelParams`]). The deposit counts the bytes of the encoded registration.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -29,6 +41,7 @@ extern crate alloc;
 
 mod calls;
 mod catalog;
+mod try_state;
 mod types;
 pub mod weights;
 
@@ -63,7 +76,7 @@ pub mod pallet {
 	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
-	/// What the catalogue needs of its chain.
+	/// The pallets and parameters that the catalog needs.
 	#[pallet::config]
 	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
 		/// Holds deposits.
@@ -73,19 +86,19 @@ pub mod pallet {
 		type RuntimeHoldReason: From<HoldReason>;
 		/// The chain's parameters.
 		type Params: Get<ModelParams<BlockNumberFor<Self>>>;
-		/// Weights of the calls.
+		/// The weights of the calls.
 		type WeightInfo: WeightInfo;
 	}
 
-	/// Why this pallet holds money.
+	/// Reasons for which this pallet holds money.
 	#[pallet::composite_enum]
 	pub enum HoldReason {
-		/// The deposit of a catalogue entry.
+		/// The deposit of a catalog entry.
 		Registration,
 	}
 
-	/// The catalogue.
-	// Blake2_128Concat: the keys are chosen by users.
+	/// The catalog.
+	// Blake2_128Concat: model ids are chosen by users.
 	#[pallet::storage]
 	pub type Models<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, ModelRecord<T::AccountId, BlockNumberFor<T>>>;
 
@@ -93,7 +106,7 @@ pub mod pallet {
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
 	pub struct GenesisConfig<T: Config> {
-		/// Owners and what they register. The deposit is held from them like in a call.
+		/// Owners and their registrations. The deposits are held from them like in a call.
 		pub models: Vec<(T::AccountId, Registration)>,
 	}
 
@@ -111,20 +124,20 @@ pub mod pallet {
 		}
 	}
 
-	/// What happened to the catalogue.
+	/// Events of the catalog.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
-		/// A model can be asked from now on.
+		/// A model can be requested from now on.
 		Registered {
 			/// The model.
 			model: ModelId,
-			/// Who owns the entry and receives the royalty.
+			/// The owner of the entry, who receives the royalty.
 			owner: T::AccountId,
 			/// Held from the owner until the entry is removed.
 			deposit: Balance,
 		},
-		/// A model has new prices for jobs asked from now on.
+		/// A model has new prices for jobs requested from now on.
 		PriceUpdated {
 			/// The model.
 			model: ModelId,
@@ -140,47 +153,61 @@ pub mod pallet {
 			/// First block in which the entry can be removed.
 			removable_at: BlockNumberFor<T>,
 		},
-		/// An entry is gone.
+		/// An entry was removed.
 		Removed {
 			/// The model.
 			model: ModelId,
-			/// Who owned the entry.
+			/// The owner of the entry.
 			owner: T::AccountId,
-			/// Given back to the owner.
+			/// The deposit given back to the owner.
 			deposit: Balance,
 		},
 	}
 
-	/// Why a call is refused. Nothing has changed then.
+	/// Reasons of refusal. Nothing has changed then.
 	#[pallet::error]
 	pub enum Error<T> {
-		/// This manifest root is in the catalogue already.
+		/// This manifest root is in the catalog already.
+		#[codec(index = 0)]
 		AlreadyRegistered,
-		/// No such model is in the catalogue.
+		/// No such model is in the catalog.
+		#[codec(index = 1)]
 		UnknownModel,
 		/// Only the owner of the entry may do this.
+		#[codec(index = 2)]
 		NotOwner,
 		/// The model is retired.
+		#[codec(index = 3)]
 		Retired,
 		/// The model is not retired: retire it first.
+		#[codec(index = 4)]
 		NotRetired,
-		/// Jobs asked before the retirement may still need the entry: try again after the retention time.
+		/// Jobs requested before the retirement may still need the entry: try again after the retention time.
+		#[codec(index = 5)]
 		StillRetained,
 		/// The name must be UTF-8 text without control characters, neither empty nor padded with spaces.
+		#[codec(index = 6)]
 		BadName,
 		/// The architecture must be lower-case ASCII letters, digits, `-`, `_` or `.`, and not empty.
+		#[codec(index = 7)]
 		BadArchitecture,
 		/// Parameter count and weight size must be above zero.
+		#[codec(index = 8)]
 		ZeroSize,
 		/// The royalty is above the chain's limit.
+		#[codec(index = 9)]
 		RoyaltyTooHigh,
 		/// The context length must be above zero.
+		#[codec(index = 10)]
 		ZeroContext,
 		/// The context length is above the chain's limit.
+		#[codec(index = 11)]
 		ContextTooLong,
-		/// The chat template fills the whole context: there is no room for a prompt.
+		/// The chat template fills the whole context and leaves nothing for a prompt.
+		#[codec(index = 12)]
 		OverheadTooLong,
-		/// The parent model is not in the catalogue: register it first, or name none.
+		/// The parent model is not in the catalog: register it first, or name none.
+		#[codec(index = 13)]
 		UnknownParent,
 	}
 
@@ -194,7 +221,7 @@ pub mod pallet {
 
 	#[pallet::call]
 	impl<T: Config> Pallet<T> {
-		/// Registers a model, so that it can be served and asked.
+		/// Registers a model, so that it can be served and requested.
 		///
 		/// ## Dispatch Origin
 		///
@@ -228,7 +255,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// For jobs asked from now on.
+		/// They apply to jobs requested from now on.
 		///
 		/// ## Errors
 		///
@@ -249,7 +276,7 @@ pub mod pallet {
 			Self::do_update_price(who, model, price_in, price_out)
 		}
 
-		/// Retires a model: it takes no new jobs, for ever.
+		/// Retires a model: it takes no new jobs, forever.
 		///
 		/// ## Dispatch Origin
 		///
@@ -257,7 +284,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Jobs asked before are answered and paid. The entry stays readable until it is removed.
+		/// Earlier jobs are answered and paid. The entry stays readable until it is removed.
 		///
 		/// ## Errors
 		///
@@ -281,7 +308,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Possible once the retention time since the retirement is over. The manifest root is free again then.
+		/// Possible once the retention time since the retirement is over. The manifest root can be registered again
+		/// then.
 		///
 		/// ## Errors
 		///

@@ -1,4 +1,4 @@
-//! A small chain with a catalogue: 1, 2 and 3 have money.
+//! A small chain with a catalog: accounts 1, 2 and 3 have money.
 
 use crate::{self as pallet_models, ModelParams};
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
@@ -58,7 +58,7 @@ impl pallet_models::Config for Test {
 	type WeightInfo = ();
 }
 
-/// The chain at block 1.
+/// Returns the chain at block 1.
 pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	let genesis = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {
@@ -72,10 +72,10 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	ext
 }
 
-/// Runs a story on the chain; afterwards everything that must hold holds.
-pub(crate) fn story(tell: impl FnOnce()) {
+/// Runs a test on the chain, then checks its state.
+pub(crate) fn build_and_execute(test: impl FnOnce()) {
 	new_test_ext().execute_with(|| {
-		tell();
-		Models::do_try_state().expect("the catalogue is sound");
+		test();
+		Models::do_try_state().expect("a consistent state");
 	});
 }

@@ -1,4 +1,4 @@
-//! The nouns of the catalogue: what is registered, what is stored, what a chain may set.
+//! The types of the catalog: what is registered, what is stored, what a chain may set.
 
 use assay_primitives::{
 	model::{ModelTerms, Profile},
@@ -10,42 +10,42 @@ use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_runtime::Permill;
 
-/// Longest name of a model, in bytes.
+/// The longest name of a model, in bytes.
 pub const MAX_NAME_BYTES: u32 = 64;
-/// Longest name of an architecture, in bytes.
+/// The longest name of an architecture, in bytes.
 pub const MAX_ARCHITECTURE_BYTES: u32 = 32;
 
-/// What people call a model: UTF-8 text.
+/// A model's display name: UTF-8 text.
 pub type Name = BoundedVec<u8, ConstU32<MAX_NAME_BYTES>>;
 /// An architecture's name, e.g. `llama`: lower-case ASCII letters, digits, `-`, `_` and `.`.
 pub type Architecture = BoundedVec<u8, ConstU32<MAX_ARCHITECTURE_BYTES>>;
 
-/// The parameters a chain sets. One struct.
+/// The parameters a chain sets, in one struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelParams<BlockNumber> {
 	/// Deposit of every entry.
 	pub deposit_base: Balance,
-	/// Deposit besides for each byte of the encoded registration.
+	/// Deposit on top for each byte of the encoded registration.
 	pub deposit_per_byte: Balance,
-	/// Most that an owner may ask of a fee.
+	/// The largest part of a fee that an owner may take.
 	pub royalty_max: Permill,
 	/// Longest context that may be registered, in tokens.
 	pub max_context: u32,
-	/// Blocks between an entry's retirement and its removal. Must outlast every job that was asked before (`T_max`).
+	/// Blocks between an entry's retirement and its removal. Must outlast every earlier job (`T_max`).
 	pub retention: BlockNumber,
 }
 
-/// What an owner says of a model.
+/// What an owner registers of a model.
 #[derive(
 	Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Serialize, Deserialize,
 )]
 pub struct Registration {
-	/// The model's name for computers: the root of its manifest.
+	/// The root of the model's manifest.
 	pub id: ModelId,
-	/// The model's name for people. Text, and a text in JSON.
+	/// The model's display name. A string in JSON.
 	#[serde(with = "text")]
 	pub name: Name,
-	/// Architecture, e.g. `llama`. A text in JSON.
+	/// Architecture, e.g. `llama`. A string in JSON.
 	#[serde(with = "text")]
 	pub architecture: Architecture,
 	/// The numeric profile its results are defined by.
@@ -68,12 +68,12 @@ pub struct Registration {
 	pub parent: Option<ModelId>,
 }
 
-/// A catalogue entry.
+/// A catalog entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct ModelRecord<AccountId, BlockNumber> {
 	/// Owner, prices, limits.
 	pub terms: ModelTerms<AccountId>,
-	/// The model's name for people.
+	/// The model's display name.
 	pub name: Name,
 	/// Architecture, e.g. `llama`.
 	pub architecture: Architecture,
@@ -83,7 +83,7 @@ pub struct ModelRecord<AccountId, BlockNumber> {
 	pub parameters: u64,
 	/// Size of the weights in bytes.
 	pub weight_bytes: u64,
-	/// The model it was made from, if any. It was registered then; it may be gone now.
+	/// The model it was made from, if any. It was registered then; it may have been removed since.
 	pub parent: Option<ModelId>,
 	/// Held from the owner for this entry.
 	pub deposit: Balance,
@@ -94,7 +94,7 @@ pub struct ModelRecord<AccountId, BlockNumber> {
 }
 
 impl<AccountId, BlockNumber> ModelRecord<AccountId, BlockNumber> {
-	/// The entry that a registration makes.
+	/// Returns the entry of a registration.
 	pub(crate) fn new(registration: Registration, owner: AccountId, deposit: Balance, now: BlockNumber) -> Self {
 		let Registration {
 			id: _,
@@ -134,13 +134,13 @@ impl<AccountId, BlockNumber> ModelRecord<AccountId, BlockNumber> {
 	}
 }
 
-/// Whether people can read this as a name: UTF-8, neither empty nor padded, no control characters.
+/// Returns whether these bytes are a display name: UTF-8, neither empty nor padded, no control characters.
 pub(crate) fn is_name(bytes: &[u8]) -> bool {
 	core::str::from_utf8(bytes)
 		.is_ok_and(|text| !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control))
 }
 
-/// Whether this names an architecture.
+/// Returns whether these bytes are the name of an architecture.
 pub(crate) fn is_architecture(bytes: &[u8]) -> bool {
 	!bytes.is_empty()
 		&& bytes
@@ -148,7 +148,7 @@ pub(crate) fn is_architecture(bytes: &[u8]) -> bool {
 			.all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
 }
 
-/// Serde of bounded bytes as text, so that people can write genesis files.
+/// Serde of bounded bytes as text, so that genesis files can be written by hand.
 mod text {
 	use alloc::string::String;
 	use frame_support::{traits::Get, BoundedVec};

@@ -1,4 +1,4 @@
-//! What each move of money costs at its worst.
+//! Benchmarks: the worst case of each step.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -41,10 +41,10 @@ mod benches {
 	#[benchmark]
 	fn hold() {
 		let payer = rich::<T>("payer", 0);
-		let ceiling = unit::<T>();
+		let fee_ceiling = unit::<T>();
 		#[block]
 		{
-			<Pallet<T> as Escrow<_>>::hold(JOB, &payer, ceiling, ceiling).expect("the payer is rich; qed");
+			<Pallet<T> as Escrow<_>>::hold(JOB, &payer, fee_ceiling, fee_ceiling).expect("the payer is rich; qed");
 		}
 		assert!(Escrows::<T>::contains_key(JOB));
 	}
@@ -66,7 +66,7 @@ mod benches {
 		{
 			<Pallet<T> as Escrow<_>>::settle(&JOB, &shares, &executor, &verifiers, &owner).expect("it is held; qed");
 		}
-		assert_eq!(Escrows::<T>::get(JOB).map(|record| record.fee), Some(0));
+		assert_eq!(Escrows::<T>::get(JOB).map(|record| record.fee_ceiling), Some(0));
 	}
 
 	#[benchmark]
@@ -76,7 +76,7 @@ mod benches {
 		{
 			<Pallet<T> as Escrow<_>>::refund(&JOB).expect("it is held; qed");
 		}
-		assert_eq!(Escrows::<T>::get(JOB).map(|record| record.fee), Some(0));
+		assert_eq!(Escrows::<T>::get(JOB).map(|record| record.fee_ceiling), Some(0));
 	}
 
 	#[benchmark]

@@ -1,7 +1,6 @@
-//! The escrow: hold, settle, refund, restitute, close; and what must always hold.
+//! The escrow: hold, settle, refund, restitute, close.
 
 use crate::*;
-use alloc::collections::BTreeMap;
 use assay_primitives::{
 	economics::{restitution, Shares},
 	traits::Escrow,
@@ -11,41 +10,38 @@ use frame_support::{
 	ensure,
 	storage::with_storage_layer,
 	traits::{
-		fungible::{
-			hold::{Inspect as _, Mutate as _},
-			Balanced as _, Credit,
-		},
+		fungible::{hold::Mutate as _, Balanced as _, Credit},
 		tokens::{Fortitude, Precision, Restriction},
 		Get, Imbalance,
 	},
 };
-use sp_runtime::{DispatchError, DispatchResult, TryRuntimeError};
+use sp_runtime::{DispatchError, DispatchResult};
 
-const LOG_TARGET: &str = "runtime::payments";
+const LOG_TARGET: &str = "assay::payments";
 
-/// Money on its way between accounts.
+/// Money that is in no account yet.
 pub type CreditOf<T> = Credit<<T as frame_system::Config>::AccountId, <T as Config>::Currency>;
 
 impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 	type Credit = CreditOf<T>;
 
-	fn hold(job: JobId, payer: &T::AccountId, ceiling: Balance, deposit: Balance) -> DispatchResult {
+	fn hold(job: JobId, payer: &T::AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult {
 		with_storage_layer(|| {
 			ensure!(!Escrows::<T>::contains_key(job), Error::<T>::AlreadyHeld);
-			T::Currency::hold(&HoldReason::Fee.into(), payer, ceiling)?;
+			T::Currency::hold(&HoldReason::Fee.into(), payer, fee_ceiling)?;
 			T::Currency::hold(&HoldReason::Deposit.into(), payer, deposit)?;
 			Escrows::<T>::insert(
 				job,
 				EscrowRecord {
 					payer: payer.clone(),
-					fee: ceiling,
+					fee_ceiling,
 					deposit,
 				},
 			);
 			Self::deposit_event(Event::Held {
 				job,
 				payer: payer.clone(),
-				fee: ceiling,
+				fee_ceiling,
 				deposit,
 			});
 			Ok(())
@@ -62,7 +58,7 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 		with_storage_layer(|| {
 			let record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
 			let treasury = T::Treasury::get();
-			let all = verifiers
+			let payments = verifiers
 				.iter()
 				.map(|who| (who, shares.verifier, Purpose::Verification))
 				.chain([
@@ -70,17 +66,23 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 					(owner, shares.royalty, Purpose::Royalty),
 					(&treasury, shares.treasury, Purpose::Treasury),
 				]);
-			let total = all
+			let total = payments
 				.clone()
 				.try_fold(0, |sum: Balance, (_, amount, _)| sum.checked_add(amount));
 			let rest = total
-				.and_then(|total| record.fee.checked_sub(total))
+				.and_then(|total| record.fee_ceiling.checked_sub(total))
 				.ok_or(Error::<T>::Overdrawn)?;
-			for (to, amount, purpose) in all {
+			for (to, amount, purpose) in payments {
 				Self::pay(job, &record.payer, to, amount, purpose)?;
 			}
-			Self::give_back(job, &record.payer, rest)?;
-			Escrows::<T>::insert(job, EscrowRecord { fee: 0, ..record });
+			Self::refund_fee(job, &record.payer, rest)?;
+			Escrows::<T>::insert(
+				job,
+				EscrowRecord {
+					fee_ceiling: 0,
+					..record
+				},
+			);
 			Ok(())
 		})
 	}
@@ -88,20 +90,26 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 	fn refund(job: &JobId) -> DispatchResult {
 		with_storage_layer(|| {
 			let record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
-			Self::give_back(job, &record.payer, record.fee)?;
-			Escrows::<T>::insert(job, EscrowRecord { fee: 0, ..record });
+			Self::refund_fee(job, &record.payer, record.fee_ceiling)?;
+			Escrows::<T>::insert(
+				job,
+				EscrowRecord {
+					fee_ceiling: 0,
+					..record
+				},
+			);
 			Ok(())
 		})
 	}
 
-	fn restitute(job: &JobId, slashed: Self::Credit, owed: Balance) -> Balance {
+	fn restitute(job: &JobId, slashed: Self::Credit, due: Balance) -> Balance {
 		let payer = Escrows::<T>::get(job).map(|record| record.payer);
-		let owed = if payer.is_some() { owed } else { 0 };
-		let (to_payer, _) = restitution(slashed.peek(), owed);
+		let due = if payer.is_some() { due } else { 0 };
+		let (to_payer, _) = restitution(slashed.peek(), due);
 		let (mut for_payer, mut for_treasury) = slashed.split(to_payer);
 		let mut got = 0;
 
-		// Who can't receive leaves its part to the other one; see "Low Level" in the crate's page.
+		// An account that can't receive loses its part to the other; see "Low Level" in the crate's documentation.
 		if let Some(payer) = &payer {
 			for_payer = match Self::resolve(payer, for_payer) {
 				Ok(amount) => {
@@ -135,7 +143,7 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 		}
 		if left.peek() > 0 {
 			// Dropping it burns it. A payer with a record exists, so only a chain without a treasury account gets here.
-			log::error!(target: LOG_TARGET, "{} of slashed money burnt: the treasury can't receive", left.peek());
+			log::error!(target: LOG_TARGET, "{} of slashed money burned: the treasury can't receive", left.peek());
 		}
 		if let (Some(to), 1..) = (payer, got) {
 			Self::deposit_event(Event::Restituted {
@@ -149,9 +157,13 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 
 	fn close(job: &JobId) -> DispatchResult {
 		with_storage_layer(|| {
-			let EscrowRecord { payer, fee, deposit } = Escrows::<T>::take(job).ok_or(Error::<T>::UnknownJob)?;
-			// Nothing is left of the fee once a job is concluded. If ever there is, it must not stay held for ever.
-			Self::give_back(job, &payer, fee)?;
+			let EscrowRecord {
+				payer,
+				fee_ceiling,
+				deposit,
+			} = Escrows::<T>::take(job).ok_or(Error::<T>::UnknownJob)?;
+			// Nothing is left of it once a job is concluded. If ever there is, it must not stay held forever.
+			Self::refund_fee(job, &payer, fee_ceiling)?;
 			T::Currency::release(&HoldReason::Deposit.into(), &payer, deposit, Precision::Exact)?;
 			Self::deposit_event(Event::Closed {
 				job: *job,
@@ -164,7 +176,8 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Pays from the payer's hold; else to the treasury; else the payer keeps it.
+	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount; if it can't either, the payer
+	/// does.
 	fn pay(job: &JobId, payer: &T::AccountId, to: &T::AccountId, amount: Balance, purpose: Purpose) -> DispatchResult {
 		if amount == 0 {
 			return Ok(());
@@ -192,11 +205,11 @@ impl<T: Config> Pallet<T> {
 				return Ok(());
 			}
 		}
-		Self::give_back(job, payer, amount)
+		Self::refund_fee(job, payer, amount)
 	}
 
-	/// Releases a part of the fee hold.
-	fn give_back(job: &JobId, payer: &T::AccountId, amount: Balance) -> DispatchResult {
+	/// Releases a part of the held fee ceiling to the payer.
+	fn refund_fee(job: &JobId, payer: &T::AccountId, amount: Balance) -> DispatchResult {
 		if amount > 0 {
 			T::Currency::release(&HoldReason::Fee.into(), payer, amount, Precision::Exact)?;
 			Self::deposit_event(Event::Refunded {
@@ -208,32 +221,12 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Puts money into an account, or gives it back.
+	/// Deposits a credit into an account. Returns the amount, or the credit if the account can't receive it.
 	fn resolve(to: &T::AccountId, credit: CreditOf<T>) -> Result<Balance, CreditOf<T>> {
 		let amount = credit.peek();
 		if amount == 0 {
 			return Ok(0);
 		}
 		T::Currency::resolve(to, credit).map(|()| amount)
-	}
-
-	/// What must hold after every block: each payer's holds are the sums of its records.
-	#[cfg_attr(not(any(test, feature = "try-runtime")), allow(dead_code))]
-	pub fn do_try_state() -> Result<(), TryRuntimeError> {
-		let mut sums = BTreeMap::<T::AccountId, (Balance, Balance)>::new();
-		for record in Escrows::<T>::iter_values() {
-			let (fees, deposits) = sums.entry(record.payer).or_default();
-			*fees = fees.saturating_add(record.fee);
-			*deposits = deposits.saturating_add(record.deposit);
-		}
-		for (payer, (fees, deposits)) in sums {
-			let held = |reason: HoldReason| T::Currency::balance_on_hold(&reason.into(), &payer);
-			ensure!(held(HoldReason::Fee) == fees, "fees on hold are the sum of the records");
-			ensure!(
-				held(HoldReason::Deposit) == deposits,
-				"deposits on hold are the sum of the records"
-			);
-		}
-		Ok(())
 	}
 }

@@ -1,6 +1,6 @@
-//! # Payments
+//! # Payments Pallet
 //!
-//! Money: what a job costs is held, then paid out or given back. The only room that pays.
+//! Money: what a job costs is held, then paid out or given back. The only pallet that pays.
 //!
 //! ## Pallet API
 //!
@@ -9,20 +9,30 @@
 //!
 //! ## Overview
 //!
-//! When a job is asked, its fee ceiling and a storage deposit are held in the requester's own account. When it is
-//! concluded, the shares are paid from the hold and the rest goes back; if nobody answered, everything goes back. Money
-//! taken from the bonds of faulty providers makes the requester whole first, the treasury takes the rest. The deposit goes
-//! back when the job's receipt leaves the chain.
+//! When a job is requested, its fee ceiling and a storage deposit are held in the requester's own account. When it is
+//! concluded, the shares are paid from the hold and the rest goes back; if there is no answer, everything goes back. Of
+//! the money taken from the bonds of faulty providers the requester gets what is due first, the treasury takes the
+//! rest. The deposit goes back when the job's receipt leaves the chain.
 //!
-//! Who asks for what is decided elsewhere: shares come from [`assay_primitives::economics`], verdicts from the jobs
-//! pallet. What this room vouches for is that money is conserved: every step leaves the total issuance as it was, and the
+//! Who is paid how much is decided elsewhere: shares come from [`assay_primitives::economics`], verdicts from the jobs
+//! pallet. This pallet guarantees that money is conserved: every step leaves the total issuance as it was, and the
 //! holds equal the records.
+//!
+//! ## Examples
+//!
+//! A job from its request to the removal of its receipt:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_job_is_held_settled_and_closed)]
+//!
+//! A job without an answer, paid for by the provider at fault:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_job_without_an_answer_is_refunded)]
 //!
 //! ## Low Level / Implementation Details
 //!
-//! A payment never fails a settlement. Who can't receive (an account that doesn't exist, paid less than the existential
-//! deposit) loses its part to the treasury; if not even the treasury can receive, the money stays with the payer. The events
-//! name who really got it. Each step is all or nothing, also outside of an extrinsic.
+//! A payment never fails a settlement. An account that can't receive (it doesn't exist and is paid less than the
+//! existential deposit) loses its part to the treasury; if not even the treasury can receive, the money stays with the
+//! payer. The events name the account that got it. Each step is all or nothing, also outside of an extrinsic.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -31,6 +41,7 @@
 extern crate alloc;
 
 mod escrow;
+mod try_state;
 mod types;
 pub mod weights;
 
@@ -64,7 +75,7 @@ pub mod pallet {
 	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
-	/// What payments need of their chain.
+	/// The pallets and parameters that payments need.
 	#[pallet::config]
 	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
 		/// The money of the chain.
@@ -75,11 +86,11 @@ pub mod pallet {
 		type RuntimeHoldReason: From<HoldReason>;
 		/// Receives the treasury's part of fees and what is left of slashes.
 		type Treasury: Get<Self::AccountId>;
-		/// Weights of the moves of money.
+		/// The weights of the steps.
 		type WeightInfo: WeightInfo;
 	}
 
-	/// Why this pallet holds money.
+	/// Reasons for which this pallet holds money.
 	#[pallet::composite_enum]
 	pub enum HoldReason {
 		/// Fee ceilings of open jobs.
@@ -88,12 +99,12 @@ pub mod pallet {
 		Deposit,
 	}
 
-	/// What is held for each job that is not closed.
+	/// The records of jobs that are not closed.
 	// Blake2_128Concat: a requester chooses what is hashed into a job's name.
 	#[pallet::storage]
 	pub type Escrows<T: Config> = StorageMap<_, Blake2_128Concat, JobId, EscrowRecord<T::AccountId>>;
 
-	/// Where money went.
+	/// Movements of money.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
@@ -101,10 +112,10 @@ pub mod pallet {
 		Held {
 			/// The job.
 			job: JobId,
-			/// From whom.
+			/// The account in which it is held.
 			payer: T::AccountId,
-			/// The fee ceiling.
-			fee: Balance,
+			/// The most that the job can cost.
+			fee_ceiling: Balance,
 			/// The storage deposit.
 			deposit: Balance,
 		},
@@ -112,20 +123,20 @@ pub mod pallet {
 		Paid {
 			/// The job.
 			job: JobId,
-			/// Who got the money.
+			/// The account that got the money.
 			to: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
-			/// What for.
+			/// What the payment is for.
 			purpose: Purpose,
 		},
-		/// The payer got back what was left of the fee ceiling.
+		/// The payer got back the rest of the fee ceiling.
 		Refunded {
 			/// The job.
 			job: JobId,
 			/// The payer.
 			to: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
 		},
 		/// The payer got money of a faulty provider.
@@ -134,10 +145,10 @@ pub mod pallet {
 			job: JobId,
 			/// The payer.
 			to: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
 		},
-		/// A job is forgotten, its deposit given back.
+		/// A job's record was removed and its deposit given back.
 		Closed {
 			/// The job.
 			job: JobId,
@@ -148,14 +159,17 @@ pub mod pallet {
 		},
 	}
 
-	/// Why a step is refused. Nothing has changed then.
+	/// Reasons of refusal. Nothing has changed then.
 	#[pallet::error]
 	pub enum Error<T> {
 		/// Money is held for this job already.
+		#[codec(index = 0)]
 		AlreadyHeld,
 		/// No money is held for this job.
+		#[codec(index = 1)]
 		UnknownJob,
-		/// The shares are more than what is left of the fee ceiling.
+		/// The shares exceed the rest of the fee ceiling.
+		#[codec(index = 2)]
 		Overdrawn,
 	}
 

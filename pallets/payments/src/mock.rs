@@ -53,7 +53,7 @@ impl pallet_payments::Config for Test {
 	type WeightInfo = ();
 }
 
-/// The chain at block 1. The treasury does not exist yet.
+/// Returns the chain at block 1. The treasury does not exist yet.
 pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	let genesis = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {
@@ -67,12 +67,12 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	ext
 }
 
-/// Runs a story on the chain; afterwards no money has appeared or gone, and the holds equal the records.
-pub(crate) fn story(tell: impl FnOnce()) {
+/// Runs a test on the chain, then checks that money is conserved and that the holds equal the records.
+pub(crate) fn build_and_execute(test: impl FnOnce()) {
 	new_test_ext().execute_with(|| {
 		let before = Balances::total_issuance();
-		tell();
+		test();
 		assert_eq!(Balances::total_issuance(), before, "money is conserved");
-		Payments::do_try_state().expect("the escrow is sound");
+		Payments::do_try_state().expect("a consistent state");
 	});
 }

@@ -1,4 +1,4 @@
-//! What each move of money costs: conservative constants on top of the database's reference weights.
+//! Weights of the steps: conservative constants on top of the database's reference weights.
 //!
 //! This pallet has no calls. Whoever calls it through [`assay_primitives::traits::Escrow`] pays these weights; the jobs
 //! pallet's own weights contain them. A solo chain ships no storage proofs, so proof size stays zero.
@@ -9,7 +9,7 @@ use frame_support::{
 	weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
 };
 
-/// Weights of the moves of money.
+/// Weights of the steps.
 pub trait WeightInfo {
 	/// Holding fee ceiling and deposit.
 	fn hold() -> Weight;
@@ -23,59 +23,43 @@ pub trait WeightInfo {
 	fn close() -> Weight;
 }
 
-/// The constants, over the runtime's database.
+/// Weights at a runtime's own database costs.
 pub struct SubstrateWeight<T>(PhantomData<T>);
 
 fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 	Weight::from_parts(micros.saturating_mul(1_000_000), 0).saturating_add(db.reads_writes(reads, writes))
 }
 
-/// Escrow record, the payer's account and holds, then one account for each who is paid.
-fn settle(db: RuntimeDbWeight, v: u32) -> Weight {
-	cost(db, 200, 7, 7).saturating_add(cost(db, 40, 1, 1).saturating_mul(v.into()))
+macro_rules! weights {
+	($db:expr) => {
+		fn hold() -> Weight {
+			cost($db, 100, 4, 4)
+		}
+
+		// Escrow record, the payer's account and holds, then one account for each that is paid.
+		fn settle(v: u32) -> Weight {
+			cost($db, 200, 7, 7).saturating_add(cost($db, 40, 1, 1).saturating_mul(v.into()))
+		}
+
+		fn refund() -> Weight {
+			cost($db, 80, 4, 4)
+		}
+
+		fn restitute() -> Weight {
+			cost($db, 80, 4, 3)
+		}
+
+		fn close() -> Weight {
+			cost($db, 80, 4, 4)
+		}
+	};
 }
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
-	fn hold() -> Weight {
-		cost(T::DbWeight::get(), 100, 4, 4)
-	}
-
-	fn settle(v: u32) -> Weight {
-		settle(T::DbWeight::get(), v)
-	}
-
-	fn refund() -> Weight {
-		cost(T::DbWeight::get(), 80, 4, 4)
-	}
-
-	fn restitute() -> Weight {
-		cost(T::DbWeight::get(), 80, 4, 3)
-	}
-
-	fn close() -> Weight {
-		cost(T::DbWeight::get(), 80, 4, 4)
-	}
+	weights!(T::DbWeight::get());
 }
 
 /// For mock runtimes.
 impl WeightInfo for () {
-	fn hold() -> Weight {
-		cost(RocksDbWeight::get(), 100, 4, 4)
-	}
-
-	fn settle(v: u32) -> Weight {
-		settle(RocksDbWeight::get(), v)
-	}
-
-	fn refund() -> Weight {
-		cost(RocksDbWeight::get(), 80, 4, 4)
-	}
-
-	fn restitute() -> Weight {
-		cost(RocksDbWeight::get(), 80, 4, 3)
-	}
-
-	fn close() -> Weight {
-		cost(RocksDbWeight::get(), 80, 4, 4)
-	}
+	weights!(RocksDbWeight::get());
 }

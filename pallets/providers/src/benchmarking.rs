@@ -1,4 +1,4 @@
-//! What each call costs at its worst.
+//! Benchmarks: the worst case of each call, of choosing validators and of an offence.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use sp_application_crypto::RuntimeAppPublic;
 use sp_runtime::{traits::Saturating, Perbill};
 use sp_staking::offence::{OffenceDetails, OnOffenceHandler};
 
-/// What benchmarks need of the catalogue.
+/// What benchmarks need of the catalog.
 pub trait BenchmarkHelper {
 	/// Registers a model that can be served.
 	fn model() -> ModelId;
@@ -47,7 +47,7 @@ mod benches {
 	}
 
 	/// Makes `who` the last of a full list of a model.
-	fn crowd<T: Config>(who: &T::AccountId, model: ModelId) {
+	fn fill_model<T: Config>(who: &T::AccountId, model: ModelId) {
 		let mut list: Vec<T::AccountId> = (1..MAX_PROVIDERS_PER_MODEL).map(|i| account("other", i, 0)).collect();
 		list.push(who.clone());
 		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(list));
@@ -79,7 +79,7 @@ mod benches {
 	#[benchmark]
 	fn unbond() {
 		let who = bonded::<T>(0);
-		(0..MAX_MODELS).for_each(|i| crowd::<T>(&who, ModelId([i as u8; 32])));
+		(0..MAX_MODELS).for_each(|i| fill_model::<T>(&who, ModelId([i as u8; 32])));
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), min::<T>().saturating_mul(100));
 		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(0));
@@ -105,7 +105,7 @@ mod benches {
 			record.as_mut().expect("it is bonded; qed").key = Some(before);
 		});
 		let key = InferenceId::generate_pair(None);
-		let message = possession_message(&Pallet::<T>::genesis(), &who);
+		let message = possession_message(&T::GenesisHash::get(), &who);
 		let proof = key.sign(&message).expect("the key is in the keystore; qed");
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), key.clone(), proof);
@@ -127,7 +127,7 @@ mod benches {
 	fn stop_serving() {
 		let who = bonded::<T>(0);
 		let model = ModelId([7; 32]);
-		crowd::<T>(&who, model);
+		fill_model::<T>(&who, model);
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), model);
 		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(0));

@@ -1,10 +1,10 @@
-//! What the calls do.
+//! The calls behind the surface in `lib.rs`.
 
 use crate::*;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferenceSignature},
 	traits::ModelCatalog,
-	Balance, Hash32, ModelId,
+	Balance, ModelId,
 };
 use frame_support::{
 	ensure,
@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
 		let now = Self::now();
 		let mut record = Self::record(&who)?;
 		let amount = record.withdraw(now);
-		// After a total slash nothing is left to withdraw, but the empty record can go.
+		// After a total slash nothing is left to withdraw, but the empty record can be removed.
 		let empty = record.slashable().is_zero();
 		ensure!(amount > 0 || empty, Error::<T>::NothingToWithdraw);
 		if empty {
@@ -117,7 +117,7 @@ impl<T: Config> Pallet<T> {
 			KeyOwners::<T>::get(&key).is_none_or(|owner| owner == who),
 			Error::<T>::KeyTaken
 		);
-		let message = possession_message(&Self::genesis(), &who);
+		let message = possession_message(&T::GenesisHash::get(), &who);
 		ensure!(key.verify(&message, &proof), Error::<T>::BadProof);
 		Self::set_key(&who, &mut record, key.clone());
 		Providers::<T>::insert(&who, record);
@@ -127,7 +127,7 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn do_serve(who: T::AccountId, model: ModelId) -> DispatchResult {
 		let mut record = Self::record(&who)?;
-		// Places are few: only who can be drawn may take one.
+		// The list of a model is bounded: only providers that can be drawn may take a place.
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
 		let terms = T::Catalog::terms(&model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(!terms.retired, Error::<T>::RetiredModel);
@@ -171,8 +171,8 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// A provider of the genesis block: bonded, keyed, serving, alive. No proof of possession: whoever writes the genesis
-	/// is trusted with more than that.
+	/// Builds a provider of the genesis block: bonded, keyed, serving, alive. No proof of possession: whoever writes
+	/// the genesis is trusted with more than that.
 	pub(crate) fn build_provider(provider: &GenesisProvider<T::AccountId>) -> DispatchResult {
 		let GenesisProvider {
 			account,
@@ -222,13 +222,5 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn now() -> BlockNumberFor<T> {
 		frame_system::Pallet::<T>::block_number()
-	}
-
-	/// Hash of block 0.
-	pub(crate) fn genesis() -> Hash32 {
-		let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
-		let mut bytes = Hash32::default();
-		bytes.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-		bytes
 	}
 }

@@ -1,34 +1,46 @@
-//! # Providers
+//! # Providers Pallet
 //!
-//! Stake: who may answer, who makes blocks, what they lose.
+//! Stake: who may answer, who makes blocks, what faults cost.
 //!
 //! ## Pallet API
 //!
-//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes providers
-//! through [`assay_primitives::traits::ProviderSet`]; the session pallet asks for validators through its `SessionManager`; the
-//! offences pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the
-//! runtime API.
+//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes
+//! providers through [`assay_primitives::traits::ProviderSet`]; the session pallet gets validators through its
+//! `SessionManager`; the offences pallet reports equivocations through `OnOffenceHandler`; clients read
+//! [`Pallet::providers_of`] behind the runtime API.
 //!
 //! ## Overview
 //!
 //! A provider is an account with a bond. To be drawn for jobs it registers an inference key, which its node signs votes
-//! with, says which models it serves and how many jobs it holds at once, and gives signs of life. The providers with the
+//! with, sets which models it serves and how many jobs it holds at once, and sends heartbeats. The providers with the
 //! largest bonds and session keys are the chain's validators.
 //!
-//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor chosen
-//! as a validator until it asks to be let out. Leaving takes an unbonding period, during which the money stays slashable.
+//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor
+//! chosen as a validator until it calls [`Call::unjail`]. Leaving takes an unbonding period, during which the money
+//! stays slashable.
 //!
 //! ### Terminology
 //!
-//! * **Active bond**: the weight in draws and elections. **Slashable**: the active bond and what is on its way out.
-//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with a free place.
+//! * **Active bond**: the weight in draws and elections. **Slashable**: the active bond and what is unbonding.
+//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with free
+//!   capacity.
+//!
+//! ## Examples
+//!
+//! An account becomes a provider that can be drawn:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", an_account_becomes_a_provider)]
+//!
+//! A provider leaves, and is slashed for a fault while its bond unbonds:
+//!
+#![doc = docify::embed!("src/tests/examples.rs", a_provider_leaves_after_the_unbonding_period)]
 //!
 //! ## Low Level / Implementation Details
 //!
-//! A slash takes the active bond first, then what would leave last. All of a provider's jobs count against one capacity.
-//! Everything that is walked is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]), providers of a
-//! model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a bond is never burnt here: for a job's
-//! fault it is handed to the caller, for an offence to `OnSlash`.
+//! A slash takes the active bond first, then what would be withdrawn last. All of a provider's jobs count against one
+//! capacity. Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider
+//! ([`MAX_MODELS`]), providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a
+//! bond is never burned here: for a job's fault it is handed to the caller, for an offence to `OnSlash`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -40,7 +52,7 @@ mod calls;
 mod offences;
 mod session;
 mod set;
-mod state;
+mod try_state;
 mod types;
 pub mod weights;
 
@@ -69,7 +81,7 @@ pub mod pallet {
 		economics::Fault,
 		limits::MAX_PROVIDERS_PER_MODEL,
 		traits::ModelCatalog,
-		Balance, ModelId,
+		Balance, Hash32, ModelId,
 	};
 	use frame_support::{
 		pallet_prelude::*,
@@ -88,7 +100,7 @@ pub mod pallet {
 	#[pallet::storage_version(STORAGE_VERSION)]
 	pub struct Pallet<T>(_);
 
-	/// What providers need of their chain.
+	/// The pallets and parameters that providers need.
 	#[pallet::config]
 	pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
 		/// Holds bonds.
@@ -97,39 +109,41 @@ pub mod pallet {
 			+ hold::Balanced<Self::AccountId>;
 		/// The runtime's hold reasons.
 		type RuntimeHoldReason: From<HoldReason>;
-		/// Knows which models can be served.
+		/// The models that can be served.
 		type Catalog: ModelCatalog<Self::AccountId>;
 		/// Accounts with session keys: only they can be validators.
 		type SessionKeys: Contains<Self::AccountId>;
 		/// Receives what an equivocation costs.
 		type OnSlash: OnUnbalanced<CreditOf<Self>>;
+		/// The hash of block 0, which binds proofs of possession to this chain.
+		type GenesisHash: Get<Hash32>;
 		/// The chain's parameters.
 		type Params: Get<ProviderParams<BlockNumberFor<Self>>>;
-		/// Weights of the calls.
+		/// The weights of the calls.
 		type WeightInfo: WeightInfo;
-		/// What benchmarks need of the catalogue.
+		/// Prepares what benchmarks need of the catalog.
 		#[cfg(feature = "runtime-benchmarks")]
 		type BenchmarkHelper: BenchmarkHelper;
 	}
 
-	/// Why this pallet holds money.
+	/// Reasons for which this pallet holds money.
 	#[pallet::composite_enum]
 	pub enum HoldReason {
-		/// Bonds, active or on their way out.
+		/// Bonds, active or unbonding.
 		Bond,
 	}
 
-	/// Everyone with a bond.
+	/// The providers: every account with a bond.
 	// Twox64Concat: an entry costs its account a bond, and account ids are hashes or keys.
 	#[pallet::storage]
 	pub type Providers<T: Config> = CountedStorageMap<_, Twox64Concat, T::AccountId, ProviderRecord<BlockNumberFor<T>>>;
 
-	/// Who registered an inference key.
+	/// The provider that registered an inference key.
 	// Blake2_128Concat: keys are chosen by users.
 	#[pallet::storage]
 	pub type KeyOwners<T: Config> = StorageMap<_, Blake2_128Concat, InferenceId, T::AccountId>;
 
-	/// Who serves a model.
+	/// The providers that serve a model.
 	// Blake2_128Concat: model ids are chosen by users.
 	#[pallet::storage]
 	pub type Serving<T: Config> = StorageMap<
@@ -144,7 +158,7 @@ pub mod pallet {
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
 	pub struct GenesisConfig<T: Config> {
-		/// They count as alive at block 0. Their models must be in the catalogue already.
+		/// The providers, alive at block 0. Their models must be in the catalog already.
 		pub providers: Vec<GenesisProvider<T::AccountId>>,
 	}
 
@@ -162,142 +176,162 @@ pub mod pallet {
 		}
 	}
 
-	/// What happened to providers.
+	/// Events of providers.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(super) fn deposit_event)]
 	pub enum Event<T: Config> {
 		/// Money was bonded.
 		Bonded {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
 			/// The active bond now.
 			bond: Balance,
 		},
-		/// A part of a bond is on its way out.
+		/// A part of a bond is unbonding.
 		Unbonded {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
 			/// First block in which it can be withdrawn.
 			withdrawable_at: BlockNumberFor<T>,
 		},
-		/// Unbonded money is free.
+		/// Unbonded money was withdrawn.
 		Withdrawn {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// How much.
+			/// The amount.
 			amount: Balance,
 		},
-		/// An account is no provider any more: nothing of its bond is left.
+		/// An account is no longer a provider: nothing of its bond is left.
 		Left {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
 		},
 		/// A provider's votes are signed by this key from now on.
 		InferenceKeySet {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
 			/// The key.
 			key: InferenceId,
 		},
 		/// A provider serves a model.
 		ServingStarted {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// Which.
+			/// The model.
 			model: ModelId,
 		},
-		/// A provider serves a model no more.
+		/// A provider no longer serves a model.
 		ServingStopped {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// Which.
+			/// The model.
 			model: ModelId,
 		},
 		/// A provider holds at most this many jobs at once from now on.
 		CapacitySet {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// How many; zero: it is not drawn.
+			/// The number of jobs; zero: it is not drawn.
 			capacity: u32,
 		},
 		/// A provider lost bond for a fault in a job.
 		Punished {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
-			/// What it did.
+			/// The fault.
 			fault: Fault,
-			/// What it lost.
+			/// The amount it lost.
 			amount: Balance,
 		},
 		/// A validator lost bond for an offence against the consensus.
 		OffenceSlashed {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
 			/// The part of the bond that the offence costs.
 			fraction: Perbill,
-			/// What it lost.
+			/// The amount it lost.
 			amount: Balance,
 		},
 		/// A provider is in jail: neither drawn nor chosen as a validator.
 		Jailed {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
 			/// First block in which it may leave.
 			until: BlockNumberFor<T>,
 		},
-		/// A provider has left jail.
+		/// A provider left jail.
 		Unjailed {
-			/// Who.
+			/// The provider.
 			provider: T::AccountId,
 		},
 	}
 
-	/// Why a call is refused. Nothing has changed then.
+	/// Reasons of refusal. Nothing has changed then.
 	#[pallet::error]
 	pub enum Error<T> {
 		/// This account is a provider already: use `bond_extra`.
+		#[codec(index = 0)]
 		AlreadyBonded,
-		/// This account is no provider: use `bond` first.
+		/// This account is not a provider: use `bond` first.
+		#[codec(index = 1)]
 		NotBonded,
 		/// The active bond would be above zero and below the chain's minimum.
+		#[codec(index = 2)]
 		BondTooSmall,
 		/// The chain has as many providers as it can have.
+		#[codec(index = 3)]
 		TooManyProviders,
 		/// The amount must be above zero.
+		#[codec(index = 4)]
 		ZeroAmount,
 		/// The active bond is smaller than that.
+		#[codec(index = 5)]
 		NotEnoughBond,
-		/// Too many withdrawals are waiting: withdraw, or wait until you can.
+		/// Too many withdrawals are pending: withdraw, or wait until you can.
+		#[codec(index = 6)]
 		TooManyChunks,
-		/// Nothing has waited through its unbonding period yet.
+		/// Nothing has completed its unbonding period yet.
+		#[codec(index = 7)]
 		NothingToWithdraw,
 		/// The last of a bond stays while jobs are running: try again when they are concluded.
+		#[codec(index = 8)]
 		JobsRunning,
 		/// Another provider has registered this inference key.
+		#[codec(index = 9)]
 		KeyTaken,
 		/// The proof doesn't show that this account holds the key on this chain.
+		#[codec(index = 10)]
 		BadProof,
-		/// No such model is in the catalogue.
+		/// No such model is in the catalog.
+		#[codec(index = 11)]
 		UnknownModel,
 		/// The model is retired.
+		#[codec(index = 12)]
 		RetiredModel,
 		/// The provider serves this model already.
+		#[codec(index = 13)]
 		AlreadyServing,
 		/// The provider doesn't serve this model.
+		#[codec(index = 14)]
 		NotServing,
 		/// The provider serves as many models as it may: stop serving one first.
+		#[codec(index = 15)]
 		TooManyModels,
 		/// The model has as many providers as it can have.
+		#[codec(index = 16)]
 		TooManyForModel,
 		/// The capacity is above the limit.
+		#[codec(index = 17)]
 		CapacityTooHigh,
 		/// The provider is not in jail.
+		#[codec(index = 18)]
 		NotJailed,
 		/// The provider must stay in jail until its time is over.
+		#[codec(index = 19)]
 		StillJailed,
 	}
 
@@ -306,16 +340,16 @@ pub mod pallet {
 		#[cfg(feature = "std")]
 		fn integrity_test() {
 			let params = T::Params::get();
-			assert!(params.min_bond > 0, "a bond must be worth something");
+			assert!(params.min_bond > 0, "min_bond must be above zero");
 			assert!(
 				(1..=MAX_FAULTS).contains(&params.faults_to_jail),
 				"faults_to_jail is outside 1..=MAX_FAULTS"
 			);
 			assert!(
 				params.heartbeat_interval < params.offline_after,
-				"a heartbeat is due before it is missed"
+				"heartbeat_interval must be below offline_after"
 			);
-			assert!(params.max_validators > 0, "somebody must make blocks");
+			assert!(params.max_validators > 0, "max_validators must be above zero");
 		}
 
 		#[cfg(feature = "try-runtime")]
@@ -334,12 +368,13 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has no key.
+		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has
+		/// no key.
 		///
 		/// ## Errors
 		///
-		/// [`Error::AlreadyBonded`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's errors if the amount
-		/// can't be held.
+		/// [`Error::AlreadyBonded`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's errors if the
+		/// amount can't be held.
 		///
 		/// ## Events
 		///
@@ -363,8 +398,8 @@ pub mod pallet {
 		///
 		/// ## Errors
 		///
-		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount can't be
-		/// held.
+		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount
+		/// can't be held.
 		///
 		/// ## Events
 		///
@@ -384,8 +419,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// The money can be withdrawn after the unbonding period and stays slashable until then. Who unbonds everything stops
-		/// serving.
+		/// The money can be withdrawn after the unbonding period and stays slashable until then. A provider that
+		/// unbonds everything stops serving.
 		///
 		/// ## Errors
 		///
@@ -402,7 +437,7 @@ pub mod pallet {
 			Self::do_unbond(who, amount)
 		}
 
-		/// Frees what was unbonded long enough ago.
+		/// Withdraws what has completed its unbonding period.
 		///
 		/// ## Dispatch Origin
 		///
@@ -410,7 +445,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Who withdraws the last of its bond is no provider any more and its key is free.
+		/// A provider that withdraws the last of its bond is no longer a provider, and its key can be registered by
+		/// others.
 		///
 		/// ## Errors
 		///
@@ -435,9 +471,9 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// `proof` is the key's signature over [`assay_primitives::crypto::possession_message`] of this chain's genesis hash and
-		/// the signer: nobody can register a key that another holds. Replaces the key before; votes signed by that one
-		/// count no more.
+		/// `proof` is the key's signature over [`assay_primitives::crypto::possession_message`] of this chain's genesis
+		/// hash and the signer: nobody can register a key that another holds. Replaces the previous key, whose
+		/// signatures are no longer valid.
 		///
 		/// ## Errors
 		///
@@ -453,7 +489,7 @@ pub mod pallet {
 			Self::do_set_inference_key(who, key, proof)
 		}
 
-		/// Serves a model from now on.
+		/// Starts serving a model.
 		///
 		/// ## Dispatch Origin
 		///
@@ -478,7 +514,7 @@ pub mod pallet {
 			Self::do_serve(who, model)
 		}
 
-		/// Serves a model no more.
+		/// Stops serving a model.
 		///
 		/// ## Dispatch Origin
 		///
@@ -486,7 +522,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Jobs it was drawn for before must still be done.
+		/// Jobs it was drawn for must still be done.
 		///
 		/// ## Errors
 		///
@@ -510,7 +546,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Zero pauses: it is not drawn. Jobs it was drawn for before must still be done.
+		/// Zero pauses: it is not drawn. Jobs it was drawn for must still be done.
 		///
 		/// ## Errors
 		///

@@ -1,13 +1,13 @@
-//! A small chain with providers: accounts 1 to 9 have money, and session keys unless they are 9; models 1 to 40 are in the
-//! catalogue, model 200 is retired.
+//! A small chain with providers: accounts 1 to 9 have money, and session keys unless they are 9; models 1 to 40 are in
+//! the catalog, model 200 is retired.
 
 use crate::{self as pallet_providers, ProviderParams};
-use assay_primitives::{economics::Rates, model::ModelTerms, traits::ModelCatalog, ModelId};
+use assay_primitives::{economics::Rates, model::ModelTerms, traits::ModelCatalog, Hash32, ModelId};
 use frame_support::{
 	derive_impl, parameter_types,
 	traits::{tokens::imbalance::ResolveTo, ConstU128, Contains},
 };
-use sp_core::H256;
+
 use sp_runtime::{BuildStorage, Permill};
 
 #[frame_support::runtime]
@@ -45,9 +45,10 @@ impl pallet_balances::Config for Test {
 	type AccountStore = System;
 }
 
-pub struct Catalog;
+#[allow(unreachable_pub)]
+pub struct MockCatalog;
 
-impl ModelCatalog<u64> for Catalog {
+impl ModelCatalog<u64> for MockCatalog {
 	fn terms(model: &ModelId) -> Option<ModelTerms<u64>> {
 		let [id, ..] = model.0;
 		matches!(id, 1..=40 | 200).then(|| ModelTerms {
@@ -62,16 +63,17 @@ impl ModelCatalog<u64> for Catalog {
 	}
 }
 
-pub struct SessionKeys;
+#[allow(unreachable_pub)]
+pub struct MockSessionKeys;
 
-impl Contains<u64> for SessionKeys {
+impl Contains<u64> for MockSessionKeys {
 	fn contains(who: &u64) -> bool {
 		*who != 9
 	}
 }
 
 #[cfg(feature = "runtime-benchmarks")]
-impl crate::BenchmarkHelper for Catalog {
+impl crate::BenchmarkHelper for MockCatalog {
 	fn model() -> ModelId {
 		ModelId([1; 32])
 	}
@@ -94,24 +96,26 @@ pub(crate) const PARAMS: ProviderParams<u64> = ProviderParams {
 parameter_types! {
 	pub Params: ProviderParams<u64> = PARAMS;
 	pub const Treasury: u64 = TREASURY;
+	pub const Genesis: Hash32 = GENESIS;
 }
 
 impl pallet_providers::Config for Test {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
-	type Catalog = Catalog;
-	type SessionKeys = SessionKeys;
+	type Catalog = MockCatalog;
+	type SessionKeys = MockSessionKeys;
 	type OnSlash = ResolveTo<Treasury, Balances>;
+	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = Catalog;
+	type BenchmarkHelper = MockCatalog;
 }
 
 /// Hash of block 0.
-pub(crate) const GENESIS: [u8; 32] = [0xab; 32];
+pub(crate) const GENESIS: Hash32 = [0xab; 32];
 
-/// The chain at block 1.
+/// Returns the chain at block 1.
 pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	let genesis = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {
@@ -124,19 +128,16 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	ext.register_extension(sp_keystore::KeystoreExt::new(
 		sp_keystore::testing::MemoryKeystore::new(),
 	));
-	ext.execute_with(|| {
-		System::set_block_number(1);
-		frame_system::BlockHash::<Test>::insert(0, H256(GENESIS));
-	});
+	ext.execute_with(|| System::set_block_number(1));
 	ext
 }
 
-/// Runs a story on the chain; afterwards no money has appeared or gone, and the books are right.
-pub(crate) fn story(tell: impl FnOnce()) {
+/// Runs a test on the chain, then checks that money is conserved and that its state is consistent.
+pub(crate) fn build_and_execute(test: impl FnOnce()) {
 	new_test_ext().execute_with(|| {
 		let before = Balances::total_issuance();
-		tell();
+		test();
 		assert_eq!(Balances::total_issuance(), before, "money is conserved");
-		Providers::do_try_state().expect("the books are right");
+		Providers::do_try_state().expect("a consistent state");
 	});
 }

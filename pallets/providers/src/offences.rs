@@ -1,4 +1,4 @@
-//! What an offence against the consensus costs: a BABE or GRANDPA equivocation, reported through the offences pallet.
+//! Offences against the consensus: a BABE or GRANDPA equivocation, reported through the offences pallet.
 
 use crate::*;
 use frame_support::{
@@ -11,8 +11,9 @@ use sp_staking::{
 	SessionIndex,
 };
 
-/// An offender loses the given fraction of everything slashable and goes to jail, so it is no validator in the session after
-/// the next. What it loses goes to `OnSlash`; reporters are paid nothing, as reports come from the validators themselves.
+/// An offender loses the given fraction of everything slashable and is jailed, so it is not a validator in the session
+/// after the next. The money goes to `OnSlash`; reporters are paid nothing, as reports come from the validators
+/// themselves.
 impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, FullId), Weight> for Pallet<T> {
 	fn on_offence(
 		offenders: &[OffenceDetails<Reporter, (T::AccountId, FullId)>],

@@ -1,4 +1,4 @@
-//! Who makes blocks: the providers with the largest bonds. Fills the session pallet's `SessionManager`.
+//! The choice of validators: the providers with the largest bonds. Implements the session pallet's `SessionManager`.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -11,8 +11,8 @@ use sp_runtime::traits::Convert;
 use sp_staking::SessionIndex;
 
 impl<T: Config> Pallet<T> {
-	/// The validators of the next session, the largest bond first, equal bonds by account: bonded, with session keys, not
-	/// jailed, at most `max_validators`. Empty if there is nobody.
+	/// Returns the validators of the next session, the largest bond first, equal bonds by account: bonded, with session
+	/// keys, not jailed, at most `max_validators`.
 	pub fn validators() -> Vec<T::AccountId> {
 		let params = T::Params::get();
 		let mut able: Vec<_> = Providers::<T>::iter()
@@ -25,7 +25,8 @@ impl<T: Config> Pallet<T> {
 		able.into_iter().map(|(_, who)| who).collect()
 	}
 
-	/// None keeps the validators of the session before: a chain without validators stands still for ever.
+	/// Returns the validators of the next session, or `None`, which keeps those of the last: a chain without validators
+	/// stops forever.
 	fn next_validators() -> Option<Vec<T::AccountId>> {
 		let weight = T::WeightInfo::validators(Providers::<T>::count());
 		frame_system::Pallet::<T>::register_extra_weight_unchecked(weight, DispatchClass::Mandatory);
@@ -53,7 +54,7 @@ impl<T: Config> pallet_session::historical::SessionManager<T::AccountId, ()> for
 	fn end_session(_: SessionIndex) {}
 }
 
-/// The full identification of a validator: nothing but its account. For `historical::Config::FullIdentificationOf`.
+/// The empty full identification of a validator, for `historical::Config::FullIdentificationOf`.
 pub struct UnitIdentification<T>(PhantomData<T>);
 
 impl<T: Config> Convert<T::AccountId, Option<()>> for UnitIdentification<T> {

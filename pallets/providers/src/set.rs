@@ -1,4 +1,4 @@
-//! How the jobs pallet draws, engages and punishes providers, and what clients see of them.
+//! The providers as the jobs pallet draws, engages and punishes them, and as clients see them.
 
 use crate::*;
 use alloc::vec::Vec;
@@ -54,7 +54,7 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 		Providers::<T>::get(who).is_some_and(|record| record.is_heartbeat_due(&T::Params::get(), Self::now()))
 	}
 
-	fn alive(who: &T::AccountId) {
+	fn mark_alive(who: &T::AccountId) {
 		Self::change(who, |record| record.last_seen = Some(Self::now()));
 	}
 
@@ -71,7 +71,7 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 			amount: credit.peek(),
 		});
 		let now = Self::now();
-		if record.note_fault(&params, now) {
+		if record.record_fault(&params, now) {
 			let until = record.jail(&params, now);
 			Self::deposit_event(Event::Jailed {
 				provider: who.clone(),
@@ -84,7 +84,7 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// The providers that serve a model, for clients.
+	/// Returns the providers that serve a model, for clients.
 	pub fn providers_of(model: ModelId) -> Vec<ProviderView<T::AccountId>> {
 		let (params, now) = (T::Params::get(), Self::now());
 		Self::serving(&model)

@@ -1,4 +1,4 @@
-//! The nouns of stake, and how one provider's record changes: unlocking, slashing, jailing, counting as alive.
+//! The types of stake, and the changes of a provider's record: unlocking, slashing, jailing, being alive.
 
 use assay_primitives::{crypto::InferenceId, economics::Rates, Balance, ModelId};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -7,24 +7,24 @@ use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_runtime::traits::{AtLeast32BitUnsigned, Zero};
 
-/// Most providers of a chain. Bounds the choice of validators.
+/// The most providers of a chain. Bounds the choice of validators.
 pub const MAX_PROVIDERS: u32 = 1_024;
-/// Most withdrawals a provider may wait for at once.
+/// The most withdrawals a provider may wait for at once.
 pub const MAX_CHUNKS: u32 = 16;
-/// Most models one provider may serve.
+/// The most models one provider may serve.
 pub const MAX_MODELS: u32 = 16;
-/// Largest capacity: jobs one provider may hold at once.
+/// The largest capacity: jobs one provider may hold at once.
 pub const MAX_CAPACITY: u32 = 32;
-/// Most faults that are remembered of one provider.
+/// The most faults that are recorded of one provider.
 pub const MAX_FAULTS: u32 = 16;
 
-/// The parameters a chain sets. One struct.
+/// The parameters a chain sets, in one struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderParams<BlockNumber> {
 	/// Least active bond of a provider that is drawn or validates.
 	pub min_bond: Balance,
-	/// Blocks between unbonding and withdrawing; the money stays slashable until then. Must outlast every job (`T_max`) and
-	/// the time in which an equivocation may be reported.
+	/// Blocks between unbonding and withdrawing; the money stays slashable until then. Must outlast every job (`T_max`)
+	/// and the time in which an equivocation may be reported.
 	pub unbonding_period: BlockNumber,
 	/// Most validators.
 	pub max_validators: u32,
@@ -32,20 +32,20 @@ pub struct ProviderParams<BlockNumber> {
 	pub jail_period: BlockNumber,
 	/// Faults within this many blocks count together.
 	pub fault_window: BlockNumber,
-	/// So many faults within the window jail; 1 to [`MAX_FAULTS`].
+	/// Number of faults within the window that jail; 1 to [`MAX_FAULTS`].
 	pub faults_to_jail: u32,
-	/// Blocks after a sign of life until the next is due.
+	/// Blocks after a message of a provider until a heartbeat is due.
 	pub heartbeat_interval: BlockNumber,
-	/// Blocks without a sign of life after which a provider is not drawn. More than `heartbeat_interval`.
+	/// Blocks without a message after which a provider is not drawn. More than `heartbeat_interval`.
 	pub offline_after: BlockNumber,
 	/// The published rates, slashes among them.
 	pub rates: Rates,
 }
 
-/// A part of a bond on its way out.
+/// A part of a bond that is unbonding.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Chunk<BlockNumber> {
-	/// How much. Slashable until it is withdrawn.
+	/// The amount, slashable until it is withdrawn.
 	pub amount: Balance,
 	/// First block in which it can be withdrawn.
 	pub at: BlockNumber,
@@ -56,7 +56,7 @@ pub struct Chunk<BlockNumber> {
 pub struct ProviderRecord<BlockNumber> {
 	/// Active bond: the weight in draws and in the choice of validators.
 	pub bond: Balance,
-	/// What is on its way out, oldest first.
+	/// What is unbonding, oldest first.
 	pub unlocking: BoundedVec<Chunk<BlockNumber>, ConstU32<MAX_CHUNKS>>,
 	/// Jobs it may hold at once, over all its models. Zero: it is not drawn.
 	pub capacity: u32,
@@ -66,7 +66,7 @@ pub struct ProviderRecord<BlockNumber> {
 	pub models: BoundedVec<ModelId, ConstU32<MAX_MODELS>>,
 	/// The key its node signs votes with.
 	pub key: Option<InferenceId>,
-	/// Block of its last sign of life; none before the first.
+	/// Block of its last message; none before the first.
 	pub last_seen: Option<BlockNumber>,
 	/// First block in which it may leave jail; none outside.
 	pub jailed_until: Option<BlockNumber>,
@@ -77,7 +77,7 @@ pub struct ProviderRecord<BlockNumber> {
 /// A provider that exists from the start, alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenesisProvider<AccountId> {
-	/// Who. The bond is held from this account.
+	/// The provider's account, in which the bond is held.
 	pub account: AccountId,
 	/// Active bond.
 	pub bond: Balance,
@@ -90,7 +90,7 @@ pub struct GenesisProvider<AccountId> {
 }
 
 impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
-	/// A provider that has just bonded: it holds one job at a time and serves nothing yet.
+	/// Returns a provider that has just bonded: it holds one job at a time and serves nothing yet.
 	pub(crate) fn new(bond: Balance) -> Self {
 		Self {
 			bond,
@@ -105,14 +105,14 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		}
 	}
 
-	/// All its money at stake: active bond and what is on its way out.
+	/// Returns all money at stake: the active bond and what is unbonding.
 	pub fn slashable(&self) -> Balance {
 		self.unlocking
 			.iter()
 			.fold(self.bond, |sum, chunk| sum.saturating_add(chunk.amount))
 	}
 
-	/// Whether it wants jobs and is allowed to have them: bonded, keyed, serving, not jailed.
+	/// Returns whether the provider takes jobs and is allowed to: bonded, keyed, serving, not jailed.
 	pub fn is_ready(&self, params: &ProviderParams<BlockNumber>) -> bool {
 		self.bond >= params.min_bond
 			&& self.key.is_some()
@@ -121,7 +121,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 			&& !self.models.is_empty()
 	}
 
-	/// Whether it could be drawn now: ready, alive, with a free place.
+	/// Returns whether the provider could be drawn now: ready, alive, with free capacity.
 	pub fn is_available(&self, params: &ProviderParams<BlockNumber>, now: BlockNumber) -> bool {
 		let alive = self
 			.last_seen
@@ -129,7 +129,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		alive && self.load < self.capacity && self.is_ready(params)
 	}
 
-	/// Whether a sign of life is due.
+	/// Returns whether a heartbeat is due.
 	pub(crate) fn is_heartbeat_due(&self, params: &ProviderParams<BlockNumber>, now: BlockNumber) -> bool {
 		let due = self
 			.last_seen
@@ -137,7 +137,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		due && self.is_ready(params)
 	}
 
-	/// Moves a part of the active bond to the exit. False if too many parts are there already; nothing has changed then.
+	/// Starts unbonding a part of the active bond. Returns false, and changes nothing, if too many parts are unbonding.
 	pub(crate) fn unlock(&mut self, amount: Balance, at: BlockNumber) -> bool {
 		match self.unlocking.last_mut() {
 			Some(last) if last.at == at => last.amount = last.amount.saturating_add(amount),
@@ -151,7 +151,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		true
 	}
 
-	/// Takes out what has waited long enough.
+	/// Removes what has completed its unbonding period and returns the amount.
 	pub(crate) fn withdraw(&mut self, now: BlockNumber) -> Balance {
 		let mut out: Balance = 0;
 		self.unlocking.retain(|chunk| {
@@ -164,7 +164,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		out
 	}
 
-	/// Takes slashed money out of the books: from the active bond first, then from what leaves last.
+	/// Subtracts slashed money: from the active bond first, then from what would be withdrawn last.
 	pub(crate) fn slash(&mut self, amount: Balance) {
 		let mut left = amount;
 		let mut take = |from: &mut Balance| {
@@ -179,18 +179,18 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		self.unlocking.retain(|chunk| !chunk.amount.is_zero());
 	}
 
-	/// Notes a fault. True if that makes too many within the window.
-	pub(crate) fn note_fault(&mut self, params: &ProviderParams<BlockNumber>, now: BlockNumber) -> bool {
+	/// Records a fault. Returns whether that makes too many within the window.
+	pub(crate) fn record_fault(&mut self, params: &ProviderParams<BlockNumber>, now: BlockNumber) -> bool {
 		self.faults.retain(|at| now.saturating_sub(*at) < params.fault_window);
 		if self.faults.is_full() {
 			self.faults.remove(0);
 		}
-		// There is room: the oldest has just made it.
+		// Cannot fail: the oldest was removed if the list was full.
 		let _ = self.faults.try_push(now);
 		self.faults.len() >= params.faults_to_jail.clamp(1, MAX_FAULTS) as usize
 	}
 
-	/// Puts it into jail, or keeps it there longer. Returns the first block in which it may leave.
+	/// Jails the provider, or keeps it in jail longer. Returns the first block in which it may leave.
 	pub(crate) fn jail(&mut self, params: &ProviderParams<BlockNumber>, now: BlockNumber) -> BlockNumber {
 		let until = now
 			.saturating_add(params.jail_period)

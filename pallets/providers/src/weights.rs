@@ -1,4 +1,4 @@
-//! What calls cost: conservative constants on top of the database's reference weights.
+//! Weights of the calls: conservative constants on top of the database's reference weights.
 //!
 //! The time beside the database is several times what the benchmarks of this pallet take on the reference machine of
 //! FRAME. A solo chain ships no storage proofs, so proof size stays zero.
@@ -35,14 +35,14 @@ pub trait WeightInfo {
 	fn offence() -> Weight;
 }
 
-/// The constants, over the runtime's database.
+/// Weights at a runtime's own database costs.
 pub struct SubstrateWeight<T>(PhantomData<T>);
 
 fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 	Weight::from_parts(micros.saturating_mul(1_000_000), 0).saturating_add(db.reads_writes(reads, writes))
 }
 
-macro_rules! constants {
+macro_rules! weights {
 	($db:expr) => {
 		fn bond() -> Weight {
 			cost($db, 90, 5, 5)
@@ -94,10 +94,10 @@ macro_rules! constants {
 }
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
-	constants!(T::DbWeight::get());
+	weights!(T::DbWeight::get());
 }
 
 /// For mock runtimes.
 impl WeightInfo for () {
-	constants!(RocksDbWeight::get());
+	weights!(RocksDbWeight::get());
 }

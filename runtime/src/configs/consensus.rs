@@ -1,7 +1,7 @@
-//! Who makes blocks, who finalizes them, and what happens to those who cheat at it.
+//! The consensus: who makes blocks, who finalizes them, and what an equivocation costs.
 //!
-//! The top providers by bond are the validators: [`ValidatorSelection`] asks the providers pallet at every session. A
-//! BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`].
+//! The top providers by bond are the validators: [`ValidatorSelection`] queries the providers pallet at every session.
+//! A BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`].
 
 use crate::{
 	constants::{
@@ -32,7 +32,7 @@ use sp_staking::{
 	SessionIndex,
 };
 
-/// Most validators the consensus pallets make room for; the providers pallet chooses fewer.
+/// The most validators of the consensus pallets; the providers pallet chooses fewer.
 pub const MAX_AUTHORITIES: u32 = 128;
 /// How long an equivocation can be reported: as long as a bond stays slashable.
 pub const REPORT_LONGEVITY: u64 = DAYS as u64;
@@ -106,7 +106,7 @@ impl pallet_offences::Config for Runtime {
 	type OnOffenceHandler = PunishOffenders;
 }
 
-/// Chooses each session's validators: the providers pallet does, and what the past leaves behind is pruned here.
+/// The validators of each session, chosen by the providers pallet. Historical sessions are pruned here.
 pub struct ValidatorSelection;
 
 impl pallet_session::SessionManager<AccountId> for ValidatorSelection {
@@ -120,7 +120,7 @@ impl pallet_session::SessionManager<AccountId> for ValidatorSelection {
 
 	fn end_session(index: SessionIndex) {
 		<Providers as pallet_session::SessionManager<_>>::end_session(index);
-		// No report can name a session as old as this any more.
+		// Sessions as old as this can no longer be reported.
 		Historical::prune_up_to(index.saturating_sub(REPORT_SESSIONS));
 	}
 }
@@ -139,7 +139,7 @@ impl historical::SessionManager<AccountId, ()> for ValidatorSelection {
 	}
 }
 
-/// Who has session keys and so could make blocks.
+/// The accounts with session keys, which could make blocks.
 pub struct HasSessionKeys;
 impl Contains<AccountId> for HasSessionKeys {
 	fn contains(who: &AccountId) -> bool {
@@ -147,8 +147,8 @@ impl Contains<AccountId> for HasSessionKeys {
 	}
 }
 
-/// What an equivocation costs: the providers pallet slashes and jails the offender, and the session stops it from making
-/// and finalizing blocks at once.
+/// The handler of equivocations: the providers pallet slashes and jails the offender, and the session pallet disables
+/// it at once.
 pub struct PunishOffenders;
 
 impl OnOffenceHandler<AccountId, IdentificationTuple<Runtime>, Weight> for PunishOffenders {

@@ -1,4 +1,4 @@
-//! The four pallets of Assay, wired: who asks whom, and every number that a job, a bond or a catalogue entry depends on.
+//! The four pallets of Assay, wired: who calls whom, and every number that a job, a bond or a catalog entry depends on.
 //!
 //! ```text
 //!  Jobs ── Catalog ──▶ Models ◀── Catalog ── Providers ── SessionKeys ──▶ Session
@@ -13,7 +13,7 @@ use crate::{
 		currency::{deposit, ASY, MICRO_ASY},
 		time::{DAYS, MINUTES},
 	},
-	Balances, BlockNumber, Models, Payments, Providers, Runtime, RuntimeHoldReason,
+	Balances, BlockNumber, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
 };
 use assay_primitives::{economics::Rates, limits::MAX_COMMITTEE, Hash32};
 use frame_support::{
@@ -28,17 +28,17 @@ use pallet_providers::ProviderParams;
 pub const RATES: Rates = Rates::DEFAULT;
 
 parameter_types! {
-	/// What a catalogue entry costs and may say.
-	pub const Catalogue: ModelParams<BlockNumber> = ModelParams {
+	/// What a catalog entry costs, and its limits.
+	pub const ModelLimits: ModelParams<BlockNumber> = ModelParams {
 		deposit_base: 10 * ASY,
 		deposit_per_byte: 10 * MICRO_ASY,
 		royalty_max: RATES.royalty_max,
 		max_context: 131_072,
-		// Far longer than T_max: every job asked before a retirement has its receipt by then.
+		// Far longer than T_max: every job requested before a retirement has its receipt by then.
 		retention: 7 * DAYS,
 	};
-	/// What a bond must be, and what endangers it.
-	pub const Stake: ProviderParams<BlockNumber> = ProviderParams {
+	/// What a bond must be, and what it loses.
+	pub const ProviderLimits: ProviderParams<BlockNumber> = ProviderParams {
 		min_bond: 10_000 * ASY,
 		// Longer than T_max and than an equivocation can be reported late.
 		unbonding_period: DAYS,
@@ -70,7 +70,7 @@ parameter_types! {
 impl pallet_models::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
-	type Params = Catalogue;
+	type Params = ModelLimits;
 	type WeightInfo = pallet_models::weights::SubstrateWeight<Runtime>;
 }
 
@@ -80,10 +80,11 @@ impl pallet_providers::Config for Runtime {
 	type Catalog = Models;
 	type SessionKeys = HasSessionKeys;
 	type OnSlash = ResolveTo<TreasuryAccount, Balances>;
-	type Params = Stake;
+	type GenesisHash = GenesisHash;
+	type Params = ProviderLimits;
 	type WeightInfo = pallet_providers::weights::SubstrateWeight<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::Scene;
+	type BenchmarkHelper = crate::benchmarks::BenchmarkSetup;
 }
 
 impl pallet_payments::Config for Runtime {
@@ -98,13 +99,22 @@ impl pallet_jobs::Config for Runtime {
 	type Providers = Providers;
 	type Escrow = Payments;
 	type Randomness = BlockVrf;
+	type GenesisHash = GenesisHash;
 	type Params = JobLimits;
 	type WeightInfo = pallet_jobs::weights::SubstrateWeight<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
-	type BenchmarkHelper = crate::benchmarks::Scene;
+	type BenchmarkHelper = crate::benchmarks::BenchmarkSetup;
 }
 
-/// The VRF output of the block being finalised. Its author could not choose it, only withhold the block.
+/// The hash of block 0, by which messages name their chain.
+pub struct GenesisHash;
+impl Get<Hash32> for GenesisHash {
+	fn get() -> Hash32 {
+		System::block_hash(0).0
+	}
+}
+
+/// The VRF output of the block being finalized. Its author could not choose it, only withhold the block.
 pub struct BlockVrf;
 impl Get<Option<Hash32>> for BlockVrf {
 	fn get() -> Option<Hash32> {

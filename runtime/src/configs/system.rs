@@ -22,7 +22,7 @@ use sp_version::RuntimeVersion;
 parameter_types! {
 	/// This runtime's version.
 	pub const Version: RuntimeVersion = VERSION;
-	/// Two hours of hashes: as long as a mortal transaction may live.
+	/// Two hours of hashes: the longest that a mortal transaction is valid.
 	pub const BlockHashCount: u32 = 2_400;
 	/// What a block may compute.
 	pub RuntimeBlockWeights: BlockWeights =

@@ -74,8 +74,8 @@ impl pallet_transaction_payment::Config for Runtime {
 	type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Runtime>;
 }
 
-/// Transaction fees: a fifth and all tips to the block's author, the rest to the treasury. An author who got all of
-/// them could fill its blocks for nothing.
+/// Splits transaction fees: a fifth and all tips to the block's author, the rest to the treasury. An author who got all
+/// of them could fill its blocks at no cost.
 pub struct FeesToAuthorAndTreasury;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for FeesToAuthorAndTreasury {
@@ -90,7 +90,7 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for FeesToAuthorAndTreasury {
 			Some(who) => Balances::resolve(&who, author).err(),
 			None => Some(author),
 		};
-		// An author that can't receive leaves its part to the treasury.
+		// If the author can't receive, its part goes to the treasury.
 		if let Some(left) = left {
 			ResolveTo::<TreasuryAccount, Balances>::on_unbalanced(left);
 		}

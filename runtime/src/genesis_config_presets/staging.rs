@@ -1,8 +1,8 @@
 //! `staging`: a template of a public chain. No root, and keys that nobody holds.
 //!
-//! Every account and key is a hash of its own description, so no secret for it can exist: a chain started from the
-//! preset as it is makes no block. Whoever launches one exports the spec (`assay-node export-chain-spec --chain
-//! staging`), puts the real founders' accounts, session keys, inference keys and balances in, and starts that file.
+//! Every account and key is a hash of its own description, so nobody knows a secret for it: a chain started from the
+//! preset as it is makes no block. To launch one, export the spec (`assay-node export-chain-spec --chain staging`), put
+//! in the real founders' accounts, session keys, inference keys and balances, and start that file.
 
 use super::Founder;
 use crate::{AccountId, SessionKeys};

@@ -1,16 +1,16 @@
-//! Providers at work: what honest ones and liars say of a job.
+//! The messages of honest and lying providers.
 
 use super::{authorized, keyring, Chain};
 use assay_primitives::{
 	vote::Salt, Commitment, FinishReason, Hash32, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
 };
-use assay_runtime::{genesis_config_presets::DemoModel, AccountId, Runtime, RuntimeEvent, System, UncheckedExtrinsic};
+use assay_runtime::{genesis_config_presets::demo_model, AccountId, Runtime, RuntimeEvent, System, UncheckedExtrinsic};
 use pallet_jobs::{Batch, CommitItem, Job, Publication, RevealItem};
 use sp_keyring::Sr25519Keyring;
 
-/// The model that every chain of these tests serves.
+/// Returns the model that every chain of these tests serves.
 pub fn model() -> ModelId {
-	DemoModel::bundled().expect("the demo model's manifest is one").id
+	demo_model().expect("the demo model has a registration").id
 }
 
 /// Most tokens of every job in these tests.
@@ -18,12 +18,12 @@ pub const MAX_TOKENS: u32 = 16;
 /// The prompt of every job in these tests.
 pub const PROMPT: &str = "What is a receipt?";
 
-/// What the model says.
+/// Returns the model's answer.
 pub fn truth() -> Output {
 	output(&[3, 1, 4], "A receipt is the stored outcome of a job.")
 }
 
-/// What it doesn't say.
+/// Returns an answer that the model does not give.
 pub fn lie() -> Output {
 	output(&[2, 7, 1, 8], "A receipt is a kind of fish.")
 }
@@ -37,21 +37,21 @@ fn output(tokens: &[u32], text: &str) -> Output {
 	}
 }
 
-/// What an honest provider votes on the truth.
+/// The vote of an honest provider on the truth.
 pub const CONFIRM: Vote = Vote::Confirm {
 	trace_root: TraceRoot([1; 32]),
 };
-/// What a liar votes on anything.
-pub const WRONG: Vote = Vote::Confirm {
+/// The vote of a lying provider.
+pub const LIE: Vote = Vote::Confirm {
 	trace_root: TraceRoot([66; 32]),
 };
-/// What an honest provider votes on the lie.
+/// The vote of an honest provider on the lie.
 pub const REJECT: Vote = Vote::Reject {
 	position: 0,
 	prefix_root: TraceRoot([2; 32]),
 };
 
-/// A request for the demo model.
+/// Returns a request for the demo model.
 pub fn request(committee_size: u32, max_fee: u128) -> pallet_jobs::Call<Runtime> {
 	pallet_jobs::Call::request {
 		model: model(),
@@ -62,13 +62,13 @@ pub fn request(committee_size: u32, max_fee: u128) -> pallet_jobs::Call<Runtime>
 	}
 }
 
-/// Asks, and returns the job of the event.
-pub fn ask(chain: &mut Chain, who: Sr25519Keyring, committee_size: u32) -> JobId {
+/// Requests a job for the fee ceiling of its quote and returns its name.
+pub fn request_job(chain: &mut Chain, who: Sr25519Keyring, committee_size: u32) -> JobId {
 	let max_fee = chain.read(|| {
 		let bytes = PROMPT.len() as u32;
 		assay_runtime::Jobs::quote(model(), bytes, MAX_TOKENS, committee_size)
-			.expect("can be asked")
-			.max_fee
+			.expect("a quote")
+			.fee_ceiling
 	});
 	let transaction = chain.read(|| super::signed(who, request(committee_size, max_fee)));
 	chain.good_block(vec![transaction]);
@@ -79,37 +79,37 @@ pub fn ask(chain: &mut Chain, who: Sr25519Keyring, committee_size: u32) -> JobId
 	requested.expect("the request has an event")
 }
 
-/// An open job.
+/// Returns an open job.
 pub fn job(chain: &mut Chain, id: JobId) -> Job<AccountId, u32> {
 	chain
 		.read(|| pallet_jobs::Jobs::<Runtime>::get(id))
 		.expect("the job is open")
 }
 
-/// The accounts of a job's committee, the executor first.
+/// Returns the accounts of a job's committee, the executor first.
 pub fn committee(chain: &mut Chain, id: JobId) -> Vec<AccountId> {
 	job(chain, id).committee.into_iter().map(|seat| seat.provider).collect()
 }
 
-/// The hash that messages name their chain by.
+/// Returns the hash by which messages name their chain.
 pub fn chain_hash(chain: &mut Chain) -> Hash32 {
 	chain.read(|| System::block_hash(0).0)
 }
 
-/// What blinds a provider's vote.
+/// Returns the salt of a provider's vote.
 pub fn salt(voter: &AccountId) -> Salt {
 	let mut salt: Salt = voter.clone().into();
 	salt.reverse();
 	salt
 }
 
-/// A provider's blinded vote on the present attempt of a job.
+/// Returns a provider's blinded vote on the present attempt of a job.
 pub fn blinded(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Commitment {
 	let attempt = job(chain, id).attempt;
 	Commitment::new(&chain_hash(chain), &id, attempt, voter, vote, &salt(voter))
 }
 
-/// The executor's message, signed by `signer` for the chain with this hash.
+/// Returns the executor's message, signed by `signer` for the chain with this hash.
 pub fn publication_signed(
 	publication: Publication<AccountId, u32>,
 	chain_hash: &Hash32,
@@ -119,7 +119,7 @@ pub fn publication_signed(
 	authorized(pallet_jobs::Call::publish { publication, signature })
 }
 
-/// A provider's batch, signed by `signer` for the chain with this hash.
+/// Returns a provider's batch, signed by `signer` for the chain with this hash.
 pub fn batch_signed(batch: Batch<AccountId, u32>, chain_hash: &Hash32, signer: Sr25519Keyring) -> UncheckedExtrinsic {
 	let signature = signer.pair_signature(&batch.message(chain_hash));
 	authorized(pallet_jobs::Call::vote { batch, signature })
@@ -135,7 +135,7 @@ impl PairSignature for Sr25519Keyring {
 	}
 }
 
-/// What the executor publishes.
+/// Returns the executor's message.
 pub fn publication(chain: &mut Chain, id: JobId, output: Output, vote: &Vote) -> Publication<AccountId, u32> {
 	let job = job(chain, id);
 	let voter = job.executor().expect("drawn").clone();
@@ -157,7 +157,7 @@ pub fn publish(chain: &mut Chain, id: JobId, output: Output, vote: &Vote) {
 	chain.good_block(vec![publication_signed(publication, &genesis, signer)]);
 }
 
-/// A provider's batch with one blinded vote.
+/// Returns a provider's batch with one blinded vote.
 pub fn commit_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Batch<AccountId, u32> {
 	let item = CommitItem {
 		job: id,
@@ -173,7 +173,7 @@ pub fn commit_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote
 	}
 }
 
-/// A provider's batch that opens one vote.
+/// Returns a provider's batch that reveals one vote.
 pub fn reveal_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote) -> Batch<AccountId, u32> {
 	let item = RevealItem {
 		job: id,
@@ -190,7 +190,7 @@ pub fn reveal_batch(chain: &mut Chain, id: JobId, voter: &AccountId, vote: &Vote
 	}
 }
 
-/// A provider's batch, signed by its own key for this chain.
+/// Returns a provider's batch, signed by its own key for this chain.
 pub fn sent(chain: &mut Chain, batch: Batch<AccountId, u32>) -> UncheckedExtrinsic {
 	let (genesis, signer) = (chain_hash(chain), keyring(&batch.voter));
 	batch_signed(batch, &genesis, signer)
@@ -208,7 +208,7 @@ pub fn commit(chain: &mut Chain, id: JobId, votes: &[(AccountId, Vote)]) {
 	chain.good_block(messages);
 }
 
-/// Makes the block in which these providers open their votes.
+/// Makes the block in which these providers reveal their votes.
 pub fn reveal(chain: &mut Chain, id: JobId, votes: &[(AccountId, Vote)]) {
 	let messages = votes
 		.iter()
@@ -220,8 +220,8 @@ pub fn reveal(chain: &mut Chain, id: JobId, votes: &[(AccountId, Vote)]) {
 	chain.good_block(messages);
 }
 
-/// Plays a whole attempt after the draw: the executor publishes and votes, the others commit, all open their votes.
-pub fn play(chain: &mut Chain, id: JobId, output: Output, votes: &[(AccountId, Vote)]) {
+/// Runs a whole attempt after the draw: the executor publishes and votes, the others commit, all reveal their votes.
+pub fn run_attempt(chain: &mut Chain, id: JobId, output: Output, votes: &[(AccountId, Vote)]) {
 	let (executor, verifiers) = votes.split_first().expect("a committee has an executor");
 	publish(chain, id, output, &executor.1);
 	if !verifiers.is_empty() {

@@ -31,7 +31,7 @@ use sp_runtime::{
 /// Slot of block 1.
 const FIRST_SLOT: u64 = 1_000_000;
 
-/// The state of a preset's block 0.
+/// Returns the state of a preset's block 0.
 pub fn genesis(preset: &str) -> TestExternalities {
 	let json = |id: Option<&str>| {
 		let bytes = <Runtime as GenesisBuilder<Block>>::get_preset(&id.map(PresetId::from)).expect("the preset exists");
@@ -58,7 +58,7 @@ fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
 	}
 }
 
-/// Every pallet of ours finds its state in order.
+/// Checks the state of the four pallets.
 pub fn check_state() {
 	pallet_models::Pallet::<Runtime>::do_try_state().expect("models");
 	pallet_providers::Pallet::<Runtime>::do_try_state().expect("providers");
@@ -75,7 +75,7 @@ pub struct Chain {
 }
 
 impl Chain {
-	/// At block 1 of a preset. `name` fills its genesis hash.
+	/// Returns a chain at block 1 of a preset. `name` fills its genesis hash.
 	pub fn new(preset: &str, name: u8) -> Self {
 		let mut chain = Self {
 			ext: genesis(preset),
@@ -87,17 +87,17 @@ impl Chain {
 		chain
 	}
 
-	/// All money there is.
+	/// Returns the total issuance.
 	pub fn issuance(&mut self) -> Balance {
 		self.read(Balances::total_issuance)
 	}
 
-	/// What an account has, held or free.
+	/// Returns an account's balance, held or free.
 	pub fn wealth(&mut self, who: &AccountId) -> Balance {
 		self.read(|| Balances::total_balance(who))
 	}
 
-	/// What an account has on hold.
+	/// Returns an account's balance on hold.
 	pub fn held(&mut self, who: &AccountId) -> Balance {
 		self.read(|| Balances::total_balance_on_hold(who))
 	}
@@ -107,7 +107,7 @@ impl Chain {
 		self.ext.execute_with(f)
 	}
 
-	/// Makes one block of these extrinsics and says what became of each. Fails if a pallet's state is out of order.
+	/// Makes one block of these extrinsics and returns the result of each. Fails if a pallet's state is inconsistent.
 	pub fn block(&mut self, extrinsics: Vec<UncheckedExtrinsic>) -> Vec<ApplyExtrinsicResult> {
 		self.number += 1;
 		let (parent, number, slot) = (self.parent, self.number, Slot::from(self.slot));
@@ -157,12 +157,12 @@ impl Chain {
 		self
 	}
 
-	/// The number of the last block.
+	/// Returns the number of the last block.
 	pub fn number(&self) -> u32 {
 		self.number
 	}
 
-	/// The events of the last block.
+	/// Returns the events of the last block.
 	pub fn events(&mut self) -> Vec<RuntimeEvent> {
 		self.read(|| System::events().into_iter().map(|record| record.event).collect())
 	}
@@ -194,7 +194,7 @@ fn pre_digest(slot: Slot) -> Digest {
 	}
 }
 
-/// A wallet's transaction.
+/// Returns a wallet's transaction.
 pub fn signed(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
 	let call = call.into();
 	let account = who.to_account_id();
@@ -216,12 +216,12 @@ pub fn signed(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> UncheckedExt
 	UncheckedExtrinsic::new_signed(call, MultiAddress::Id(account), signature.into(), extension)
 }
 
-/// A provider's message.
+/// Returns a provider's message as a transaction.
 pub fn authorized(call: pallet_jobs::Call<Runtime>) -> UncheckedExtrinsic {
 	<Runtime as CreateAuthorizedTransaction<pallet_jobs::Call<Runtime>>>::create_authorized_transaction(call.into())
 }
 
-/// The well-known key of an account.
+/// Returns the well-known key of an account.
 pub fn keyring(account: &AccountId) -> Sr25519Keyring {
 	Sr25519Keyring::from_account_id(account).expect("a well-known account")
 }

@@ -1,8 +1,8 @@
 //! The journal's file: magic, records, and what a torn tail looks like.
 //!
-//! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A record
-//! cut short at the end of the file was never synced, hence never told, and is cut off. Damage anywhere else could hide
-//! votes that were told, so such a journal is refused.
+//! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A
+//! record cut short at the end of the file was never synced, hence never used, and is cut off. Damage anywhere else could hide
+//! votes that were sent, so such a journal is refused.
 
 use super::JournalError;
 use assay_primitives::{task::Answer, JobId, TaskId};
@@ -16,7 +16,7 @@ use std::{
 
 pub(super) const MAGIC: &[u8; 8] = b"ASSAYJ1\n";
 const HEADER: usize = 16;
-/// Longest record: an [`Answer`] with the largest output, and some air.
+/// Longest record: an [`Answer`] with the largest output, and some margin.
 const MAX_RECORD: u32 = 64 * 1024;
 
 /// One answer on disk.
@@ -34,7 +34,7 @@ pub struct Record {
 
 /// Where a record lies, header included.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Extent {
 	pub(super) at: u64,
 	pub(super) len: u32,
 }
@@ -48,8 +48,8 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
 		.open(path)
 }
 
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-	File::open(folder)?.sync_all()
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+	File::open(directory)?.sync_all()
 }
 
 fn checksum(payload: &[u8]) -> [u8; 8] {
@@ -82,86 +82,84 @@ fn decode(payload: &[u8], sum: &[u8; 8]) -> Option<Record> {
 		.flatten()
 }
 
-pub(super) fn read_record(file: &File, place: Place) -> io::Result<Option<Record>> {
-	let mut bytes = vec![0u8; place.len as usize];
-	file.read_exact_at(&mut bytes, place.at)?;
+pub(super) fn read_record(file: &File, extent: Extent) -> io::Result<Option<Record>> {
+	let mut bytes = vec![0u8; extent.len as usize];
+	file.read_exact_at(&mut bytes, extent.at)?;
 	let Some((header, payload)) = bytes.split_first_chunk::<HEADER>() else {
 		return Ok(None);
 	};
 	Ok(parse_header(header).and_then(|(_, sum)| decode(payload, &sum)))
 }
 
-/// Every record of the file in order, and where the last good one ends. A new file gets its magic.
-pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Place)>, u64), JournalError> {
+/// Returns every record of the file in order, and where the last good one ends. A new file gets its magic.
+pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Extent)>, u64), JournalError> {
 	let io = |source| JournalError::Io {
 		path: path.to_path_buf(),
 		source,
 	};
+	let damaged = |at| JournalError::Damaged {
+		path: path.to_path_buf(),
+		at,
+	};
 	let total = file.metadata().map_err(io)?.len();
 	let mut reader = BufReader::with_capacity(1 << 20, file);
-	if total < MAGIC.len() as u64 {
-		// Shorter than its own magic: the node died while it made the file.
-		let mut begun = Vec::new();
-		reader.read_to_end(&mut begun).map_err(io)?;
-		if !MAGIC.starts_with(&begun) {
-			return Err(JournalError::Foreign {
-				path: path.to_path_buf(),
-			});
-		}
-		file.write_all_at(MAGIC, 0).map_err(io)?;
-		return Ok((Vec::new(), MAGIC.len() as u64));
+	let mut extents = Vec::new();
+	let mut at = MAGIC.len() as u64;
+	if total < at {
+		begin(path, file, &mut reader)?;
+		return Ok((extents, at));
 	}
 	let mut magic = [0u8; 8];
 	reader.read_exact(&mut magic).map_err(io)?;
 	if &magic != MAGIC {
-		return Err(JournalError::Foreign {
-			path: path.to_path_buf(),
-		});
+		return Err(foreign(path));
 	}
-
-	let mut places = Vec::new();
-	let mut at = MAGIC.len() as u64;
 	let mut payload = Vec::new();
 	loop {
 		let left = total.saturating_sub(at);
 		if left < HEADER as u64 {
-			return Ok((places, at));
+			return Ok((extents, at));
 		}
 		let mut header = [0u8; HEADER];
 		reader.read_exact(&mut header).map_err(io)?;
 		let Some((len, sum)) = parse_header(&header) else {
 			// Some file systems lengthen a file before they fill it: nothing but zeros up to the end is a torn tail too.
-			return match header == [0; HEADER] && only_zeros(&mut reader).map_err(io)? {
-				true => Ok((places, at)),
-				false => Err(JournalError::Damaged {
-					path: path.to_path_buf(),
-					at,
-				}),
-			};
+			let torn = header == [0; HEADER] && only_zeros(&mut reader).map_err(io)?;
+			return if torn { Ok((extents, at)) } else { Err(damaged(at)) };
 		};
 		let whole = u64::from(len).saturating_add(HEADER as u64);
 		if left < whole {
-			return Ok((places, at));
+			return Ok((extents, at));
 		}
 		payload.resize(len as usize, 0);
 		reader.read_exact(&mut payload).map_err(io)?;
+		let len = len.saturating_add(HEADER as u32);
 		match decode(&payload, &sum) {
-			Some(record) => places.push((
-				record.task,
-				Place {
-					at,
-					len: len.saturating_add(HEADER as u32),
-				},
-			)),
-			None if left == whole => return Ok((places, at)),
-			None => {
-				return Err(JournalError::Damaged {
-					path: path.to_path_buf(),
-					at,
-				})
-			}
+			Some(record) => extents.push((record.task, Extent { at, len })),
+			None if left == whole => return Ok((extents, at)),
+			None => return Err(damaged(at)),
 		}
 		at = at.saturating_add(whole);
+	}
+}
+
+/// Writes the magic of a file that is shorter than that: it is new, or the node died while it made it.
+fn begin(path: &Path, file: &File, reader: &mut impl Read) -> Result<(), JournalError> {
+	let io = |source| JournalError::Io {
+		path: path.to_path_buf(),
+		source,
+	};
+	let mut begun = Vec::new();
+	reader.read_to_end(&mut begun).map_err(io)?;
+	if !MAGIC.starts_with(&begun) {
+		return Err(foreign(path));
+	}
+	file.write_all_at(MAGIC, 0).map_err(io)
+}
+
+fn foreign(path: &Path) -> JournalError {
+	JournalError::Foreign {
+		path: path.to_path_buf(),
 	}
 }
 
@@ -176,15 +174,15 @@ fn only_zeros(reader: &mut impl Read) -> io::Result<bool> {
 	}
 }
 
-/// Copies `newest` into a new file that then takes the old one's place at once.
+/// Copies `newest` into a new file that then replaces the old one at once.
 #[allow(clippy::type_complexity)] // the three parts of an open file, used in one place
 pub(super) fn compact(
-	folder: &Path,
+	directory: &Path,
 	path: &Path,
 	old: &File,
-	newest: &[(TaskId, Place)],
-) -> io::Result<(File, Vec<(TaskId, Place)>, u64)> {
-	let next = folder.join("journal.new");
+	newest: &[(TaskId, Extent)],
+) -> io::Result<(File, Vec<(TaskId, Extent)>, u64)> {
+	let next = directory.join("journal.new");
 	let mut file = OpenOptions::new()
 		.create(true)
 		.truncate(true)
@@ -192,23 +190,23 @@ pub(super) fn compact(
 		.write(true)
 		.open(&next)?;
 	file.write_all(MAGIC)?;
-	let mut places = Vec::with_capacity(newest.len());
+	let mut extents = Vec::with_capacity(newest.len());
 	let mut end = MAGIC.len() as u64;
-	for (task, place) in newest {
-		let mut bytes = vec![0u8; place.len as usize];
-		old.read_exact_at(&mut bytes, place.at)?;
+	for (task, extent) in newest {
+		let mut bytes = vec![0u8; extent.len as usize];
+		old.read_exact_at(&mut bytes, extent.at)?;
 		file.write_all(&bytes)?;
-		places.push((
+		extents.push((
 			*task,
-			Place {
+			Extent {
 				at: end,
-				len: place.len,
+				len: extent.len,
 			},
 		));
-		end = end.saturating_add(u64::from(place.len));
+		end = end.saturating_add(u64::from(extent.len));
 	}
 	file.sync_all()?;
 	fs::rename(&next, path)?;
-	sync_folder(folder)?;
-	Ok((file, places, end))
+	sync_directory(directory)?;
+	Ok((file, extents, end))
 }

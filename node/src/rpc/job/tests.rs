@@ -1,8 +1,8 @@
 //! The job methods against a chain that the test moves by hand: blocks, forks, finality, pruning.
 
 use super::*;
-use assay_primitives::{api, api::SeatView, InputHash, SamplingParams};
-use jsonrpsee::{core::server::Subscription as Heard, MethodsError, RpcModule};
+use assay_primitives::{api, InputHash, SamplingParams};
+use jsonrpsee::{core::server::Subscription as Client, MethodsError, RpcModule};
 use parking_lot::Mutex;
 use sc_client_api::{
 	BlockImportNotification, FinalityNotification, FinalityNotifications, FinalizeSummary, ImportNotifications,
@@ -205,20 +205,25 @@ fn receipt(concluded_at: BlockNumber) -> ReceiptOf {
 	}
 }
 
-fn module(chain: &Chain, places: usize) -> RpcModule<Jobs<Chain>> {
+fn module(chain: &Chain, subscriptions: usize) -> RpcModule<JobRpc<Chain>> {
 	let executor = Arc::new(sp_core::testing::TaskExecutor::default());
-	Jobs::new(Arc::new(chain.clone()), executor, Arc::new(Semaphore::new(places))).into_rpc()
+	JobRpc::new(
+		Arc::new(chain.clone()),
+		executor,
+		Arc::new(Semaphore::new(subscriptions)),
+	)
+	.into_rpc()
 }
 
-async fn next(subscription: &mut Heard) -> Status {
-	let next = tokio::time::timeout(Duration::from_secs(10), subscription.next::<Status>()).await;
+async fn next(subscription: &mut Client) -> JobStatus {
+	let next = tokio::time::timeout(Duration::from_secs(10), subscription.next::<JobStatus>()).await;
 	next.expect("a notification in time")
 		.expect("an open subscription")
 		.unwrap()
 		.0
 }
 
-async fn refused(module: &RpcModule<Jobs<Chain>>, job: JobId) -> i32 {
+async fn refused(module: &RpcModule<JobRpc<Chain>>, job: JobId) -> i32 {
 	match module.subscribe("assay_subscribeJob", [job], 16).await {
 		Err(MethodsError::JsonRpc(e)) => e.code(),
 		other => panic!("not refused: {other:?}"),
@@ -229,8 +234,8 @@ async fn refused(module: &RpcModule<Jobs<Chain>>, job: JobId) -> i32 {
 async fn an_unknown_job_is_a_named_and_numbered_error() {
 	let chain = Chain::default();
 	let module = module(&chain, 4);
-	let asked: Result<Status, _> = module.call("assay_jobStatus", [JOB]).await;
-	match asked {
+	let read: Result<JobStatus, _> = module.call("assay_jobStatus", [JOB]).await;
+	match read {
 		Err(MethodsError::JsonRpc(e)) => {
 			assert_eq!(e.code(), 20_001);
 			assert!(e.message().starts_with("UnknownJob"));
@@ -238,20 +243,20 @@ async fn an_unknown_job_is_a_named_and_numbered_error() {
 		other => panic!("{other:?}"),
 	}
 	assert_eq!(refused(&module, JOB).await, 20_001);
-	let nonsense: Result<Status, _> = module.call("assay_jobStatus", ["0x12"]).await;
+	let nonsense: Result<JobStatus, _> = module.call("assay_jobStatus", ["0x12"]).await;
 	assert!(matches!(nonsense, Err(MethodsError::JsonRpc(e)) if e.code() == -32_602));
 }
 
 #[tokio::test]
-async fn a_subscriber_hears_every_step_once_and_the_final_verdict_last() {
+async fn a_subscriber_receives_every_step_once_and_the_final_verdict_last() {
 	let chain = Chain::default();
 	chain.block(Some(view(JobPhase::Drawing)), None);
 	let module = module(&chain, 4);
 	let mut job = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
-	assert_eq!(next(&mut job).await.phase, Phase::Drawing);
+	assert_eq!(next(&mut job).await.phase, JobPhase::Drawing);
 	chain.block(Some(view(JobPhase::Drawing)), None);
 	chain.block(Some(view(JobPhase::Executing)), None);
-	assert_eq!(next(&mut job).await.phase, Phase::Executing);
+	assert_eq!(next(&mut job).await.phase, JobPhase::Executing);
 	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(4)));
 	let concluded = next(&mut job).await;
 	assert_eq!(
@@ -262,7 +267,7 @@ async fn a_subscriber_hears_every_step_once_and_the_final_verdict_last() {
 	chain.finalize(4);
 	assert!(next(&mut job).await.finalized);
 	chain.block(Some(view(JobPhase::Drawing)), None);
-	let after = tokio::time::timeout(Duration::from_millis(200), job.next::<Status>()).await;
+	let after = tokio::time::timeout(Duration::from_millis(200), job.next::<JobStatus>()).await;
 	assert!(
 		!matches!(after, Ok(Some(Ok(_)))),
 		"nothing comes after the final verdict: {after:?}"
@@ -270,7 +275,7 @@ async fn a_subscriber_hears_every_step_once_and_the_final_verdict_last() {
 }
 
 #[tokio::test]
-async fn who_comes_after_the_final_verdict_hears_it_once() {
+async fn a_subscriber_after_the_final_verdict_receives_it_once() {
 	let chain = Chain::default();
 	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(1)));
 	chain.finalize(1);
@@ -283,7 +288,7 @@ async fn who_comes_after_the_final_verdict_hears_it_once() {
 
 #[tokio::test]
 async fn a_verdict_pruned_before_it_is_final_is_still_reported_final_on_the_same_chain_only() {
-	for (fork, heard) in [(0, true), (1, false)] {
+	for (fork, received) in [(0, true), (1, false)] {
 		let chain = Chain::default();
 		chain.block(Some(view(JobPhase::Concluded)), Some(receipt(1)));
 		let module = module(&chain, 4);
@@ -293,12 +298,12 @@ async fn a_verdict_pruned_before_it_is_final_is_still_reported_final_on_the_same
 		chain.block(None, None);
 		chain.finalize(2);
 		let last = tokio::time::timeout(
-			Duration::from_millis(if heard { 10_000 } else { 200 }),
-			job.next::<Status>(),
+			Duration::from_millis(if received { 10_000 } else { 200 }),
+			job.next::<JobStatus>(),
 		)
 		.await;
-		let told_final = matches!(last, Ok(Some(Ok((status, _)))) if status.finalized);
-		assert_eq!(told_final, heard, "fork {fork}");
+		let sent_final = matches!(last, Ok(Some(Ok((status, _)))) if status.finalized);
+		assert_eq!(sent_final, received, "fork {fork}");
 	}
 }
 
@@ -318,31 +323,32 @@ async fn subscriptions_have_a_limit_and_a_finished_one_makes_room() {
 		}
 		tokio::time::sleep(Duration::from_millis(10)).await;
 	}
-	panic!("the finished subscription kept its place");
+	panic!("the finished subscription still counts");
 }
 
 #[test]
 fn a_subscription_ends_with_the_final_verdict() {
-	let seen: Vec<_> =
-		futures::executor::block_on(through(stream::iter([1, 2, 3]).chain(stream::pending()), |n| *n == 3).collect());
+	let seen: Vec<_> = futures::executor::block_on(
+		take_through(stream::iter([1, 2, 3]).chain(stream::pending()), |n| *n == 3).collect(),
+	);
 	assert_eq!(seen, [1, 2, 3]);
 }
 
 #[test]
 fn a_status_reads_like_its_description() {
-	let status = Status {
+	let status = JobStatus {
 		job: JobId([1; 32]),
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
-		phase: Phase::Concluded,
+		phase: JobPhase::Concluded,
 		attempt: 1,
 		deadline: None,
-		committee: vec![Seat {
+		committee: vec![SeatView {
 			provider: [4; 32].into(),
 			committed: true,
 			revealed: true,
 		}],
-		output: Some(Answer {
+		output: Some(PublishedOutput {
 			input_tokens: 1,
 			output_tokens: 2,
 			text: "Hi.".into(),
@@ -360,5 +366,5 @@ fn a_status_reads_like_its_description() {
 	assert_eq!(json["concludedAt"], 9);
 	assert_eq!(json["output"]["finish"], "eos");
 	assert_eq!(json["committee"][0]["committed"], true);
-	assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+	assert_eq!(serde_json::from_value::<JobStatus>(json).unwrap(), status);
 }

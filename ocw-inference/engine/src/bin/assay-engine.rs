@@ -1,19 +1,19 @@
-//! The `assay-engine` program: the engine on the processor.
+//! The `assay-engine` program: the engine on the CPU.
 
-use assay_engine::program;
+use assay_engine::program::{self, ServeArgs};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Runs models exactly: the same bits on every computer.
+/// Runs models exactly: the same bits on every machine.
 #[derive(Parser)]
 #[command(name = "assay-engine", version)]
-struct Cli {
-	#[command(subcommand)]
-	command: program::Command,
+enum Cli {
+	/// Serve a directory of models to the node whose socket is this program's standard input.
+	Serve(ServeArgs),
 }
 
 fn main() -> ExitCode {
 	program::log_to_stderr();
-	let Cli { command } = Cli::parse();
-	program::main(command, None)
+	let Cli::Serve(args) = Cli::parse();
+	program::main(args, None)
 }

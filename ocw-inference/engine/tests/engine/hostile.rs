@@ -6,7 +6,7 @@ use assay_protocol::{framing, Request, MAX_FRAME_BYTES};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::{fs, path::Path, time::Duration};
-use tokio::{io::AsyncWriteExt, net::UnixListener};
+use tokio::{io::AsyncWriteExt, net::UnixStream};
 use tokio_util::{bytes::Bytes, codec::Framed};
 
 /// Nothing is ever unpickled: candle's reader of pickles is called nowhere, and no other is linked.
@@ -52,9 +52,6 @@ fn no_reader_of_pickles_is_called_or_linked() {
 /// Whatever comes over the socket, the engine ends the conversation with a reason, and quickly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_the_socket_ends_the_conversation() {
-	let dir = tempfile::tempdir().unwrap();
-	let path = dir.path().join("engine.sock");
-	let listener = UnixListener::bind(&path).unwrap();
 	let request = Request::Ping(1).encode();
 	let framed = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
 	for (what, bytes, why) in [
@@ -64,24 +61,23 @@ async fn garbage_on_the_socket_ends_the_conversation() {
 			"socket",
 		),
 		("a frame of 4 GiB", vec![0xFF; 64], "socket"),
-		("a frame of nothing", framed(&[]), "a frame is no message"),
-		("an unknown message", framed(&[9, 9, 9]), "a frame is no message"),
+		("a frame of nothing", framed(&[]), "a frame is not a message"),
+		("an unknown message", framed(&[9, 9, 9]), "a frame is not a message"),
 		(
 			"a message with a tail",
 			framed(&[&request[..], b"x"].concat()),
-			"a frame is no message",
+			"a frame is not a message",
 		),
-		("a message cut short", framed(&request[..4]), "a frame is no message"),
+		("a message cut short", framed(&request[..4]), "a frame is not a message"),
 		(
 			"a list that claims 2³⁰ bytes",
 			framed(&[&[0u8; 65][..], &[0xFE, 0xFF, 0xFF, 0xFF]].concat()),
-			"a frame is no message",
+			"a frame is not a message",
 		),
 		("a frame cut short", framed(&request)[..7].to_vec(), "socket"),
 	] {
-		let there = path.clone();
-		let engine = tokio::spawn(async move { server::serve(&there, Engine::new()).await });
-		let (mut stream, _) = listener.accept().await.unwrap();
+		let (mut stream, theirs) = UnixStream::pair().unwrap();
+		let engine = tokio::spawn(server::serve(theirs, Engine::new()));
 		stream.write_all(&bytes).await.unwrap();
 		stream.shutdown().await.unwrap();
 		let ended = tokio::time::timeout(Duration::from_secs(10), engine)
@@ -91,9 +87,10 @@ async fn garbage_on_the_socket_ends_the_conversation() {
 		let error = ended.expect_err(what).to_string();
 		assert!(error.contains(why), "{what}: {error}");
 	}
-	// And a good one is answered, on the same path, after all of that.
-	let engine = tokio::spawn(async move { server::serve(&path, Engine::new()).await });
-	let mut node = Framed::new(listener.accept().await.unwrap().0, framing());
+	// And a good one is answered after all of that.
+	let (ours, theirs) = UnixStream::pair().unwrap();
+	let engine = tokio::spawn(server::serve(theirs, Engine::new()));
+	let mut node = Framed::new(ours, framing());
 	node.send(Bytes::from(request)).await.unwrap();
 	let answers = [node.next().await.unwrap().unwrap(), node.next().await.unwrap().unwrap()];
 	assert!(

@@ -3,11 +3,11 @@
 use crate::common::{noise, options, tokenizer_json, write_safetensors, TEMPLATE, VOCABULARY};
 use assay_import::import;
 use assay_model_folder::{config::ModelConfig, header::Dtype, layout::source_layout, Manifest};
-use assay_protocol::{decode, framing, Response};
+use assay_protocol::{decode, framing, process::proc_bytes, Response};
 use futures::StreamExt;
 use serde_json::json;
-use std::{fs, path::Path, process::Command, time::Duration};
-use tokio::{net::UnixListener, time::timeout};
+use std::{fs, os::fd::OwnedFd, path::Path, process::Command, time::Duration};
+use tokio::{net::UnixStream, time::timeout};
 use tokio_util::codec::Framed;
 
 /// Writes the Hugging Face directory of a model with 93 million random weights.
@@ -29,14 +29,6 @@ fn write_large_source(dir: &Path) {
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE).unwrap();
 }
 
-/// Returns a line of `/proc/PID/status`, in bytes.
-fn status(pid: u32, key: &str) -> u64 {
-	let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-	let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-	let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-	kilobytes << 10
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_weights_are_in_memory_once() {
@@ -47,30 +39,26 @@ async fn the_weights_are_in_memory_once() {
 	let weights = Manifest::read(&folder).unwrap().parameters();
 	assert!(weights > 90_000_000);
 
-	let socket = source.path().join("engine.sock");
-	let listener = UnixListener::bind(&socket).unwrap();
+	let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
 	let mut engine = Command::new(env!("CARGO_BIN_EXE_assay-engine"))
 		.arg("serve")
-		.args([
-			"--socket".as_ref(),
-			socket.as_os_str(),
-			"--models".as_ref(),
-			models.path().as_os_str(),
-		])
+		.arg("--models")
+		.arg(models.path())
 		.args(["--threads", "2"])
+		.stdin(OwnedFd::from(theirs))
 		.spawn()
 		.unwrap();
-	let (stream, _) = timeout(Duration::from_secs(60), listener.accept())
-		.await
-		.unwrap()
-		.unwrap();
+	ours.set_nonblocking(true).unwrap();
+	let stream = UnixStream::from_std(ours).unwrap();
 	let mut node = Framed::new(stream, framing());
 	let frame = timeout(Duration::from_secs(300), node.next()).await.unwrap();
 	let Response::Ready { models } = decode(&frame.unwrap().unwrap()).unwrap() else {
 		panic!("Ready comes first")
 	};
 	assert_eq!(models.len(), 1, "it passed its known-answer test");
-	let (resident, peak) = (status(engine.id(), "VmRSS:"), status(engine.id(), "VmHWM:"));
+	let status = fs::read_to_string(format!("/proc/{}/status", engine.id())).unwrap();
+	let bytes = |key| proc_bytes(&status, key).unwrap();
+	let (resident, peak) = (bytes("VmRSS"), bytes("VmHWM"));
 	drop(node);
 	engine.wait().unwrap();
 

@@ -19,7 +19,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, mistral, qwen2, qwen3};
 use demo_model::{
 	corpus, judge,
-	llama::{Llama, Shape},
+	llama::{Llama, LlamaConfig},
 };
 use serde_json::{json, Value};
 use std::{
@@ -75,7 +75,7 @@ fn surprise(logits: &[f32], token: u32) -> f64 {
 fn original() -> Llama {
 	let json: Value = serde_json::from_slice(&fs::read(demo("original/config.json")).unwrap()).unwrap();
 	let number = |key: &str| json[key].as_u64().unwrap() as usize;
-	let shape = Shape {
+	let shape = LlamaConfig {
 		hidden: number("hidden_size"),
 		layers: number("num_hidden_layers"),
 		heads: number("num_attention_heads"),
@@ -113,7 +113,7 @@ fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
 			.unsqueeze(0)
 			.unwrap();
 		let truth = original
-			.logits(&original.rows(&row).unwrap())
+			.logits(&original.hidden_states(&row).unwrap())
 			.unwrap()
 			.to_vec2::<f32>()
 			.unwrap();

@@ -7,11 +7,7 @@ use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_Q
 use codec::{Decode, Encode};
 use futures::{SinkExt, StreamExt};
 use std::{sync::mpsc, time::Duration};
-use tokio::{
-	net::{UnixListener, UnixStream},
-	task::JoinHandle,
-	time::timeout,
-};
+use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 use tokio_util::{bytes::Bytes, codec::Framed, codec::LengthDelimitedCodec};
 
 type Node = Framed<UnixStream, LengthDelimitedCodec>;
@@ -20,19 +16,13 @@ type Node = Framed<UnixStream, LengthDelimitedCodec>;
 async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 	let model = model(Tiny::default());
 	let id = model.id();
-	let dir = tempfile::tempdir().unwrap();
-	let path = dir.path().join("engine.sock");
-	let listener = UnixListener::bind(&path).unwrap();
-	let engine = tokio::spawn(async move {
-		server::serve_loading(&path, 2, move || {
-			let mut engine = Engine::new();
-			engine.add(model)?;
-			Ok(engine)
-		})
-		.await
-	});
-	let (stream, _) = listener.accept().await.unwrap();
-	let mut node = Framed::new(stream, framing());
+	let (ours, theirs) = UnixStream::pair().unwrap();
+	let engine = tokio::spawn(server::serve_loading(theirs, 2, move || {
+		let mut engine = Engine::new();
+		engine.add(model)?;
+		Ok(engine)
+	}));
+	let mut node = Framed::new(ours, framing());
 	let Response::Ready { models } = next(&mut node).await else {
 		panic!("Ready comes first")
 	};
@@ -42,13 +32,10 @@ async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_cannot_load_ends_with_the_reason() {
-	let dir = tempfile::tempdir().unwrap();
-	let path = dir.path().join("engine.sock");
-	let listener = UnixListener::bind(&path).unwrap();
+	// The node's end stays open.
+	let (_ours, theirs) = UnixStream::pair().unwrap();
 	let load = || Err(Error::Limit("as the test asked for".into()));
-	let engine = tokio::spawn(async move { server::serve_loading(&path, 1, load).await });
-	// The node stays on the line.
-	let _stream = listener.accept().await.unwrap();
+	let engine = tokio::spawn(server::serve_loading(theirs, 1, load));
 	let ended = timeout(Duration::from_secs(60), engine)
 		.await
 		.expect("it ends")
@@ -174,7 +161,7 @@ async fn a_ping_is_answered_during_work_and_a_full_queue_abstains() {
 			Response::Ready { .. } => panic!("Ready comes once"),
 		}
 	}
-	assert!(abstained > 0, "more than {MAX_QUEUE} pieces of work came");
+	assert!(abstained > 0, "more than {MAX_QUEUE} work items came");
 	assert!(done < MAX_QUEUE, "the ping waited for the work");
 }
 
@@ -191,11 +178,11 @@ async fn work_that_is_cancelled_is_answered_once_and_leaves_the_others_alone() {
 		)
 		.await;
 	}
-	// The second, one that nobody has heard of, and the second again.
+	// The second, one that is unknown, and the second again.
 	for i in [1, 9, 1] {
 		send(&mut node, Request::Cancel { id: WorkId([i; 32]) }).await;
 	}
-	// A name that is held already.
+	// An id that is in flight already.
 	send(
 		&mut node,
 		Request::Run {

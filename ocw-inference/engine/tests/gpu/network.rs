@@ -12,12 +12,11 @@ use assay_protocol::{Request, Response, Work, WorkResult};
 use codec::{DecodeAll, Encode};
 use std::{
 	io::{Read, Write},
-	os::unix::net::{UnixListener, UnixStream},
+	os::{fd::OwnedFd, unix::net::UnixStream},
 	path::Path,
 	process::{Child, Command},
 	time::Duration,
 };
-use tempfile::TempDir;
 
 /// Somebody who does work.
 trait Member {
@@ -116,43 +115,20 @@ struct Program {
 	child: Child,
 	stream: UnixStream,
 	next: u8,
-	_dir: TempDir,
 }
 
 impl Program {
 	fn start(program: &str, models: &Path) -> Self {
-		let dir = tempfile::tempdir().unwrap();
-		let socket = dir.path().join("node");
-		let listener = UnixListener::bind(&socket).unwrap();
-		let mut command = Command::new(program);
-		command
+		let (stream, theirs) = UnixStream::pair().unwrap();
+		let child = Command::new(program)
 			.arg("serve")
-			.arg("--socket")
-			.arg(&socket)
 			.arg("--models")
-			.arg(models);
-		let mut child = command.spawn().unwrap();
-		listener.set_nonblocking(true).unwrap();
-		let mut waited = 0;
-		let stream = loop {
-			match listener.accept() {
-				Ok((stream, _)) => break stream,
-				Err(_) => {
-					assert!(child.try_wait().unwrap().is_none(), "{program} ended");
-					waited += 1;
-					assert!(waited < 1200, "{program} doesn't call");
-					std::thread::sleep(Duration::from_millis(50));
-				}
-			}
-		};
-		stream.set_nonblocking(false).unwrap();
+			.arg(models)
+			.stdin(OwnedFd::from(theirs))
+			.spawn()
+			.unwrap();
 		stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-		let mut program = Self {
-			child,
-			stream,
-			next: 0,
-			_dir: dir,
-		};
+		let mut program = Self { child, stream, next: 0 };
 		match program.read() {
 			Response::Ready { models } => assert_eq!(models.len(), 1, "the model is not served"),
 			other => panic!("{other:?}"),

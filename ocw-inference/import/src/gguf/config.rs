@@ -1,13 +1,13 @@
 //! GGUF's metadata as Hugging Face's `config.json`, so that one parser decides what a model is.
 
-use super::{read::Gguf, Keys};
+use super::{read::Gguf, Metadata};
 use crate::{Error, Result};
 use assay_model_folder::config::{RopeScaling, F32};
 use serde_json::{json, Value as Json};
 
-/// What `{family}.rope.scaling.` may say here. Anything else would change the function and is refused.
+/// The fields of `{family}.rope.scaling.` that are read. Any other would change the function and is refused.
 const SCALING: [&str; 4] = ["type", "factor", "original_context_length", "finetuned"];
-/// Numbers that change what a family computes, and that no family of this engine has.
+/// Hyperparameters that change what a family computes, and that no supported family has.
 const NOT_COMPUTED: [&str; 8] = [
 	"expert_count",
 	"attention.sliding_window",
@@ -19,23 +19,23 @@ const NOT_COMPUTED: [&str; 8] = [
 	"logit_scale",
 ];
 
-/// The `config.json` of a GGUF file. `factors` is what its rotary frequencies are divided by, if it says so.
-pub(super) fn json(keys: &Keys<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Result<Vec<u8>> {
-	let arch = keys.arch;
+/// Returns the `config.json` of a GGUF file. `factors` are the divisors of its rotary frequencies, if it has some.
+pub(super) fn json(metadata: &Metadata<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Result<Vec<u8>> {
+	let arch = metadata.arch;
 	if !["llama", "qwen2", "qwen3"].contains(&arch) {
 		return Err(Error::Gguf(format!(
 			"its architecture is {arch}; llama (Mistral among them), qwen2 and qwen3 are imported from GGUF. For BERT import the \
-			 Hugging Face folder"
+			 Hugging Face directory"
 		)));
 	}
-	let number = |name: &str| keys.number(&keys.of(name));
+	let number = |name: &str| metadata.number(&metadata.of(name));
 	let need = |name: &str| {
-		let missing = || Error::Gguf(format!("`{}` is missing", keys.of(name)));
+		let missing = || Error::Gguf(format!("`{}` is missing", metadata.of(name)));
 		number(name)?.ok_or_else(missing)
 	};
 	for name in NOT_COMPUTED {
-		if keys.float(&keys.of(name))?.is_some_and(|v| v != 0.0) {
-			return Err(Error::Gguf(format!("`{}` is no part of c1-w8", keys.of(name))));
+		if metadata.float(&metadata.of(name))?.is_some_and(|v| v != 0.0) {
+			return Err(Error::Gguf(format!("`{}` is not part of c1-w8", metadata.of(name))));
 		}
 	}
 	let (hidden, heads) = (need("embedding_length")?, need("attention.head_count")?);
@@ -47,13 +47,13 @@ pub(super) fn json(keys: &Keys<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Res
 		if number(name)?.is_some_and(|n| n != head_dim) {
 			return Err(Error::Gguf(format!(
 				"`{}` is not the head's length, {head_dim}, as c1-w8 needs it",
-				keys.of(name)
+				metadata.of(name)
 			)));
 		}
 	}
 	let vocabulary = gguf.tensors.get("token_embd.weight").and_then(|t| t.shape.first());
-	let theta = keys.float(&keys.of("rope.freq_base"))?.unwrap_or(10_000.0);
-	let epsilon = keys.float(&keys.of("attention.layer_norm_rms_epsilon"))?;
+	let theta = metadata.float(&metadata.of("rope.freq_base"))?.unwrap_or(10_000.0);
+	let epsilon = metadata.float(&metadata.of("attention.layer_norm_rms_epsilon"))?;
 	let mut config = json!({
 		"model_type": arch,
 		"hidden_act": "silu",
@@ -68,11 +68,11 @@ pub(super) fn json(keys: &Keys<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Res
 		"rms_norm_eps": epsilon.ok_or_else(|| Error::Gguf("the norms' epsilon is missing".into()))?,
 		"rope_theta": theta,
 		"tie_word_embeddings": !gguf.tensors.contains_key("output.weight"),
-		"eos_token_id": stop_tokens(keys)?,
+		"eos_token_id": stop_tokens(metadata)?,
 	});
 	let scaling = match factors {
 		Some(factors) => from_factors(factors, theta as f32, head_dim)?,
-		None => scaling(keys)?,
+		None => scaling(metadata)?,
 	};
 	if let Some(map) = config.as_object_mut() {
 		if let Some(scaling) = scaling {
@@ -88,52 +88,54 @@ pub(super) fn json(keys: &Keys<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Res
 	serde_json::to_vec(&config).map_err(|e| Error::Gguf(e.to_string()))
 }
 
-/// The tokens that end an answer or a turn.
-fn stop_tokens(keys: &Keys<'_>) -> Result<Vec<u32>> {
+/// Returns the tokens that end an answer or a turn.
+fn stop_tokens(metadata: &Metadata<'_>) -> Result<Vec<u32>> {
 	let mut ids = Vec::new();
 	for kind in ["eos", "eot", "eom"] {
-		ids.extend(keys.number(&format!("tokenizer.ggml.{kind}_token_id"))?);
+		ids.extend(metadata.number(&format!("tokenizer.ggml.{kind}_token_id"))?);
 	}
 	ids.sort_unstable();
 	ids.dedup();
-	match ids.is_empty() {
-		true => Err(Error::Gguf(
+	if ids.is_empty() {
+		return Err(Error::Gguf(
 			"`tokenizer.ggml.eos_token_id` is missing: no token would end an answer".into(),
-		)),
-		false => Ok(ids),
+		));
 	}
+	Ok(ids)
 }
 
-fn scaling(keys: &Keys<'_>) -> Result<Option<Json>> {
-	let start = keys.of("rope.scaling.");
+fn scaling(metadata: &Metadata<'_>) -> Result<Option<Json>> {
+	let start = metadata.of("rope.scaling.");
 	let other = |key: &&String| key.strip_prefix(&start).is_some_and(|rest| !SCALING.contains(&rest));
-	if let Some(key) = keys.metadata.keys().find(other) {
+	if let Some(key) = metadata.entries.keys().find(other) {
 		return Err(Error::Gguf(format!(
-			"`{key}` is not imported; import the Hugging Face folder"
+			"`{key}` is not imported; import the Hugging Face directory"
 		)));
 	}
-	let get = |name: &str| keys.of(&format!("rope.scaling.{name}"));
-	let kind = keys.text(&get("type"))?.unwrap_or("none");
+	let get = |name: &str| metadata.of(&format!("rope.scaling.{name}"));
+	let kind = metadata.text(&get("type"))?.unwrap_or("none");
 	let missing = || Error::Gguf(format!("`{}` is missing", get("factor")));
-	let factor = || keys.float(&get("factor"))?.ok_or_else(missing);
+	let factor = || metadata.float(&get("factor"))?.ok_or_else(missing);
 	match kind {
 		"none" => Ok(None),
 		"linear" => Ok(Some(json!({ "rope_type": "linear", "factor": factor()? }))),
 		"yarn" => {
 			let mut yarn = json!({ "rope_type": "yarn", "factor": factor()? });
-			if let (Some(map), Some(original)) = (yarn.as_object_mut(), keys.number(&get("original_context_length"))?) {
+			if let (Some(map), Some(original)) =
+				(yarn.as_object_mut(), metadata.number(&get("original_context_length"))?)
+			{
 				map.insert("original_max_position_embeddings".into(), original.into());
 			}
 			Ok(Some(yarn))
 		}
 		other => Err(Error::Gguf(format!(
-			"rotary positions scaled by \"{other}\" are no part of c1-w8 (linear, llama3 and yarn are)"
+			"rotary positions scaled by \"{other}\" are not part of c1-w8 (linear, llama3 and yarn are)"
 		))),
 	}
 }
 
-/// Llama 3.1's scaling from the quotients that llama.cpp's converter made of it. Its other three numbers are not in the file;
-/// all published models have the same, and what they give is compared with every quotient.
+/// Returns Llama 3.1's scaling from the quotients that llama.cpp's converter made of it. Its other three parameters are
+/// not in the file; all published models have the same, and what they give is compared with every quotient.
 fn from_factors(factors: &[f32], theta: f32, head_dim: u32) -> Result<Option<Json>> {
 	if factors.iter().all(|f| *f == 1.0) {
 		return Ok(None);
@@ -147,7 +149,7 @@ fn from_factors(factors: &[f32], theta: f32, head_dim: u32) -> Result<Option<Jso
 		original_max_position_embeddings: original,
 	};
 	let foreign = || {
-		Error::Gguf("its factors of the rotary frequencies are not Llama 3's; import the Hugging Face folder".into())
+		Error::Gguf("its factors of the rotary frequencies are not Llama 3's; import the Hugging Face directory".into())
 	};
 	let head_dim = head_dim as usize;
 	// Compared first, because it bounds what is computed.
@@ -157,16 +159,16 @@ fn from_factors(factors: &[f32], theta: f32, head_dim: u32) -> Result<Option<Jso
 	let plain = RopeScaling::None.frequencies(theta, head_dim);
 	let scaled = scaling.frequencies(theta, head_dim);
 	let close = |(f, (a, b)): (&f32, (&f64, &f64))| (f64::from(*f) * b / a - 1.0).abs() < 1e-4;
-	match factors.iter().zip(plain.iter().zip(&scaled)).all(close) {
-		true => Ok(Some(json!({
-			"rope_type": "llama3",
-			"factor": largest,
-			"low_freq_factor": low,
-			"high_freq_factor": high,
-			"original_max_position_embeddings": original,
-		}))),
-		false => Err(foreign()),
+	if !factors.iter().zip(plain.iter().zip(&scaled)).all(close) {
+		return Err(foreign());
 	}
+	Ok(Some(json!({
+		"rope_type": "llama3",
+		"factor": largest,
+		"low_freq_factor": low,
+		"high_freq_factor": high,
+		"original_max_position_embeddings": original,
+	})))
 }
 
 #[cfg(test)]

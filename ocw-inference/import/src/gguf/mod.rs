@@ -1,4 +1,4 @@
-//! One GGUF file: everything of a model in one place, by llama.cpp's names.
+//! One GGUF file: everything of a model in one file, by llama.cpp's names.
 
 mod config;
 mod names;
@@ -6,7 +6,7 @@ mod read;
 mod tokenizer;
 
 use crate::{
-	source::{assign, Found, Source, WeightFile},
+	source::{assign, FoundTensor, Source, WeightFile},
 	Error, ImportOptions, Result,
 };
 use assay_model_folder::{config::ModelConfig, files, tokenizer::Tokenizer};
@@ -18,13 +18,13 @@ use std::{
 	path::Path,
 };
 
-/// Reads what the header of a GGUF file says of model and tokenizer, and keeps nothing: what a stranger's file passes through
-/// before a weight is read. `file_bytes` is how long the file says it is; `header` is its beginning.
+/// Reads model and tokenizer from the header of a GGUF file, and keeps nothing: all that an untrusted file passes
+/// through before a weight is read. `header` is the beginning of a file of `file_bytes` bytes.
 pub fn probe(header: &[u8], file_bytes: u64) -> Result<()> {
 	let gguf = Gguf::read(header, file_bytes)?;
-	let keys = Keys::new(&gguf)?;
-	let config = config::json(&keys, &gguf, None).and_then(|json| Ok(ModelConfig::parse(&json)?));
-	let tokenizer = tokenizer::json(&keys).and_then(|json| Ok(Tokenizer::parse(&json)?));
+	let metadata = Metadata::new(&gguf)?;
+	let config = config::json(&metadata, &gguf, None).and_then(|json| Ok(ModelConfig::parse(&json)?));
+	let tokenizer = tokenizer::json(&metadata).and_then(|json| Ok(Tokenizer::parse(&json)?));
 	config?;
 	tokenizer.map(|_| ())
 }
@@ -35,15 +35,15 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 	let bytes = file.metadata().map_err(Error::read(path))?.len();
 	let gguf = Gguf::read(BufReader::new(&file), bytes)?;
 	let factors = rope_factors(&file, &gguf).map_err(Error::read(path))?;
-	let keys = Keys::new(&gguf)?;
-	let mut config = ModelConfig::parse(&config::json(&keys, &gguf, factors.as_deref())?)?;
+	let metadata = Metadata::new(&gguf)?;
+	let mut config = ModelConfig::parse(&config::json(&metadata, &gguf, factors.as_deref())?)?;
 	if let Some(context) = options.context_length {
 		config.hyperparameters.shorten(context);
 		config.check()?;
 	}
 	let head_dim = config.hyperparameters.decoder()?.head_dim;
-	let tokenizer = tokenizer::json(&keys)?;
-	let template = template(&keys, options)?;
+	let tokenizer = tokenizer::json(&metadata)?;
+	let template = template(&metadata, options)?;
 	let mut found = BTreeMap::new();
 	for (name, tensor) in &gguf.tensors {
 		if name == ROPE_FACTORS {
@@ -52,13 +52,13 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 		let Some(theirs) = names::published(name) else {
 			return Err(Error::Tensor {
 				name: name.clone(),
-				reason: "is no tensor that this importer knows".into(),
+				reason: "is not a tensor that this importer knows".into(),
 			});
 		};
-		let interleaved = keys.arch == "llama" && names::is_interleaved(&theirs);
+		let interleaved = metadata.arch == "llama" && names::is_interleaved(&theirs);
 		found.insert(
 			theirs,
-			Found {
+			FoundTensor {
 				file: 0,
 				encoding: tensor.encoding,
 				shape: tensor.shape.clone(),
@@ -72,7 +72,7 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 		name,
 		path: path.to_owned(),
 		bytes,
-		pieces: Vec::new(),
+		tensors: Vec::new(),
 	}];
 	assign(&config, found, &mut weights)?;
 	Ok(Source {
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 	})
 }
 
-/// What llama.cpp divides the rotary frequencies by, one number a pair: how Llama 3.1's scaling is written in GGUF.
+/// The divisors of the rotary frequencies, one for each pair: how Llama 3.1's scaling is written in GGUF.
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 fn rope_factors(mut file: &File, gguf: &Gguf) -> std::io::Result<Option<Vec<f32>>> {
@@ -101,11 +101,11 @@ fn rope_factors(mut file: &File, gguf: &Gguf) -> std::io::Result<Option<Vec<f32>
 	Ok(Some(factors))
 }
 
-fn template(keys: &Keys<'_>, options: &ImportOptions) -> Result<Vec<u8>> {
+fn template(metadata: &Metadata<'_>, options: &ImportOptions) -> Result<Vec<u8>> {
 	if let Some(file) = &options.chat_template {
 		return Ok(files::read(file, files::MAX_TEMPLATE_BYTES)?);
 	}
-	match keys.text("tokenizer.chat_template")? {
+	match metadata.text("tokenizer.chat_template")? {
 		Some(template) => Ok(template.as_bytes().to_vec()),
 		None => Err(Error::Gguf(
 			"it has no chat template; give one with --chat-template FILE".into(),
@@ -113,31 +113,31 @@ fn template(keys: &Keys<'_>, options: &ImportOptions) -> Result<Vec<u8>> {
 	}
 }
 
-/// The metadata, read with keys in every refusal.
-struct Keys<'a> {
-	metadata: &'a BTreeMap<String, Value>,
-	/// The family, which begins the keys of its numbers.
+/// The metadata; every error names its key.
+struct Metadata<'a> {
+	entries: &'a BTreeMap<String, Value>,
+	/// The family, which begins the keys of its hyperparameters.
 	arch: &'a str,
 }
 
-impl<'a> Keys<'a> {
+impl<'a> Metadata<'a> {
 	fn new(gguf: &'a Gguf) -> Result<Self> {
-		let mut keys = Self {
-			metadata: &gguf.metadata,
+		let mut metadata = Self {
+			entries: &gguf.metadata,
 			arch: "",
 		};
-		keys.arch = keys
+		metadata.arch = metadata
 			.text("general.architecture")?
 			.ok_or_else(|| Error::Gguf("`general.architecture` is missing".into()))?;
-		if keys.number("split.count")?.is_some_and(|n| n > 1) {
+		if metadata.number("split.count")?.is_some_and(|n| n > 1) {
 			return Err(Error::Gguf(
 				"it is one part of several; join them with `llama-gguf-split --merge` of llama.cpp".into(),
 			));
 		}
-		Ok(keys)
+		Ok(metadata)
 	}
 
-	/// The key of one of the family's numbers.
+	/// Returns the key of one of the family's hyperparameters.
 	fn of(&self, name: &str) -> String {
 		format!("{}.{name}", self.arch)
 	}
@@ -147,7 +147,7 @@ impl<'a> Keys<'a> {
 	}
 
 	fn text(&self, key: &str) -> Result<Option<&'a str>> {
-		match self.metadata.get(key) {
+		match self.entries.get(key) {
 			None => Ok(None),
 			Some(Value::Text(text)) => Ok(Some(text)),
 			Some(_) => Self::refused(key, "a string"),
@@ -155,7 +155,7 @@ impl<'a> Keys<'a> {
 	}
 
 	fn texts(&self, key: &str) -> Result<Option<&'a [String]>> {
-		match self.metadata.get(key) {
+		match self.entries.get(key) {
 			None => Ok(None),
 			Some(Value::Texts(texts)) => Ok(Some(texts)),
 			Some(_) => Self::refused(key, "a list of strings"),
@@ -164,7 +164,7 @@ impl<'a> Keys<'a> {
 
 	/// A number below 2³².
 	fn number(&self, key: &str) -> Result<Option<u32>> {
-		let number = match self.metadata.get(key) {
+		let number = match self.entries.get(key) {
 			None => return Ok(None),
 			Some(Value::Int(n)) => u32::try_from(*n).ok(),
 			// One for each layer: read if they are all the same.
@@ -181,7 +181,7 @@ impl<'a> Keys<'a> {
 	}
 
 	fn float(&self, key: &str) -> Result<Option<f64>> {
-		match self.metadata.get(key) {
+		match self.entries.get(key) {
 			None => Ok(None),
 			Some(Value::Float(v)) if v.is_finite() => Ok(Some(*v)),
 			Some(Value::Int(n)) => Ok(Some(*n as f64)),
@@ -190,7 +190,7 @@ impl<'a> Keys<'a> {
 	}
 
 	fn flag(&self, key: &str) -> Result<Option<bool>> {
-		match self.metadata.get(key) {
+		match self.entries.get(key) {
 			None => Ok(None),
 			Some(Value::Bool(flag)) => Ok(Some(*flag)),
 			Some(_) => Self::refused(key, "true or false"),

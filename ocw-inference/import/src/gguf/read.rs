@@ -1,7 +1,7 @@
-//! A GGUF file's header, read as what it is: bytes from a stranger.
+//! A GGUF file's header: untrusted bytes.
 //!
-//! Every count and length has a limit that is checked before anything is read or allocated by it; names appear once; tensors
-//! tile the file in steps of the alignment. Values are data, never programs. Format: `docs/gguf.md` of ggml.
+//! Every count and length has a limit that is checked before anything is read or allocated by it; names appear once;
+//! tensors tile the file in steps of the alignment. Values are data, never programs. Format: `docs/gguf.md` of ggml.
 
 use crate::{blocks::Encoding, Error, Result};
 use assay_model_folder::header::MAX_TENSORS;
@@ -45,7 +45,7 @@ pub(super) struct Tensor {
 	pub(super) encoding: Encoding,
 	/// Dimensions, outermost first.
 	pub(super) shape: Vec<u64>,
-	/// Where its bytes lie in the file.
+	/// Where its bytes are in the file.
 	pub(super) range: (u64, u64),
 }
 
@@ -121,7 +121,7 @@ impl Gguf {
 			table.push(input.tensor()?);
 		}
 		let data_start = input.position.next_multiple_of(alignment);
-		let tensors = place(table, data_start, alignment, file_bytes)?;
+		let tensors = locate(table, data_start, alignment, file_bytes)?;
 		Ok(Self { metadata, tensors })
 	}
 }
@@ -130,7 +130,7 @@ impl Gguf {
 type Line = (String, Tensor);
 
 /// Checks that the tensors tile the data in steps of the alignment and end with the file.
-fn place(mut table: Vec<Line>, data_start: u64, alignment: u64, file_bytes: u64) -> Result<BTreeMap<String, Tensor>> {
+fn locate(mut table: Vec<Line>, data_start: u64, alignment: u64, file_bytes: u64) -> Result<BTreeMap<String, Tensor>> {
 	table.sort_by_key(|(_, tensor)| tensor.range);
 	let mut tensors = BTreeMap::new();
 	// Both below 2⁶³: a range's end was added up with a check, and it is compared with the file's size before the next one.
@@ -144,7 +144,7 @@ fn place(mut table: Vec<Line>, data_start: u64, alignment: u64, file_bytes: u64)
 		}
 		let place = |at: u64| data_start.checked_add(at).filter(|at| *at <= file_bytes);
 		let (Some(first), Some(last)) = (place(begin), place(stop)) else {
-			return refused(format!("tensor `{name}` ends behind the file; fetch the file again"));
+			return refused(format!("tensor `{name}` ends after the file; fetch the file again"));
 		};
 		tensor.range = (first, last);
 		end = stop;
@@ -153,11 +153,12 @@ fn place(mut table: Vec<Line>, data_start: u64, alignment: u64, file_bytes: u64)
 			return refused(format!("tensor `{name}` appears twice"));
 		}
 	}
-	// The padding behind the last tensor may be missing.
+	// The padding after the last tensor may be missing.
 	let rest = file_bytes.saturating_sub(data_start.saturating_add(end));
-	match rest < alignment {
-		true => Ok(tensors),
-		false => refused(format!("{rest} bytes behind the last tensor")),
+	if rest < alignment {
+		Ok(tensors)
+	} else {
+		refused(format!("{rest} bytes after the last tensor"))
 	}
 }
 
@@ -172,7 +173,7 @@ struct Input<R> {
 
 impl<R: Read> Input<R> {
 	/// Refuses to read beyond the header's end.
-	fn room(&self, bytes: u64) -> Result<()> {
+	fn check_room(&self, bytes: u64) -> Result<()> {
 		match (bytes <= self.limit.saturating_sub(self.position), self.whole) {
 			(true, _) => Ok(()),
 			(false, true) => refused(CUT),
@@ -181,7 +182,7 @@ impl<R: Read> Input<R> {
 	}
 
 	fn take(&mut self, bytes: u64) -> Result<Vec<u8>> {
-		self.room(bytes)?;
+		self.check_room(bytes)?;
 		let mut content = Vec::new();
 		let read = (&mut self.reader).take(bytes).read_to_end(&mut content);
 		if read.map_err(unreadable)? as u64 != bytes {
@@ -192,7 +193,7 @@ impl<R: Read> Input<R> {
 	}
 
 	fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-		self.room(N as u64)?;
+		self.check_room(N as u64)?;
 		let mut bytes = [0; N];
 		self.reader.read_exact(&mut bytes).map_err(unreadable)?;
 		self.position += N as u64;
@@ -248,8 +249,8 @@ impl<R: Read> Input<R> {
 		}
 	}
 
-	/// An array. Only strings of the tokenizer and numbers of four bytes or more are kept: so what is held in memory is a small
-	/// multiple of what was read.
+	/// An array. Only strings of the tokenizer and numbers of four bytes or more are kept: so what is held in memory is
+	/// a small multiple of what was read.
 	fn values(&mut self, key: &str) -> Result<Value> {
 		let (kind, count) = (self.u32()?, self.u64()?);
 		if count > MAX_ELEMENTS {
@@ -427,7 +428,7 @@ mod tests {
 	}
 
 	#[test]
-	fn an_honest_header_is_read() {
+	fn a_good_header_is_read() {
 		let gguf = read(
 			header(
 				&[("a", 4, 7u32.to_le_bytes().to_vec()), ("b", 7, vec![1])],
@@ -447,7 +448,7 @@ mod tests {
 	}
 
 	#[test]
-	fn a_lying_header_is_refused_with_its_reason() {
+	fn a_malformed_header_is_refused_with_its_reason() {
 		let long = u64::MAX.to_le_bytes().to_vec();
 		let array = |kind: u32, count: u64| [kind.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat();
 		for (bytes, data, reason) in [
@@ -491,8 +492,8 @@ mod tests {
 				64,
 				"appears twice",
 			),
-			(header(&[], &[("w", &[64], 0, 0)]), 32, "ends behind the file"),
-			(header(&[], &[("w", &[8], 0, 0)]), 64, "behind the last tensor"),
+			(header(&[], &[("w", &[64], 0, 0)]), 32, "ends after the file"),
+			(header(&[], &[("w", &[8], 0, 0)]), 64, "after the last tensor"),
 			(header(&[], &[("w", &[256], 12, 0)]), 144, "is Q4_K"),
 			(header(&[], &[("w", &[256], 99, 0)]), 144, "unknown type 99"),
 		] {

@@ -2,7 +2,7 @@
 //!
 //! The file is written by hand, field by field in one order, because its bytes are part of the model's identity.
 
-use super::Keys;
+use super::Metadata;
 use crate::{Error, Result};
 use assay_model_folder::tokenizer::patterns;
 use std::collections::HashMap;
@@ -21,13 +21,13 @@ const USER_DEFINED: i64 = 4;
 const UNUSED: i64 = 5;
 const BYTE: i64 = 6;
 
-/// How text is cut before the merges, by `tokenizer.ggml.pre`, as the families' own tokenizer.json have it.
-struct Cut {
+/// How text is split before the merges, by `tokenizer.ggml.pre`, as the families' own tokenizer.json have it.
+struct PreTokenizer {
 	/// llama.cpp's names.
 	names: &'static [&'static str],
 	/// The pattern of a `Split`; none for what comes before byte-level BPE's own pattern.
 	pattern: Option<&'static str>,
-	/// Whether each digit is cut off first.
+	/// Whether each digit is split off first.
 	digits: bool,
 	/// Whether characters are composed first (NFC).
 	composes: bool,
@@ -36,7 +36,7 @@ struct Cut {
 }
 
 /// GPT-2's.
-const PLAIN: Cut = Cut {
+const PLAIN: PreTokenizer = PreTokenizer {
 	names: &["gpt-2", "gpt2"],
 	pattern: None,
 	digits: false,
@@ -44,26 +44,26 @@ const PLAIN: Cut = Cut {
 	ignore_merges: false,
 };
 
-const CUTS: [Cut; 5] = [
-	Cut {
+const PRE_TOKENIZERS: [PreTokenizer; 5] = [
+	PreTokenizer {
 		names: &["llama-bpe", "llama3", "llama-v3"],
 		pattern: Some(patterns::LLAMA3),
 		ignore_merges: true,
 		..PLAIN
 	},
-	Cut {
+	PreTokenizer {
 		names: &["qwen2"],
 		pattern: Some(patterns::QWEN2),
 		composes: true,
 		..PLAIN
 	},
-	Cut {
+	PreTokenizer {
 		names: &["tekken"],
 		pattern: Some(patterns::TEKKEN),
 		ignore_merges: true,
 		..PLAIN
 	},
-	Cut {
+	PreTokenizer {
 		names: &["smollm"],
 		digits: true,
 		..PLAIN
@@ -75,12 +75,12 @@ fn refused<T>(reason: impl Into<String>) -> Result<T> {
 	Err(Error::Gguf(reason.into()))
 }
 
-/// The `tokenizer.json` of a GGUF file.
-pub(super) fn json(keys: &Keys<'_>) -> Result<Vec<u8>> {
-	let tokens = Tokens::read(keys)?;
-	match keys.text("tokenizer.ggml.model")? {
-		Some("gpt2") => byte_level(keys, &tokens),
-		Some("llama") => sentence_piece(keys, &tokens),
+/// Returns the `tokenizer.json` of a GGUF file.
+pub(super) fn json(metadata: &Metadata<'_>) -> Result<Vec<u8>> {
+	let tokens = Tokens::read(metadata)?;
+	match metadata.text("tokenizer.ggml.model")? {
+		Some("gpt2") => byte_level(metadata, &tokens),
+		Some("llama") => sentence_piece(metadata, &tokens),
 		Some(other) => refused(format!("its tokenizer is {other}; gpt2 and llama are imported")),
 		None => refused("`tokenizer.ggml.model` is missing"),
 	}
@@ -97,15 +97,15 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-	fn read(keys: &Keys<'a>) -> Result<Self> {
+	fn read(metadata: &Metadata<'a>) -> Result<Self> {
 		const TYPES: &str = "tokenizer.ggml.token_type";
-		let Some(texts) = keys.texts("tokenizer.ggml.tokens")? else {
+		let Some(texts) = metadata.texts("tokenizer.ggml.tokens")? else {
 			return refused("`tokenizer.ggml.tokens` is missing");
 		};
-		let types = match keys.metadata.get(TYPES) {
+		let types = match metadata.entries.get(TYPES) {
 			None => &[][..],
 			Some(super::Value::Ints(types)) if types.len() == texts.len() => types,
-			Some(_) => return refused(format!("`{TYPES}` is no list of a number for each token")),
+			Some(_) => return refused(format!("`{TYPES}` is not a list of one number for each token")),
 		};
 		if texts.len() > MAX_TOKENS {
 			return refused(format!("{} tokens; at most {MAX_TOKENS} are supported", texts.len()));
@@ -172,44 +172,47 @@ fn pairs<'a>(merges: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 	entries.join(",")
 }
 
-fn byte_level(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
-	let pre = keys.text("tokenizer.ggml.pre")?.unwrap_or("none");
-	let Some(cut) = CUTS.iter().find(|cut| cut.names.contains(&pre)) else {
-		let known: Vec<&str> = CUTS.iter().filter_map(|cut| cut.names.first().copied()).collect();
+fn byte_level(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
+	let pre = metadata.text("tokenizer.ggml.pre")?.unwrap_or("none");
+	let Some(rule) = PRE_TOKENIZERS.iter().find(|known| known.names.contains(&pre)) else {
+		let known: Vec<&str> = PRE_TOKENIZERS
+			.iter()
+			.filter_map(|known| known.names.first().copied())
+			.collect();
 		return refused(format!(
-			"`tokenizer.ggml.pre` is {pre}; {} are imported. Import the Hugging Face folder, whose tokenizer.json says \
-			 itself how it cuts text",
+			"`tokenizer.ggml.pre` is {pre}; {} are imported. Import the Hugging Face directory, whose tokenizer.json \
+			 defines how text is split",
 			known.join(", ")
 		));
 	};
 	let byte_level = |regex: bool| {
 		format!(r#"{{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":{regex}}}"#)
 	};
-	let pre_tokenizer = match cut.pattern {
+	let pre_tokenizer = match rule.pattern {
 		Some(pattern) => format!(
 			r#"{{"type":"Sequence","pretokenizers":[{{"type":"Split","pattern":{{"Regex":{}}},"behavior":"Isolated","invert":false}},{}]}}"#,
 			quoted(pattern),
 			byte_level(false)
 		),
-		None if cut.digits => format!(
+		None if rule.digits => format!(
 			r#"{{"type":"Sequence","pretokenizers":[{{"type":"Digits","individual_digits":true}},{}]}}"#,
 			byte_level(true)
 		),
 		None => byte_level(true),
 	};
-	let Some(merges) = keys.texts("tokenizer.ggml.merges")? else {
+	let Some(merges) = metadata.texts("tokenizer.ggml.merges")? else {
 		return refused("`tokenizer.ggml.merges` is missing");
 	};
 	let mut split = Vec::new();
 	for merge in merges {
 		match merge.split_once(' ') {
 			Some((left, right)) if !left.is_empty() && !right.is_empty() => split.push((left, right)),
-			_ => return refused(format!("{merge:?} is no merge of two tokens")),
+			_ => return refused(format!("{merge:?} is not a merge of two tokens")),
 		}
 	}
 	let (added, vocabulary, merges) = (tokens.added(), tokens.vocabulary(), pairs(split.into_iter()));
-	let ignore = cut.ignore_merges;
-	let normalizer = if cut.composes { r#"{"type":"NFC"}"# } else { "null" };
+	let ignore = rule.ignore_merges;
+	let normalizer = if rule.composes { r#"{"type":"NFC"}"# } else { "null" };
 	Ok(format!(
 		r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{added}],"normalizer":{normalizer},"pre_tokenizer":{pre_tokenizer},"post_processor":null,"decoder":{{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}},"model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":{ignore},"vocab":{{{vocabulary}}},"merges":[{merges}]}}}}"#
 	)
@@ -217,10 +220,10 @@ fn byte_level(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 }
 
 /// SentencePiece's BPE: spaces are written `▁`, unknown characters as bytes.
-fn sentence_piece(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
-	let scores = match keys.metadata.get("tokenizer.ggml.scores") {
+fn sentence_piece(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
+	let scores = match metadata.entries.get("tokenizer.ggml.scores") {
 		Some(super::Value::Floats(scores)) if scores.len() == tokens.texts.len() => scores,
-		_ => return refused("`tokenizer.ggml.scores` is no list of a number for each token"),
+		_ => return refused("`tokenizer.ggml.scores` is not a list of one number for each token"),
 	};
 	let unknown = match tokens.used().find(|(id, _)| tokens.kind(*id) == UNKNOWN) {
 		Some((_, text)) => quoted(text),
@@ -233,7 +236,7 @@ fn sentence_piece(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 		r#"{"type":"ByteFallback"}"#.into(),
 		r#"{"type":"Fuse"}"#.into(),
 	];
-	if keys.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
+	if metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true) {
 		normalizers.push(format!(r#"{{"type":"Prepend","prepend":{space}}}"#));
 		decoders.push(r#"{"type":"Strip","content":" ","start":1,"stop":0}"#.into());
 	}
@@ -251,8 +254,8 @@ fn sentence_piece(keys: &Keys<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 	.into_bytes())
 }
 
-/// The merges that SentencePiece's scores stand for, as transformers derives them: every way to make a token of two tokens, the
-/// best score first, then by id of the token, of the left and of the right part.
+/// The merges that SentencePiece's scores stand for, as transformers derives them: every way to make a token of two
+/// tokens, the best score first, then by id of the token, of the left and of the right part.
 fn merges(tokens: &Tokens<'_>, scores: &[f32]) -> Result<Vec<(u32, u32)>> {
 	let mut merges: Vec<(f32, u32, u32)> = Vec::new();
 	for (id, text) in tokens.used() {

@@ -255,7 +255,7 @@ fn a_gguf_file_that_cannot_be_imported_says_what_to_do() {
 		(&|g| g.remove("tokenizer.ggml.eos_token_id"), "no token would end"),
 		(
 			&|g| g.tensor("blk.0.mystery.weight", &[4], gguf_writer::F32, vec![0; 16]),
-			"no tensor that this importer knows",
+			"not a tensor that this importer knows",
 		),
 		(
 			&|g| {

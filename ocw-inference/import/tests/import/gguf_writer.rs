@@ -1,5 +1,5 @@
-//! Writes GGUF files: the metadata, table and blocks that llama.cpp's converter makes of a model. Test-only, so it trusts its
-//! callers.
+//! Writes GGUF files: the metadata, table and blocks that llama.cpp's converter makes of a model. Test-only, so it
+//! trusts its callers.
 
 use assay_model_folder::{
 	config::{ModelConfig, RopeScaling},

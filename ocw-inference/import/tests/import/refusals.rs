@@ -68,20 +68,20 @@ fn an_import_that_cannot_be_right_says_why() {
 		(
 			r#""hidden_size":64"#,
 			r#""hidden_size":128,"head_dim":16"#,
-			"the model's numbers ask for",
+			"the configuration asks for",
 		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":3"#, "lack it"),
 		(
 			r#""num_hidden_layers":2"#,
 			r#""num_hidden_layers":1"#,
-			"no part of the model",
+			"not part of the model",
 		),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":1000000"#, "1 to 256"),
 		(r#""num_hidden_layers":2"#, r#""num_hidden_layers":-1"#, "not a number"),
 		(
 			r#""num_key_value_heads":2"#,
 			r#""num_key_value_heads":3"#,
-			"no multiple",
+			"not a multiple",
 		),
 		(r#""model_type":"llama""#, r#""model_type":"mamba""#, "c1-w8 knows"),
 		(r#""hidden_act":"silu""#, r#""hidden_act":"gelu""#, "c1-w8 knows"),

@@ -1,4 +1,4 @@
-//! The numbers of a decoder: Llama, Mistral, Qwen2, Qwen3.
+//! The hyperparameters of a decoder: Llama, Mistral, Qwen2, Qwen3.
 
 use super::{in_blocks, within, Architecture, RopeScaling, F32};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ pub struct DecoderConfig {
 	pub vocab_size: u32,
 	/// Width of the residual stream.
 	pub hidden_size: u32,
-	/// Width of the gated layer.
+	/// Width of the MLP.
 	pub intermediate_size: u32,
 	/// Layers.
 	pub num_hidden_layers: u32,
@@ -32,13 +32,13 @@ pub struct DecoderConfig {
 	pub rope_theta: F32,
 	/// What is done to the rotary frequencies.
 	pub rope_scaling: RopeScaling,
-	/// A row sees itself and so many rows before it less one; all if none.
+	/// How many rows a row attends to, itself and those before it; all if none.
 	pub sliding_window: Option<u32>,
 	/// Biases on queries, keys and values.
 	pub attention_bias: bool,
 	/// A bias on the attention's output matrix.
 	pub output_bias: bool,
-	/// Biases on the three matrices of the gated layer.
+	/// Biases on the three matrices of the MLP.
 	pub mlp_bias: bool,
 	/// An RMS norm on each head's query and key, before the rotation.
 	pub qk_norm: bool,
@@ -49,7 +49,7 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
-	/// Refuses numbers outside the limits or that don't fit together.
+	/// Refuses values that are outside the limits or do not fit together.
 	pub fn check(&self) -> Result<()> {
 		let refused = |reason: &str| Err(Error::Config(reason.into()));
 		within("vocab_size", self.vocab_size, 1 << 20)?;
@@ -73,7 +73,7 @@ impl DecoderConfig {
 			within("sliding_window", window, 1 << 20)?;
 		}
 		if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
-			return refused("`num_attention_heads` is no multiple of `num_key_value_heads`");
+			return refused("`num_attention_heads` is not a multiple of `num_key_value_heads`");
 		}
 		if !self.head_dim.is_multiple_of(2) {
 			return Err(Error::Config(format!(
@@ -107,7 +107,7 @@ impl DecoderConfig {
 		}
 	}
 
-	/// Refuses numbers that the family can't have: its `config.json` has no words for them.
+	/// Refuses values that the family cannot have: its `config.json` has no fields for them.
 	pub fn check_family(&self, family: Architecture) -> Result<()> {
 		let Self {
 			sliding_window: window,
@@ -124,26 +124,26 @@ impl DecoderConfig {
 			Architecture::Qwen3 => qkv == o && !mlp && norm,
 			Architecture::Bert => false,
 		};
-		match fits {
-			true => Ok(()),
-			false => Err(Error::Config(format!(
-				"no {} has attention_bias {qkv}, output_bias {o}, mlp_bias {mlp}, qk_norm {norm} and sliding_window {window:?}",
-				family.name()
-			))),
+		if fits {
+			return Ok(());
 		}
+		Err(Error::Config(format!(
+			"no {} has attention_bias {qkv}, output_bias {o}, mlp_bias {mlp}, qk_norm {norm} and sliding_window {window:?}",
+			family.name()
+		)))
 	}
 
-	/// Width of all query heads together.
+	/// Returns the width of all query heads together.
 	pub fn q_width(&self) -> u32 {
 		self.num_attention_heads.saturating_mul(self.head_dim)
 	}
 
-	/// Width of all key heads together.
+	/// Returns the width of all key heads together.
 	pub fn kv_width(&self) -> u32 {
 		self.num_key_value_heads.saturating_mul(self.head_dim)
 	}
 
-	/// The rotary tables of all positions.
+	/// Returns the rotary tables of all positions.
 	pub fn rope_tables(&self) -> Tables {
 		Tables::new(
 			self.rope_theta.0,

@@ -1,4 +1,4 @@
-//! The numbers of a sentence encoder: BERT, mean over the rows, length 1.
+//! The hyperparameters of a sentence encoder: BERT, mean over the rows, length 1.
 
 use super::{in_blocks, within, F32};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ pub struct EncoderConfig {
 	pub vocab_size: u32,
 	/// Width of a row.
 	pub hidden_size: u32,
-	/// Width of the inner layer.
+	/// Width of the intermediate layer.
 	pub intermediate_size: u32,
 	/// Layers.
 	pub num_hidden_layers: u32,
@@ -33,7 +33,7 @@ pub struct EncoderConfig {
 }
 
 impl EncoderConfig {
-	/// Refuses numbers outside the limits or that don't fit together.
+	/// Refuses values that are outside the limits or do not fit together.
 	pub fn check(&self) -> Result<()> {
 		within("vocab_size", self.vocab_size, 1 << 20)?;
 		within("hidden_size", self.hidden_size, 1 << 16)?;
@@ -49,16 +49,17 @@ impl EncoderConfig {
 		])?;
 		if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
 			return Err(Error::Config(
-				"`hidden_size` is no multiple of `num_attention_heads`".into(),
+				"`hidden_size` is not a multiple of `num_attention_heads`".into(),
 			));
 		}
-		match self.layer_norm_eps.0.is_finite() && self.layer_norm_eps.0 > 0.0 {
-			true => Ok(()),
-			false => Err(Error::Config("`layer_norm_eps` must be positive".into())),
+		if self.layer_norm_eps.0.is_finite() && self.layer_norm_eps.0 > 0.0 {
+			Ok(())
+		} else {
+			Err(Error::Config("`layer_norm_eps` must be positive".into()))
 		}
 	}
 
-	/// Length of one head.
+	/// Returns the length of one head.
 	pub fn head_dim(&self) -> u32 {
 		self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0)
 	}

@@ -1,8 +1,9 @@
-//! The numbers of a model: everything that defines its function besides the weights. Bounded before anything is allocated
-//! by them.
+//! The hyperparameters of a model: everything that defines its function besides the weights. Bounded before anything is
+//! allocated by them.
 //!
-//! [`ModelConfig::parse`] reads them from a Hugging Face `config.json` with the meaning that the family's own code gives them
-//! (transformers), and refuses what this profile doesn't compute. [`ModelConfig::to_json`] writes the canonical file.
+//! [`ModelConfig::parse`] reads them from a Hugging Face `config.json` with the meaning that the family's own code
+//! gives them (transformers), and refuses what this profile does not compute. [`ModelConfig::to_json`] writes the
+//! canonical file.
 
 mod decoder;
 mod encoder;
@@ -19,7 +20,7 @@ use assay_numerics::rope::Tables;
 use codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-/// The families that this engine runs.
+/// The families that profile c1-w8 computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
 	/// Llama 1 to 3.3, and what shares their form.
@@ -49,7 +50,7 @@ impl Architecture {
 		}
 	}
 
-	/// The family of that name.
+	/// Returns the family of that name.
 	pub fn of(name: &str) -> Option<Self> {
 		Self::ALL.into_iter().find(|a| a.name() == name)
 	}
@@ -60,11 +61,11 @@ impl Architecture {
 	}
 }
 
-/// A model's numbers, as the manifest hashes them.
+/// A model's hyperparameters, as the manifest hashes them.
 #[derive(Clone, Debug, PartialEq, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hyperparameters {
-	/// A model that goes on with a text.
+	/// A model that continues a text.
 	#[codec(index = 0)]
 	Decoder(DecoderConfig),
 	/// A model that makes a vector of a text.
@@ -73,23 +74,23 @@ pub enum Hyperparameters {
 }
 
 impl Hyperparameters {
-	/// The numbers of a decoder; an error for other models.
+	/// Returns the hyperparameters of a decoder; an error for other models.
 	pub fn decoder(&self) -> Result<&DecoderConfig> {
 		match self {
-			Self::Decoder(numbers) => Ok(numbers),
+			Self::Decoder(config) => Ok(config),
 			Self::Encoder(_) => Err(Error::Config("an encoder makes vectors, no text".into())),
 		}
 	}
 
-	/// The numbers of an encoder; an error for other models.
+	/// Returns the hyperparameters of an encoder; an error for other models.
 	pub fn encoder(&self) -> Result<&EncoderConfig> {
 		match self {
-			Self::Encoder(numbers) => Ok(numbers),
+			Self::Encoder(config) => Ok(config),
 			Self::Decoder(_) => Err(Error::Config("a decoder makes text, no vectors".into())),
 		}
 	}
 
-	/// Rows of the embedding: one more than the largest token id.
+	/// Returns the rows of the embedding: one more than the largest token id.
 	pub fn vocab_size(&self) -> u32 {
 		match self {
 			Self::Decoder(n) => n.vocab_size,
@@ -97,7 +98,7 @@ impl Hyperparameters {
 		}
 	}
 
-	/// Most tokens of one sequence.
+	/// Returns how many tokens one sequence may have.
 	pub fn context_length(&self) -> u32 {
 		match self {
 			Self::Decoder(n) => n.max_position_embeddings,
@@ -105,7 +106,7 @@ impl Hyperparameters {
 		}
 	}
 
-	/// Offers no longer sequences than `context`.
+	/// Limits sequences to `context` tokens.
 	pub fn shorten(&mut self, context: u32) {
 		let length = match self {
 			Self::Decoder(n) => &mut n.max_position_embeddings,
@@ -114,7 +115,7 @@ impl Hyperparameters {
 		*length = (*length).min(context);
 	}
 
-	/// Tokens that end an answer, ascending; none for an encoder.
+	/// Returns the tokens that end an answer, ascending; none for an encoder.
 	pub fn eos_token_ids(&self) -> &[u32] {
 		match self {
 			Self::Decoder(n) => &n.eos_token_ids,
@@ -122,7 +123,7 @@ impl Hyperparameters {
 		}
 	}
 
-	/// The rotary tables; empty for an encoder, whose positions are learned.
+	/// Returns the rotary tables; empty for an encoder, whose positions are learned.
 	pub fn rope_tables(&self) -> Tables {
 		match self {
 			Self::Decoder(n) => n.rope_tables(),
@@ -131,29 +132,30 @@ impl Hyperparameters {
 	}
 }
 
-/// What a `config.json` says.
+/// The content of a `config.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
 	/// The family.
 	pub architecture: Architecture,
-	/// Its numbers.
+	/// Its hyperparameters.
 	pub hyperparameters: Hyperparameters,
 }
 
 impl ModelConfig {
-	/// Reads a Hugging Face `config.json`. What this profile doesn't compute is refused, not ignored.
+	/// Reads a Hugging Face `config.json`. What this profile does not compute is refused, not ignored.
 	pub fn parse(json: &[u8]) -> Result<Self> {
 		let config = read::config(json)?;
 		config.check()?;
 		Ok(config)
 	}
 
-	/// The `config.json` that [`Self::parse`] reads back to this: keys in bytewise order, two spaces, one newline at the end.
+	/// Returns the `config.json` that [`Self::parse`] reads back to this: keys in bytewise order, two spaces, one
+	/// newline at the end.
 	pub fn to_json(&self) -> Vec<u8> {
 		write::json(self)
 	}
 
-	/// Refuses numbers outside the limits, numbers that don't fit together, and numbers that the family can't have.
+	/// Refuses values that are outside the limits, do not fit together, or that the family cannot have.
 	pub fn check(&self) -> Result<()> {
 		match &self.hyperparameters {
 			Hyperparameters::Decoder(n) => {
@@ -161,7 +163,10 @@ impl ModelConfig {
 				n.check_family(self.architecture)
 			}
 			Hyperparameters::Encoder(n) if self.architecture == Architecture::Bert => n.check(),
-			Hyperparameters::Encoder(_) => Err(Error::Config(format!("`{}` is no encoder", self.architecture.name()))),
+			Hyperparameters::Encoder(_) => Err(Error::Config(format!(
+				"`{}` is not an encoder",
+				self.architecture.name()
+			))),
 		}
 	}
 }
@@ -176,7 +181,7 @@ fn within(name: &str, value: u32, limit: u32) -> Result<()> {
 	}
 }
 
-/// Refuses widths that blocks don't divide.
+/// Refuses widths that blocks do not divide.
 fn in_blocks(widths: &[(&str, u32)]) -> Result<()> {
 	let block = assay_numerics::BLOCK as u32;
 	match widths.iter().find(|(_, k)| !k.is_multiple_of(block)) {

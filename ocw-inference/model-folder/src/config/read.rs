@@ -8,8 +8,8 @@ use crate::{files::JsonLimits, Error, Result};
 use assay_numerics::rope::yarn_attention_factor;
 use serde_json::{json, Value};
 
-/// What some model of some family computes and none of ours does. A name here is refused whatever it says, unless it says
-/// no. What no family's code reads is inert, and most published files have some of that.
+/// What some model of some family computes and no supported family does. A key here is refused whatever its value,
+/// unless that is null or false. What no family's code reads has no effect, and most published files have some of that.
 const NOT_COMPUTED: [&str; 22] = [
 	"alibi",
 	"attention_chunk_size",
@@ -39,7 +39,7 @@ pub(super) fn config(json: &[u8]) -> Result<ModelConfig> {
 	let root: Value = JsonLimits::CONFIG.parse(json).map_err(Error::Config)?;
 	let root = root
 		.as_object()
-		.ok_or_else(|| Error::Config("it is no JSON object".into()))?;
+		.ok_or_else(|| Error::Config("it is not a JSON object".into()))?;
 	let fields = Fields::new(root);
 	let model_type = fields.text("model_type")?;
 	let architecture = Architecture::of(model_type).ok_or_else(|| {
@@ -70,7 +70,7 @@ fn decoder(fields: &Fields<'_>, family: Architecture) -> Result<DecoderConfig> {
 	let heads = fields.number("num_attention_heads")?;
 	let hidden_size = fields.number("hidden_size")?;
 	let bias = |key: &str, default| fields.flag_or(key, default);
-	// Which matrices have biases, and which of that a file may say.
+	// Which matrices have biases, and which of these a file may state.
 	let (qkv, output, mlp) = match family {
 		Architecture::Llama => {
 			let attention = bias("attention_bias", false)?;
@@ -125,14 +125,14 @@ fn decoder(fields: &Fields<'_>, family: Architecture) -> Result<DecoderConfig> {
 	})
 }
 
-/// The window of all layers. A model in which some layers have one and others haven't is refused.
+/// Returns the window of all layers. A model in which some layers have one and others do not is refused.
 fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Result<Option<u32>> {
 	let mixed = || {
 		Err(Error::Config(
-			"`layer_types`: layers with and without a sliding window in one model are no part of c1-w8".into(),
+			"`layer_types`: layers with and without a sliding window in one model are not part of c1-w8".into(),
 		))
 	};
-	let said = match fields.get("layer_types") {
+	let listed = match fields.get("layer_types") {
 		None => None,
 		Some(types) => {
 			let list = types
@@ -161,38 +161,34 @@ fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Res
 		Architecture::Mistral => Some(fields.number_or("sliding_window", 4096)?),
 		Architecture::Qwen2 | Architecture::Qwen3 => {
 			let full = fields.number_or("max_window_layers", 28)?;
-			match fields.flag_or("use_sliding_window", false)? && !fields.is_null("sliding_window") {
-				false => None,
-				true if said.is_none() && full >= layers => None,
-				true if said.is_none() && full > 0 => {
-					return Err(Error::Config(format!(
-						"`use_sliding_window` with `max_window_layers` {full} of {layers}: layers with and without a sliding \
-						window in one model are no part of c1-w8"
-					)))
-				}
-				true if said == Some(false) => None,
-				true => Some(fields.number_or("sliding_window", 4096)?),
+			let used = fields.flag_or("use_sliding_window", false)? && !fields.is_null("sliding_window");
+			if !used || listed == Some(false) || (listed.is_none() && full >= layers) {
+				None
+			} else if listed.is_none() && full > 0 {
+				return Err(Error::Config(format!(
+					"`use_sliding_window` with `max_window_layers` {full} of {layers}: layers with and without a sliding \
+					window in one model are not part of c1-w8"
+				)));
+			} else {
+				Some(fields.number_or("sliding_window", 4096)?)
 			}
 		}
 	};
-	match said {
-		// What the list says and what the window says must be the same.
+	match listed {
+		// The list and the window must not contradict each other.
 		Some(sliding) if sliding != window.is_some() => mixed(),
 		_ => Ok(window),
 	}
 }
 
-/// Base and scaling of the rotary frequencies: `rope_parameters` in files of today, `rope_theta` and `rope_scaling` before.
+/// Returns base and scaling of the rotary frequencies: `rope_parameters` in files of today, `rope_theta` and
+/// `rope_scaling` before.
 fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeScaling)> {
 	let (key, rope) = match (fields.get("rope_parameters"), fields.get("rope_scaling")) {
 		(Some(rope), None) => ("rope_parameters", Some(rope)),
 		(None, rope) => ("rope_scaling", rope),
 		(Some(new), Some(old)) if new == old => ("rope_parameters", Some(new)),
-		_ => {
-			return Err(Error::Config(
-				"`rope_parameters` and `rope_scaling` say different things".into(),
-			))
-		}
+		_ => return Err(Error::Config("`rope_parameters` and `rope_scaling` differ".into())),
 	};
 	let Some(rope) = rope else {
 		return Ok((fields.float_or("rope_theta", 10_000.0)?, RopeScaling::None));
@@ -205,7 +201,7 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 		rope.only("partial_rotary_factor", json!(1.0))?;
 	}
 	let theta = match rope.float("rope_theta")? {
-		Some(theta) => F32(theta as f32),
+		Some(theta) => single(theta),
 		None => fields.float_or("rope_theta", 10_000.0)?,
 	};
 	let kind = match (rope.get("rope_type"), rope.get("type")) {
@@ -218,7 +214,6 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 		rope.float(name)?
 			.ok_or_else(|| Error::Config(format!("`{key}`: {kind} needs `{name}`")))
 	};
-	let single = |v: f64| F32(v as f32);
 	let original = rope.number_or("original_max_position_embeddings", max_position_embeddings)?;
 	let scaling = match kind {
 		"default" => RopeScaling::None,
@@ -231,32 +226,38 @@ fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeS
 			high_freq_factor: single(need("high_freq_factor")?),
 			original_max_position_embeddings: original,
 		},
-		"yarn" => {
-			let factor = match rope.float("factor")? {
-				Some(factor) => factor,
-				None => f64::from(max_position_embeddings) / f64::from(original.max(1)),
-			};
-			let positive = |name: &str| Ok::<_, Error>(rope.float(name)?.filter(|v| *v != 0.0));
-			let attention_factor = match rope.float("attention_factor")? {
-				Some(given) => given,
-				None => yarn_attention_factor(factor, positive("mscale")?.zip(positive("mscale_all_dim")?)),
-			};
-			RopeScaling::Yarn {
-				factor: single(factor),
-				original_max_position_embeddings: original,
-				beta_fast: single(positive("beta_fast")?.unwrap_or(32.0)),
-				beta_slow: single(positive("beta_slow")?.unwrap_or(1.0)),
-				attention_factor: single(attention_factor),
-				truncate: rope.flag_or("truncate", true)?,
-			}
-		}
+		"yarn" => yarn(&rope, original, max_position_embeddings)?,
 		other => {
 			return Err(Error::Config(format!(
-				"`{key}`: rotary positions scaled by \"{other}\" are no part of c1-w8 (default, linear, llama3 and yarn are)"
+				"`{key}`: rotary positions scaled by \"{other}\" are not part of c1-w8 (default, linear, llama3 and yarn are)"
 			)))
 		}
 	};
 	Ok((theta, scaling))
+}
+
+fn yarn(rope: &Fields<'_>, original: u32, max_position_embeddings: u32) -> Result<RopeScaling> {
+	let factor = match rope.float("factor")? {
+		Some(factor) => factor,
+		None => f64::from(max_position_embeddings) / f64::from(original.max(1)),
+	};
+	let positive = |name: &str| Ok::<_, Error>(rope.float(name)?.filter(|v| *v != 0.0));
+	let attention_factor = match rope.float("attention_factor")? {
+		Some(given) => given,
+		None => yarn_attention_factor(factor, positive("mscale")?.zip(positive("mscale_all_dim")?)),
+	};
+	Ok(RopeScaling::Yarn {
+		factor: single(factor),
+		original_max_position_embeddings: original,
+		beta_fast: single(positive("beta_fast")?.unwrap_or(32.0)),
+		beta_slow: single(positive("beta_slow")?.unwrap_or(1.0)),
+		attention_factor: single(attention_factor),
+		truncate: rope.flag_or("truncate", true)?,
+	})
+}
+
+fn single(v: f64) -> F32 {
+	F32(v as f32)
 }
 
 fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
@@ -276,7 +277,8 @@ fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
 		max_position_embeddings,
 		type_vocab_size: fields.number_or("type_vocab_size", 2)?,
 		layer_norm_eps: fields.float_or("layer_norm_eps", 1e-12)?,
-		// These two are no part of BERT's own file: the importer takes them from what sentence-transformers keeps beside it.
+		// These two are not part of BERT's own file: the importer takes them from what sentence-transformers keeps
+		// beside it.
 		max_seq_length: fields.number_or("max_seq_length", max_position_embeddings)?,
 		normalize: fields.flag_or("normalize", true)?,
 	})

@@ -348,7 +348,7 @@ pub(super) fn method<'a>(
 }
 
 fn no_method(name: &str, value: &Value<'_>) -> RenderError {
-	format!("`{name}` is no method of {} in c1-w8's templates", value.kind()).into()
+	format!("`{name}` is not a method of {} in c1-w8's templates", value.kind()).into()
 }
 
 fn text_method<'a>(interp: &mut Interpreter<'a>, text: &Rc<str>, name: &str, args: Args<'a>) -> Result<Value<'a>> {
@@ -358,31 +358,7 @@ fn text_method<'a>(interp: &mut Interpreter<'a>, text: &Rc<str>, name: &str, arg
 		other => Err(format!("`{name}` needs a text, not {}", other.kind())),
 	};
 	Ok(match name {
-		"strip" | "lstrip" | "rstrip" => {
-			let [characters] = args.bound_to(name, ["chars"])?;
-			let set: Vec<char> = match &characters {
-				Value::Undefined | Value::None => Vec::new(),
-				other => other.written()?.chars().collect(),
-			};
-			interp.spend(text.len().saturating_mul(set.len()))?;
-			let loose = |c: char| {
-				if set.is_empty() {
-					c.is_whitespace()
-				} else {
-					set.contains(&c)
-				}
-			};
-			let from_start = if name == "rstrip" {
-				text
-			} else {
-				text.trim_start_matches(loose)
-			};
-			Value::text(if name == "lstrip" {
-				from_start
-			} else {
-				from_start.trim_end_matches(loose)
-			})
-		}
+		"strip" | "lstrip" | "rstrip" => strip(interp, text, name, args)?,
 		"startswith" => Value::Bool(text.starts_with(&*wanted(args.bound_to::<1>(name, ["prefix"])?[0].clone())?)),
 		"endswith" => Value::Bool(text.ends_with(&*wanted(args.bound_to::<1>(name, ["suffix"])?[0].clone())?)),
 		"upper" | "lower" | "capitalize" => {
@@ -423,6 +399,32 @@ fn text_method<'a>(interp: &mut Interpreter<'a>, text: &Rc<str>, name: &str, arg
 		}
 		_ => return Err(no_method(name, &Value::Text(text.clone()))),
 	})
+}
+
+fn strip<'a>(interp: &mut Interpreter<'a>, text: &str, name: &str, args: Args<'a>) -> Result<Value<'a>> {
+	let [characters] = args.bound_to(name, ["chars"])?;
+	let set: Vec<char> = match &characters {
+		Value::Undefined | Value::None => Vec::new(),
+		other => other.written()?.chars().collect(),
+	};
+	interp.spend(text.len().saturating_mul(set.len()))?;
+	let stripped = |c: char| {
+		if set.is_empty() {
+			c.is_whitespace()
+		} else {
+			set.contains(&c)
+		}
+	};
+	let text = if name == "rstrip" {
+		text
+	} else {
+		text.trim_start_matches(stripped)
+	};
+	Ok(Value::text(if name == "lstrip" {
+		text
+	} else {
+		text.trim_end_matches(stripped)
+	}))
 }
 
 /// JSON as Python's `json.dumps(value, ensure_ascii=False)` writes it.

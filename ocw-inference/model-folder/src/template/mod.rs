@@ -1,8 +1,9 @@
 //! The chat template: an untrusted program.
 //!
-//! minijinja parses it; the interpreter is our own, because an engine for web pages bounds neither the memory nor the time that
-//! one of its steps may take. Here every byte and element costs a unit of a budget (`interpreter`), the language is the part of
-//! Jinja that chat templates are written in (`builtins`), and there is no clock, no file and no randomness to reach.
+//! minijinja parses it; the interpreter is our own, because an engine for web pages bounds neither the memory nor the
+//! time that one of its steps may take. Here every byte and element costs a unit of a budget (`interpreter`), the
+//! language is the part of Jinja that chat templates are written in (`builtins`), and there is no clock, no file and no
+//! randomness to reach.
 
 mod builtins;
 mod error;
@@ -41,7 +42,8 @@ pub struct Template {
 }
 
 impl Template {
-	/// Checks a template's limits and syntax. The template may call the texts `bos` and `eos` by `bos_token` and `eos_token`.
+	/// Checks a template's limits and syntax. The template may call the texts `bos` and `eos` by `bos_token` and
+	/// `eos_token`.
 	pub fn parse(source: &[u8], bos: &str, eos: &str) -> Result<Self> {
 		if source.len() as u64 > files::MAX_TEMPLATE_BYTES {
 			return refused(format!("{} bytes; at most {}", source.len(), files::MAX_TEMPLATE_BYTES));

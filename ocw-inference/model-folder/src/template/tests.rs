@@ -241,7 +241,7 @@ fn what_a_template_must_not_do_has_a_reason() {
 		("{{ 1 // 0 }}{{ 1 % 0 }}", "divided by zero"),
 		("{{ messages }}", "a list has no written form"),
 		("{{ 'x'|indent(2) }}", "the filter `indent` is not part"),
-		("{{ 'x'.format(1) }}", "`format` is no method of a text"),
+		("{{ 'x'.format(1) }}", "`format` is not a method of a text"),
 		("{{ 'x' is callable }}", "the test `callable` is not part"),
 		(
 			"{% set ns = namespace() %}{% set ns.self = ns %}",

@@ -16,7 +16,7 @@ pub enum Kind {
 	},
 	/// Words and their endings (BERT): for encoders only, because its tokens cannot be turned back into text.
 	WordPiece {
-		/// The tokens before and behind a text.
+		/// The tokens before and after a text.
 		marks: (u32, u32),
 	},
 }
@@ -28,8 +28,8 @@ pub(super) const SPACE: char = '▁';
 const MAX_WORD: u64 = 1000;
 const MAX_STEPS: usize = 16;
 
-/// Returns the kind of a `tokenizer.json`, or why it is not on the list. Removes from it what is decided elsewhere: marks around
-/// a text, truncation and padding.
+/// Returns the kind of a `tokenizer.json`, or why it is not on the list. Removes from it what is decided elsewhere:
+/// marks around a text, truncation and padding.
 pub(super) fn check(root: &mut Value) -> Result<Kind> {
 	let Some(model) = present(root, "model") else {
 		return refused("`model` is missing".into());
@@ -225,7 +225,7 @@ fn word_piece(root: &Value, model: &Value) -> Result<Kind> {
 	}
 	match marks(root) {
 		Some(marks) => Ok(Kind::WordPiece { marks }),
-		None => refused("`post_processor` must put one mark before and one behind a text, and nothing else".into()),
+		None => refused("`post_processor` must put one mark before and one after a text, and nothing else".into()),
 	}
 }
 

@@ -1,7 +1,7 @@
 //! Text to tokens, and tokens to text.
 //!
-//! Three kinds of tokenizers are on the allow-list ([`Kind`]). The library splits and merges; the bytes of each token are found
-//! here, so that text is made by a defined rule instead of a lossy decoder.
+//! Three kinds of tokenizers are on the allow-list ([`Kind`]). The library splits and merges; the bytes of each token
+//! are found here, so that text is made by a defined rule instead of a lossy decoder.
 
 mod kind;
 pub mod patterns;
@@ -145,8 +145,8 @@ impl Tokenizer {
 	}
 }
 
-/// Returns the text of bytes: ill-formed sequences become U+FFFD (one each maximal subpart, Unicode §3.9), and a sequence that is only
-/// unfinished at the end is left out.
+/// Returns the text of bytes: ill-formed sequences become U+FFFD (one each maximal subpart, Unicode §3.9), and a
+/// sequence that is only unfinished at the end is left out.
 pub fn text(bytes: &[u8]) -> String {
 	let mut text = String::new();
 	let mut chunks = bytes.utf8_chunks().peekable();
@@ -213,8 +213,8 @@ impl ByteEncoding {
 	}
 }
 
-/// The printable characters that byte-level BPE writes bytes with: printable Latin-1 stands for itself, the other bytes take
-/// the characters from U+0100 on, in ascending order.
+/// The printable characters that byte-level BPE writes bytes with: printable Latin-1 stands for itself, the other bytes
+/// take the characters from U+0100 on, in ascending order.
 fn alphabet() -> HashMap<char, u8> {
 	let mut next = 0x100;
 	let mut alphabet = HashMap::new();

@@ -1,7 +1,7 @@
 //! The patterns by which published tokenizers split text before it becomes tokens.
 //!
-//! A pattern is a program: an untrusted one can take a time that grows exponentially with the text. So these run and no others,
-//! by their exact text.
+//! A pattern is a program: an untrusted one can take a time that grows exponentially with the text. So these run and no
+//! others, by their exact text.
 
 /// GPT-2: ByteLevel's own pattern.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";

@@ -291,7 +291,7 @@ fn what_is_not_computed_is_refused_by_name() {
 		),
 		(Llama, json!({ "eos_token_id": null }), "`eos_token_id`"),
 		(Bert, json!({ "hidden_size": 72 }), "multiple of 32"),
-		(Bert, json!({ "num_attention_heads": 5 }), "no multiple"),
+		(Bert, json!({ "num_attention_heads": 5 }), "not a multiple"),
 		(Bert, json!({ "max_seq_length": 129 }), "`max_seq_length` is 129"),
 	] {
 		let error = parse(&with(published(family), change.clone())).expect_err(&change.to_string());

@@ -1,4 +1,5 @@
-//! Attacks: what untrusted files can be made of to take time, memory or the process. Each ends early, small, and with a reason.
+//! Attacks: what untrusted files can be made of to take time, memory or the process. Each ends early, small, and with a
+//! reason.
 
 use crate::header::header;
 use assay_model_folder::{

@@ -6,4 +6,5 @@
 mod config;
 mod header;
 mod hostile;
+mod registration;
 mod tokenizers;

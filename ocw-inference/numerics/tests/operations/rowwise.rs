@@ -97,9 +97,10 @@ proptest! {
 					_ if head < heads + kv_heads => normed.extend(definition::rms_norm(x, &k, 1e-6)),
 					_ => normed.extend(x),
 				}
-				match head < heads + kv_heads {
-					true => rotated.extend(definition::rotate(x, &tables.cos[at..at + half], &tables.sin[at..at + half])),
-					false => rotated.extend(x),
+				if head < heads + kv_heads {
+					rotated.extend(definition::rotate(x, &tables.cos[at..at + half], &tables.sin[at..at + half]));
+				} else {
+					rotated.extend(x);
 				}
 			}
 		}

@@ -1,22 +1,19 @@
-//! Messages on the way a transaction takes: pool first, then block.
+//! Messages as transactions: in the pool first, then in the block.
 
-use crate::{
-	mock::{Jobs, *},
-	*,
-};
+use crate::{mock::*, *};
 use assay_primitives::JobId;
 use codec::Encode;
 use frame_support::assert_ok;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 
-/// The pool's refusal for an error.
+/// Returns the pool's refusal for an error.
 fn refused(error: Error<Test>) -> TransactionValidityError {
 	InvalidTransaction::Custom(error.encode()[0]).into()
 }
 
 #[test]
 fn a_signed_publication_passes_the_pool_and_counts_in_the_block() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let executor = committee(id)[0].clone();
 		let good = transaction(signed_publication(publication(id, 0, &executor, CONFIRM)));
@@ -35,7 +32,7 @@ fn a_signed_publication_passes_the_pool_and_counts_in_the_block() {
 
 #[test]
 fn signed_votes_carry_a_job_to_its_verdict() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
 		apply(transaction(signed_publication(publication(id, 0, &seats[0], CONFIRM))))
@@ -57,11 +54,11 @@ fn signed_votes_carry_a_job_to_its_verdict() {
 
 #[test]
 fn a_message_signed_by_another_key_or_for_another_chain_is_refused() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
 		let publication = publication(id, 0, &seats[0], CONFIRM);
-		let signature = signed_by(&seats[1], &publication.message(&Jobs::genesis()));
+		let signature = signed_by(&seats[1], &publication.message(&GENESIS));
 		let call = Call::publish {
 			publication: publication.clone(),
 			signature,
@@ -79,11 +76,11 @@ fn a_message_signed_by_another_key_or_for_another_chain_is_refused() {
 
 #[test]
 fn a_changed_message_is_refused() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
 		let batch = commits(&seats[1], vec![(id, 0, CONFIRM)]);
-		let signature = signed_by(&seats[1], &batch.message(&Jobs::genesis()));
+		let signature = signed_by(&seats[1], &batch.message(&GENESIS));
 		let mut changed = batch;
 		changed.commitments[0].commitment = commitment(id, 0, &seats[1], LIE);
 		assert_eq!(
@@ -97,11 +94,11 @@ fn a_changed_message_is_refused() {
 }
 
 #[test]
-fn a_signature_for_one_purpose_serves_no_other() {
-	TestExt::providers(4).execute_with(|| {
-		Quiet::insert(account(1), ());
+fn a_signature_for_one_purpose_is_refused_for_another() {
+	TestExt::providers(4).build_and_execute(|| {
+		HeartbeatDue::insert(account(1), ());
 		let batch = commits(&account(1), vec![]);
-		let signature = signed_by(&account(1), &(b"assay/v1/publish", Jobs::genesis(), &batch).encode());
+		let signature = signed_by(&account(1), &(b"assay/v1/publish", GENESIS, &batch).encode());
 		assert_eq!(
 			validate(transaction(Call::vote { batch, signature })),
 			Err(refused(Error::BadSignature))
@@ -110,36 +107,36 @@ fn a_signature_for_one_purpose_serves_no_other() {
 }
 
 #[test]
-fn the_pool_names_what_is_wrong() {
-	TestExt::providers(5).execute_with(|| {
+fn the_pool_refuses_with_the_error_of_the_call() {
+	TestExt::providers(5).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = stranger(&seats);
-		let says = |call| validate(transaction(call)).expect_err("a refusal");
+		let outsider = outsider(&seats);
+		let refusal = |call| validate(transaction(call)).expect_err("a refusal");
 		let batch = |who, job, attempt| signed_batch(commits(who, vec![(job, attempt, CONFIRM)]));
-		assert_eq!(says(batch(&seats[1], JobId([0; 32]), 0)), refused(Error::UnknownJob));
-		assert_eq!(says(batch(&seats[1], id, 1)), refused(Error::WrongAttempt));
-		assert_eq!(says(batch(&stranger, id, 0)), refused(Error::NotInCommittee));
-		assert_eq!(says(batch(&seats[1], id, 0)), refused(Error::WrongPhase));
+		assert_eq!(refusal(batch(&seats[1], JobId([0; 32]), 0)), refused(Error::UnknownJob));
+		assert_eq!(refusal(batch(&seats[1], id, 1)), refused(Error::WrongAttempt));
+		assert_eq!(refusal(batch(&outsider, id, 0)), refused(Error::NotInCommittee));
+		assert_eq!(refusal(batch(&seats[1], id, 0)), refused(Error::WrongPhase));
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
-		assert_eq!(says(batch(&seats[1], id, 0)), refused(Error::AlreadyCommitted));
+		assert_eq!(refusal(batch(&seats[1], id, 0)), refused(Error::AlreadyCommitted));
 		let mut late = commits(&seats[2], vec![(id, 0, CONFIRM)]);
 		late.at = System::block_number() + 1;
-		assert_eq!(says(signed_batch(late)), refused(Error::StaleBatch));
+		assert_eq!(refusal(signed_batch(late)), refused(Error::StaleBatch));
 		assert_eq!(
-			says(signed_batch(commits(&account(99), vec![]))),
+			refusal(signed_batch(commits(&account(99), vec![]))),
 			refused(Error::NoInferenceKey)
 		);
 		assert_eq!(
-			says(signed_batch(commits(&account(1), vec![]))),
+			refusal(signed_batch(commits(&account(1), vec![]))),
 			refused(Error::NoHeartbeatDue)
 		);
 	});
 }
 
 #[test]
-fn a_batch_is_tagged_by_what_applies_in_it() {
-	TestExt::providers(4).execute_with(|| {
+fn a_batch_has_a_tag_for_each_item_that_applies() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
 		let tags = |items| validate(transaction(signed_batch(commits(&seats[1], items)))).map(|valid| valid.provides);
@@ -161,12 +158,12 @@ fn a_batch_is_tagged_by_what_applies_in_it() {
 }
 
 #[test]
-fn a_later_batch_outweighs_all_that_it_says_again() {
-	TestExt::providers(4).execute_with(|| {
+fn a_later_batch_outweighs_all_that_it_repeats() {
+	TestExt::providers(4).build_and_execute(|| {
 		let ids: Vec<_> = (0..3).map(|_| request(4)).collect();
 		next_block();
 		next_block();
-		// A verifier of all three, or of as many as chance has given to one.
+		// The provider that verifies the most of the three.
 		let all: Vec<_> = ids
 			.iter()
 			.map(|id| publish_and_commit(*id, &[Some(CONFIRM), None, None, None]))
@@ -179,7 +176,7 @@ fn a_later_batch_outweighs_all_that_it_says_again() {
 			.filter(|(_, seats)| seats[1..].contains(&who))
 			.map(|(id, _)| (*id, 0, CONFIRM))
 			.collect();
-		assert!(mine.len() > 1, "four share three executors' places");
+		assert!(mine.len() > 1, "four providers share the seats of three executors");
 		let weigh = |batch| {
 			let valid = validate(transaction(signed_batch(batch))).expect("valid");
 			(valid.priority, valid.provides.len())
@@ -195,7 +192,7 @@ fn a_later_batch_outweighs_all_that_it_says_again() {
 }
 
 #[test]
-fn a_code_of_the_pool_is_the_index_of_the_error() {
+fn the_code_of_a_refusal_is_the_index_of_the_error() {
 	let all = [
 		(0, Error::<Test>::UnknownModel),
 		(9, Error::TooManyJobs),

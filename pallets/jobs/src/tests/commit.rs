@@ -5,7 +5,7 @@ use frame_support::{assert_noop, assert_ok};
 
 #[test]
 fn the_last_commitment_starts_the_reveal() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), Some(CONFIRM), None]);
 		assert_eq!(job(id).phase, Phase::Committing);
@@ -16,18 +16,18 @@ fn the_last_commitment_starts_the_reveal() {
 }
 
 #[test]
-fn wrong_commitments_are_refused_by_name() {
-	TestExt::providers(5).execute_with(|| {
+fn wrong_commitments_are_refused_with_their_errors() {
+	TestExt::providers(5).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = stranger(&seats);
+		let outsider = outsider(&seats);
 		assert_noop!(commit(id, &seats[1], CONFIRM), Error::<Test>::WrongPhase);
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
-		assert_noop!(commit(id, &stranger, CONFIRM), Error::<Test>::NotInCommittee);
+		assert_noop!(commit(id, &outsider, CONFIRM), Error::<Test>::NotInCommittee);
 		assert_noop!(commit(id, &seats[1], LIE), Error::<Test>::AlreadyCommitted);
 		assert_noop!(commit(id, &seats[0], CONFIRM), Error::<Test>::AlreadyCommitted);
 		assert_noop!(
-			vote(commits(&seats[2], vec![(id, 1, CONFIRM)])),
+			send_batch(commits(&seats[2], vec![(id, 1, CONFIRM)])),
 			Error::<Test>::WrongAttempt
 		);
 	});
@@ -35,15 +35,15 @@ fn wrong_commitments_are_refused_by_name() {
 
 #[test]
 fn a_batch_counts_what_applies_and_skips_the_rest() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let (first, second) = (request(4), request(4));
 		next_block();
 		next_block();
 		publish_and_commit(first, &[Some(CONFIRM), None, None, None]);
 		publish_and_commit(second, &[Some(CONFIRM), None, None, None]);
 		let who = committee(first)[1].clone();
-		// Wherever it sits in the second job, the wrong attempt does not apply.
-		assert_ok!(vote(commits(
+		// Whatever its seat in the second job, the wrong attempt does not apply.
+		assert_ok!(send_batch(commits(
 			&who,
 			vec![(second, 2, CONFIRM), (first, 0, CONFIRM), (first, 0, LIE)]
 		)));
@@ -58,11 +58,11 @@ fn a_batch_counts_what_applies_and_skips_the_rest() {
 
 #[test]
 fn a_heartbeat_counts_only_when_it_is_due() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let who = account(1);
-		assert_noop!(vote(commits(&who, vec![])), Error::<Test>::NoHeartbeatDue);
-		Quiet::insert(&who, ());
-		assert_ok!(vote(commits(&who, vec![])));
-		assert!(!Quiet::contains_key(&who));
+		assert_noop!(send_batch(commits(&who, vec![])), Error::<Test>::NoHeartbeatDue);
+		HeartbeatDue::insert(&who, ());
+		assert_ok!(send_batch(commits(&who, vec![])));
+		assert!(!HeartbeatDue::contains_key(&who));
 	});
 }

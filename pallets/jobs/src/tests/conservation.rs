@@ -1,4 +1,5 @@
-//! Random stories of lazy, lying and absent voters: every job ends in time, and every token and every place is accounted for.
+//! Random runs with lazy, lying and absent voters: every job ends in time, and all money and all capacity is accounted
+//! for.
 
 use crate::{
 	mock::{Jobs, *},
@@ -9,9 +10,9 @@ use frame_system::RawOrigin;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// How often, in percent, people do what they should.
+/// How often, in percent, providers do what they should, and the limits of the chain.
 #[derive(Clone, Debug)]
-struct Temper {
+struct Setup {
 	acts: u8,
 	lies: u8,
 	jailed: u8,
@@ -20,10 +21,10 @@ struct Temper {
 	capacity: u32,
 }
 
-/// Random numbers of a story.
-struct Dice(u64);
-impl Dice {
-	fn roll(&mut self, percent: u8) -> bool {
+/// The random numbers of a run.
+struct Rng(u64);
+impl Rng {
+	fn chance(&mut self, percent: u8) -> bool {
 		self.number(100) < u64::from(percent)
 	}
 	fn number(&mut self, below: u64) -> u64 {
@@ -35,77 +36,79 @@ impl Dice {
 	}
 }
 
-type Words = BTreeMap<(JobId, u8, AccountId), Vote>;
+/// The committed votes, by job, attempt and voter.
+type Votes = BTreeMap<(JobId, u8, AccountId), Vote>;
 
-/// Each seat of each open job says what is due, or does not, or lies.
-fn a_block_of_messages(dice: &mut Dice, temper: &Temper, words: &mut Words) {
-	let open: Vec<_> = Open::iter().collect();
-	for (id, job) in open {
+/// Lets each seat of each open job send what is due, or nothing, or a lie.
+fn send_messages(rng: &mut Rng, setup: &Setup, votes: &mut Votes) {
+	let jobs: Vec<_> = OpenJobs::iter().collect();
+	for (id, job) in jobs {
 		for seat in &job.committee {
-			if !dice.roll(temper.acts) {
+			if !rng.chance(setup.acts) {
 				continue;
 			}
 			let who = &seat.provider;
-			let word = match dice.number(3) {
-				_ if !dice.roll(temper.lies) => CONFIRM,
+			let vote = match rng.number(3) {
+				_ if !rng.chance(setup.lies) => CONFIRM,
 				0 => LIE,
 				_ => REJECT,
 			};
-			let said = words.get(&(id, job.attempt, who.clone())).copied();
-			let committed = match (job.phase, said) {
-				(Phase::Executing, None) => publish(publication(id, job.attempt, who, word)).is_ok(),
-				(Phase::Committing, None) => vote(commits(who, vec![(id, job.attempt, word)])).is_ok(),
-				// What is due, or what makes no sense.
-				(_, Some(said)) => {
-					let _ = vote(reveals(who, vec![(id, job.attempt, said), (id, job.attempt, word)]));
+			let earlier = votes.get(&(id, job.attempt, who.clone())).copied();
+			let committed = match (job.phase, earlier) {
+				(Phase::Executing, None) => publish(publication(id, job.attempt, who, vote)).is_ok(),
+				(Phase::Committing, None) => send_batch(commits(who, vec![(id, job.attempt, vote)])).is_ok(),
+				// The reveal that is due, or one that cannot apply.
+				(_, Some(earlier)) => {
+					let _ = send_batch(reveals(who, vec![(id, job.attempt, earlier), (id, job.attempt, vote)]));
 					false
 				}
 				_ => false,
 			};
 			if committed {
-				words.insert((id, job.attempt, who.clone()), word);
+				votes.insert((id, job.attempt, who.clone()), vote);
 			}
 		}
 	}
 }
 
-fn a_story(seed: u64, temper: Temper) {
-	TestExt::providers(8).execute_with(|| {
+fn simulate(seed: u64, setup: Setup) {
+	TestExt::providers(8).build_and_execute(|| {
 		let before = Params::get();
 		Params::mutate(|params| {
 			params.max_open_jobs = 20;
-			params.max_due_per_block = temper.max_due;
-			params.max_draws_per_block = temper.max_draws;
+			params.max_due_per_block = setup.max_due;
+			params.max_draws_per_block = setup.max_draws;
 		});
-		Capacity::set(temper.capacity);
+		Capacity::set(setup.capacity);
 		let t_max = u64::from(Jobs::t_max());
-		let mut dice = Dice(seed | 1);
-		let mut words = Words::new();
-		let mut asked: BTreeMap<JobId, u64> = BTreeMap::new();
-		while System::block_number() < 40 || Open::count() > 0 {
+		let mut rng = Rng(seed | 1);
+		let mut votes = Votes::new();
+		let mut requested: BTreeMap<JobId, u64> = BTreeMap::new();
+		while System::block_number() < 40 || OpenJobs::count() > 0 {
 			let now = System::block_number();
-			if now < 40 && dice.roll(50) && try_request([1, 4, 4, 7][dice.number(4) as usize]).is_ok() {
+			if now < 40 && rng.chance(50) && try_request([1, 4, 4, 7][rng.number(4) as usize]).is_ok() {
 				if let Some(Event::Requested { job, .. }) = events().last() {
-					asked.insert(*job, now);
+					requested.insert(*job, now);
 				}
 			}
 			for who in (1..=8).map(account) {
-				if dice.roll(20) {
-					match dice.roll(temper.jailed) {
-						true => Jailed::insert(&who, ()),
-						false => Jailed::remove(&who),
+				if rng.chance(20) {
+					if rng.chance(setup.jailed) {
+						Jailed::insert(&who, ());
+					} else {
+						Jailed::remove(&who);
 					}
 				}
 			}
-			a_block_of_messages(&mut dice, &temper, &mut words);
-			if dice.roll(10) {
+			send_messages(&mut rng, &setup, &mut votes);
+			if rng.chance(10) {
 				if let Some(id) = Receipts::<Test>::iter_keys().next() {
-					Jobs::prune(RawOrigin::Signed(asker()).into(), id).expect("its own receipt");
+					Jobs::prune(RawOrigin::Signed(requester()).into(), id).expect("its own receipt");
 				}
 			}
-			for (id, at) in &asked {
+			for (id, at) in &requested {
 				assert!(
-					!Open::contains_key(id) || now - at <= t_max,
+					!OpenJobs::contains_key(id) || now - at <= t_max,
 					"{id} is open after {} blocks",
 					now - at
 				);
@@ -117,10 +120,10 @@ fn a_story(seed: u64, temper: Temper) {
 		}
 		assert!(
 			Load::iter().all(|(_, (load, _))| load == 0),
-			"every place is free again"
+			"all capacity is free again"
 		);
 		assert!(
-			Held::iter().all(|(_, (_, ceiling, _))| ceiling == 0),
+			Held::iter().all(|(_, (_, fee_ceiling, _))| fee_ceiling == 0),
 			"only deposits are held"
 		);
 		Params::set(before);
@@ -132,10 +135,10 @@ proptest! {
 	#![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
 	#[test]
-	fn every_job_ends_within_t_max_and_every_token_is_accounted_for(
+	fn every_job_ends_within_t_max_and_all_money_is_accounted_for(
 		seed in any::<u64>(), acts in 0u8..=100, lies in 0u8..=60, jailed in 0u8..=60,
 		max_due in 1u32..6, max_draws in 1u32..4, capacity in 1u32..6,
 	) {
-		a_story(seed, Temper { acts, lies, jailed, max_due, max_draws, capacity });
+		simulate(seed, Setup { acts, lies, jailed, max_due, max_draws, capacity });
 	}
 }

@@ -1,4 +1,4 @@
-//! The draw: who sits, when, and what happens while too few are free.
+//! The draw: who is drawn, when, and what happens while too few providers are available.
 
 use crate::{
 	mock::{Jobs, *},
@@ -13,7 +13,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash};
 
 #[test]
 fn the_committee_is_drawn_by_the_randomness_of_the_next_block() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = request(4);
 		next_block();
 		assert!(
@@ -26,7 +26,7 @@ fn the_committee_is_drawn_by_the_randomness_of_the_next_block() {
 		let randomness = BlakeTwo256::hash(&2u64.to_le_bytes()).0;
 		assert_eq!(
 			job.seed,
-			Some(Seed {
+			Some(JobSeed {
 				block: 2,
 				value: sampling_seed(&id, &randomness)
 			})
@@ -41,7 +41,7 @@ fn the_committee_is_drawn_by_the_randomness_of_the_next_block() {
 
 #[test]
 fn a_block_without_randomness_draws_nothing() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = request(1);
 		System::set_block_number(2);
 		<Jobs as Hooks<u64>>::on_finalize(2);
@@ -53,7 +53,7 @@ fn a_block_without_randomness_draws_nothing() {
 
 #[test]
 fn no_more_committees_are_drawn_in_a_block_than_its_weight_allows() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let ids: Vec<_> = (0..6).map(|_| request(1)).collect();
 		next_block();
 		assert!(Jobs::weight_of_draws().ref_time() > 0);
@@ -71,7 +71,7 @@ fn no_more_committees_are_drawn_in_a_block_than_its_weight_allows() {
 
 #[test]
 fn a_job_that_finds_no_committee_does_not_block_the_queue() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let large = request(4);
 		Jailed::insert(account(1), ());
 		let small = request(1);
@@ -87,24 +87,24 @@ fn a_job_that_finds_no_committee_does_not_block_the_queue() {
 
 #[test]
 fn a_job_without_a_committee_until_its_deadline_is_refunded() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = request(4);
 		let deposit = Held::get(id).expect("held").2;
 		(1..=4).for_each(|n| Jailed::insert(account(n), ()));
 		run_to(6);
-		assert!(Open::contains_key(id), "the deadline is the last block that counts");
+		assert!(OpenJobs::contains_key(id), "the deadline is the last block that counts");
 		run_to(7);
 		let receipt = receipt(id);
 		assert_eq!(receipt.verdict, Verdict::Refunded(RefundReason::NoCommittee));
 		assert!(receipt.committee.is_empty() && receipt.seed_block.is_none() && receipt.fee == 0);
-		assert_eq!(balance(&asker()), FUNDS - deposit);
+		assert_eq!(balance(&requester()), FUNDS - deposit);
 		assert_eq!(Queue::<Test>::iter().count(), 0);
 	});
 }
 
 #[test]
-fn empty_places_of_the_queue_are_stepped_over() {
-	TestExt::providers(4).execute_with(|| {
+fn holes_in_the_queue_are_skipped() {
+	TestExt::providers(4).build_and_execute(|| {
 		(0..10).for_each(|_| {
 			request(4);
 		});
@@ -120,20 +120,20 @@ fn empty_places_of_the_queue_are_stepped_over() {
 }
 
 #[test]
-fn full_providers_are_not_drawn() {
-	TestExt::providers(4).execute_with(|| {
+fn providers_without_free_capacity_are_not_drawn() {
+	TestExt::providers(4).build_and_execute(|| {
 		Capacity::set(1);
 		let first = drawn(4);
 		assert_eq!(try_request(1), Err(Error::<Test>::TooFewProviders.into()));
-		play(first, &[CONFIRM; 4]);
+		run_attempt(first, &[CONFIRM; 4]);
 		drawn(4);
 		Capacity::set(4);
 	});
 }
 
 #[test]
-fn an_executor_that_failed_verifies_at_most() {
-	TestExt::providers(4).execute_with(|| {
+fn an_executor_that_failed_does_not_execute_again() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let failed = committee(id)[0].clone();
 		run_out(id);
@@ -148,7 +148,7 @@ fn an_executor_that_failed_verifies_at_most() {
 
 #[test]
 fn the_sampling_seed_outlives_an_attempt() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seed = job(id).seed;
 		run_out(id);
@@ -159,6 +159,6 @@ fn the_sampling_seed_outlives_an_attempt() {
 }
 
 #[test]
-fn the_parameters_of_the_mock_are_sound() {
-	TestExt::providers(1).execute_with(<Jobs as Hooks<u64>>::integrity_test);
+fn the_parameters_of_the_mock_are_consistent() {
+	TestExt::providers(1).build_and_execute(<Jobs as Hooks<u64>>::integrity_test);
 }

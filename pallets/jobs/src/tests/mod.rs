@@ -1,4 +1,4 @@
-//! The pallet's behaviour, one file a topic.
+//! The pallet's behavior, one file a topic.
 
 mod authorize;
 mod commit;
@@ -6,6 +6,7 @@ mod conclude;
 mod conservation;
 mod deadlines;
 mod draw;
+mod examples;
 mod prune;
 mod publish;
 mod request;

@@ -1,4 +1,4 @@
-//! Publications: who may, when, and what.
+//! Publications: by whom, when, and of what.
 
 use crate::{
 	mock::{Jobs, *},
@@ -11,13 +11,16 @@ use sp_runtime::traits::BadOrigin;
 
 #[test]
 fn a_publication_lets_the_verifiers_commit() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let executor = committee(id)[0].clone();
-		Quiet::insert(&executor, ());
+		HeartbeatDue::insert(&executor, ());
 		assert_ok!(publish(publication(id, 0, &executor, CONFIRM)));
 		assert_eq!(job(id).phase, Phase::Committing);
-		assert!(!Quiet::contains_key(&executor), "a message is a sign of life");
+		assert!(
+			!HeartbeatDue::contains_key(&executor),
+			"a message counts as a heartbeat"
+		);
 		let view = Jobs::view(id).expect("a view");
 		assert_eq!((view.phase, view.output), (JobPhase::Committing, Some(output())));
 		assert_eq!(view.committee.iter().filter(|seat| seat.committed).count(), 1);
@@ -26,7 +29,7 @@ fn a_publication_lets_the_verifiers_commit() {
 
 #[test]
 fn a_committee_of_one_reveals_at_once() {
-	TestExt::providers(1).execute_with(|| {
+	TestExt::providers(1).build_and_execute(|| {
 		let id = drawn(1);
 		assert_ok!(publish(publication(id, 0, &account(1), CONFIRM)));
 		assert_eq!(job(id).phase, Phase::Revealing);
@@ -34,8 +37,8 @@ fn a_committee_of_one_reveals_at_once() {
 }
 
 #[test]
-fn only_authorised_transactions_publish() {
-	TestExt::providers(4).execute_with(|| {
+fn only_authorized_transactions_publish() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let publication = publication(id, 0, &committee(id)[0], CONFIRM);
 		for origin in [RawOrigin::Signed(account(1)), RawOrigin::None, RawOrigin::Root] {
@@ -48,26 +51,26 @@ fn only_authorised_transactions_publish() {
 }
 
 #[test]
-fn wrong_publications_are_refused_by_name() {
-	TestExt::providers(5).execute_with(|| {
+fn wrong_publications_are_refused_with_their_errors() {
+	TestExt::providers(5).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = stranger(&seats);
+		let outsider = outsider(&seats);
 		let good = publication(id, 0, &seats[0], CONFIRM);
 		let mut long = good.clone();
 		long.output.tokens = BoundedVec::truncate_from(vec![1; 9]);
-		let mut garbled = good.clone();
-		garbled.output.text = BoundedVec::truncate_from(vec![0xff]);
+		let mut not_utf8 = good.clone();
+		not_utf8.output.text = BoundedVec::truncate_from(vec![0xff]);
 		for (bad, error) in [
 			(
 				publication(JobId([0; 32]), 0, &seats[0], CONFIRM),
 				Error::<Test>::UnknownJob,
 			),
 			(publication(id, 1, &seats[0], CONFIRM), Error::WrongAttempt),
-			(publication(id, 0, &stranger, CONFIRM), Error::NotInCommittee),
+			(publication(id, 0, &outsider, CONFIRM), Error::NotInCommittee),
 			(publication(id, 0, &seats[1], CONFIRM), Error::NotInCommittee),
 			(long, Error::OutputTooLong),
-			(garbled, Error::OutputNotUtf8),
+			(not_utf8, Error::OutputNotUtf8),
 			(
 				Publication {
 					at: System::block_number() + 1,
@@ -84,8 +87,8 @@ fn wrong_publications_are_refused_by_name() {
 }
 
 #[test]
-fn a_message_grows_stale_after_sixteen_blocks() {
-	TestExt::providers(4).execute_with(|| {
+fn a_message_is_stale_after_sixteen_blocks() {
+	TestExt::providers(4).build_and_execute(|| {
 		Params::mutate(|params| params.execute_blocks = 30);
 		let id = drawn(4);
 		let publication = publication(id, 0, &committee(id)[0], CONFIRM);

@@ -13,7 +13,8 @@ use frame_support::{assert_noop, assert_ok, traits::ConstU32, BoundedVec};
 use frame_system::RawOrigin;
 use sp_runtime::{DispatchResult, TokenError};
 
-struct Ask {
+/// The arguments of a request: a good one by default.
+struct Request {
 	model: ModelId,
 	input: Vec<u8>,
 	params: SamplingParams,
@@ -21,7 +22,7 @@ struct Ask {
 	max_fee: u128,
 }
 
-impl Default for Ask {
+impl Default for Request {
 	fn default() -> Self {
 		Self {
 			model: MODEL,
@@ -33,11 +34,11 @@ impl Default for Ask {
 	}
 }
 
-impl Ask {
+impl Request {
 	fn send(self) -> DispatchResult {
 		let input: BoundedVec<u8, ConstU32<8192>> = BoundedVec::truncate_from(self.input);
 		Jobs::request(
-			RawOrigin::Signed(asker()).into(),
+			RawOrigin::Signed(requester()).into(),
 			self.model,
 			input,
 			self.params,
@@ -48,14 +49,14 @@ impl Ask {
 }
 
 #[test]
-fn a_request_holds_the_quoted_ceiling_and_the_deposit() {
-	TestExt::providers(4).execute_with(|| {
+fn a_request_holds_the_quoted_fee_ceiling_and_the_deposit() {
+	TestExt::providers(4).build_and_execute(|| {
 		let quote = Jobs::quote(MODEL, 18, 8, 4).expect("a quote");
 		// (18 + 16) tokens in at 10, 8 out at 20, and 3 verifiers at 10 % each.
-		assert_eq!(quote.max_fee, (340 + 160) * 130 / 100);
+		assert_eq!(quote.fee_ceiling, (340 + 160) * 130 / 100);
 		assert_eq!(quote.deposit, 500 + 18 + 8 * 8);
 		let id = request(4);
-		assert_eq!(balance(&asker()), FUNDS - quote.max_fee - quote.deposit);
+		assert_eq!(balance(&requester()), FUNDS - quote.fee_ceiling - quote.deposit);
 		assert!(matches!(job(id).phase, Phase::Drawing { .. }));
 		let view = Jobs::view(id).expect("a view");
 		assert_eq!(
@@ -66,132 +67,132 @@ fn a_request_holds_the_quoted_ceiling_and_the_deposit() {
 }
 
 #[test]
-fn the_same_question_asked_twice_is_two_jobs() {
-	TestExt::providers(4).execute_with(|| assert_ne!(request(1), request(1)));
+fn the_same_request_made_twice_is_two_jobs() {
+	TestExt::providers(4).build_and_execute(|| assert_ne!(request(1), request(1)));
 }
 
 #[test]
-fn wrong_requests_are_refused_by_name_and_nothing_is_held() {
-	TestExt::providers(4).execute_with(|| {
+fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
+	TestExt::providers(4).build_and_execute(|| {
 		let greedy = SamplingParams::greedy;
 		let mut hot = greedy(8);
 		hot.temperature = u32::MAX;
 		let mut stop = greedy(8);
 		stop.stop = BoundedVec::truncate_from(vec![Stop::default()]);
-		let dear = Jobs::quote(MODEL, 18, 8, 4).expect("a quote").max_fee;
-		for (ask, error) in [
+		let fee_ceiling = Jobs::quote(MODEL, 18, 8, 4).expect("a quote").fee_ceiling;
+		for (request, error) in [
 			(
-				Ask {
+				Request {
 					model: ModelId([7; 32]),
-					..Ask::default()
+					..Request::default()
 				},
 				Error::<Test>::UnknownModel,
 			),
 			(
-				Ask {
+				Request {
 					model: RETIRED,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::RetiredModel,
 			),
 			(
-				Ask {
+				Request {
 					input: vec![],
-					..Ask::default()
+					..Request::default()
 				},
 				Error::EmptyInput,
 			),
 			(
-				Ask {
+				Request {
 					input: vec![0xff, 0xfe],
-					..Ask::default()
+					..Request::default()
 				},
 				Error::InputNotUtf8,
 			),
 			(
-				Ask {
+				Request {
 					input: vec![b'a'; 240 * 4 + 1],
-					..Ask::default()
+					..Request::default()
 				},
 				Error::InputTooLong,
 			),
 			(
-				Ask {
+				Request {
 					params: greedy(0),
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadParams,
 			),
 			(
-				Ask {
+				Request {
 					params: greedy(1025),
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadParams,
 			),
 			(
-				Ask {
+				Request {
 					params: hot,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadParams,
 			),
 			(
-				Ask {
+				Request {
 					params: stop,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadParams,
 			),
 			(
-				Ask {
+				Request {
 					size: 0,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadCommitteeSize,
 			),
 			(
-				Ask {
+				Request {
 					size: 3,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadCommitteeSize,
 			),
 			(
-				Ask {
+				Request {
 					size: 10,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::BadCommitteeSize,
 			),
 			(
-				Ask {
+				Request {
 					size: 7,
-					..Ask::default()
+					..Request::default()
 				},
 				Error::TooFewProviders,
 			),
 			(
-				Ask {
-					max_fee: dear - 1,
-					..Ask::default()
+				Request {
+					max_fee: fee_ceiling - 1,
+					..Request::default()
 				},
 				Error::FeeTooLow,
 			),
 		] {
-			assert_noop!(ask.send(), error);
+			assert_noop!(request.send(), error);
 		}
-		assert_ok!(Ask {
-			max_fee: dear,
-			..Ask::default()
+		assert_ok!(Request {
+			max_fee: fee_ceiling,
+			..Request::default()
 		}
 		.send());
 	});
 }
 
 #[test]
-fn the_quote_names_the_error_that_the_request_would_meet() {
-	TestExt::providers(4).execute_with(|| {
+fn a_quote_returns_the_error_that_the_request_would_meet() {
+	TestExt::providers(4).build_and_execute(|| {
 		assert_eq!(Jobs::quote(ModelId([7; 32]), 1, 1, 1), Err(QuoteError::UnknownModel));
 		assert_eq!(Jobs::quote(RETIRED, 1, 1, 1), Err(QuoteError::RetiredModel));
 		assert_eq!(Jobs::quote(MODEL, 0, 1, 1), Err(QuoteError::EmptyInput));
@@ -203,8 +204,8 @@ fn the_quote_names_the_error_that_the_request_would_meet() {
 }
 
 #[test]
-fn a_requester_without_money_is_refused_and_its_counter_stays() {
-	TestExt::providers(4).execute_with(|| {
+fn a_requester_without_money_is_refused() {
+	TestExt::providers(4).build_and_execute(|| {
 		let poor = account(77);
 		assert_noop!(
 			Jobs::request(
@@ -221,8 +222,8 @@ fn a_requester_without_money_is_refused_and_its_counter_stays() {
 }
 
 #[test]
-fn no_more_jobs_are_open_than_the_chain_takes() {
-	TestExt::providers(4).execute_with(|| {
+fn the_number_of_open_jobs_is_bounded() {
+	TestExt::providers(4).build_and_execute(|| {
 		for _ in 0..40 {
 			request(1);
 		}
@@ -231,10 +232,10 @@ fn no_more_jobs_are_open_than_the_chain_takes() {
 }
 
 #[test]
-fn a_later_price_is_for_later_jobs() {
-	TestExt::providers(4).execute_with(|| {
+fn a_job_keeps_the_terms_of_its_request() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = request(1);
 		assert_eq!(job(id).terms.price_out, 20);
-		assert_eq!(job(id).ceiling, 500);
+		assert_eq!(job(id).fee_ceiling, 500);
 	});
 }

@@ -1,4 +1,4 @@
-//! Opening votes.
+//! Revealed votes.
 
 use crate::{
 	mock::{Jobs, *},
@@ -8,20 +8,20 @@ use frame_support::{assert_noop, assert_ok, dispatch::GetDispatchInfo};
 use frame_system::RawOrigin;
 
 #[test]
-fn wrong_reveals_are_refused_by_name() {
-	TestExt::providers(5).execute_with(|| {
+fn wrong_reveals_are_refused_with_their_errors() {
+	TestExt::providers(5).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = committee(id);
-		let stranger = stranger(&seats);
+		let outsider = outsider(&seats);
 		publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), Some(CONFIRM), None]);
 		assert_noop!(reveal(id, &seats[0], CONFIRM), Error::<Test>::WrongPhase);
 		run_out(id);
 		assert_eq!(job(id).phase, Phase::Revealing);
-		assert_noop!(reveal(id, &stranger, CONFIRM), Error::<Test>::NotInCommittee);
+		assert_noop!(reveal(id, &outsider, CONFIRM), Error::<Test>::NotInCommittee);
 		assert_noop!(reveal(id, &seats[3], CONFIRM), Error::<Test>::NotCommitted);
 		assert_noop!(reveal(id, &seats[1], LIE), Error::<Test>::BadOpening);
 		assert_noop!(
-			vote(reveals(&seats[1], vec![(id, 1, CONFIRM)])),
+			send_batch(reveals(&seats[1], vec![(id, 1, CONFIRM)])),
 			Error::<Test>::WrongAttempt
 		);
 		assert_ok!(reveal(id, &seats[1], CONFIRM));
@@ -32,19 +32,19 @@ fn wrong_reveals_are_refused_by_name() {
 }
 
 #[test]
-fn the_salt_of_another_opens_nothing() {
-	TestExt::providers(4).execute_with(|| {
+fn another_salt_does_not_open_a_commitment() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM); 4]);
 		let mut batch = reveals(&seats[1], vec![(id, 0, CONFIRM)]);
 		batch.reveals[0].salt = [0; 32];
-		assert_noop!(vote(batch), Error::<Test>::BadOpening);
+		assert_noop!(send_batch(batch), Error::<Test>::BadOpening);
 	});
 }
 
 #[test]
 fn a_copied_commitment_cannot_be_opened() {
-	TestExt::providers(4).execute_with(|| {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM), Some(CONFIRM), None, None]);
 		let copied = job(id)
@@ -53,15 +53,15 @@ fn a_copied_commitment_cannot_be_opened() {
 			.expect("a commitment");
 		let mut batch = commits(&seats[2], vec![(id, 0, CONFIRM)]);
 		batch.commitments[0].commitment = copied;
-		assert_ok!(vote(batch));
+		assert_ok!(send_batch(batch));
 		assert_ok!(commit(id, &seats[3], CONFIRM));
 		assert_noop!(reveal(id, &seats[2], CONFIRM), Error::<Test>::BadOpening);
 	});
 }
 
 #[test]
-fn a_batch_pays_for_the_conclusions_it_brings() {
-	TestExt::providers(4).execute_with(|| {
+fn the_weight_of_a_batch_covers_the_conclusions_it_brings() {
+	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(4);
 		let seats = publish_and_commit(id, &[Some(CONFIRM); 4]);
 		let mut last = None;

@@ -1,4 +1,4 @@
-//! The worker with an engine that computes when it is told to, a real keystore and a pool whose transactions take the real way.
+//! The worker with a mock engine, a real keystore and a pool whose transactions are validated and applied.
 
 use crate::{
 	mock::{Jobs, *},
@@ -6,7 +6,7 @@ use crate::{
 };
 use assay_primitives::{
 	crypto::INFERENCE_KEY_TYPE,
-	host::{InferenceBackend, InferenceExt, Polled},
+	host::{EnqueueResult, InferenceBackend, InferenceExt, PollResult, ProbeResult},
 	receipt::Verdict,
 	task::Answer,
 	JobId, ModelId, Task, TaskId,
@@ -24,20 +24,20 @@ use std::{
 };
 
 #[derive(Clone, Copy, PartialEq)]
-enum Mood {
+enum Mode {
 	Works,
 	Abstains,
 	Absent,
 }
 
 /// Remembers tasks, and has their answers once `finish` was called.
-struct Engine {
+struct MockEngine {
 	tasks: Mutex<BTreeMap<TaskId, (Task, bool)>>,
-	mood: Mutex<Mood>,
+	mode: Mutex<Mode>,
 	salt: Mutex<u8>,
 }
 
-impl Engine {
+impl MockEngine {
 	fn finish(&self) {
 		self.tasks
 			.lock()
@@ -45,84 +45,88 @@ impl Engine {
 			.values_mut()
 			.for_each(|(_, done)| *done = true);
 	}
-	fn set(&self, mood: Mood) {
-		*self.mood.lock().expect("no poison") = mood;
+	fn set(&self, mode: Mode) {
+		*self.mode.lock().expect("no poison") = mode;
+	}
+	fn mode(&self) -> Mode {
+		*self.mode.lock().expect("no poison")
 	}
 	fn known(&self) -> usize {
 		self.tasks.lock().expect("no poison").len()
 	}
-	/// Forgets everything, as after the loss of its journal: salts are other ones from now on.
+	/// Forgets everything, as after the loss of its journal: salts are different from now on.
 	fn forget(&self) {
 		self.tasks.lock().expect("no poison").clear();
 		*self.salt.lock().expect("no poison") += 1;
 	}
-	fn says(&self, id: &TaskId) -> Polled {
-		match *self.mood.lock().expect("no poison") {
-			Mood::Abstains => return Polled::Abstained,
-			Mood::Absent => return Polled::NotAvailable,
-			Mood::Works => (),
+}
+
+impl InferenceBackend for MockEngine {
+	fn enqueue(&self, task: Task) -> EnqueueResult {
+		match self.mode() {
+			Mode::Abstains => EnqueueResult::Abstained,
+			Mode::Absent => EnqueueResult::NotAvailable,
+			Mode::Works => {
+				let mut tasks = self.tasks.lock().expect("no poison");
+				match tasks.entry(task.id()).or_insert((task, false)) {
+					(_, false) => EnqueueResult::Pending,
+					(_, true) => EnqueueResult::Done,
+				}
+			}
 		}
-		match self.tasks.lock().expect("no poison").get(id) {
-			None => Polled::Unknown,
-			Some((_, false)) => Polled::Pending,
-			Some((task, true)) => Polled::Ready(Answer {
+	}
+	fn poll(&self, task: &TaskId) -> PollResult {
+		match self.mode() {
+			Mode::Abstains => return PollResult::Abstained,
+			Mode::Absent => return PollResult::NotAvailable,
+			Mode::Works => (),
+		}
+		match self.tasks.lock().expect("no poison").get(task) {
+			None => PollResult::Unknown,
+			Some((_, false)) => PollResult::Pending,
+			Some((task, true)) => PollResult::Ready(Answer {
 				output: task.work.claim.is_none().then(output),
 				vote: CONFIRM,
 				salt: [*self.salt.lock().expect("no poison"); 32],
 			}),
 		}
 	}
-}
-
-impl InferenceBackend for Engine {
-	fn enqueue(&self, task: Task) -> Polled {
-		let id = task.id();
-		if *self.mood.lock().expect("no poison") == Mood::Works {
-			self.tasks.lock().expect("no poison").entry(id).or_insert((task, false));
-		}
-		self.says(&id)
-	}
-	fn poll(&self, task: &TaskId) -> Polled {
-		self.says(task)
-	}
-	fn probe(&self, _: &ModelId) -> Polled {
-		match *self.mood.lock().expect("no poison") {
-			Mood::Works => Polled::Serving,
-			Mood::Abstains => Polled::Abstained,
-			Mood::Absent => Polled::NotAvailable,
+	fn probe(&self, _: &ModelId) -> ProbeResult {
+		match self.mode() {
+			Mode::Works => ProbeResult::Serving,
+			Mode::Abstains => ProbeResult::Abstained,
+			Mode::Absent => ProbeResult::NotAvailable,
 		}
 	}
 }
 
-struct Node {
-	engine: Arc<Engine>,
+struct TestNode {
+	engine: Arc<MockEngine>,
 	/// Empties the pool.
 	drain: Box<dyn Fn() -> Vec<Vec<u8>>>,
 }
 
-impl Node {
-	/// The worker's run on the block of now.
+impl TestNode {
+	/// Runs the worker on the present block.
 	fn work(&self) {
 		<Jobs as Hooks<u64>>::offchain_worker(System::block_number());
 	}
 
-	/// What the pool was given since it was last asked.
+	/// Returns the transactions submitted since the last call.
 	fn sent(&self) -> Vec<Vec<u8>> {
 		(self.drain)()
 	}
 
-	/// Ends the block, and takes what the pool was given into the next. Returns how many there were.
+	/// Ends the block and applies the submitted transactions in the next. Returns how many there were.
 	fn include(&self) -> usize {
 		let sent = self.sent();
 		let extrinsics: Vec<_> = sent.iter().map(|bytes| decode(bytes)).collect();
 		for extrinsic in &extrinsics {
-			validate(extrinsic.clone()).expect("the pool takes it");
+			validate(extrinsic.clone()).expect("valid");
 		}
 		next_block();
 		for extrinsic in &extrinsics {
-			apply(extrinsic.clone())
-				.expect("the block takes it")
-				.expect("it counts");
+			apply(extrinsic.clone()).expect("valid").expect("applied");
 		}
 		sent.len()
 	}
@@ -132,26 +136,21 @@ fn decode(bytes: &[u8]) -> Extrinsic {
 	Extrinsic::decode(&mut &*bytes).expect("an extrinsic")
 }
 
-/// A chain of `providers`, and a node that holds the keys of the first `held` of them.
-fn on_a_node(providers: u8, held: u8, story: impl FnOnce(Node)) {
+/// Runs a test on a chain of `providers`, with a node that holds the keys of the first `held` of them.
+fn with_node(providers: u8, held: u8, test: impl FnOnce(TestNode)) {
 	let mut ext = TestExt::providers(providers).build();
 	let (offchain, _) = TestOffchainExt::new();
 	let (pool, state) = TestTransactionPoolExt::new();
 	let keystore = MemoryKeystore::new();
 	for who in (1..=held).map(account) {
-		let seed: String = AsRef::<[u8]>::as_ref(&who)
-			.iter()
-			.map(|byte| format!("{byte:02x}"))
-			.collect();
+		let seed = sp_core::bytes::to_hex(who.as_ref(), false);
 		let public = sp_core::Pair::public(&pair(&who));
 		let public = sp_core::crypto::ByteArray::as_slice(&public).to_vec();
-		keystore
-			.insert(INFERENCE_KEY_TYPE, &format!("0x{seed}"), &public)
-			.expect("a key");
+		keystore.insert(INFERENCE_KEY_TYPE, &seed, &public).expect("a key");
 	}
-	let engine = Arc::new(Engine {
+	let engine = Arc::new(MockEngine {
 		tasks: Default::default(),
-		mood: Mutex::new(Mood::Works),
+		mode: Mutex::new(Mode::Works),
 		salt: Mutex::new(1),
 	});
 	ext.register_extension(OffchainWorkerExt::new(offchain.clone()));
@@ -160,11 +159,11 @@ fn on_a_node(providers: u8, held: u8, story: impl FnOnce(Node)) {
 	ext.register_extension(KeystoreExt::new(keystore));
 	ext.register_extension(InferenceExt(engine.clone()));
 	ext.execute_with(|| {
-		story(Node {
+		test(TestNode {
 			engine,
 			drain: Box::new(move || state.write().transactions.drain(..).collect()),
 		});
-		assert_sound();
+		assert_consistent();
 	});
 }
 
@@ -174,7 +173,7 @@ fn phase(id: JobId) -> Phase {
 
 #[test]
 fn a_node_with_four_keys_carries_a_job_from_draw_to_verdict() {
-	on_a_node(4, 4, |node| {
+	with_node(4, 4, |node| {
 		let id = drawn(4);
 		node.work();
 		assert_eq!(node.engine.known(), 1, "only the executor computes");
@@ -193,13 +192,13 @@ fn a_node_with_four_keys_carries_a_job_from_draw_to_verdict() {
 		assert_eq!(node.include(), 4, "the engine remembers its answers");
 		assert_eq!((receipt(id).verdict, receipt(id).agreeing()), (Verdict::Confirmed, 4));
 		node.work();
-		assert!(node.sent().is_empty(), "nothing is left to say");
+		assert!(node.sent().is_empty(), "nothing is left to send");
 	});
 }
 
 #[test]
-fn a_second_run_for_the_same_block_says_only_what_is_new() {
-	on_a_node(4, 4, |node| {
+fn a_second_run_for_the_same_block_sends_only_what_is_new() {
+	with_node(4, 4, |node| {
 		let id = drawn(4);
 		node.work();
 		node.work();
@@ -213,20 +212,20 @@ fn a_second_run_for_the_same_block_says_only_what_is_new() {
 }
 
 #[test]
-fn a_lost_message_is_sent_again_at_the_next_block_as_a_transaction_that_replaces_it() {
-	on_a_node(1, 1, |node| {
+fn a_lost_message_is_replaced_by_a_new_one_at_the_next_block() {
+	with_node(1, 1, |node| {
 		drawn(1);
 		node.work();
 		node.engine.finish();
 		node.work();
 		let first = node.sent();
 		node.work();
-		assert!(node.sent().is_empty(), "once for a block");
+		assert!(node.sent().is_empty(), "once per block");
 		next_block();
 		node.work();
 		let second = node.sent();
 		assert_eq!((first.len(), second.len()), (1, 1));
-		assert_ne!(first, second, "the pool bans what is the same byte for byte");
+		assert_ne!(first, second, "the pool may have banned the same bytes");
 		let [old, new] = [&first, &second].map(|sent| validate(decode(&sent[0])).expect("both are valid"));
 		assert_eq!(old.provides, new.provides);
 		assert!(old.priority < new.priority, "the pool prefers the later one");
@@ -236,8 +235,8 @@ fn a_lost_message_is_sent_again_at_the_next_block_as_a_transaction_that_replaces
 }
 
 #[test]
-fn all_votes_of_a_provider_travel_in_one_transaction() {
-	on_a_node(4, 4, |node| {
+fn all_votes_of_a_provider_are_sent_in_one_transaction() {
+	with_node(4, 4, |node| {
 		let ids = [request(4), request(4), request(4)];
 		next_block();
 		next_block();
@@ -260,11 +259,11 @@ fn all_votes_of_a_provider_travel_in_one_transaction() {
 }
 
 #[test]
-fn an_engine_that_abstains_or_is_missing_says_nothing() {
-	on_a_node(4, 4, |node| {
+fn nothing_is_sent_while_the_engine_abstains_or_is_missing() {
+	with_node(4, 4, |node| {
 		let id = drawn(4);
-		for mood in [Mood::Abstains, Mood::Absent] {
-			node.engine.set(mood);
+		for mode in [Mode::Abstains, Mode::Absent] {
+			node.engine.set(mode);
 			for _ in 0..3 {
 				node.work();
 				next_block();
@@ -277,13 +276,13 @@ fn an_engine_that_abstains_or_is_missing_says_nothing() {
 }
 
 #[test]
-fn a_node_speaks_only_for_the_keys_it_holds() {
-	on_a_node(4, 0, |node| {
+fn a_node_votes_only_for_the_keys_it_holds() {
+	with_node(4, 0, |node| {
 		drawn(4);
 		node.work();
 		assert_eq!(node.engine.known(), 0);
 	});
-	on_a_node(4, 2, |node| {
+	with_node(4, 2, |node| {
 		let id = drawn(4);
 		publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
 		node.work();
@@ -298,8 +297,8 @@ fn a_node_speaks_only_for_the_keys_it_holds() {
 }
 
 #[test]
-fn a_node_that_lost_its_journal_does_not_open_what_it_cannot() {
-	on_a_node(1, 1, |node| {
+fn a_node_that_lost_its_journal_reveals_nothing() {
+	with_node(1, 1, |node| {
 		let id = drawn(1);
 		node.work();
 		node.engine.finish();
@@ -315,33 +314,33 @@ fn a_node_that_lost_its_journal_does_not_open_what_it_cannot() {
 }
 
 #[test]
-fn a_sign_of_life_is_sent_when_it_is_due_and_the_engine_can_work() {
-	on_a_node(1, 1, |node| {
+fn a_heartbeat_is_sent_when_it_is_due_and_the_engine_can_work() {
+	with_node(1, 1, |node| {
 		node.work();
 		assert!(node.sent().is_empty(), "nothing is due");
-		Quiet::insert(account(1), ());
-		node.engine.set(Mood::Abstains);
+		HeartbeatDue::insert(account(1), ());
+		node.engine.set(Mode::Abstains);
 		node.work();
 		assert!(node.sent().is_empty(), "a provider that cannot work is not alive");
-		node.engine.set(Mood::Works);
+		node.engine.set(Mode::Works);
 		node.work();
 		node.work();
 		assert_eq!(node.include(), 1);
-		assert!(!Quiet::contains_key(account(1)));
+		assert!(!HeartbeatDue::contains_key(account(1)));
 	});
 }
 
 #[test]
-fn a_vote_is_sign_of_life_enough() {
-	on_a_node(1, 1, |node| {
+fn a_vote_makes_a_heartbeat_unnecessary() {
+	with_node(1, 1, |node| {
 		drawn(1);
-		Quiet::insert(account(1), ());
+		HeartbeatDue::insert(account(1), ());
 		node.work();
 		node.sent();
 		node.engine.finish();
 		next_block();
 		node.work();
 		assert_eq!(node.include(), 1, "the publication and no heartbeat");
-		assert!(!Quiet::contains_key(account(1)));
+		assert!(!HeartbeatDue::contains_key(account(1)));
 	});
 }

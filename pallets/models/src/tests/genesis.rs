@@ -1,4 +1,4 @@
-//! Models that exist from the start, as people write them.
+//! Models that exist from the start, as a genesis file names them.
 
 use super::*;
 use crate::GenesisConfig;
@@ -12,12 +12,12 @@ const JSON: &str = r#"{"models": [[1, {
 }]]}"#;
 
 #[test]
-fn a_genesis_file_names_models_in_plain_words() {
+fn a_genesis_file_has_names_as_strings() {
 	let genesis: GenesisConfig<Test> = serde_json::from_str(JSON).unwrap();
 	assert_eq!(genesis.models, vec![(1, registration(7))]);
 	let again = serde_json::from_value(serde_json::to_value(&genesis).unwrap());
 	assert_eq!(genesis.models, again.map(|g: GenesisConfig<Test>| g.models).unwrap());
-	story(|| {
+	build_and_execute(|| {
 		genesis.build();
 		assert_eq!(Models::view(&ModelId([7; 32])).unwrap().terms.owner, 1);
 		assert!(Balances::total_balance_on_hold(&1) > 0);
@@ -25,7 +25,7 @@ fn a_genesis_file_names_models_in_plain_words() {
 }
 
 #[test]
-fn a_name_too_long_is_refused_while_it_is_read() {
+fn a_name_that_is_too_long_is_refused_when_it_is_read() {
 	let long = JSON.replace("Tiny Llama", &"x".repeat(65));
 	assert!(serde_json::from_str::<GenesisConfig<Test>>(&long).is_err());
 }

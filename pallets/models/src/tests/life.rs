@@ -12,8 +12,8 @@ fn signed(who: u64) -> RuntimeOrigin {
 }
 
 #[test]
-fn the_owner_sets_prices_and_nobody_else() {
-	story(|| {
+fn only_the_owner_sets_prices() {
+	build_and_execute(|| {
 		assert_noop!(
 			Models::update_price(signed(1), MODEL, 9, 9),
 			Error::<Test>::UnknownModel
@@ -35,8 +35,8 @@ fn the_owner_sets_prices_and_nobody_else() {
 }
 
 #[test]
-fn a_retired_model_stays_readable_and_changes_no_more() {
-	story(|| {
+fn a_retired_model_stays_readable_and_cannot_be_changed() {
+	build_and_execute(|| {
 		assert_ok!(register(1, registration(7)));
 		assert_noop!(Models::retire(signed(2), MODEL), Error::<Test>::NotOwner);
 		assert_ok!(Models::retire(signed(1), MODEL));
@@ -55,8 +55,8 @@ fn a_retired_model_stays_readable_and_changes_no_more() {
 }
 
 #[test]
-fn the_deposit_comes_back_when_the_entry_goes_after_its_retention() {
-	story(|| {
+fn the_deposit_comes_back_when_the_entry_is_removed() {
+	build_and_execute(|| {
 		assert_ok!(register(1, registration(7)));
 		assert_ok!(register(1, registration(8)));
 		let deposit = Models::deposit_of(&registration(7));
@@ -77,7 +77,7 @@ fn the_deposit_comes_back_when_the_entry_goes_after_its_retention() {
 		);
 		assert_eq!(Balances::balance_on_hold(&HoldReason::Registration.into(), &1), deposit);
 		assert_noop!(Models::remove(signed(1), MODEL), Error::<Test>::UnknownModel);
-		// The root is free: whoever registers it now owns it.
+		// The root can be registered again: whoever does so owns it.
 		assert_ok!(register(2, registration(7)));
 	});
 }

@@ -1,5 +1,6 @@
-//! Tests of the catalogue, one file per topic.
+//! Tests of the catalog, one file per topic.
 
+mod examples;
 mod genesis;
 mod life;
 mod reading;
@@ -9,7 +10,7 @@ use crate::{mock::*, Registration};
 use assay_primitives::{model::Profile, ModelId};
 use sp_runtime::Permill;
 
-/// A good registration.
+/// Returns a good registration.
 fn registration(id: u8) -> Registration {
 	Registration {
 		id: ModelId([id; 32]),

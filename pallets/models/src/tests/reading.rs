@@ -1,4 +1,4 @@
-//! Views and pages of the catalogue.
+//! Views and pages of the catalog.
 
 use super::*;
 use crate::MAX_PAGE;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn a_view_shows_the_entry_and_leaves_providers_to_the_runtime() {
-	story(|| {
+	build_and_execute(|| {
 		assert!(Models::view(&ModelId([7; 32])).is_none());
 		assert_ok!(register(1, registration(7)));
 		let view = Models::view(&ModelId([7; 32])).unwrap();
@@ -20,7 +20,7 @@ fn a_view_shows_the_entry_and_leaves_providers_to_the_runtime() {
 
 #[test]
 fn pages_show_every_model_once_even_if_one_is_removed_between_them() {
-	story(|| {
+	build_and_execute(|| {
 		for id in 1..=25 {
 			assert_ok!(register(1, registration(id)));
 		}
@@ -29,7 +29,7 @@ fn pages_show_every_model_once_even_if_one_is_removed_between_them() {
 			let page = Models::page(start, 10);
 			let Some(last) = page.last() else { break };
 			start = Some(last.id);
-			assert!(page.iter().all(|view| seen.insert(view.id)), "nothing is shown twice");
+			assert!(page.iter().all(|view| seen.insert(view.id)), "no entry is on two pages");
 			if seen.len() == 10 {
 				assert_ok!(Models::retire(RuntimeOrigin::signed(1), last.id));
 				System::set_block_number(11);
@@ -42,7 +42,7 @@ fn pages_show_every_model_once_even_if_one_is_removed_between_them() {
 
 #[test]
 fn a_page_has_at_most_a_hundred_entries() {
-	story(|| {
+	build_and_execute(|| {
 		frame_support::assert_ok!(<Balances as frame_support::traits::fungible::Mutate<u64>>::mint_into(
 			&1,
 			1 << 40

@@ -1,4 +1,4 @@
-//! Registering a model: what is kept, what is held, what is refused.
+//! Registering a model: what is stored, what is held, what is refused.
 
 use super::*;
 use crate::{Error, Event, HoldReason};
@@ -11,8 +11,8 @@ use frame_support::{
 use sp_runtime::{DispatchError, TokenError};
 
 #[test]
-fn a_registered_model_is_in_the_catalogue_and_its_deposit_is_held() {
-	story(|| {
+fn a_registered_model_is_in_the_catalog_and_its_deposit_is_held() {
+	build_and_execute(|| {
 		let model = registration(7);
 		let deposit = PARAMS.deposit_base + PARAMS.deposit_per_byte * model.encoded_size() as Balance;
 		assert_ok!(register(1, model.clone()));
@@ -37,7 +37,7 @@ fn a_registered_model_is_in_the_catalogue_and_its_deposit_is_held() {
 
 #[test]
 fn a_manifest_root_has_one_entry() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(register(1, registration(7)));
 		assert_noop!(register(1, registration(7)), Error::<Test>::AlreadyRegistered);
 		assert_noop!(register(2, registration(7)), Error::<Test>::AlreadyRegistered);
@@ -46,7 +46,7 @@ fn a_manifest_root_has_one_entry() {
 
 #[test]
 fn unreadable_names_are_refused() {
-	story(|| {
+	build_and_execute(|| {
 		for name in [&b""[..], b" ", b" Tiny", b"Tiny ", b"Ti\nny", b"Ti\0ny", &[0xff, 0xfe]] {
 			let model = Registration {
 				name: name.to_vec().try_into().unwrap(),
@@ -73,7 +73,7 @@ fn unreadable_names_are_refused() {
 
 #[test]
 fn numbers_outside_the_limits_are_refused() {
-	story(|| {
+	build_and_execute(|| {
 		let base = registration(7);
 		let royalty = Permill::from_parts(50_001);
 		let cases = [
@@ -141,8 +141,8 @@ fn numbers_outside_the_limits_are_refused() {
 }
 
 #[test]
-fn a_child_names_a_parent_of_the_catalogue() {
-	story(|| {
+fn a_child_names_a_parent_of_the_catalog() {
+	build_and_execute(|| {
 		assert_ok!(register(1, registration(7)));
 		let child = Registration {
 			parent: Some(ModelId([7; 32])),
@@ -154,8 +154,8 @@ fn a_child_names_a_parent_of_the_catalogue() {
 }
 
 #[test]
-fn who_cannot_pay_the_deposit_registers_nothing() {
-	story(|| {
+fn an_owner_that_cannot_pay_the_deposit_is_refused() {
+	build_and_execute(|| {
 		Balances::set_balance(&4, 100);
 		assert_noop!(register(4, registration(7)), TokenError::FundsUnavailable);
 	});
@@ -163,7 +163,7 @@ fn who_cannot_pay_the_deposit_registers_nothing() {
 
 #[test]
 fn only_signers_register() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(
 			Models::register(RuntimeOrigin::none(), registration(7)),
 			DispatchError::BadOrigin

@@ -1,4 +1,4 @@
-//! Money is conserved: random stories, checked after every step against a ledger kept beside the chain.
+//! Money is conserved: random sequences of steps, checked after each against a ledger beside the chain.
 
 use super::*;
 use frame_support::traits::Get;
@@ -10,7 +10,7 @@ enum Step {
 	Hold {
 		job: u8,
 		payer: u64,
-		ceiling: Balance,
+		fee_ceiling: Balance,
 		deposit: Balance,
 	},
 	Settle {
@@ -24,7 +24,7 @@ enum Step {
 	Restitute {
 		job: u8,
 		slashed: Balance,
-		owed: Balance,
+		due: Balance,
 	},
 	Close {
 		job: u8,
@@ -38,29 +38,32 @@ fn step() -> impl Strategy<Value = Step> {
 	let amount = || prop_oneof![Just(0u128), 1u128..30, 0u128..60_000];
 	prop_oneof![
 		3 => (job(), 1u64..=5, amount(), amount())
-			.prop_map(|(job, payer, ceiling, deposit)| Step::Hold { job, payer, ceiling, deposit }),
+			.prop_map(|(job, payer, fee_ceiling, deposit)| Step::Hold { job, payer, fee_ceiling, deposit }),
 		4 => (job(), prop::array::uniform4(amount()), prop::array::uniform4(who()))
 			.prop_map(|(job, parts, people)| Step::Settle { job, parts, people }),
 		1 => job().prop_map(|job| Step::Refund { job }),
-		2 => (job(), 0u128..40, amount()).prop_map(|(job, slashed, owed)| Step::Restitute { job, slashed, owed }),
+		2 => (job(), 0u128..40, amount()).prop_map(|(job, slashed, due)| Step::Restitute { job, slashed, due }),
 		2 => job().prop_map(|job| Step::Close { job }),
 	]
 }
 
-/// What is held for each job: payer, fee, deposit.
+/// What is held for each job: payer, fee ceiling, deposit.
 type Ledger = BTreeMap<u8, (u64, Balance, Balance)>;
 
-fn play(ledger: &mut Ledger, step: Step) {
+fn execute(ledger: &mut Ledger, step: Step) {
 	let id = |job| JobId([job; 32]);
 	match step {
 		Step::Hold {
 			job,
 			payer,
-			ceiling,
+			fee_ceiling,
 			deposit,
 		} => {
-			if Payments::hold(id(job), &payer, ceiling, deposit).is_ok() {
-				assert!(ledger.insert(job, (payer, ceiling, deposit)).is_none(), "held twice");
+			if Payments::hold(id(job), &payer, fee_ceiling, deposit).is_ok() {
+				assert!(
+					ledger.insert(job, (payer, fee_ceiling, deposit)).is_none(),
+					"held twice"
+				);
 			}
 		}
 		Step::Settle {
@@ -93,14 +96,14 @@ fn play(ledger: &mut Ledger, step: Step) {
 		Step::Restitute {
 			job,
 			slashed: amount,
-			owed,
+			due,
 		} => {
 			// Without a payer the treasury is alone, and must be able to receive.
 			if ledger.contains_key(&job) || amount >= <Test as pallet_balances::Config>::ExistentialDeposit::get() {
-				let got = Payments::restitute(&id(job), slashed(amount), owed);
+				let got = Payments::restitute(&id(job), slashed(amount), due);
 				assert!(got <= amount);
 				assert!(
-					got >= amount.min(owed) || !ledger.contains_key(&job),
+					got >= amount.min(due) || !ledger.contains_key(&job),
 					"the payer comes first"
 				);
 			}
@@ -112,7 +115,7 @@ fn play(ledger: &mut Ledger, step: Step) {
 }
 
 fn check(ledger: &Ledger) {
-	Payments::do_try_state().expect("the escrow is sound");
+	Payments::do_try_state().expect("a consistent state");
 	for who in 1..=5 {
 		let of = |pick: fn(&(u64, Balance, Balance)) -> Balance| -> Balance {
 			ledger.values().filter(|(payer, ..)| *payer == who).map(pick).sum()
@@ -125,12 +128,12 @@ proptest! {
 	#![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 
 	#[test]
-	fn no_story_makes_or_loses_money(steps in prop::collection::vec(step(), 1..40)) {
+	fn no_sequence_of_steps_creates_or_destroys_money(steps in prop::collection::vec(step(), 1..40)) {
 		new_test_ext().execute_with(|| {
 			let mut ledger = Ledger::new();
 			let issuance = Balances::total_issuance();
 			for step in steps {
-				play(&mut ledger, step);
+				execute(&mut ledger, step);
 				assert_eq!(Balances::total_issuance(), issuance, "issuance");
 				let accounts: Balance = frame_system::Account::<Test>::iter()
 					.map(|(_, account)| account.data.free + account.data.reserved)
@@ -139,7 +142,7 @@ proptest! {
 				check(&ledger);
 			}
 			for job in ledger.keys().copied().collect::<Vec<_>>() {
-				play(&mut ledger, Step::Close { job });
+				execute(&mut ledger, Step::Close { job });
 			}
 			for who in 1..=5 {
 				assert_eq!(held(who), (0, 0), "nothing stays held");

@@ -1,4 +1,4 @@
-//! Holding a job's money, giving it back, forgetting the job.
+//! Holding a job's money, giving it back, removing the record.
 
 use super::*;
 use crate::{Error, Event};
@@ -6,8 +6,8 @@ use frame_support::{assert_noop, assert_ok};
 use sp_runtime::TokenError;
 
 #[test]
-fn a_request_holds_ceiling_and_deposit_in_the_payers_own_account() {
-	story(|| {
+fn fee_ceiling_and_deposit_are_held_in_the_payers_own_account() {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 500, 20));
 		assert_eq!(held(1), (500, 20));
 		assert_eq!(free(1), MONEY - 520);
@@ -15,7 +15,7 @@ fn a_request_holds_ceiling_and_deposit_in_the_payers_own_account() {
 			record(JOB),
 			Some(EscrowRecord {
 				payer: 1,
-				fee: 500,
+				fee_ceiling: 500,
 				deposit: 20
 			})
 		);
@@ -23,7 +23,7 @@ fn a_request_holds_ceiling_and_deposit_in_the_payers_own_account() {
 			Event::Held {
 				job: JOB,
 				payer: 1,
-				fee: 500,
+				fee_ceiling: 500,
 				deposit: 20,
 			}
 			.into(),
@@ -33,7 +33,7 @@ fn a_request_holds_ceiling_and_deposit_in_the_payers_own_account() {
 
 #[test]
 fn a_job_is_held_once() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 500, 20));
 		assert_noop!(Payments::hold(JOB, &2, 500, 20), Error::<Test>::AlreadyHeld);
 	});
@@ -41,7 +41,7 @@ fn a_job_is_held_once() {
 
 #[test]
 fn a_payer_who_lacks_the_deposit_does_not_lose_the_fee() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Payments::hold(JOB, &1, MONEY - 20, 20), TokenError::FundsUnavailable);
 		assert_noop!(Payments::hold(JOB, &7, 1, 1), TokenError::FundsUnavailable);
 		assert_eq!(held(1), (0, 0));
@@ -50,7 +50,7 @@ fn a_payer_who_lacks_the_deposit_does_not_lose_the_fee() {
 
 #[test]
 fn a_refund_gives_the_fee_back_and_keeps_the_deposit() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 500, 20));
 		assert_ok!(Payments::refund(&JOB));
 		assert_eq!((held(1), free(1)), ((0, 20), MONEY - 20));
@@ -62,15 +62,15 @@ fn a_refund_gives_the_fee_back_and_keeps_the_deposit() {
 			}
 			.into(),
 		);
-		// Once is enough.
+		// A second refund changes nothing.
 		assert_ok!(Payments::refund(&JOB));
 		assert_eq!((held(1), free(1)), ((0, 20), MONEY - 20));
 	});
 }
 
 #[test]
-fn a_closed_job_holds_nothing_and_is_forgotten() {
-	story(|| {
+fn a_closed_job_holds_nothing_and_has_no_record() {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 500, 20));
 		assert_ok!(Payments::refund(&JOB));
 		assert_ok!(Payments::close(&JOB));
@@ -88,7 +88,7 @@ fn a_closed_job_holds_nothing_and_is_forgotten() {
 
 #[test]
 fn closing_never_leaves_a_fee_behind() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 500, 20));
 		assert_ok!(Payments::close(&JOB));
 		assert_eq!((held(1), free(1)), ((0, 0), MONEY));
@@ -97,7 +97,7 @@ fn closing_never_leaves_a_fee_behind() {
 
 #[test]
 fn an_unknown_job_moves_no_money() {
-	story(|| {
+	build_and_execute(|| {
 		let shares = Shares {
 			executor: 1,
 			..Default::default()

@@ -1,6 +1,7 @@
 //! Tests of the escrow, one file per topic.
 
 mod conservation;
+mod examples;
 mod holding;
 mod restitution;
 mod settling;

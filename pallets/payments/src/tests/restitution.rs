@@ -1,4 +1,4 @@
-//! Slashed money: the payer is made whole first, and nothing is burnt.
+//! Slashed money: the payer comes first, and nothing is burned.
 
 use super::*;
 use crate::{Event, Purpose};
@@ -6,7 +6,7 @@ use frame_support::{assert_ok, traits::fungible::Mutate};
 
 #[test]
 fn the_payer_comes_first_and_the_treasury_takes_the_rest() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		assert_eq!(Payments::restitute(&JOB, slashed(70), 50), 50);
 		assert_eq!((free(1), free(TREASURY)), (MONEY - 120 + 50, 20));
@@ -30,7 +30,7 @@ fn the_payer_comes_first_and_the_treasury_takes_the_rest() {
 
 #[test]
 fn a_small_slash_goes_to_the_payer_alone() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		assert_eq!(Payments::restitute(&JOB, slashed(30), 50), 30);
 		assert_eq!((free(1), free(TREASURY)), (MONEY - 120 + 30, 0));
@@ -38,8 +38,8 @@ fn a_small_slash_goes_to_the_payer_alone() {
 }
 
 #[test]
-fn nothing_slashed_is_nothing_paid() {
-	story(|| {
+fn an_empty_slash_pays_nothing() {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let events = System::event_count();
 		assert_eq!(Payments::restitute(&JOB, CreditOf::<Test>::default(), 50), 0);
@@ -48,8 +48,8 @@ fn nothing_slashed_is_nothing_paid() {
 }
 
 #[test]
-fn the_slash_of_an_unknown_job_is_the_treasurys() {
-	story(|| {
+fn the_slash_of_an_unknown_job_goes_to_the_treasury() {
+	build_and_execute(|| {
 		assert_eq!(Payments::restitute(&JOB, slashed(70), 50), 0);
 		assert_eq!(free(TREASURY), 70);
 	});
@@ -57,7 +57,7 @@ fn the_slash_of_an_unknown_job_is_the_treasurys() {
 
 #[test]
 fn what_the_treasury_cannot_receive_goes_to_the_payer() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		assert_eq!(Payments::restitute(&JOB, slashed(59), 50), 59);
 		assert_eq!((free(1), free(TREASURY)), (MONEY - 120 + 59, 0));
@@ -73,8 +73,8 @@ fn what_the_treasury_cannot_receive_goes_to_the_payer() {
 }
 
 #[test]
-fn restitution_reaches_a_payer_whose_fee_is_gone_already() {
-	story(|| {
+fn restitution_reaches_a_payer_whose_fee_was_refunded() {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		assert_ok!(Payments::refund(&JOB));
 		Balances::transfer(&1, &2, free(1) - 10, Preservation::Preserve).unwrap();

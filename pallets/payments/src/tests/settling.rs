@@ -1,4 +1,4 @@
-//! Settling: everyone gets the published share, and nobody can stop it.
+//! Settling: everyone gets the published share, and no account can stop it.
 
 use super::*;
 use crate::{Error, Event, Purpose};
@@ -8,7 +8,7 @@ use sp_runtime::Permill;
 
 #[test]
 fn the_published_split_reaches_everyone_and_the_rest_returns() {
-	story(|| {
+	build_and_execute(|| {
 		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
 		assert_ok!(Payments::hold(JOB, &1, 5_000, 20));
 		let shares = split(&Rates::DEFAULT, 1_000, 4, 2, Permill::from_percent(5));
@@ -43,8 +43,8 @@ fn the_published_split_reaches_everyone_and_the_rest_returns() {
 }
 
 #[test]
-fn shares_over_the_ceiling_are_refused_whole() {
-	story(|| {
+fn shares_over_the_fee_ceiling_are_refused() {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
@@ -66,7 +66,7 @@ fn shares_over_the_ceiling_are_refused_whole() {
 
 #[test]
 fn a_job_is_settled_once() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
@@ -81,7 +81,7 @@ fn a_job_is_settled_once() {
 
 #[test]
 fn the_part_of_an_account_that_cannot_receive_goes_to_the_treasury() {
-	story(|| {
+	build_and_execute(|| {
 		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
@@ -103,7 +103,7 @@ fn the_part_of_an_account_that_cannot_receive_goes_to_the_treasury() {
 
 #[test]
 fn the_payer_keeps_what_not_even_the_treasury_can_receive() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
@@ -119,7 +119,7 @@ fn the_payer_keeps_what_not_even_the_treasury_can_receive() {
 
 #[test]
 fn a_payer_may_be_its_own_executor() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,

@@ -1,4 +1,4 @@
-//! Money is conserved: random stories of bonding, unbonding, withdrawing and slashing, checked after every step.
+//! Money is conserved: random sequences of bonding, unbonding, withdrawing and slashing, checked after every step.
 
 use super::*;
 use assay_primitives::{economics::Fault, traits::ProviderSet};
@@ -52,8 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
 	]
 }
 
-/// Plays one step. Refusals are part of the story: they must change nothing, which `check` sees.
-fn play(step: Step) {
+/// Executes one step. It may be refused, and then must change nothing, which `check` verifies.
+fn execute(step: Step) {
 	let _ = match step {
 		Step::Bond(who, amount) => Providers::bond(signed(who), amount),
 		Step::BondExtra(who, amount) => Providers::bond_extra(signed(who), amount),
@@ -108,22 +108,22 @@ fn check(issuance: u128) {
 		.sum();
 	assert_eq!(accounts, issuance, "every unit is in an account");
 	for who in 1..5 {
-		let books = crate::Providers::<Test>::get(who).map_or(0, |record| record.slashable());
-		assert_eq!(held(who), books, "the hold of {who} is what the books say");
+		let slashable = crate::Providers::<Test>::get(who).map_or(0, |record| record.slashable());
+		assert_eq!(held(who), slashable, "the hold of {who} is its slashable bond");
 	}
-	Providers::do_try_state().expect("the books are right");
+	Providers::do_try_state().expect("a consistent state");
 }
 
 proptest! {
 	#![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 
 	#[test]
-	fn no_story_makes_or_loses_money(steps in prop::collection::vec(step(), 1..60)) {
+	fn no_sequence_of_steps_creates_or_destroys_money(steps in prop::collection::vec(step(), 1..60)) {
 		new_test_ext().execute_with(|| {
 			let issuance = Balances::total_issuance();
 			for step in steps {
 				// As in a block: a refused call leaves no trace.
-				play(step);
+				execute(step);
 				check(issuance);
 			}
 			// Everyone can leave with what is left.
@@ -131,18 +131,18 @@ proptest! {
 				while crate::Providers::<Test>::get(who).is_some_and(|record| record.load > 0) {
 					Providers::release(&who);
 				}
-				play(Step::UnbondAll(who));
+				execute(Step::UnbondAll(who));
 			}
 			System::set_block_number(System::block_number() + PARAMS.unbonding_period + PARAMS.jail_period);
 			for who in 1..5 {
-				play(Step::Withdraw(who));
-				play(Step::UnbondAll(who));
+				execute(Step::Withdraw(who));
+				execute(Step::UnbondAll(who));
 			}
 			System::set_block_number(System::block_number() + PARAMS.unbonding_period);
 			for who in 1..5 {
-				play(Step::Withdraw(who));
+				execute(Step::Withdraw(who));
 				check(issuance);
-				assert_eq!(held(who), 0, "{who} is free");
+				assert_eq!(held(who), 0, "nothing of {who} stays held");
 				assert!(!crate::Providers::<Test>::contains_key(who), "{who} has left");
 			}
 		});

@@ -27,7 +27,7 @@ fn each_fault_costs_its_published_part_of_the_bond() {
 		(Fault::NoReveal, 2_000),
 		(Fault::NoOutput, 1_000),
 	] {
-		story(|| {
+		build_and_execute(|| {
 			assert_ok!(Providers::bond(signed(1), 100_000));
 			assert_eq!(punish(1, fault), cost);
 			System::assert_has_event(
@@ -45,8 +45,8 @@ fn each_fault_costs_its_published_part_of_the_bond() {
 }
 
 #[test]
-fn money_on_its_way_out_is_slashed_too() {
-	story(|| {
+fn unbonding_money_is_slashed_too() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 10_000));
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		System::set_block_number(2);
@@ -64,8 +64,8 @@ fn money_on_its_way_out_is_slashed_too() {
 }
 
 #[test]
-fn who_is_slashed_below_the_minimum_is_not_drawn_until_it_bonds_more() {
-	story(|| {
+fn a_provider_slashed_below_the_minimum_is_not_drawn() {
+	build_and_execute(|| {
 		ready(1, 1_000);
 		assert_eq!(punish(1, Fault::NoOutput), 10);
 		assert!(candidates().is_empty());
@@ -77,11 +77,11 @@ fn who_is_slashed_below_the_minimum_is_not_drawn_until_it_bonds_more() {
 
 #[test]
 fn three_faults_within_the_window_jail() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 100_000);
 		for block in [1, 50, 100] {
 			System::set_block_number(block);
-			Providers::alive(&1);
+			Providers::mark_alive(&1);
 			assert_eq!(candidates().len(), 1, "not jailed before block {block}");
 			punish(1, Fault::NoOutput);
 		}
@@ -106,7 +106,7 @@ fn three_faults_within_the_window_jail() {
 
 #[test]
 fn three_faults_across_the_window_do_not_jail() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 100_000);
 		for block in [1, 50, 101, 150] {
 			System::set_block_number(block);
@@ -121,7 +121,7 @@ fn three_faults_across_the_window_do_not_jail() {
 
 #[test]
 fn jail_is_left_on_request_and_not_too_early() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Providers::unjail(signed(1)), Error::<Test>::NotBonded);
 		ready(1, 100_000);
 		assert_noop!(Providers::unjail(signed(1)), Error::<Test>::NotJailed);
@@ -131,19 +131,23 @@ fn jail_is_left_on_request_and_not_too_early() {
 		System::set_block_number(30);
 		assert_noop!(Providers::unjail(signed(1)), Error::<Test>::StillJailed);
 		System::set_block_number(31);
-		Providers::alive(&1);
-		assert!(candidates().is_empty(), "time alone opens no door");
+		Providers::mark_alive(&1);
+		assert!(candidates().is_empty(), "time alone does not end it");
 		assert_ok!(Providers::unjail(signed(1)));
 		System::assert_last_event(Event::Unjailed { provider: 1 }.into());
 		assert_eq!(candidates().len(), 1);
 		punish(1, Fault::NoReveal);
-		assert_eq!(record(1).jailed_until, None, "what jailed once counts no more");
+		assert_eq!(
+			record(1).jailed_until,
+			None,
+			"faults that led to jail are not counted again"
+		);
 	});
 }
 
 #[test]
 fn leaving_and_coming_back_is_no_way_out_of_jail() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 100_000);
 		assert_ok!(Providers::unbond(signed(1), 100_000));
 		System::set_block_number(51);
@@ -157,8 +161,8 @@ fn leaving_and_coming_back_is_no_way_out_of_jail() {
 }
 
 #[test]
-fn a_stranger_has_nothing_to_lose() {
-	story(|| {
+fn an_account_without_a_bond_has_nothing_to_lose() {
+	build_and_execute(|| {
 		assert_eq!(punish(5, Fault::Rejected), 0);
 		assert!(System::events().is_empty());
 	});

@@ -20,7 +20,7 @@ fn genesis(seeds: &[u8]) -> GenesisConfig<Test> {
 
 #[test]
 fn genesis_providers_can_be_drawn_at_once() {
-	story(|| {
+	build_and_execute(|| {
 		System::set_block_number(0);
 		genesis(&[1]).build();
 		assert_eq!(candidates(), vec![(1, 5_000)]);
@@ -30,7 +30,7 @@ fn genesis_providers_can_be_drawn_at_once() {
 }
 
 #[test]
-fn a_genesis_file_is_json_and_comes_back_the_same() {
+fn a_genesis_file_is_read_as_it_is_written() {
 	let text = serde_json::to_string(&genesis(&[1])).unwrap();
 	assert!(text.contains(r#""models":["0x0101"#), "{text}");
 	let again: GenesisConfig<Test> = serde_json::from_str(&text).unwrap();

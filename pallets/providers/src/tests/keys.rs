@@ -1,4 +1,4 @@
-//! Inference keys: whose they are, and that nobody can take another's.
+//! Inference keys: who owns them, and that nobody can register another's.
 
 use super::*;
 use crate::{Error, Event};
@@ -7,7 +7,7 @@ use frame_support::{assert_noop, assert_ok};
 
 #[test]
 fn a_key_belongs_to_the_provider_that_proves_it_holds_it() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(set_key(1, 7), Error::<Test>::NotBonded);
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_ok!(set_key(1, 7));
@@ -22,14 +22,14 @@ fn a_key_belongs_to_the_provider_that_proves_it_holds_it() {
 			(Providers::key_of(&1), Providers::owner_of(&key(7))),
 			(Some(key(7)), Some(1))
 		);
-		// Again is no harm.
+		// A second time changes nothing.
 		assert_ok!(set_key(1, 7));
 	});
 }
 
 #[test]
 fn a_key_of_another_provider_is_refused() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_ok!(Providers::bond(signed(2), 1_000));
 		assert_ok!(set_key(1, 7));
@@ -39,7 +39,7 @@ fn a_key_of_another_provider_is_refused() {
 
 #[test]
 fn a_proof_for_another_owner_or_chain_or_key_is_refused() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(2), 1_000));
 		let theirs = pair(7).sign(&possession_message(&GENESIS, &1u64));
 		let elsewhere = pair(7).sign(&possession_message(&[0xcd; 32], &2u64));
@@ -54,8 +54,8 @@ fn a_proof_for_another_owner_or_chain_or_key_is_refused() {
 }
 
 #[test]
-fn a_replaced_key_is_free() {
-	story(|| {
+fn a_replaced_key_can_be_registered_by_others() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_ok!(Providers::bond(signed(2), 1_000));
 		assert_ok!(set_key(1, 7));

@@ -8,7 +8,7 @@ use sp_runtime::{DispatchError, TokenError};
 
 #[test]
 fn a_bond_is_held_in_the_providers_own_account() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 5_000));
 		assert_eq!((held(1), record(1).bond), (5_000, 5_000));
 		System::assert_last_event(
@@ -34,7 +34,7 @@ fn a_bond_is_held_in_the_providers_own_account() {
 
 #[test]
 fn bad_bonds_are_refused() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Providers::bond(RuntimeOrigin::none(), 5_000), DispatchError::BadOrigin);
 		assert_noop!(Providers::bond(signed(1), 999), Error::<Test>::BondTooSmall);
 		assert_noop!(Providers::bond(signed(1), MONEY), TokenError::FundsUnavailable);
@@ -61,8 +61,8 @@ fn a_chain_has_a_bounded_number_of_providers() {
 }
 
 #[test]
-fn unbonded_money_waits_and_is_then_free() {
-	story(|| {
+fn unbonded_money_can_be_withdrawn_after_its_period() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 5_000));
 		assert_ok!(Providers::unbond(signed(1), 1_500));
 		System::assert_last_event(
@@ -94,7 +94,7 @@ fn unbonded_money_waits_and_is_then_free() {
 
 #[test]
 fn bad_unbonding_is_refused() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Providers::unbond(signed(1), 1), Error::<Test>::NotBonded);
 		assert_noop!(Providers::withdraw(signed(1)), Error::<Test>::NotBonded);
 		assert_ok!(Providers::bond(signed(1), 5_000));
@@ -106,8 +106,8 @@ fn bad_unbonding_is_refused() {
 }
 
 #[test]
-fn withdrawals_that_wait_are_bounded_and_those_of_one_block_are_one() {
-	story(|| {
+fn pending_withdrawals_are_bounded_and_merged_by_block() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 50_000));
 		for block in 1..=u64::from(MAX_CHUNKS) {
 			System::set_block_number(block);
@@ -123,8 +123,8 @@ fn withdrawals_that_wait_are_bounded_and_those_of_one_block_are_one() {
 }
 
 #[test]
-fn who_unbonds_everything_stops_serving_and_leaves_with_the_last_coin() {
-	story(|| {
+fn a_provider_that_unbonds_everything_stops_serving_and_leaves() {
+	build_and_execute(|| {
 		ready(1, 5_000);
 		assert_ok!(Providers::serve(signed(1), model(2)));
 		assert_ok!(Providers::unbond(signed(1), 5_000));
@@ -147,8 +147,8 @@ fn who_unbonds_everything_stops_serving_and_leaves_with_the_last_coin() {
 }
 
 #[test]
-fn who_has_unbonded_everything_can_come_back() {
-	story(|| {
+fn a_provider_that_unbonded_everything_can_bond_again() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 5_000));
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		assert_noop!(Providers::bond(signed(1), 1_000), Error::<Test>::AlreadyBonded);
@@ -162,7 +162,7 @@ fn who_has_unbonded_everything_can_come_back() {
 
 #[test]
 fn nobody_leaves_while_jobs_run() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 5_000);
 		Providers::engage(&1);
 		assert_ok!(Providers::unbond(signed(1), 5_000));

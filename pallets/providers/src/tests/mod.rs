@@ -1,6 +1,7 @@
 //! Tests of stake, one file per topic.
 
 mod conservation;
+mod examples;
 mod faults;
 mod genesis;
 mod keys;
@@ -47,13 +48,13 @@ fn set_key(who: u64, seed: u8) -> DispatchResult {
 	Providers::set_inference_key(signed(who), key(seed), proof)
 }
 
-/// A provider that can be drawn for model 1.
+/// Makes an account a provider that can be drawn for model 1.
 fn ready(who: u64, bond: u128) {
 	use assay_primitives::traits::ProviderSet;
 	Providers::bond(signed(who), bond).expect("it can pay");
 	set_key(who, who as u8).expect("its own key");
-	Providers::serve(signed(who), model(1)).expect("a model of the catalogue");
-	Providers::alive(&who);
+	Providers::serve(signed(who), model(1)).expect("a model of the catalog");
+	Providers::mark_alive(&who);
 }
 
 fn candidates() -> Vec<(u64, u128)> {

@@ -20,7 +20,7 @@ fn report(offenders: &[u64], percent: u32) -> Weight {
 
 #[test]
 fn an_equivocation_costs_its_fraction_and_leads_to_jail() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 10_000);
 		ready(2, 10_000);
 		assert_ok!(Providers::unbond(signed(1), 4_000));
@@ -43,8 +43,8 @@ fn an_equivocation_costs_its_fraction_and_leads_to_jail() {
 }
 
 #[test]
-fn whoever_loses_everything_can_only_leave() {
-	story(|| {
+fn a_provider_that_lost_everything_can_only_leave() {
+	build_and_execute(|| {
 		ready(1, 10_000);
 		report(&[1], 100);
 		assert_eq!((record(1).slashable(), held(1)), (0, 0));
@@ -56,8 +56,8 @@ fn whoever_loses_everything_can_only_leave() {
 }
 
 #[test]
-fn every_offender_pays_its_own_and_strangers_nothing() {
-	story(|| {
+fn every_offender_pays_and_accounts_without_a_bond_do_not() {
+	build_and_execute(|| {
 		ready(1, 10_000);
 		ready(2, 20_000);
 		let one = report(&[], 50);

@@ -6,8 +6,8 @@ use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, traits::ProviderSet};
 use frame_support::{assert_noop, assert_ok};
 
 #[test]
-fn a_provider_serves_models_of_the_catalogue() {
-	story(|| {
+fn a_provider_serves_models_of_the_catalog() {
+	build_and_execute(|| {
 		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::NotBonded);
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_noop!(Providers::serve(signed(1), model(100)), Error::<Test>::UnknownModel);
@@ -28,7 +28,7 @@ fn a_provider_serves_models_of_the_catalogue() {
 
 #[test]
 fn a_provider_stops_serving_what_it_serves() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Providers::stop_serving(signed(1), model(1)), Error::<Test>::NotBonded);
 		ready(1, 1_000);
 		assert_noop!(Providers::stop_serving(signed(1), model(2)), Error::<Test>::NotServing);
@@ -43,14 +43,14 @@ fn a_provider_stops_serving_what_it_serves() {
 		assert!(candidates().is_empty());
 		assert!(
 			!crate::Serving::<Test>::contains_key(model(1)),
-			"an empty list takes no room"
+			"an empty list is not stored"
 		);
 	});
 }
 
 #[test]
 fn a_provider_serves_a_bounded_number_of_models() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		for id in 1..=MAX_MODELS as u8 {
 			assert_ok!(Providers::serve(signed(1), model(id)));
@@ -71,38 +71,38 @@ fn a_model_has_a_bounded_number_of_providers() {
 
 #[test]
 fn a_candidate_is_bonded_keyed_serving_alive_and_free() {
-	story(|| {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_ok!(Providers::serve(signed(1), model(1)));
-		Providers::alive(&1);
+		Providers::mark_alive(&1);
 		assert!(candidates().is_empty(), "without a key");
 		assert_ok!(set_key(1, 1));
 		assert_eq!(candidates(), vec![(1, 1_000)]);
 
 		assert_ok!(Providers::set_capacity(signed(1), 2));
 		Providers::engage(&1);
-		assert_eq!(candidates().len(), 1, "one place is free");
+		assert_eq!(candidates().len(), 1, "capacity for one more");
 		Providers::engage(&1);
-		assert!(candidates().is_empty(), "no place is free");
+		assert!(candidates().is_empty(), "no free capacity");
 		Providers::release(&1);
-		assert_eq!(candidates().len(), 1, "a place is free again");
+		assert_eq!(candidates().len(), 1, "free capacity again");
 		assert_ok!(Providers::set_capacity(signed(1), 0));
 		assert!(candidates().is_empty(), "it pauses");
 		Providers::release(&1);
 		Providers::release(&1);
-		assert_eq!(record(1).load, 0, "a place is given back once");
+		assert_eq!(record(1).load, 0, "the load does not underflow");
 	});
 }
 
 #[test]
-fn a_silent_provider_is_not_drawn_until_it_gives_a_sign_of_life() {
-	story(|| {
+fn a_silent_provider_is_not_drawn_until_its_next_heartbeat() {
+	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert!(!Providers::heartbeat_due(&1), "there is nothing to be drawn for");
 		assert_ok!(set_key(1, 1));
 		assert_ok!(Providers::serve(signed(1), model(1)));
 		assert!(candidates().is_empty() && Providers::heartbeat_due(&1), "never seen");
-		Providers::alive(&1);
+		Providers::mark_alive(&1);
 		assert!(candidates().len() == 1 && !Providers::heartbeat_due(&1));
 		System::set_block_number(1 + PARAMS.heartbeat_interval);
 		assert!(
@@ -113,14 +113,14 @@ fn a_silent_provider_is_not_drawn_until_it_gives_a_sign_of_life() {
 		assert_eq!(candidates().len(), 1);
 		System::set_block_number(2 + PARAMS.offline_after);
 		assert!(candidates().is_empty(), "offline");
-		Providers::alive(&1);
+		Providers::mark_alive(&1);
 		assert_eq!(candidates().len(), 1);
 	});
 }
 
 #[test]
 fn capacity_has_a_limit() {
-	story(|| {
+	build_and_execute(|| {
 		assert_noop!(Providers::set_capacity(signed(1), 1), Error::<Test>::NotBonded);
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_eq!(record(1).capacity, 1);
@@ -141,7 +141,7 @@ fn capacity_has_a_limit() {
 
 #[test]
 fn clients_see_who_serves_a_model_and_who_could_be_drawn() {
-	story(|| {
+	build_and_execute(|| {
 		ready(1, 3_000);
 		ready(2, 2_000);
 		Providers::engage(&2);
@@ -156,11 +156,11 @@ fn clients_see_who_serves_a_model_and_who_could_be_drawn() {
 }
 
 #[test]
-fn strangers_change_nothing() {
-	story(|| {
+fn accounts_without_a_bond_change_nothing() {
+	build_and_execute(|| {
 		Providers::engage(&5);
 		Providers::release(&5);
-		Providers::alive(&5);
+		Providers::mark_alive(&5);
 		assert_eq!(crate::Providers::<Test>::count(), 0);
 		assert!(Providers::serves(&5).is_empty() && !Providers::heartbeat_due(&5));
 	});

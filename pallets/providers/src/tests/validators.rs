@@ -1,12 +1,12 @@
-//! Who makes blocks.
+//! The choice of validators.
 
 use super::*;
 use frame_support::assert_ok;
 use pallet_session::{historical, SessionManager};
 
 #[test]
-fn the_largest_bonds_validate_and_equal_bonds_in_the_order_of_accounts() {
-	story(|| {
+fn the_largest_bonds_validate_and_equal_bonds_by_account() {
+	build_and_execute(|| {
 		for (who, bond) in [(5, 2_000), (3, 2_000), (4, 9_000), (2, 1_999)] {
 			assert_ok!(Providers::bond(signed(who), bond));
 		}
@@ -17,8 +17,8 @@ fn the_largest_bonds_validate_and_equal_bonds_in_the_order_of_accounts() {
 }
 
 #[test]
-fn who_has_no_session_keys_or_too_little_bond_or_is_in_jail_does_not_validate() {
-	story(|| {
+fn a_validator_has_session_keys_and_enough_bond_and_is_not_jailed() {
+	build_and_execute(|| {
 		for who in [1, 2, 3, 9] {
 			assert_ok!(Providers::bond(signed(who), 5_000));
 		}
@@ -30,7 +30,7 @@ fn who_has_no_session_keys_or_too_little_bond_or_is_in_jail_does_not_validate() 
 
 #[test]
 fn a_chain_without_able_providers_keeps_its_validators() {
-	story(|| {
+	build_and_execute(|| {
 		assert_eq!(<Providers as SessionManager<u64>>::new_session(1), None);
 		assert_eq!(<Providers as historical::SessionManager<u64, ()>>::new_session(1), None);
 		assert_ok!(Providers::bond(signed(1), 5_000));
@@ -43,8 +43,8 @@ fn a_chain_without_able_providers_keeps_its_validators() {
 }
 
 #[test]
-fn choosing_validators_is_paid_for_in_block_weight() {
-	story(|| {
+fn choosing_validators_is_counted_in_the_block_weight() {
+	build_and_execute(|| {
 		let before = System::block_weight().total();
 		let _ = <Providers as SessionManager<u64>>::new_session(1);
 		assert!(System::block_weight().total().ref_time() > before.ref_time());

@@ -204,9 +204,10 @@ impl Decoder {
 		let network = Network {
 			embedding: unbiased(weights.matrix(&["model.embed_tokens".into()])?),
 			norm: weights.vector("model.norm.weight")?,
-			head: match numbers.tie_word_embeddings {
-				true => None,
-				false => Some(unbiased(weights.matrix(&["lm_head".into()])?)),
+			head: if numbers.tie_word_embeddings {
+				None
+			} else {
+				Some(unbiased(weights.matrix(&["lm_head".into()])?))
 			},
 			layers,
 			device: CpuDevice::new(&numbers, rope),

@@ -52,12 +52,11 @@ fn network<D: Device>(
 	let (hidden, intermediate) = (n.hidden_size, n.intermediate_size);
 	let (q, kv) = (n.num_attention_heads * n.head_dim, n.num_key_value_heads * n.head_dim);
 	let ends = &n.eos_token_ids;
-	let (embedding, head) = match n.tie_word_embeddings {
-		true => (random(n.vocab_size, hidden, ends)?, None),
-		false => {
-			let embedding = random(n.vocab_size, hidden, &[])?;
-			(embedding, Some(random(n.vocab_size, hidden, ends)?))
-		}
+	let (embedding, head) = if n.tie_word_embeddings {
+		(random(n.vocab_size, hidden, ends)?, None)
+	} else {
+		let embedding = random(n.vocab_size, hidden, &[])?;
+		(embedding, Some(random(n.vocab_size, hidden, ends)?))
 	};
 	let mut layers = Vec::new();
 	for _ in 0..n.num_hidden_layers {

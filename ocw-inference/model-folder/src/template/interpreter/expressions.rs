@@ -1,4 +1,4 @@
-//! What an expression is worth: variables, constants, items, slices, filters, tests and calls.
+//! The value of an expression: variables, constants, items, slices, filters, tests and calls.
 
 use super::{operators::OVERFLOW, Interpreter};
 use crate::template::{
@@ -28,7 +28,7 @@ impl<'a> Interpreter<'a> {
 					*bound = match expr.as_ref().map(|expr| self.value(expr)).transpose()? {
 						None | Some(Value::None) => None,
 						Some(Value::Int(n)) => Some(n),
-						Some(other) => return Err(format!("{} is no place to cut at", other.kind()).into()),
+						Some(other) => return Err(format!("{} is not a place to cut at", other.kind()).into()),
 					};
 				}
 				self.slice(&value, bounds)
@@ -249,7 +249,7 @@ impl<'a> Interpreter<'a> {
 impl<'a> LoopState<'a> {
 	fn attribute(&self, name: &str) -> Value<'a> {
 		let length = self.items.items.len();
-		let neighbour = |place: Option<usize>| place.and_then(|i| self.items.items.get(i)).cloned();
+		let neighbor = |place: Option<usize>| place.and_then(|i| self.items.items.get(i)).cloned();
 		match name {
 			"index" => Value::int(self.index + 1),
 			"index0" => Value::int(self.index),
@@ -258,8 +258,8 @@ impl<'a> LoopState<'a> {
 			"length" => Value::int(length),
 			"revindex" => Value::int(length.saturating_sub(self.index)),
 			"revindex0" => Value::int(length.saturating_sub(self.index + 1)),
-			"previtem" => neighbour(self.index.checked_sub(1)).unwrap_or(Value::Undefined),
-			"nextitem" => neighbour(self.index.checked_add(1)).unwrap_or(Value::Undefined),
+			"previtem" => neighbor(self.index.checked_sub(1)).unwrap_or(Value::Undefined),
+			"nextitem" => neighbor(self.index.checked_add(1)).unwrap_or(Value::Undefined),
 			_ => Value::Undefined,
 		}
 	}

@@ -1,5 +1,5 @@
-//! The interpreter: walks the parsed template, its statements here. Every step, every byte and every element costs a unit of a
-//! bounded budget, so time and memory are bounded by one number whatever the template does.
+//! The interpreter: walks the parsed template, its statements here. Every step, every byte and every element costs a
+//! unit of a bounded budget, so time and memory are bounded by one number whatever the template does.
 
 mod expressions;
 mod operators;

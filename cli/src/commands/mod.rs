@@ -1,0 +1,163 @@
+//! The commands, one module for each family, and what they share.
+
+pub(crate) mod ask;
+pub(crate) mod model;
+pub(crate) mod model_directory;
+pub(crate) mod provider;
+pub(crate) mod receipt;
+pub(crate) mod status;
+
+use crate::{
+	args::{Cli, Command, GlobalArgs},
+	chain::{read_at, runtime, At, Chain, Until},
+	error::CliError,
+	keys::KeyArgs,
+	output::{Outcome, Reporter},
+};
+use assay_primitives::{JobId, ModelId};
+use assay_receipt::{check, Account, ChainReceipt, Checked, ReceiptFile, FORMAT};
+use serde_json::{json, Value};
+use std::path::Path;
+use subxt::tx::Payload;
+use tokio::sync::OnceCell;
+
+/// What every command gets: the shared options, a reporter, and a connection that is opened when first needed.
+pub(crate) struct Context {
+	/// Options that all commands share.
+	pub(crate) global: GlobalArgs,
+	/// Reports the command's progress.
+	pub(crate) report: Reporter,
+	chain: OnceCell<Chain>,
+}
+
+impl Context {
+	/// Returns a context that has not connected yet.
+	pub(crate) fn new(global: GlobalArgs) -> Self {
+		let report = Reporter::new(global.json);
+		Self {
+			global,
+			report,
+			chain: OnceCell::new(),
+		}
+	}
+
+	/// Returns the node, and connects at the first call.
+	pub(crate) async fn chain(&self) -> Result<&Chain, CliError> {
+		self.chain
+			.get_or_try_init(|| Chain::connect(&self.global.url, &self.report))
+			.await
+	}
+
+	/// Finds the id of a registered model by name or id.
+	async fn model_id(&self, named: &str) -> Result<ModelId, CliError> {
+		let chain = self.chain().await?;
+		Ok(chain.model(&chain.best().await?, named).await?.id)
+	}
+}
+
+/// Runs a command, prints its result and returns the exit code.
+pub(crate) async fn run(cli: Cli) -> u8 {
+	let cx = Context::new(cli.global);
+	let result = dispatch(&cx, cli.command).await;
+	cx.report.finish(&result)
+}
+
+async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
+	match command {
+		Command::Ask(args) => ask::run(cx, args).await,
+		Command::Receipt { job, save } => receipt::show(cx, job, save.as_deref()).await,
+		Command::Verify { file, offline } => receipt::verify(cx, &file, offline).await,
+		Command::Job { job } => receipt::job(cx, job).await,
+		Command::Prune { job, key } => receipt::prune(cx, job, &key).await,
+		Command::Models => model::list(cx).await,
+		Command::Model(command) => model::run(cx, command).await,
+		Command::Provider(command) => provider::run(cx, command).await,
+		Command::Status => status::run(cx).await,
+	}
+}
+
+/// Signs a call and waits until a finalized block has it; signer and block are added to the facts.
+async fn submit<C: Payload>(
+	cx: &Context,
+	call: C,
+	key: &KeyArgs,
+	text: &str,
+	mut facts: Value,
+) -> Result<Outcome, CliError> {
+	let chain = cx.chain().await?;
+	let signer = key.signer(chain.development)?;
+	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
+	if let Some(facts) = facts.as_object_mut() {
+		facts.insert("signer".into(), json!(signer.account()));
+		facts.insert("block".into(), included.number.into());
+	}
+	Ok(Outcome::new(text, facts))
+}
+
+/// Builds the receipt file of a job as a block has it, checks it, and writes it to `path` if one is given.
+async fn checked_file(
+	cx: &Context,
+	at: &At,
+	job: JobId,
+	finalized: bool,
+	path: Option<&Path>,
+) -> Result<(ReceiptFile, Checked), CliError> {
+	let file = build_file(cx, at, job, finalized).await?;
+	let checked =
+		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt is inconsistent: {e}")))?;
+	if let Some(path) = path {
+		save(cx, &file, path)?;
+	}
+	Ok((file, checked))
+}
+
+/// Reads the receipt of a job, with everything that its hashes name, as a block has it.
+async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result<ReceiptFile, CliError> {
+	let chain = cx.chain().await?;
+	let gone = || CliError::NotFound(format!("job {id} has no receipt in block {}", at.block_number()));
+	let receipt = chain.receipt(at, id).await?.ok_or_else(gone)?;
+	let job = chain.job(at, id).await?.ok_or_else(gone)?;
+	let input = job
+		.input
+		.try_into()
+		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
+	let output = receipt.answer.and(job.output);
+	let job_count = find_job_count(cx, at, &receipt).await?;
+	let genesis = chain.genesis();
+	Ok(ReceiptFile {
+		format: FORMAT,
+		genesis,
+		job_count,
+		read_at: read_at(at, finalized),
+		input,
+		output,
+		receipt,
+	})
+}
+
+/// Finds the requester's job counter that gives this job its id: the chain stores only the current counter.
+async fn find_job_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Option<u64>, CliError> {
+	const MAX_TRIES: usize = 1_000_000;
+	let chain = cx.chain().await?;
+	let Account(requester) = receipt.requester;
+	let address = runtime::storage().jobs().job_count();
+	let count = at
+		.storage()
+		.fetch(address, (requester.into(),))
+		.await
+		.map_err(|e| chain.failed(e))?;
+	let current: u64 = count.decode().map_err(|e| chain.failed(e))?;
+	let genesis = chain.genesis();
+	let gives_id =
+		|n: &u64| JobId::derive(&genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash) == receipt.job;
+	Ok((0..=current).rev().take(MAX_TRIES).find(gives_id))
+}
+
+fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {
+	let text = file.to_json().map_err(|e| CliError::file(path, e))?;
+	std::fs::write(path, text).map_err(|e| CliError::file(path, e))?;
+	let shown = path.display();
+	let text = format!("saved to {shown}: `assay verify {shown}` checks it");
+	cx.report.step("saved", &text, json!({ "file": path }));
+	Ok(())
+}

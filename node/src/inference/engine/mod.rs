@@ -1,0 +1,12 @@
+//! The engine's process: started, watched, replaced.
+
+mod active_gpu;
+pub(super) mod connection;
+mod exit;
+mod resource_limits;
+mod stderr;
+mod supervisor;
+
+pub use active_gpu::{EngineDevice, GpuEngine};
+pub use resource_limits::ResourceLimits;
+pub use supervisor::{supervise, SupervisorOptions};

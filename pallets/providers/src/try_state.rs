@@ -1,0 +1,41 @@
+//! What must hold after every block.
+
+use crate::*;
+use frame_support::{ensure, traits::fungible::hold::Inspect as _};
+use sp_runtime::TryRuntimeError;
+
+impl<T: Config> Pallet<T> {
+	/// Checks that holds equal the records, and that the lists by key and by model agree with them.
+	pub fn do_try_state() -> Result<(), TryRuntimeError> {
+		let (mut keys, mut served) = (0usize, 0usize);
+		for (who, record) in Providers::<T>::iter() {
+			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
+			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
+			ensure!(record.capacity <= MAX_CAPACITY, "capacities keep to the limit");
+			ensure!(
+				record.unlocking.iter().all(|chunk| chunk.amount > 0),
+				"no unbonding chunk is empty"
+			);
+			if let Some(key) = &record.key {
+				ensure!(
+					KeyOwners::<T>::get(key).as_ref() == Some(&who),
+					"a provider's key is listed as its own"
+				);
+				keys = keys.saturating_add(1);
+			}
+			for model in &record.models {
+				let listed = Serving::<T>::get(model).iter().filter(|other| **other == who).count();
+				ensure!(listed == 1, "a provider is listed once for each model it serves");
+				served = served.saturating_add(1);
+			}
+		}
+		ensure!(Providers::<T>::count() <= MAX_PROVIDERS, "providers are bounded");
+		ensure!(
+			KeyOwners::<T>::iter_keys().count() == keys,
+			"every listed key is a provider's"
+		);
+		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
+		ensure!(listed == served, "every listed provider serves the model");
+		Ok(())
+	}
+}
