@@ -35,8 +35,8 @@ pub struct ServeArgs {
 	/// Instruction set to compute with instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 	#[arg(long, value_name = "NAME")]
 	isa: Option<Isa>,
-	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU three
-	/// quarters of what is free once the models are loaded.
+	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU
+	/// three quarters of what is free once the models are loaded.
 	#[arg(long, value_name = "BYTES")]
 	kv_memory: Option<ByteSize>,
 	/// What this process may take.

@@ -1,7 +1,7 @@
 //! Why the operations are our own: the same questions to candle's own matrix products, which give other bits.
 //!
-//! Which of its kernels candle takes depends on the CPU. Asserted is what was seen where: with AVX2, f32 between one row and
-//! many; with AVX-512 VNNI, Q8_0 between it and AVX2, and Q6_K between one row and two. The rest is printed
+//! Which of its kernels candle takes depends on the CPU. Asserted is what was seen where: with AVX2, f32 between one
+//! row and many; with AVX-512 VNNI, Q8_0 between it and AVX2, and Q6_K between one row and two. The rest is printed
 //! (`cargo test --release -p assay-engine --test engine stock -- --nocapture`).
 
 use crate::definition::{bits, noise};

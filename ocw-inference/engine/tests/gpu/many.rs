@@ -1,5 +1,5 @@
-//! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models, everywhere else as many
-//! as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
+//! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models,
+//! everywhere else as many as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
 
 use crate::{common, device, kernels, on_real_gpu};
 use assay_engine::{

@@ -1,4 +1,5 @@
-//! The operations of `docs/spec/c1-w8.md` §2, word for word, one number after another. Shares nothing with the kernels but
+//! The operations of `docs/spec/c1-w8.md` §2, word for word, one number after another. Shares nothing with the kernels
+//! but
 //! `exp` and `erf`, which are scalar functions with tests of their own.
 
 use assay_numerics::{activation, exp::exp};

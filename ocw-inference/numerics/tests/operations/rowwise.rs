@@ -11,8 +11,8 @@ use assay_numerics::{
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
-/// Runs an operation with every instruction set and number of threads, on all rows together and on the last alone. `op` gets the
-/// rows, the instruction set and the number of the first row.
+/// Runs an operation with every instruction set and number of threads, on all rows together and on the last alone. `op`
+/// gets the rows, the instruction set and the number of the first row.
 fn check(
 	x: &[f32],
 	width: usize,

@@ -7,8 +7,8 @@ use assay_numerics::{packed::PackedMatrix, rope::Tables};
 use std::sync::Arc;
 
 impl Decoder {
-	/// Random matrices and norms of ones; the same numbers everywhere. The tokens that end an answer have logits of zero, so that a
-	/// greedy answer does not end early.
+	/// Random matrices and norms of ones; the same numbers everywhere. The tokens that end an answer have logits of
+	/// zero, so that a greedy answer does not end early.
 	pub(crate) fn random(numbers: DecoderConfig, rope: Tables, gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
 		if numbers.attention_bias || numbers.output_bias || numbers.mlp_bias || numbers.qk_norm {
 			return Err(Error::Work(
