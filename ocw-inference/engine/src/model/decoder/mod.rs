@@ -1,8 +1,9 @@
 //! The decoder families on the operations of [`assay_numerics`]: Llama, Mistral, Qwen2, Qwen3.
 //!
-//! Rows of several sequences go through together, but no operation lets one row see another except attention, which sees a
-//! row's own prefix in the pages of its own sequence. So a row has the same bits whether it is decoded alone, is one of a long
-//! prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a GPU ([`GpuDevice`]).
+//! Rows of several sequences go through together, but no operation lets one row see another except attention, which
+//! sees a row's own prefix in the pages of its own sequence. So a row has the same bits whether it is decoded alone, is
+//! one of a long prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a
+//! GPU ([`GpuDevice`]).
 
 mod cpu;
 #[cfg(feature = "test-utils")]
