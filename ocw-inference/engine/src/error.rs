@@ -12,22 +12,22 @@ pub enum Error {
 	/// A model directory is not what it must be.
 	#[error(transparent)]
 	Folder(#[from] assay_model_folder::Error),
-	/// This computer doesn't compute the answer recorded when the model was imported.
-	#[error("known-answer test failed for {model}: {reason}; this computer must not vote on this model")]
+	/// This machine does not reproduce the answer recorded when the model was imported.
+	#[error("known-answer test failed for {model}: {reason}; this machine must not vote on this model")]
 	KnownAnswer {
 		/// The model's name.
 		model: String,
 		/// What differs.
 		reason: String,
 	},
-	/// The work's numbers are out of range.
+	/// A parameter of the work is out of range.
 	#[error("the work is invalid: {0}")]
 	Work(String),
 	/// The tensor library refused an operation: a defect of the engine.
 	#[error("tensor operation failed: {0}")]
 	Compute(String),
-	/// The graphics card or its driver failed. Nothing that is done on the card afterwards can be relied on in this process.
-	#[error("the graphics card failed: {0}")]
+	/// The GPU or its driver failed. Nothing that it computes afterwards can be relied on in this process.
+	#[error("the GPU failed: {0}")]
 	Device(String),
 	/// The operating system did not set a limit of the process.
 	#[error("cannot limit this process: {0}")]
@@ -66,12 +66,12 @@ impl From<candle_core::Error> for Error {
 	}
 }
 
-/// Whether a graphics card is at the bottom of it, whatever was told around that.
+/// Returns whether a GPU is the cause, whatever context was added.
 fn is_of_device(error: &candle_core::Error) -> bool {
 	use candle_core::Error::{Context, Cuda, WithBacktrace, WithPath, Wrapped};
 	match error {
 		Cuda(_) => true,
-		// What candle makes of the driver's error where it only waits.
+		// candle wraps the driver's error so where it only waits.
 		Wrapped(error) => error.to_string().starts_with("DriverError("),
 		Context { inner, .. } | WithPath { inner, .. } | WithBacktrace { inner, .. } => is_of_device(inner),
 		_ => false,
@@ -83,10 +83,10 @@ mod tests {
 	use super::*;
 
 	#[test]
-	fn a_card_s_error_is_known_through_what_is_told_around_it() {
+	fn a_gpu_error_is_recognized_through_its_context() {
 		let fault = candle_core::Error::Cuda("an illegal memory access".into());
-		let told = fault.context("in a step").with_path("model.safetensors").bt();
-		assert!(matches!(Error::from(told), Error::Device(why) if why.contains("illegal memory access")));
+		let in_context = fault.context("in a step").with_path("model.safetensors").bt();
+		assert!(matches!(Error::from(in_context), Error::Device(why) if why.contains("illegal memory access")));
 		let waiting = candle_core::Error::wrap("DriverError(CUDA_ERROR_LAUNCH_FAILED, \"unspecified launch failure\")");
 		assert!(matches!(Error::from(waiting), Error::Device(_)));
 		let other = candle_core::Error::Msg("a CUDA error, by its words".into()).context("in a step");
