@@ -1,33 +1,35 @@
-//! The engine beside its peers: same weights, same shapes, same threads, one run.
+//! The engine beside its peers: same weights, same shapes, same device, one run.
 //!
-//! `make bench` calls `assay-bench run`. A run makes the models it lacks ([`models`]), starts a process for each engine ([`ours`],
-//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]).
-//! `make bench-gpu` calls `assay-bench gpu`, which does likewise on a graphics card ([`gpu`]).
+//! `make bench` and `make bench-gpu` call `assay-bench run`. A run takes a [`plan`] of the CPU or of a GPU, starts a process for each
+//! engine ([`ours`], [`candle`], `peers/llamacpp.py`, `peers/torch_bf16.py`; all answer [`engine`]'s requests), asks them what the
+//! [`samples`] lack ([`run`]), and writes tables and charts ([`report`], [`chart`]). The CPU's models are made on disk first ([`models`]).
 
 mod candle;
 mod chart;
+mod documents;
+mod engine;
 mod gguf;
-mod gpu;
+mod limits;
 mod models;
 mod ours;
 mod plan;
-mod protocol;
 mod report;
-mod roofline;
 mod run;
 mod samples;
 mod shapes;
+#[cfg(test)]
+mod tests;
 mod weights;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
-use run::{Run, Settings};
-use serde_json::json;
-use std::{
-	fs,
-	path::{Path, PathBuf},
-	thread,
-};
+use engine::{serve, Engine, Remote, Request};
+use models::Model;
+use plan::{Device, Plan, OURS};
+use run::{Run, Start};
+use samples::Samples;
+use serde_json::{json, Value};
+use std::{fs, path::PathBuf, process::Command as Process, thread, time::Instant};
 
 #[derive(Parser)]
 struct Cli {
@@ -37,44 +39,46 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-	/// Measure, print the table, draw the charts.
-	Run(RunOptions),
-	/// The same on a graphics card, beside PyTorch.
-	Gpu(gpu::Options),
-	/// Answer a benchmark's requests as one engine: ours, candle, the machine itself, or ours on a graphics card (gpu).
-	Worker {
+	/// Measure, print the tables, draw the charts.
+	Run(Options),
+	/// Answer a benchmark's requests as one engine of this program: ours or candle.
+	Engine {
 		/// Which.
-		engine: String,
-		/// On which card.
-		#[arg(default_value = "0")]
-		device: String,
+		name: String,
+		/// On this GPU instead of the CPU.
+		#[arg(long)]
+		gpu: Option<u32>,
 	},
 }
 
+/// What to run, and where.
 #[derive(clap::Args)]
-struct RunOptions {
+struct Options {
+	/// Measure on this GPU, counted from 0 as nvidia-smi counts them, instead of the CPU.
+	#[arg(long)]
+	gpu: Option<u32>,
 	/// The repository.
 	#[arg(long)]
 	root: PathBuf,
-	/// Where models, samples and peers are kept.
+	/// Where models and samples are kept.
 	#[arg(long)]
 	cache: PathBuf,
-	/// Where charts go, and `benchmarks.md` with its figures, if it is there.
+	/// Where charts go, and the document with its figures, if it is there. Nothing is written if the GPU is an emulation.
 	#[arg(long)]
 	out: PathBuf,
-	/// The Python that has llama.cpp.
+	/// The Python that has llama.cpp, or PyTorch with CUDA; without one these are left out.
 	#[arg(long)]
 	python: Option<PathBuf>,
-	/// What is measured: commit and versions, in words.
+	/// What is measured: commit, in words.
 	#[arg(long, default_value = "")]
 	commit: String,
-	/// Versions of compilers and peers, in words.
+	/// Versions of compilers, driver and peers, in words.
 	#[arg(long, default_value = "")]
 	versions: String,
 	/// Threads of every engine; all cores if none.
 	#[arg(long)]
 	threads: Option<usize>,
-	/// A small shape and few repetitions: to see that it works.
+	/// Small shapes and few repetitions: to see that it works.
 	#[arg(long)]
 	quick: bool,
 	/// Measure nothing: write the report of what the interrupted run has so far.
@@ -90,128 +94,149 @@ struct RunOptions {
 
 fn main() -> Result<()> {
 	match Cli::parse().command {
-		Command::Run(options) => run(options),
-		Command::Gpu(options) => gpu::run(&options),
-		Command::Worker { engine, device } => match engine.as_str() {
-			"ours" => protocol::serve(ours::Ours::default()),
-			"candle" => protocol::serve(candle::Candle::default()),
-			"gpu" => gpu::serve(&device),
-			run::MACHINE => protocol::serve(roofline::Machine::default()),
-			other => anyhow::bail!("no engine `{other}`"),
+		Command::Run(options) => run(&options, &mut |name| options.start(name)).map(|_| ()),
+		Command::Engine { name, gpu } => match (name.as_str(), gpu) {
+			(OURS, None) => serve(&mut ours::cpu::Ours::default()),
+			(OURS, Some(device)) => serve(&mut ours::gpu::Opening::new(device)),
+			("candle", None) => serve(&mut candle::Candle::default()),
+			_ => bail!("no engine `{name}`"),
 		},
 	}
 }
 
-fn run(options: RunOptions) -> Result<()> {
-	let settings = settings(&options);
-	fs::create_dir_all(&settings.cache)?;
-	let header = json!({
-		"machine": machine(), "commit": options.commit, "versions": options.versions, "threads": settings.threads,
-		"engines": settings.engines, "scale": format!("{:?}", settings.scale),
-	});
-	let log = settings
-		.cache
-		.join(if options.quick { "quick.jsonl" } else { "samples.jsonl" });
-	let mut run = Run::open(&settings, header, &log)?;
-	if !options.report {
-		run.measure()?;
+impl Options {
+	fn threads(&self) -> usize {
+		let cores = thread::available_parallelism().map_or(1, |n| n.get());
+		self.threads.unwrap_or(cores).max(1)
 	}
 
-	let sheets = report::sheets(&run, &settings.scale);
-	let report = report::markdown(&run, &sheets);
-	println!("\n{report}");
-	let images = options.out.join("img");
-	fs::create_dir_all(&images)?;
-	let below = format!("{}; medians of one run, {} threads each", machine(), settings.threads);
-	fs::write(images.join("speed.svg"), chart::speed(&sheets, &below))?;
-	fs::write(
-		images.join("verify.svg"),
-		chart::verify(&sheets, settings.scale.jobs, &below),
-	)?;
-	write_figures(&options.out.join("benchmarks.md"), "make bench", &report)?;
-	eprintln!(
-		"    table and charts: {}; samples: {}",
-		options.out.display(),
-		log.display()
-	);
-	Ok(())
+	/// Models by name: those asked for, or those of this device.
+	fn models(&self) -> Vec<String> {
+		let default: &[&str] = match (self.gpu, self.quick) {
+			(None, false) => &["0.5b", "1.1b", "demo"],
+			(None, true) => &["small"],
+			(Some(_), false) => &["1.1b", "8b"],
+			(Some(_), true) => &["tiny"],
+		};
+		if self.models.is_empty() {
+			default.iter().map(|name| (*name).to_owned()).collect()
+		} else {
+			self.models.clone()
+		}
+	}
+
+	/// Starts the process of an engine.
+	fn start(&self, name: &str) -> Result<Option<Box<dyn Engine>>> {
+		let script = match name {
+			"llama.cpp" => Some("llamacpp.py"),
+			"torch" | "torch.compile" => Some("torch_bf16.py"),
+			_ => None,
+		};
+		let mut process = match (script, &self.python) {
+			(None, _) => {
+				let mut process = Process::new(std::env::current_exe()?);
+				process.args(["engine", name]);
+				process.args(self.gpu.iter().flat_map(|gpu| ["--gpu".to_owned(), gpu.to_string()]));
+				process
+			}
+			(Some(_), None) => return Ok(None),
+			(Some(script), Some(python)) => {
+				let mut process = Process::new(python);
+				process.arg(self.root.join("bench/peers").join(script));
+				if name == "torch.compile" {
+					process.arg("--compile");
+				}
+				process
+			}
+		};
+		match self.gpu {
+			Some(gpu) => process
+				.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+				.env("ASSAY_GPU", gpu.to_string()),
+			None => {
+				let threads = self.threads().to_string();
+				process
+					.env("RAYON_NUM_THREADS", &threads)
+					.env("OMP_NUM_THREADS", &threads)
+			}
+		};
+		Ok(Some(Box::new(Remote::start(process)?)))
+	}
 }
 
-fn settings(options: &RunOptions) -> Settings {
-	let or = |given: &[String], default: &[&str]| match given.is_empty() {
-		true => default.iter().map(|name| (*name).to_owned()).collect(),
-		false => given.to_vec(),
+/// Measures what the plan of the device asks for, and writes it; returns the report.
+fn run(options: &Options, start: &mut Start) -> Result<String> {
+	fs::create_dir_all(&options.cache)?;
+	let threads = options.threads();
+	let mut header = json!({
+		"machine": documents::machine(), "commit": options.commit, "versions": options.versions, "threads": threads,
+		"quick": options.quick, "python": options.python,
+	});
+	let mut set = |key: &str, value: Value| {
+		header
+			.as_object_mut()
+			.and_then(|header| header.insert(key.into(), value))
 	};
-	let mut engines: Vec<String> = or(&options.engines, &run::ENGINES);
-	if options.python.is_none() {
-		engines.retain(|engine| engine != "llama.cpp");
-	}
-	let models = if options.quick {
-		or(&options.models, &["small"])
+	let mut emulated = false;
+	let plan = if options.gpu.is_some() {
+		let gpu = start(OURS)?.context("our engine is not there")?.ask(&Request::Device)?;
+		emulated = gpu.get("emulated") != Some(&Value::Bool(false));
+		let tokens = gpu
+			.get("max_batched_tokens")
+			.and_then(Value::as_u64)
+			.context("no max_batched_tokens")?;
+		set("GPU", gpu.get("name").cloned().unwrap_or_default());
+		set("max_batched_tokens", tokens.into());
+		Plan::gpu(options.quick, tokens as usize)
 	} else {
-		or(&options.models, &["0.5b", "1.1b", "demo"])
+		Plan::cpu(options.quick, threads)
 	};
-	let cores = thread::available_parallelism().map_or(1, |n| n.get());
-	Settings {
+	let demo = options.root.join("demo-model/assay-demo");
+	let model = |name: &String| match plan.device {
+		Device::Cpu => Model::on_disk(name, &demo, &options.cache),
+		Device::Gpu => Model::on_gpu(name),
+	};
+	let models = options.models().iter().map(model).collect::<Result<Vec<_>>>()?;
+	let mut engines: Vec<String> = plan.engines.map(String::from).into();
+	engines.retain(|engine| options.engines.is_empty() || options.engines.contains(engine));
+	set("engines", json!(engines));
+	let ids = models
+		.iter()
+		.map(|m| (m.name(), m.files.as_ref().map(|files| &files.id)));
+	set("models", json!(ids.collect::<std::collections::BTreeMap<_, _>>()));
+
+	let log = options.cache.join(match (plan.device, options.quick) {
+		(Device::Cpu, false) => "samples.jsonl",
+		(Device::Cpu, true) => "quick.jsonl",
+		(Device::Gpu, _) => "gpu-samples.jsonl",
+	});
+	let samples = Samples::open(&log, header)?;
+	let mut run = Run {
+		plan,
 		models,
 		engines,
-		scale: if options.quick {
-			plan::Scale::QUICK
-		} else {
-			plan::Scale::FULL
-		},
-		threads: options.threads.unwrap_or(cores).max(1),
-		python: options.python.clone(),
-		peers: options.root.join("bench/peers"),
-		demo: options.root.join("demo-model/assay-demo"),
+		threads,
 		cache: options.cache.clone(),
+		samples,
+		begun: Instant::now(),
+	};
+	if !options.report {
+		run.measure(start)?;
 	}
-}
-
-/// The processor, in words.
-fn machine() -> String {
-	let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-	let field = |key: &str| {
-		cpu.lines().find_map(|line| {
-			line.strip_prefix(key)?
-				.split_once(':')
-				.map(|(_, v)| v.trim().to_owned())
-		})
-	};
-	let flags = field("flags").unwrap_or_default();
-	let has = |flag: &str| flags.split(' ').any(|f| f == flag);
-	let vectors = match () {
-		() if has("avx512_vnni") => "AVX-512 with VNNI",
-		() if has("avx512f") => "AVX-512",
-		() if has("avx2") => "AVX2",
-		() => "no vectors beyond the baseline",
-	};
-	let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-	let kib = memory
-		.lines()
-		.next()
-		.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-	let cores = thread::available_parallelism().map_or(1, |n| n.get());
-	format!(
-		"{}, {cores} cores, {vectors}, {:.0} GB",
-		field("model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
-		kib.unwrap_or(0) as f64 / 1e6
-	)
-}
-
-const END: &str = "<!-- end of figures -->";
-
-/// Puts the report between the two marks of a document, or makes one of it.
-fn write_figures(path: &Path, by: &str, report: &str) -> Result<()> {
-	let begin = format!("<!-- figures: written by {by} -->");
-	let figures = format!("{begin}\n\n{report}\n{END}");
-	let document = match fs::read_to_string(path) {
-		Err(_) => format!("{figures}\n"),
-		Ok(old) => {
-			let marks = || Some((old.split_once(&begin)?.0, old.split_once(END)?.1));
-			let (before, after) = marks().with_context(|| format!("{} has lost its marks", path.display()))?;
-			format!("{before}{figures}{after}")
-		}
-	};
-	Ok(fs::write(path, document)?)
+	let sheets = report::sheets(&run);
+	let report = report::markdown(&run, &sheets);
+	println!("\n{report}");
+	eprintln!("    samples: {}", log.display());
+	if emulated {
+		eprintln!("    nothing was written: no GPU computed this, and its times mean nothing");
+	} else {
+		documents::write(&options.out, &run, &sheets, &report)?;
+	}
+	let wrong: Vec<_> = run
+		.models
+		.iter()
+		.filter_map(|m| run.samples.error(m.name(), OURS, "check"))
+		.collect();
+	anyhow::ensure!(wrong.is_empty(), "GPU and CPU do not agree: {}", wrong.join("; "));
+	Ok(report)
 }
