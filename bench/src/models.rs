@@ -104,12 +104,12 @@ fn make(shape: Shape, models: &Path, dir: &Path) -> Result<String> {
 	let millions = shape.weights() / 1_000_000;
 	let progress = progress(&format!("{}: {millions} M random weights", shape.name));
 	weights::write_dir(&shape, &source, progress)?;
-	say(&format!("{}: importing", shape.name));
+	log(&format!("{}: importing", shape.name));
 	let id = cpu::import_random(&source, &partial, shape.name)?;
 	fs::remove_dir_all(&source)?;
 	fs::rename(&partial, dir)?;
 	let seconds = begun.elapsed().as_secs_f64();
-	say(&format!("{}: {id} in {seconds:.0} s", shape.name));
+	log(&format!("{}: {id} in {seconds:.0} s", shape.name));
 	Ok(id)
 }
 
@@ -124,7 +124,7 @@ fn write_gguf(dir: &Path, out: &Path) -> Result<()> {
 	Ok(fs::rename(&partial, out)?)
 }
 
-fn say(line: &str) {
+fn log(line: &str) {
 	eprintln!("    {line}");
 }
 
@@ -142,7 +142,7 @@ fn progress(what: &str) -> impl FnMut(usize, usize) {
 			eprint!("\r    {what} {percent:3} %{}", if percent == 100 { "\n" } else { "" });
 			std::io::stderr().flush().ok();
 		} else if percent == 100 {
-			say(&what);
+			log(&what);
 		}
 	}
 }

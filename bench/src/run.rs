@@ -2,9 +2,9 @@
 
 use crate::{
 	engine::{token, Engine, Request},
+	format::{duration, speed},
 	models::Model,
 	plan::{Device, Limit, Measure, Plan, OURS},
-	report::{duration, speed},
 	samples::Samples,
 };
 use anyhow::{Context, Result};
@@ -73,7 +73,7 @@ impl Run {
 	}
 
 	/// Prints a line of progress.
-	pub fn say(&self, line: &str) {
+	fn log(&self, line: &str) {
 		let seconds = self.begun.elapsed().as_secs();
 		eprintln!("    {:3}:{:02}  {line}", seconds / 60, seconds % 60);
 	}
@@ -98,7 +98,7 @@ impl Run {
 		for measure in &all {
 			let giga = |limit| self.limit(measure, limit).unwrap_or(0.0) / 1e9;
 			let (read, int8) = (giga(Limit::Memory), giga(Limit::Int8));
-			self.say(&format!(
+			self.log(&format!(
 				"{}: memory {read:.1} GB/s, int8 {int8:.0} GMAC/s",
 				measure.key
 			));
@@ -144,7 +144,7 @@ impl Run {
 				}
 				if !figures.is_empty() {
 					let (label, of, all) = (&measure.label, measure.repetitions, figures.join(" · "));
-					self.say(&format!("{name}: {label} ({repetition}/{of}): {all}"));
+					self.log(&format!("{name}: {label} ({repetition}/{of}): {all}"));
 				}
 			}
 		}
@@ -154,9 +154,9 @@ impl Run {
 	/// Starts an engine with a model; none, with a line that says why, if it cannot be had.
 	fn load(&mut self, model: &Model, engine: &str, start: &mut Start) -> Result<Option<Box<dyn Engine>>> {
 		let name = model.name();
-		self.say(&format!("{name}: loading {engine}"));
+		self.log(&format!("{name}: loading {engine}"));
 		let Some(mut process) = start(engine)? else {
-			self.say(&format!("{name}: {engine} is not installed"));
+			self.log(&format!("{name}: {engine} is not installed"));
 			return Ok(None);
 		};
 		let mut answer = or_error(process.ask(&Request::Load(model.load(self.threads))));
@@ -167,7 +167,7 @@ impl Run {
 			answer = or_error(process.ask(request));
 		}
 		if let Some(error) = answer.get("error") {
-			self.say(&format!("{name}: {engine} is left out: {error}"));
+			self.log(&format!("{name}: {engine} is left out: {error}"));
 			return Ok(None);
 		}
 		Ok(Some(process))
@@ -187,11 +187,11 @@ impl Run {
 				(Ok(logits), None) if *engine == OURS => ours = Some(logits),
 				(Ok(logits), Some(ours)) => {
 					let cosine = cosine(ours, &logits);
-					self.say(&format!("{name}: logits of {engine} and ours: cosine {cosine:.6}"));
+					self.log(&format!("{name}: logits of {engine} and ours: cosine {cosine:.6}"));
 					self.samples.push(name, engine, "cosine", json!({ "cosine": cosine }))?;
 				}
 				(Ok(_), None) => {}
-				(Err(error), _) => self.say(&format!("{name}: no logits of {engine}: {error:#}")),
+				(Err(error), _) => self.log(&format!("{name}: no logits of {engine}: {error:#}")),
 			}
 		}
 		Ok(())
@@ -218,7 +218,7 @@ impl Run {
 				let answer = or_error(process.ask(&request));
 				self.samples.push(name, engine, &measure.key, answer)?;
 			}
-			self.say(&format!("{name}: load and memory of {engine} ({})", repetition + 1));
+			self.log(&format!("{name}: load and memory of {engine} ({})", repetition + 1));
 		}
 		Ok(())
 	}

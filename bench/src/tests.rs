@@ -2,6 +2,7 @@
 //! measure runs, and what the tables say is there.
 
 use super::*;
+use engine::Engine;
 use report::Sheet;
 use std::{path::Path, sync::Arc};
 
