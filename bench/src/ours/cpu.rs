@@ -9,13 +9,16 @@ use crate::{
 };
 use anyhow::{bail, Context, Result};
 use assay_engine::{
-	import,
-	kv::{PageId, Pool, Segment, PAGE},
+	kv::KvPool,
 	model::decoder::{Batch, Decoder},
+	scheduler::SchedulerLimits,
+	Model,
+};
+use assay_import::{import, ImportOptions};
+use assay_numerics::{
+	kv::{PageId, Segment, PAGE},
 	sampler::Sampler,
-	scheduler::Limits,
 	trace::{push_all, Trace},
-	ImportOptions, Model,
 };
 use assay_primitives::SamplingParams;
 use serde_json::{json, Value};
@@ -30,7 +33,7 @@ pub fn import_random(source: &Path, out: &Path, name: &str) -> Result<String> {
 	let options = ImportOptions {
 		name: format!("random-{name}"),
 		source: "random numbers".into(),
-		licence: "CC0-1.0".into(),
+		license: "CC0-1.0".into(),
 		..ImportOptions::default()
 	};
 	Ok(import(source, out, &options)?.to_string())
@@ -82,7 +85,7 @@ impl Engine for Ours {
 					..SamplingParams::greedy(answer as u32)
 				};
 				let jobs = (0..batch).map(|i| super::job(model, prompt, params.clone(), i));
-				super::jobs(model, Limits::default(), jobs.collect::<Result<_>>()?)
+				super::jobs(model, SchedulerLimits::default(), jobs.collect::<Result<_>>()?)
 			}
 			ref other => bail!("our engine does not do {other:?} on the CPU"),
 		}
@@ -99,7 +102,7 @@ fn hash(dir: &Path) -> Result<Value> {
 
 /// Sequences of one length that are computed together.
 struct Sequences {
-	pool: Pool,
+	pool: KvPool,
 	tables: Vec<Vec<PageId>>,
 	traces: Vec<Trace>,
 	length: usize,
@@ -132,7 +135,7 @@ impl Sequences {
 	/// Appends as many tokens to each sequence as to the others, and returns the logits of the last of each.
 	fn forward(&mut self, decoder: &Decoder, tokens: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
 		let each = tokens.first().map_or(0, Vec::len);
-		let most = (Limits::default().rows / tokens.len()).max(1);
+		let most = (SchedulerLimits::default().max_batched_tokens / tokens.len()).max(1);
 		let mut logits = Vec::new();
 		for from in (0..each).step_by(most) {
 			let now = most.min(each - from);
@@ -159,7 +162,8 @@ impl Sequences {
 			}
 			let begun = Instant::now();
 			let parts = self.traces.iter_mut().enumerate();
-			push_all(&rows, parts.map(|(s, trace)| (trace, s * now..(s + 1) * now)).collect())?;
+			let parts = parts.map(|(s, trace)| (trace, s * now..(s + 1) * now)).collect();
+			rows.with_layers(|layers| push_all(layers, rows.width(), parts))?;
 			self.tracing += begun.elapsed();
 			self.length += now;
 		}
@@ -169,9 +173,9 @@ impl Sequences {
 
 /// Samples as a greedy job does.
 fn sample(logits: &[Vec<f32>]) -> Result<()> {
-	let sampler = Sampler::new(&SamplingParams::greedy(1), [0; 32]);
+	let sampler = Sampler::new(0, 0, 0, [0; 32]);
 	for logits in logits {
-		sampler.choose(logits, 0).context("logits are not finite")?;
+		sampler.sample(logits, 0).context("logits are not finite")?;
 	}
 	Ok(())
 }

@@ -14,14 +14,15 @@ use anyhow::{bail, ensure, Context, Result};
 pub use assay_engine::gpu::Gpu;
 use assay_engine::{
 	execute,
-	generate::Job,
-	kv::PAGE,
 	model::decoder::Rows,
-	scheduler::{Limits, Scheduler},
-	trace::{push_all, Trace},
+	scheduler::{Scheduler, SchedulerLimits},
 	verify, Model,
 };
-use assay_primitives::{SamplingParams, Vote};
+use assay_numerics::{
+	kv::PAGE,
+	trace::{push_all, Trace},
+};
+use assay_primitives::{SamplingParams, Vote, Work};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{json, Value};
 use std::{sync::Arc, time::Instant};
@@ -76,7 +77,7 @@ impl Engine for Ours {
 	fn ask(&mut self, request: &Request) -> Result<Value> {
 		match *request {
 			Request::Device => Ok(json!({
-				"name": self.gpu.name(), "emulated": self.emulated, "max_batched_tokens": Limits::default().rows,
+				"name": self.gpu.name(), "emulated": self.emulated, "max_batched_tokens": SchedulerLimits::default().max_batched_tokens,
 			})),
 			Request::Limits { .. } => Ok(gpu::measure(&*self.gpu)?.answer()),
 			Request::Load(ref load) => {
@@ -96,7 +97,7 @@ impl Engine for Ours {
 			Request::Job {
 				prompt, answer, batch, ..
 			} => {
-				let limits = self.limits(batch, prompt + answer, Limits::default().rows)?;
+				let limits = self.limits(batch, prompt + answer, SchedulerLimits::default().max_batched_tokens)?;
 				let jobs = (0..batch).map(|i| self.greedy(prompt, answer, i));
 				super::jobs(self.model()?, limits, jobs.collect::<Result<_>>()?)
 			}
@@ -127,18 +128,18 @@ impl Ours {
 		Ok(&self.model.as_ref().context("no model is loaded")?.1)
 	}
 
-	fn greedy(&self, prompt: usize, answer: usize, index: usize) -> Result<Job> {
+	fn greedy(&self, prompt: usize, answer: usize, index: usize) -> Result<Work> {
 		super::job(self.model()?, prompt, SamplingParams::greedy(answer as u32), index)
 	}
 
 	/// Room for `batch` sequences of so many positions at once, and no more.
-	fn limits(&self, batch: usize, positions: usize, max_batched_tokens: usize) -> Result<Limits> {
+	fn limits(&self, batch: usize, positions: usize, max_batched_tokens: usize) -> Result<SchedulerLimits> {
 		let page = self.model()?.decoder()?.page_bytes();
-		Ok(Limits {
-			rows: max_batched_tokens,
+		Ok(SchedulerLimits {
+			max_batched_tokens,
 			kv_bytes: batch * positions.div_ceil(PAGE) * page,
-			running: batch,
-			waiting: batch,
+			max_running: batch,
+			max_waiting: batch,
 		})
 	}
 
@@ -180,7 +181,7 @@ impl Ours {
 	/// What the trace takes of a step of so many sequences with so many tokens each: copying it to the host, hashing it.
 	fn trace(&self, sequences: usize, each: usize) -> Result<Value> {
 		let decoder = self.model()?.decoder()?;
-		let (layers, hidden) = (decoder.layers(), decoder.numbers().hidden_size as usize);
+		let (layers, hidden) = (decoder.layers(), decoder.config().hidden_size as usize);
 		let (rows, device) = (sequences * each, self.gpu.device());
 		let streams = (0..=layers).map(|_| Tensor::zeros((rows, hidden), DType::F32, device));
 		let streams = streams.collect::<candle_core::Result<Vec<_>>>()?;
@@ -192,13 +193,13 @@ impl Ours {
 		let copied = Rows {
 			residual: (0..layers).map(stream).collect::<candle_core::Result<_>>()?,
 			norm: stream(layers)?,
-			bad: vec![false; rows],
+			non_finite: vec![false; rows],
 		};
 		let mut traces = vec![Trace::new(layers); sequences];
 		let parts = traces.iter_mut().enumerate();
 		let parts = parts.map(|(s, trace)| (trace, s * each..(s + 1) * each)).collect();
 		let begun = Instant::now();
-		push_all(&copied, parts)?;
+		copied.with_layers(|layers| push_all(layers, copied.width(), parts))?;
 		Ok(json!({ "copy": copy, "hash": begun.elapsed().as_secs_f64() }))
 	}
 

@@ -3,18 +3,18 @@
 pub mod cpu;
 pub mod gpu;
 
-use anyhow::{bail, ensure, Result};
+use anyhow::{anyhow, bail, ensure, Result};
 use assay_engine::{
-	generate::{Finished, Job},
-	scheduler::{Limits, Scheduler},
+	scheduler::{Scheduler, SchedulerLimits},
+	sequence::Outcome,
 	Model,
 };
-use assay_primitives::{job::Output, SamplingParams, Vote, WorkId};
+use assay_primitives::{SamplingParams, Vote, Work, WorkId};
 use serde_json::{json, Value};
 use std::{cmp::Ordering, collections::HashMap, time::Instant};
 
 /// Finished work by its id.
-type Results = HashMap<WorkId, Finished>;
+type Results = HashMap<WorkId, Outcome>;
 
 /// The id of the work on one of the jobs that are measured together.
 fn work_id(job: usize) -> WorkId {
@@ -24,9 +24,13 @@ fn work_id(job: usize) -> WorkId {
 }
 
 /// A job to execute.
-fn job(model: &Model, prompt_tokens: usize, params: SamplingParams, index: usize) -> Result<Job> {
-	Ok(Job {
-		input: prompt(model, prompt_tokens, index)?,
+fn job(model: &Model, prompt_tokens: usize, params: SamplingParams, index: usize) -> Result<Work> {
+	let input = prompt(model, prompt_tokens, index)?.into_bytes();
+	Ok(Work {
+		model: model.id(),
+		input: input
+			.try_into()
+			.map_err(|_| anyhow!("a prompt of {prompt_tokens} tokens is longer than a job's"))?,
 		params,
 		seed: [index as u8; 32],
 		claim: None,
@@ -58,16 +62,16 @@ fn prompt(model: &Model, count: usize, index: usize) -> Result<String> {
 }
 
 /// Executes jobs in a scheduler of their own, all at the same time, then verifies them, all at the same time.
-fn jobs(model: &Model, limits: Limits, mut jobs: Vec<Job>) -> Result<Value> {
+fn jobs(model: &Model, limits: SchedulerLimits, mut jobs: Vec<Work>) -> Result<Value> {
 	let (executed, generate) = timed(model, limits, jobs.clone())?;
 	let (mut votes, mut tokens) = (Vec::new(), 0);
 	for (i, job) in jobs.iter_mut().enumerate() {
-		let Some(Finished::Executed(done)) = executed.get(&work_id(i)) else {
+		let Some(Outcome::Executed(done)) = executed.get(&work_id(i)) else {
 			bail!("job {i} was not executed");
 		};
 		tokens += done.output.tokens.len();
-		job.claim = Some(Output::clone(&done.output));
-		votes.push(Finished::Verified(Vote::Confirm {
+		job.claim = Some(done.output.clone());
+		votes.push(Outcome::Verified(Vote::Confirm {
 			trace_root: done.trace_root,
 		}));
 	}
@@ -83,7 +87,7 @@ fn jobs(model: &Model, limits: Limits, mut jobs: Vec<Job>) -> Result<Value> {
 }
 
 /// Results of jobs, and the seconds they took.
-fn timed(model: &Model, limits: Limits, jobs: Vec<Job>) -> Result<(Results, f64)> {
+fn timed(model: &Model, limits: SchedulerLimits, jobs: Vec<Work>) -> Result<(Results, f64)> {
 	let mut scheduler = Scheduler::new(model, limits)?;
 	let begun = Instant::now();
 	for (i, job) in jobs.into_iter().enumerate() {
