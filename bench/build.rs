@@ -1,9 +1,9 @@
-//! Compiles the kernels that measure a card's limits. Does nothing without the feature `cuda`.
+//! Compiles the kernels that measure a GPU's limits. Does nothing without the feature `cuda`.
 
 use std::{env, path::Path, process::Command};
 
-/// For which cards: as the engine's kernels.
-const CARDS: &str = include_str!("../ocw-inference/engine/kernels/gencode.txt");
+/// For which architectures: as the engine's kernels.
+const ARCHITECTURES: &str = include_str!("../ocw-inference/engine/kernels/gencode.txt");
 
 fn main() {
 	println!("cargo:rerun-if-changed=build.rs");
@@ -19,8 +19,8 @@ fn main() {
 	let mut command = Command::new(&nvcc);
 	command.args(["-fatbin", "-O3", "-std=c++17", "-o"]);
 	command.arg(Path::new(&out).join("limits.fatbin"));
-	for card in CARDS.lines().filter(|line| !line.starts_with('#')) {
-		command.args(["-gencode", card]);
+	for architecture in ARCHITECTURES.lines().filter(|line| !line.starts_with('#')) {
+		command.args(["-gencode", architecture]);
 	}
 	if let Some(host) = env::var_os("NVCC_CCBIN") {
 		command.arg("-ccbin").arg(host);

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The engine on a graphics card beside PyTorch, with random weights of real shapes: same card, one run. Prints the table, and writes
+# The engine on a GPU beside PyTorch, with random weights of real shapes: same GPU, one run. Prints the tables, and writes
 # docs/benchmarks-gpu.md's figures and docs/img/gpu.svg. Builds nothing itself: where bin/gpu is missing it calls engine-cuda.sh. On a
 # machine without a driver it ends with a sentence. A run that is interrupted goes on where it stopped.
 #
 # What may be set: BENCH_SHAPES (1.1b,8b: some of them), BENCH_QUICK=1 (the tiny shape, few repetitions, nothing in docs/), BENCH_OUT (a
-# folder instead of docs/), BENCH_SAMPLES (a folder for samples), BENCH_PYTHON (a Python that has PyTorch with CUDA; python3), ASSAY_GPU
-# (the card's number, 0).
+# directory instead of docs/), BENCH_SAMPLES (a directory for samples), BENCH_PYTHON (a Python that has PyTorch with CUDA; python3),
+# ASSAY_GPU (the GPU's number, 0).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -18,7 +18,7 @@ gpu_libraries
 
 cache=${BENCH_SAMPLES:-${ASSAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/assay}/bench}
 mkdir -p "$cache"
-options=(--device "$gpu" --peers bench/peers --cache "$cache")
+options=(--gpu "$gpu" --root . --cache "$cache")
 versions=$(driver_version)
 python=${BENCH_PYTHON:-python3}
 if version=$("$python" bench/peers/torch_bf16.py --version 2>"$cache/torch.log"); then
@@ -30,13 +30,13 @@ else
 	note "(pip install torch; or name a Python that has it with BENCH_PYTHON)"
 fi
 if [ -n "${BENCH_QUICK:-}" ]; then
-	options+=(--quick --shapes "${BENCH_SHAPES:-tiny}")
+	options+=(--quick)
 	out=${BENCH_OUT:-$cache/quick}
 else
-	options+=(--shapes "${BENCH_SHAPES:-1.1b,8b}")
 	out=${BENCH_OUT:-docs}
 fi
 mkdir -p "$out"
+[ -z "${BENCH_SHAPES:-}" ] || options+=(--models "$BENCH_SHAPES")
 
-say "Measuring on card $gpu"
-"$bundle/assay-bench" gpu "${options[@]}" --out "$out" --commit "$(bundle_commit)" --versions "$versions"
+say "Measuring on GPU $gpu"
+"$bundle/assay-bench" run "${options[@]}" --out "$out" --commit "$(bundle_commit)" --versions "$versions"

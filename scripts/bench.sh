@@ -4,7 +4,7 @@
 # models made), about half of it later; Ctrl-C loses nothing: the next call goes on where this one stopped.
 #
 # What may be set: BENCH_QUICK=1 (a small shape, few repetitions, nothing in docs/), BENCH_MODELS and BENCH_ENGINES
-# (0.5b,1.1b,demo and ours,llama.cpp,candle: some of them), BENCH_THREADS (all cores), BENCH_OUT (a folder instead of docs/).
+# (0.5b,1.1b,demo and ours,llama.cpp,candle: some of them), BENCH_THREADS (all cores), BENCH_OUT (a directory instead of docs/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -82,7 +82,7 @@ if [ $failed = 0 ]; then
 	item "mixed network: GPUs and CPUs" network.log network
 	if [ "${1:-}" != tests ]; then
 		item "benchmark" bench.log env BENCH_OUT="${BENCH_OUT:-$out}" BENCH_SAMPLES="${BENCH_SAMPLES:-$out}" scripts/bench-gpu.sh
-		sed -nE '/^\* (GPU|card):/,$p' "$out/bench.log"
+		sed -n '/^- GPU:/,$p' "$out/bench.log"
 	fi
 fi
 

@@ -1,4 +1,4 @@
-// What a card can do at most: reading memory, and int8 products on its tensor cores. Nothing else is in the way: no writing, no
+// What a GPU can do at most: reading memory, and int8 products on its tensor cores. Nothing else is in the way: no writing, no
 // shared memory, operands in registers.
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 """A peer of the benchmark: llama.cpp through the C API that llama-cpp-python binds.
 
 Reads one request a line (JSON), answers one line. Times are taken here, around the calls; tokens go in as numbers, nothing
-is sampled. Requests: load, prefill, decode, logits, memory (see src/protocol.rs).
+is sampled. Requests: load, prefill, decode, logits, memory (see src/engine.rs).
 """
 
 import ctypes
@@ -18,16 +18,16 @@ import llama_cpp as ll  # noqa: E402
 
 
 @ll.llama_log_callback
-def quiet(level, text, user):
+def log_errors(level, text, user):
     if level >= 4:  # errors
         sys.stderr.write(text.decode(errors="replace"))
 
 
-ll.llama_log_set(quiet, ctypes.c_void_p(0))
+ll.llama_log_set(log_errors, ctypes.c_void_p(0))
 
 
 @ll.llama_progress_callback
-def still(progress, user):
+def no_progress(progress, user):
     return True
 
 
@@ -42,7 +42,7 @@ class Peer:
         self.context_length = request["context"]
         ll.llama_backend_init()
         params = ll.llama_model_default_params()
-        params.progress_callback = still
+        params.progress_callback = no_progress
         self.model = ll.llama_model_load_from_file(request["gguf"].encode(), params)
         if not self.model:
             raise RuntimeError("llama.cpp cannot load the file")
@@ -50,7 +50,7 @@ class Peer:
         self.context(1)
 
     def context(self, sequences):
-        """Its default settings, but for threads and room: `sequences` of them, one of full length or many of 256."""
+        """Its default settings, but for threads and context: `sequences` of them, one of full length or many of 256."""
         if sequences in self.contexts:
             return self.contexts[sequences]
         params = ll.llama_context_default_params()
@@ -65,7 +65,7 @@ class Peer:
         self.filled[sequences] = 0
         return context
 
-    def feed(self, context, rows, last_only=True):
+    def forward(self, context, rows, last_only=True):
         """One batch of (token, position, sequence); logits of the last row, or of all."""
         batch = ll.llama_batch_init(len(rows), 0, 1)
         batch.n_tokens = len(rows)
@@ -79,7 +79,7 @@ class Peer:
         seconds = time.perf_counter() - begun
         ll.llama_batch_free(batch)
         if status != 0:
-            raise RuntimeError(f"llama_decode says {status}")
+            raise RuntimeError(f"llama_decode returned {status}")
         return seconds
 
     def clear(self, sequences):
@@ -90,7 +90,7 @@ class Peer:
         count = request["tokens"]
         context = self.context(1)
         self.clear(1)
-        return self.feed(context, [(self.token(i), i, 0) for i in range(count)])
+        return self.forward(context, [(self.token(i), i, 0) for i in range(count)])
 
     def decode(self, request):
         """Steps of one token for each of `batch` sequences that are `depth` deep."""
@@ -100,12 +100,12 @@ class Peer:
         if self.filled[batch] != depth:
             self.clear(batch)
             for s in range(batch):
-                self.feed(context, [(self.token(i + s), i, s) for i in range(depth)])
+                self.forward(context, [(self.token(i + s), i, s) for i in range(depth)])
             self.filled[batch] = depth
         seconds = 0
         for step in range(steps):
             rows = [(self.token(depth + step + s), depth + step, s) for s in range(batch)]
-            seconds += self.feed(context, rows, last_only=False)
+            seconds += self.forward(context, rows, last_only=False)
         for s in range(batch):
             ll.llama_memory_seq_rm(memory, s, depth, -1)
         return seconds
@@ -114,7 +114,7 @@ class Peer:
         context = self.context(1)
         self.clear(1)
         tokens = request["tokens"]
-        self.feed(context, [(token, i, 0) for i, token in enumerate(tokens)])
+        self.forward(context, [(token, i, 0) for i, token in enumerate(tokens)])
         data = ll.llama_get_logits_ith(context, -1)
         with open(request["out"], "wb") as out:
             out.write(ctypes.string_at(data, 4 * self.vocabulary))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds llama.cpp for this processor, once, in a virtual environment below ASSAY_CACHE. Prints the environment's Python.
+# Builds llama.cpp for this CPU, once, in a virtual environment below ASSAY_CACHE. Prints the environment's Python.
 # Everything else it says goes to stderr. Exits 3, with a sentence, where it cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,14 +11,14 @@ home=$ASSAY_CACHE/bench
 venv=$home/venv
 mkdir -p "$home"
 
-# What this processor has, one flag each. Never -march=native: that would take AMX along, whose build crashes on some machines.
+# What this CPU has, one flag each. Never -march=native: that would take AMX along, whose build crashes on some machines.
 flags="-DGGML_NATIVE=OFF"
-processor=" $(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo | cut -d: -f2) "
+features=" $(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo | cut -d: -f2) "
 turn_on() { # turn_on OPTION FEATURE…
 	local option=$1 feature
 	shift
 	for feature in "$@"; do
-		case $processor in *" $feature "*) ;; *) return 0 ;; esac
+		case $features in *" $feature "*) ;; *) return 0 ;; esac
 	done
 	flags+=" -D$option=ON"
 }

@@ -1,8 +1,8 @@
-"""A peer of the benchmark on a graphics card: a plain Llama in bf16 through PyTorch, eager or compiled (--compile).
+"""A peer of the benchmark on a GPU: a plain Llama in bf16 through PyTorch, eager or compiled (--compile).
 
-Reads one request a line (JSON), answers one line; see src/protocol.rs. Requests: load (with a `config` as Hugging Face has it), prefill,
+Reads one request a line (JSON), answers one line; see src/engine.rs. Requests: load (with a `config` as Hugging Face has it), prefill,
 decode. Weights are random, keys and values lie in a static cache, attention is scaled_dot_product_attention. Nothing is hashed; greedy
-choices stay on the card.
+tokens stay on the GPU.
 """
 
 import json
@@ -17,7 +17,7 @@ os.dup2(2, 1)
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-# For the tests on a computer without a card. What is measured there means nothing.
+# For the tests on a machine without a GPU. What is measured there means nothing.
 DEVICE = os.environ.get("ASSAY_TORCH_DEVICE", "cuda")
 
 
@@ -36,15 +36,15 @@ def rotate(x, cos, sin):
 class Layer(torch.nn.Module):
     def __init__(self, c):
         super().__init__()
-        hidden, inner = c["hidden_size"], c["intermediate_size"]
+        hidden, intermediate = c["hidden_size"], c["intermediate_size"]
         self.heads, self.kv_heads, self.head_dim = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
         self.epsilon = c["rms_norm_eps"]
         self.q_width, self.kv_width = self.heads * self.head_dim, self.kv_heads * self.head_dim
         linear = lambda n, k: torch.nn.Linear(k, n, bias=False)  # noqa: E731
         self.qkv = linear(self.q_width + 2 * self.kv_width, hidden)
         self.o = linear(hidden, self.q_width)
-        self.gate_up = linear(2 * inner, hidden)
-        self.down = linear(hidden, inner)
+        self.gate_up = linear(2 * intermediate, hidden)
+        self.down = linear(hidden, intermediate)
         self.norm1 = torch.nn.Parameter(torch.ones(hidden))
         self.norm2 = torch.nn.Parameter(torch.ones(hidden))
 
@@ -80,7 +80,7 @@ class Llama(torch.nn.Module):
         self.epsilon = c["rms_norm_eps"]
 
     def forward(self, tokens, cos, sin, caches, positions, mask):
-        """The greedy choice of each sequence's last row. `cos` and `sin` are of these positions."""
+        """The greedy token of each sequence's last row. `cos` and `sin` are of these positions."""
         x = self.embedding(tokens)
         for layer, cache in zip(self.layers, caches):
             x = layer(x, cos, sin, cache, positions, mask)
@@ -112,24 +112,24 @@ class Peer:
         angles = torch.outer(torch.arange(c["max_position_embeddings"], dtype=torch.float64), c["rope_theta"] ** -half)
         self.cos = angles.cos().to(DEVICE, torch.bfloat16)
         self.sin = angles.sin().to(DEVICE, torch.bfloat16)
-        self.room = None
+        self.kv_shape = None
         sync()
 
     def caches(self, batch, length):
         """Keys and values of one shape; those of the last stay, so that graphs find them where they were."""
-        if self.room != (batch, length):
+        if self.kv_shape != (batch, length):
             shape = (batch, self.config["num_key_value_heads"], length, self.config["head_dim"])
-            self.held = None
+            self.kv = None
             # Kept small: what is behind the first step's position was never computed, and costs the same.
             make = lambda: (torch.randn(shape, device=DEVICE) * 0.1).to(torch.bfloat16)  # noqa: E731
-            self.held = [(make(), make()) for _ in range(self.config["num_hidden_layers"])]
+            self.kv = [(make(), make()) for _ in range(self.config["num_hidden_layers"])]
             if self.compiled:
                 # Graphs are recorded of what writes into its arguments only if these stay where they are.
-                for cache in self.held:
+                for cache in self.kv:
                     for tensor in cache:
                         torch._dynamo.mark_static_address(tensor)
-            self.room = (batch, length)
-        return self.held
+            self.kv_shape = (batch, length)
+        return self.kv
 
     def forward(self, tokens, positions, caches, mask):
         if self.compiled:
@@ -143,8 +143,8 @@ class Peer:
         positions = torch.arange(count, device=DEVICE)
         sync()
         begun = time.perf_counter()
-        chosen = self.forward(tokens, positions, caches, None)
-        chosen.cpu()
+        sampled = self.forward(tokens, positions, caches, None)
+        sampled.cpu()
         return time.perf_counter() - begun
 
     def decode(self, request):
@@ -193,7 +193,7 @@ def main():
 
 if __name__ == "__main__":
     if "--version" in sys.argv[1:]:
-        # Fails where there is no card that it can use.
+        # Fails where there is no GPU that it can use.
         torch.zeros(1, device=DEVICE)
         ANSWERS.write(f"PyTorch {torch.__version__} (CUDA {torch.version.cuda})\n")
     else:

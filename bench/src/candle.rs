@@ -1,43 +1,39 @@
-//! A peer: candle's own quantised Llama, unchanged, reading the GGUF file.
+//! A peer: candle's own quantized Llama, unchanged, reading the GGUF file.
 //!
 //! It keeps f32 keys and values and copies them with every token. It has no batches: one position counts for all sequences, and
 //! a prompt of more than one sequence ends in an error.
 
-use crate::protocol::{number, text, token, write_logits, Worker};
-use anyhow::{Context, Result};
+use crate::engine::{seconds_since, token, write_logits, Engine, Request};
+use anyhow::{bail, Context, Result};
 use candle_core::{quantized::gguf_file, Device, Tensor};
 use candle_transformers::models::quantized_llama::ModelWeights;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::{fs::File, io::BufReader, time::Instant};
 
 /// The loaded model.
 #[derive(Default)]
 pub struct Candle(Option<ModelWeights>);
 
-impl Worker for Candle {
-	fn answer(&mut self, request: &Value) -> Result<Value> {
-		let operation = text(request, "op")?;
+impl Engine for Candle {
+	fn ask(&mut self, request: &Request) -> Result<Value> {
 		let begun = Instant::now();
-		if operation == "load" {
-			let mut file = BufReader::new(File::open(text(request, "gguf")?)?);
+		if let Request::Load(load) = request {
+			let mut file = BufReader::new(File::open(load.gguf.as_ref().context("no GGUF file is named")?)?);
 			let content = gguf_file::Content::read(&mut file)?;
 			self.0 = Some(ModelWeights::from_gguf(content, &mut file, &Device::Cpu)?);
-			return Ok(json!({ "seconds": begun.elapsed().as_secs_f64() }));
+			return Ok(seconds_since(begun));
 		}
 		let model = self.0.as_mut().context("no model is loaded")?;
-		let seconds = match operation {
-			"prefill" => prefill(model, number(request, "tokens")?)?,
-			"decode" => decode(model, number(request, "depth")?, number(request, "tokens")?)?,
-			"logits" => {
-				let ids = request.get("tokens").and_then(Value::as_array).context("no tokens")?;
-				let ids: Vec<u32> = ids.iter().filter_map(|id| id.as_u64().map(|id| id as u32)).collect();
-				let logits = forward(model, &ids, 0)?.flatten_all()?.to_vec1::<f32>()?;
-				write_logits(request, &logits)?;
-				begun.elapsed().as_secs_f64()
+		match request {
+			Request::Prefill { tokens, .. } => prefill(model, *tokens),
+			Request::Decode { depth, tokens, .. } => decode(model, *depth, *tokens),
+			Request::Logits { tokens, out } => {
+				let logits = forward(model, tokens, 0)?.flatten_all()?.to_vec1::<f32>()?;
+				write_logits(out, &logits)?;
+				Ok(seconds_since(begun))
 			}
-			other => anyhow::bail!("stock candle does not do `{other}`"),
-		};
-		Ok(json!({ "seconds": seconds }))
+			other => bail!("stock candle does not do {other:?}"),
+		}
 	}
 }
 
@@ -46,16 +42,16 @@ fn forward(model: &mut ModelWeights, tokens: &[u32], position: usize) -> Result<
 	Ok(model.forward(&input, position)?)
 }
 
-fn prefill(model: &mut ModelWeights, count: usize) -> Result<f64> {
+fn prefill(model: &mut ModelWeights, count: usize) -> Result<Value> {
 	model.clear_kv_cache();
 	let tokens: Vec<u32> = (0..count).map(token).collect();
 	let begun = Instant::now();
 	forward(model, &tokens, 0)?;
-	Ok(begun.elapsed().as_secs_f64())
+	Ok(seconds_since(begun))
 }
 
-/// Its cache cannot be cut, so each repetition fills it anew.
-fn decode(model: &mut ModelWeights, depth: usize, steps: usize) -> Result<f64> {
+/// Its cache cannot be cut, so each repetition fills it again.
+fn decode(model: &mut ModelWeights, depth: usize, steps: usize) -> Result<Value> {
 	model.clear_kv_cache();
 	let tokens: Vec<u32> = (0..depth).map(token).collect();
 	forward(model, &tokens, 0)?;
@@ -63,5 +59,5 @@ fn decode(model: &mut ModelWeights, depth: usize, steps: usize) -> Result<f64> {
 	for position in depth..depth + steps {
 		forward(model, &[token(position)], position)?;
 	}
-	Ok(begun.elapsed().as_secs_f64())
+	Ok(seconds_since(begun))
 }

@@ -1,208 +1,173 @@
-//! Draws a run: bars beside each other, light, readable without colour too.
+//! Draws a run: bars beside each other, light, readable without color too.
 
-use crate::{
-	report::{Row, Sheet},
-	run::ENGINES,
+use crate::report::{Row, Sheet};
+use anyhow::Result;
+use plotters::{
+	prelude::*,
+	style::text_anchor::{HPos, Pos, VPos},
 };
-use std::fmt::Write;
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 200.0;
-const RIGHT: f64 = 170.0;
-const BAR: f64 = 13.0;
-const GAP: f64 = 10.0;
-const COLOURS: [&str; 3] = ["#1f6f5c", "#9aa5b1", "#d9c7a3"];
-const INK: &str = "#24292f";
-const FAINT: &str = "#6b7480";
+const WIDTH: i32 = 860;
+const LEFT: i32 = 200;
+const RIGHT: i32 = 170;
+const TOP: i32 = 84;
+const BAR: i32 = 13;
+const GAP: i32 = 10;
+const HEADING: i32 = 26;
+const BARS: [RGBColor; 3] = [
+	RGBColor(0x1f, 0x6f, 0x5c),
+	RGBColor(0x9a, 0xa5, 0xb1),
+	RGBColor(0xd9, 0xc7, 0xa3),
+];
+const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
+const FAINT: RGBColor = RGBColor(0x6b, 0x74, 0x80);
 
-struct Drawing {
-	body: String,
-	y: f64,
+/// A chart of horizontal bars.
+pub struct Chart<'a> {
+	title: &'a str,
+	subtitle: &'a str,
+	/// What the colors mean.
+	legend: Vec<&'a str>,
+	/// Lines of bars below a heading, which may be empty.
+	groups: Vec<(String, Vec<Line>)>,
+	/// A mark across all lines, and its words.
+	mark: Option<(f64, &'a str)>,
 }
 
-impl Drawing {
-	fn new(title: &str, below: &str) -> Self {
-		let mut drawing = Self {
-			body: String::new(),
-			y: 30.0,
+/// A labeled line with a bar for each figure.
+struct Line {
+	label: String,
+	bars: Vec<Bar>,
+}
+
+struct Bar {
+	/// As a share of the longest.
+	length: f64,
+	words: String,
+	color: usize,
+}
+
+impl<'a> Chart<'a> {
+	/// Tokens a second, each row on its own scale so that all can be compared: the longest bar is the fastest engine. The first is ours.
+	pub fn speeds(title: &'a str, subtitle: &'a str, legend: [&'a str; 3], sheets: &[Sheet]) -> Self {
+		let group = |sheet: &Sheet| {
+			let heading = sheet.title.split(';').next().unwrap_or_default().to_owned();
+			let rows = sheet.rows.iter();
+			let rows = rows.filter(|row| row.cells[0].words.ends_with("tok/s"));
+			(heading, rows.map(Line::of_row).collect())
 		};
-		drawing.text(20.0, 30.0, 17.0, INK, "start", "bold", title);
-		drawing.text(20.0, 50.0, 12.0, FAINT, "start", "normal", below);
-		drawing.y = 74.0;
-		drawing
-	}
-
-	#[allow(clippy::too_many_arguments)] // a text is where, how large, how and what
-	fn text(&mut self, x: f64, y: f64, size: f64, fill: &str, anchor: &str, weight: &str, text: &str) {
-		let text = text.replace('&', "&amp;").replace('<', "&lt;");
-		writeln!(
-			self.body,
-			r#"<text x="{x:.1}" y="{y:.1}" font-size="{size}" fill="{fill}" text-anchor="{anchor}" font-weight="{weight}">{text}</text>"#
-		)
-		.ok();
-	}
-
-	fn bar(&mut self, y: f64, width: f64, colour: &str) {
-		let width = width.max(1.0);
-		writeln!(
-			self.body,
-			r#"<rect x="{LEFT}" y="{y:.1}" width="{width:.1}" height="{BAR}" rx="2" fill="{colour}"/>"#
-		)
-		.ok();
-	}
-
-	fn upright(&mut self, x: f64, from: f64, to: f64) {
-		writeln!(
-			self.body,
-			r#"<line x1="{x:.1}" x2="{x:.1}" y1="{from:.1}" y2="{to:.1}" stroke="{FAINT}" stroke-dasharray="3 3"/>"#
-		)
-		.ok();
-	}
-
-	fn finish(self) -> String {
-		let height = self.y + 12.0;
-		format!(
-			"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" font-family=\"system-ui, sans-serif\">\n\
-			 <rect width=\"{WIDTH}\" height=\"{height:.0}\" rx=\"8\" fill=\"#ffffff\"/>\n{}</svg>\n",
-			self.body
-		)
-	}
-}
-
-/// Tokens a second of our engine and its peers.
-pub fn speed(sheets: &[Sheet], below: &str) -> String {
-	let title = "Tokens a second: the exact engine and its peers";
-	let groups: Vec<_> = sheets.iter().map(|s| (s.title.as_str(), s.rows.as_slice())).collect();
-	speeds(title, ENGINES, &groups, below)
-}
-
-/// Tokens a second, each row on its own scale so that all can be compared: the longest bar is the fastest engine. The first is ours.
-pub fn speeds(title: &str, engines: [&str; 3], groups: &[(&str, &[Row])], below: &str) -> String {
-	let mut drawing = Drawing::new(title, below);
-	legend(&mut drawing, engines);
-	for (title, rows) in groups {
-		let rows: Vec<&Row> = rows
-			.iter()
-			.filter(|row| row.cells[0].words.ends_with("tok/s"))
-			.collect();
-		if rows.is_empty() {
-			continue;
-		}
-		drawing.y += 14.0;
-		let y = drawing.y;
-		drawing.text(20.0, y, 13.0, INK, "start", "bold", heading(title));
-		drawing.y += 12.0;
-		for row in rows {
-			bars(&mut drawing, row);
+		Self {
+			title,
+			subtitle,
+			legend: legend.into(),
+			groups: sheets.iter().map(group).collect(),
+			mark: None,
 		}
 	}
-	drawing.finish()
-}
 
-fn heading(title: &str) -> &str {
-	title.split(';').next().unwrap_or(title)
-}
-
-fn legend(drawing: &mut Drawing, engines: [&str; 3]) {
-	let mut x = LEFT;
-	for (engine, colour) in engines.into_iter().zip(COLOURS) {
-		let y = drawing.y - 8.0;
-		writeln!(
-			drawing.body,
-			r#"<rect x="{x:.1}" y="{y:.1}" width="11" height="11" rx="2" fill="{colour}"/>"#
-		)
-		.ok();
-		let words = if engine == "ours" {
-			"ours: exact, with trace and sampling"
-		} else {
-			engine
-		};
-		drawing.text(x + 17.0, y + 10.0, 12.0, INK, "start", "normal", words);
-		x += 40.0 + 6.6 * words.len() as f64;
-	}
-	drawing.y += 10.0;
-}
-
-fn bars(drawing: &mut Drawing, row: &Row) {
-	let most = row.cells.iter().filter_map(|cell| cell.value).fold(0.0, f64::max);
-	let there: Vec<usize> = (0..ENGINES.len()).filter(|e| row.cells[*e].value.is_some()).collect();
-	let middle = drawing.y + BAR * there.len() as f64 / 2.0 + 4.0;
-	drawing.text(LEFT - 10.0, middle, 12.0, INK, "end", "normal", &row.label);
-	for engine in there {
-		let cell = &row.cells[engine];
-		let width = cell.value.unwrap_or(0.0) / most * (WIDTH - LEFT - RIGHT);
-		let y = drawing.y;
-		drawing.bar(y, width, COLOURS[engine]);
-		let mut words = cell.words.clone();
-		if let Some(ratio) = row.ratio(engine).filter(|_| engine > 0) {
-			words += &format!("  (ours {ratio:.2} ×)");
-		}
-		drawing.text(
-			LEFT + width + 6.0,
-			y + 10.5,
-			11.0,
-			if engine == 0 { INK } else { FAINT },
-			"start",
-			"normal",
-			&words,
-		);
-		drawing.y += BAR;
-	}
-	drawing.y += GAP;
-}
-
-/// What a check costs: verification as a share of generation, with the aim as a line.
-pub fn verify(sheets: &[Sheet], jobs: usize, below: &str) -> String {
-	const AIM: f64 = 0.05;
-	let mut drawing = Drawing::new("What a check costs: verification ÷ generation", below);
-	let shares = sheets.iter().flat_map(|s| s.verify.iter().flatten());
-	let most = shares.fold(AIM, |a, b| a.max(*b)) * 1.05;
-	let scale = (WIDTH - LEFT - RIGHT) / most;
-	let top = drawing.y - 6.0;
-	for sheet in sheets {
-		let model = sheet.title.split(':').next().unwrap_or_default();
-		for (share, (words, colour)) in sheet.verify.iter().zip([("one job", COLOURS[0]), ("", COLOURS[1])]) {
-			let Some(share) = share else { continue };
-			let words = if words.is_empty() {
-				format!("{jobs} jobs at once")
-			} else {
-				words.into()
+	/// What a check costs: verification as a share of generation, with the aim as a mark.
+	pub fn verify(title: &'a str, subtitle: &'a str, sheets: &[Sheet]) -> Self {
+		const AIM: f64 = 0.05;
+		let shares = sheets.iter().flat_map(|sheet| &sheet.verify);
+		let most = shares.fold(AIM, |most, (_, share)| most.max(*share)) * 1.05;
+		let group = |sheet: &Sheet| {
+			let line = |(jobs, share): &(usize, f64)| Line {
+				label: match jobs {
+					1 => format!("{}, one job", sheet.name),
+					_ => format!("{}, {jobs} jobs at once", sheet.name),
+				},
+				bars: vec![Bar {
+					length: share / most,
+					words: format!("{:.1} %", share * 100.0),
+					color: usize::from(*jobs > 1),
+				}],
 			};
-			let y = drawing.y;
-			drawing.text(
-				LEFT - 10.0,
-				y + 10.5,
-				12.0,
-				INK,
-				"end",
-				"normal",
-				&format!("{model}, {words}"),
-			);
-			drawing.bar(y, share * scale, colour);
-			drawing.text(
-				LEFT + share * scale + 6.0,
-				y + 10.5,
-				11.0,
-				INK,
-				"start",
-				"normal",
-				&format!("{:.1} %", share * 100.0),
-			);
-			drawing.y += BAR + 5.0;
+			(String::new(), sheet.verify.iter().map(line).collect())
+		};
+		Self {
+			title,
+			subtitle,
+			legend: Vec::new(),
+			groups: sheets.iter().map(group).collect(),
+			mark: Some((AIM / most, "aim for one job: 5 %")),
 		}
-		drawing.y += 4.0;
 	}
-	let bottom = drawing.y;
-	drawing.upright(LEFT + AIM * scale, top, bottom);
-	drawing.text(
-		LEFT + AIM * scale,
-		bottom + 12.0,
-		11.0,
-		FAINT,
-		"middle",
-		"normal",
-		"aim for one job: 5 %",
-	);
-	drawing.y += 18.0;
-	drawing.finish()
+
+	fn height(&self) -> i32 {
+		let group = |(heading, lines): &(String, Vec<Line>)| {
+			let lines: i32 = lines.iter().map(|line| line.bars.len() as i32 * BAR + GAP).sum();
+			lines + if heading.is_empty() { 0 } else { HEADING }
+		};
+		let mark = if self.mark.is_some() { 18 } else { 0 };
+		TOP + self.groups.iter().map(group).sum::<i32>() + mark + 12
+	}
+
+	/// The chart as SVG.
+	pub fn svg(&self) -> Result<String> {
+		let mut svg = String::new();
+		let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, self.height() as u32)).into_drawing_area();
+		root.fill(&WHITE)?;
+		let text = |x: i32, y: i32, (size, color, side): (f64, RGBColor, HPos), words: &str| {
+			let style = TextStyle::from(("sans-serif", size).into_font()).color(&color);
+			root.draw(&Text::new(words, (x, y), style.pos(Pos::new(side, VPos::Center))))
+		};
+		let bar = |x: i32, y: i32, width: i32, color: usize| {
+			let color = BARS[color % BARS.len()].filled();
+			root.draw(&Rectangle::new([(x, y), (x + width.max(1), y + BAR - 1)], color))
+		};
+		text(20, 25, (21.0, INK, HPos::Left), self.title)?;
+		text(20, 46, (15.0, FAINT, HPos::Left), self.subtitle)?;
+		let mut x = LEFT;
+		for (color, words) in self.legend.iter().enumerate() {
+			bar(x, 64, BAR - 1, color)?;
+			text(x + 17, 70, (15.0, INK, HPos::Left), words)?;
+			x += 40 + words.len() as i32 * 33 / 5;
+		}
+		let mut y = TOP;
+		for (heading, lines) in &self.groups {
+			if !heading.is_empty() {
+				text(20, y + HEADING / 2, (16.0, INK, HPos::Left), heading)?;
+				y += HEADING;
+			}
+			for line in lines {
+				let middle = y + line.bars.len() as i32 * BAR / 2;
+				text(LEFT - 10, middle, (15.0, INK, HPos::Right), &line.label)?;
+				for Bar { length, words, color } in &line.bars {
+					let width = (length * f64::from(WIDTH - LEFT - RIGHT)).round() as i32;
+					bar(LEFT, y, width, *color)?;
+					let ink = if *color == 0 { INK } else { FAINT };
+					text(LEFT + width + 6, y + BAR / 2, (14.0, ink, HPos::Left), words)?;
+					y += BAR;
+				}
+				y += GAP;
+			}
+		}
+		if let Some((length, words)) = self.mark {
+			let x = LEFT + (length * f64::from(WIDTH - LEFT - RIGHT)).round() as i32;
+			root.draw(&PathElement::new([(x, TOP - 6), (x, y)], FAINT))?;
+			text(x, y + 9, (14.0, FAINT, HPos::Center), words)?;
+		}
+		root.present()?;
+		drop(root);
+		Ok(svg)
+	}
+}
+
+impl Line {
+	fn of_row(row: &Row) -> Self {
+		let most = row.cells.iter().filter_map(|cell| cell.value).fold(0.0, f64::max);
+		let bar = |(color, cell): (usize, &crate::report::Cell)| {
+			let ratio = row.ratio(color).filter(|_| color > 0);
+			let ratio = ratio.map_or(String::new(), |ratio| format!("  (ours {ratio:.2} ×)"));
+			Some(Bar {
+				length: cell.value? / most,
+				words: format!("{}{ratio}", cell.words),
+				color,
+			})
+		};
+		Self {
+			label: row.label.clone(),
+			bars: row.cells.iter().enumerate().filter_map(bar).collect(),
+		}
+	}
 }

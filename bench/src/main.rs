@@ -1,33 +1,38 @@
-//! The engine beside its peers: same weights, same shapes, same threads, one run.
+//! The engine beside its peers: same weights, same shapes, same device, one run.
 //!
-//! `make bench` calls `assay-bench run`. A run makes the models it lacks ([`models`]), starts a process for each engine ([`ours`],
-//! [`candle`], `peers/llamacpp.py`), asks them in turn ([`plan`], [`run`]), and writes a table and a chart ([`report`], [`chart`]).
-//! `make bench-gpu` calls `assay-bench gpu`, which does likewise on a graphics card ([`gpu`]).
+//! `make bench` and `make bench-gpu` call `assay-bench run`. A run takes a [`plan`] of the CPU or of a GPU, starts a process for each
+//! engine ([`ours`], [`candle`], `peers/llamacpp.py`, `peers/torch_bf16.py`; all answer [`engine`]'s requests), asks them what the
+//! [`samples`] lack ([`run`]), and writes tables and charts ([`report`], [`chart`]). The CPU's models are made on disk first ([`models`]).
 
 mod candle;
 mod chart;
+mod documents;
+mod engine;
+mod format;
 mod gguf;
-mod gpu;
+mod limits;
 mod models;
+mod options;
 mod ours;
 mod plan;
-mod protocol;
 mod report;
-mod roofline;
 mod run;
 mod samples;
 mod shapes;
+#[cfg(test)]
+mod tests;
 mod weights;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use clap::{Parser, Subcommand};
-use run::{Run, Settings};
-use serde_json::json;
-use std::{
-	fs,
-	path::{Path, PathBuf},
-	thread,
-};
+use engine::{serve, Request};
+use models::Model;
+use options::Options;
+use plan::{Device, Plan, OURS};
+use run::{Run, Start};
+use samples::Samples;
+use serde_json::{json, Value};
+use std::{fs, time::Instant};
 
 #[derive(Parser)]
 struct Cli {
@@ -37,181 +42,101 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-	/// Measure, print the table, draw the charts.
-	Run(RunOptions),
-	/// The same on a graphics card, beside PyTorch.
-	Gpu(gpu::Options),
-	/// Answer a benchmark's requests as one engine: ours, candle, the machine itself, or ours on a graphics card (gpu).
-	Worker {
+	/// Measure, print the tables, draw the charts.
+	Run(Options),
+	/// Answer a benchmark's requests as one engine of this program: ours or candle.
+	Engine {
 		/// Which.
-		engine: String,
-		/// On which card.
-		#[arg(default_value = "0")]
-		device: String,
+		name: String,
+		/// On this GPU instead of the CPU.
+		#[arg(long)]
+		gpu: Option<u32>,
 	},
-}
-
-#[derive(clap::Args)]
-struct RunOptions {
-	/// The repository.
-	#[arg(long)]
-	root: PathBuf,
-	/// Where models, samples and peers are kept.
-	#[arg(long)]
-	cache: PathBuf,
-	/// Where charts go, and `benchmarks.md` with its figures, if it is there.
-	#[arg(long)]
-	out: PathBuf,
-	/// The Python that has llama.cpp.
-	#[arg(long)]
-	python: Option<PathBuf>,
-	/// What is measured: commit and versions, in words.
-	#[arg(long, default_value = "")]
-	commit: String,
-	/// Versions of compilers and peers, in words.
-	#[arg(long, default_value = "")]
-	versions: String,
-	/// Threads of every engine; all cores if none.
-	#[arg(long)]
-	threads: Option<usize>,
-	/// A small shape and few repetitions: to see that it works.
-	#[arg(long)]
-	quick: bool,
-	/// Measure nothing: write the report of what the interrupted run has so far.
-	#[arg(long)]
-	report: bool,
-	/// Models to measure.
-	#[arg(long, value_delimiter = ',')]
-	models: Vec<String>,
-	/// Engines to measure.
-	#[arg(long, value_delimiter = ',')]
-	engines: Vec<String>,
 }
 
 fn main() -> Result<()> {
 	match Cli::parse().command {
-		Command::Run(options) => run(options),
-		Command::Gpu(options) => gpu::run(&options),
-		Command::Worker { engine, device } => match engine.as_str() {
-			"ours" => protocol::serve(ours::Ours::default()),
-			"candle" => protocol::serve(candle::Candle::default()),
-			"gpu" => gpu::serve(&device),
-			run::MACHINE => protocol::serve(roofline::Machine::default()),
-			other => anyhow::bail!("no engine `{other}`"),
+		Command::Run(options) => run(&options, &mut |name| options.start(name)).map(|_| ()),
+		Command::Engine { name, gpu } => match (name.as_str(), gpu) {
+			(OURS, None) => serve(&mut ours::cpu::Ours::default()),
+			(OURS, Some(device)) => serve(&mut ours::gpu::Opening::new(device)),
+			("candle", None) => serve(&mut candle::Candle::default()),
+			_ => bail!("no engine `{name}`"),
 		},
 	}
 }
 
-fn run(options: RunOptions) -> Result<()> {
-	let settings = settings(&options);
-	fs::create_dir_all(&settings.cache)?;
-	let header = json!({
-		"machine": machine(), "commit": options.commit, "versions": options.versions, "threads": settings.threads,
-		"engines": settings.engines, "scale": format!("{:?}", settings.scale),
-	});
-	let log = settings
-		.cache
-		.join(if options.quick { "quick.jsonl" } else { "samples.jsonl" });
-	let mut run = Run::open(&settings, header, &log)?;
+/// Measures what the plan of the device asks for, and writes it; returns the report.
+fn run(options: &Options, start: &mut Start) -> Result<String> {
+	fs::create_dir_all(&options.cache)?;
+	let gpu = match options.gpu {
+		Some(_) => start(OURS)?.context("our engine is not there")?.ask(&Request::Device)?,
+		None => Value::Null,
+	};
+	let mut run = open(options, &gpu)?;
 	if !options.report {
-		run.measure()?;
+		run.measure(start)?;
 	}
-
-	let sheets = report::sheets(&run, &settings.scale);
+	let sheets = report::sheets(&run);
 	let report = report::markdown(&run, &sheets);
 	println!("\n{report}");
-	let images = options.out.join("img");
-	fs::create_dir_all(&images)?;
-	let below = format!("{}; medians of one run, {} threads each", machine(), settings.threads);
-	fs::write(images.join("speed.svg"), chart::speed(&sheets, &below))?;
-	fs::write(
-		images.join("verify.svg"),
-		chart::verify(&sheets, settings.scale.jobs, &below),
-	)?;
-	write_figures(&options.out.join("benchmarks.md"), "make bench", &report)?;
-	eprintln!(
-		"    table and charts: {}; samples: {}",
-		options.out.display(),
-		log.display()
-	);
-	Ok(())
+	if gpu.is_null() || gpu.get("emulated") == Some(&Value::Bool(false)) {
+		documents::write(&options.out, &run, &sheets, &report)?;
+	} else {
+		eprintln!("    nothing was written: no GPU computed this, and its times mean nothing");
+	}
+	let errors = run
+		.models
+		.iter()
+		.filter_map(|m| run.samples.error(m.name(), OURS, "check"));
+	let errors: Vec<_> = errors.collect();
+	ensure!(errors.is_empty(), "GPU and CPU do not agree: {}", errors.join("; "));
+	Ok(report)
 }
 
-fn settings(options: &RunOptions) -> Settings {
-	let or = |given: &[String], default: &[&str]| match given.is_empty() {
-		true => default.iter().map(|name| (*name).to_owned()).collect(),
-		false => given.to_vec(),
-	};
-	let mut engines: Vec<String> = or(&options.engines, &run::ENGINES);
-	if options.python.is_none() {
-		engines.retain(|engine| engine != "llama.cpp");
-	}
-	let models = if options.quick {
-		or(&options.models, &["small"])
+/// Goes on with an interrupted run or begins one: on a GPU that our engine has described, or on the CPU.
+fn open(options: &Options, gpu: &Value) -> Result<Run> {
+	let threads = options.threads();
+	let plan = if gpu.is_null() {
+		Plan::cpu(options.quick, threads)
 	} else {
-		or(&options.models, &["0.5b", "1.1b", "demo"])
+		let tokens = gpu.get("max_batched_tokens").and_then(Value::as_u64);
+		Plan::gpu(
+			options.quick,
+			tokens.context("our engine does not tell its max_batched_tokens")? as usize,
+		)
 	};
-	let cores = thread::available_parallelism().map_or(1, |n| n.get());
-	Settings {
+	let models = options.models();
+	let models = models.iter().map(|name| match plan.device {
+		Device::Cpu => Model::on_disk(name, &options.root.join("demo-model/assay-demo"), &options.cache),
+		Device::Gpu => Model::on_gpu(name),
+	});
+	let models = models.collect::<Result<Vec<_>>>()?;
+	let mut engines: Vec<String> = plan.engines.map(String::from).into();
+	engines.retain(|engine| options.engines.is_empty() || options.engines.contains(engine));
+	let ids: Vec<_> = models
+		.iter()
+		.map(|m| (m.name(), m.files.as_ref().map(|files| &files.id)))
+		.collect();
+	let header = json!({
+		"machine": documents::machine(), "GPU": gpu.get("name"), "max_batched_tokens": gpu.get("max_batched_tokens"),
+		"commit": options.commit, "versions": options.versions, "threads": threads, "python": options.python,
+		"quick": options.quick, "engines": engines, "models": ids,
+	});
+	let log = match (plan.device, options.quick) {
+		(Device::Cpu, false) => "samples.jsonl",
+		(Device::Cpu, true) => "quick.jsonl",
+		(Device::Gpu, _) => "gpu-samples.jsonl",
+	};
+	let log = options.cache.join(log);
+	eprintln!("    samples: {}", log.display());
+	Ok(Run {
+		plan,
 		models,
 		engines,
-		scale: if options.quick {
-			plan::Scale::QUICK
-		} else {
-			plan::Scale::FULL
-		},
-		threads: options.threads.unwrap_or(cores).max(1),
-		python: options.python.clone(),
-		peers: options.root.join("bench/peers"),
-		demo: options.root.join("demo-model/assay-demo"),
+		threads,
 		cache: options.cache.clone(),
-	}
-}
-
-/// The processor, in words.
-fn machine() -> String {
-	let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-	let field = |key: &str| {
-		cpu.lines().find_map(|line| {
-			line.strip_prefix(key)?
-				.split_once(':')
-				.map(|(_, v)| v.trim().to_owned())
-		})
-	};
-	let flags = field("flags").unwrap_or_default();
-	let has = |flag: &str| flags.split(' ').any(|f| f == flag);
-	let vectors = match () {
-		() if has("avx512_vnni") => "AVX-512 with VNNI",
-		() if has("avx512f") => "AVX-512",
-		() if has("avx2") => "AVX2",
-		() => "no vectors beyond the baseline",
-	};
-	let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-	let kib = memory
-		.lines()
-		.next()
-		.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-	let cores = thread::available_parallelism().map_or(1, |n| n.get());
-	format!(
-		"{}, {cores} cores, {vectors}, {:.0} GB",
-		field("model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
-		kib.unwrap_or(0) as f64 / 1e6
-	)
-}
-
-const END: &str = "<!-- end of figures -->";
-
-/// Puts the report between the two marks of a document, or makes one of it.
-fn write_figures(path: &Path, by: &str, report: &str) -> Result<()> {
-	let begin = format!("<!-- figures: written by {by} -->");
-	let figures = format!("{begin}\n\n{report}\n{END}");
-	let document = match fs::read_to_string(path) {
-		Err(_) => format!("{figures}\n"),
-		Ok(old) => {
-			let marks = || Some((old.split_once(&begin)?.0, old.split_once(END)?.1));
-			let (before, after) = marks().with_context(|| format!("{} has lost its marks", path.display()))?;
-			format!("{before}{figures}{after}")
-		}
-	};
-	Ok(fs::write(path, document)?)
+		samples: Samples::open(&log, header)?,
+		begun: Instant::now(),
+	})
 }

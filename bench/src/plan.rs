@@ -1,152 +1,315 @@
-//! What is measured, and how often.
+//! What is measured, and how often, on the CPU and on a GPU.
 
-use crate::run::ENGINES;
-use serde_json::{json, Value};
+use crate::{engine::Request, shapes::Shape};
 
-/// What a measure's samples are turned into.
+/// Our engine; every plan begins with it.
+pub const OURS: &str = "ours";
+
+/// What engines compute on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Unit {
-	/// So many tokens in the sample's seconds.
-	Tokens(usize),
-	/// The sample's seconds.
-	Seconds,
-	/// The sample's bytes.
-	Bytes,
+pub enum Device {
+	/// All engines are loaded and take turns, so that whatever else the machine does hits all alike.
+	Cpu,
+	/// Each engine has the GPU to itself.
+	Gpu,
 }
 
-/// One row of the table.
+/// A limit of the device, of which a measure uses a share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+	/// Reading memory.
+	Memory,
+	/// Multiplying int8.
+	Int8,
+}
+
+/// One thing that engines are asked; a row of the table if it has a label and its answer is one figure.
 #[derive(Clone, Debug)]
 pub struct Measure {
 	/// Its name in the log of samples.
-	pub key: &'static str,
+	pub key: String,
 	/// Its name in the table.
-	pub label: &'static str,
+	pub label: String,
 	/// What an engine is asked.
-	pub request: Value,
-	/// What becomes of the answer.
-	pub unit: Unit,
+	pub request: Request,
 	/// Repetitions.
 	pub repetitions: usize,
-	/// Positions it needs.
-	pub positions: usize,
-	/// Whether only our engine does it.
+	/// Whether peers don't do it.
 	pub ours_only: bool,
+	/// Of which limits the table shows a share.
+	pub limits: &'static [Limit],
 }
 
 impl Measure {
+	fn new(key: impl Into<String>, label: impl Into<String>, request: Request, repetitions: usize) -> Self {
+		Self {
+			key: key.into(),
+			label: label.into(),
+			request,
+			repetitions,
+			ours_only: false,
+			limits: &[],
+		}
+	}
+
+	fn ours_only(self) -> Self {
+		Self {
+			ours_only: true,
+			..self
+		}
+	}
+
+	fn limited_by(self, limits: &'static [Limit]) -> Self {
+		Self { limits, ..self }
+	}
+
 	/// Whether an engine can do this at all; stock candle has no batches.
 	pub fn suits(&self, engine: &str) -> bool {
-		let batched = self.request.get("batch").and_then(Value::as_u64).unwrap_or(1) > 1;
-		(engine == ENGINES[0] || !self.ours_only) && !(batched && engine == "candle")
+		let batched = matches!(self.request, Request::Decode { batch, .. } if batch > 1);
+		(engine == OURS || !self.ours_only) && !(batched && engine == "candle")
+	}
+
+	/// Whether a model of this shape is long and small enough for it.
+	pub fn fits(&self, shape: &Shape) -> bool {
+		let small = !matches!(self.request, Request::Check { .. }) || shape.suits_cpu();
+		small && self.request.positions() <= shape.context
 	}
 }
 
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
-	/// Repetitions of the short measures.
-	pub repetitions: usize,
-	/// Repetitions of those that take a minute.
-	pub long: usize,
-	/// Steps of one token.
-	pub steps: usize,
-	/// Steps of a batch.
-	pub batch_steps: usize,
+struct Scale {
+	/// Repetitions of short measures.
+	short: usize,
+	/// Repetitions of those that take long.
+	long: usize,
+	/// Lengths of prompts; the last is the longest.
+	prompts: &'static [usize],
+	/// Depth, batch, steps and repetitions of decoding.
+	decode: &'static [(usize, usize, usize, usize)],
 	/// Tokens in and out of a job.
-	pub job: (usize, usize),
-	/// Jobs of a batched executor.
-	pub jobs: usize,
+	job: (usize, usize),
+	/// Jobs at once, temperature and repetitions.
+	jobs: &'static [(usize, u32, usize)],
+	/// Tokens of the answers that GPU and CPU check of each other.
+	check: usize,
 }
 
-impl Scale {
-	/// For figures.
-	pub const FULL: Self = Self {
-		repetitions: 5,
-		long: 3,
-		steps: 24,
-		batch_steps: 12,
-		job: (128, 256),
-		jobs: 32,
-	};
-	/// To see that everything works.
-	pub const QUICK: Self = Self {
-		repetitions: 2,
-		long: 1,
-		steps: 4,
-		batch_steps: 2,
-		job: (32, 16),
-		jobs: 4,
-	};
+const CPU: Scale = Scale {
+	short: 5,
+	long: 3,
+	prompts: &[128, 512],
+	decode: &[(128, 1, 24, 5), (1024, 1, 24, 3), (128, 8, 12, 3), (128, 32, 12, 3)],
+	job: (128, 256),
+	jobs: &[(1, 0, 3), (32, 0, 2), (1, 1, 3)],
+	check: 0,
+};
+
+const CPU_QUICK: Scale = Scale {
+	short: 2,
+	long: 1,
+	decode: &[(128, 1, 4, 2), (1024, 1, 4, 1), (128, 8, 2, 1), (128, 32, 2, 1)],
+	job: (32, 16),
+	jobs: &[(1, 0, 1), (4, 0, 1), (1, 1, 1)],
+	..CPU
+};
+
+const GPU: Scale = Scale {
+	short: 7,
+	long: 3,
+	prompts: &[512, 2048],
+	decode: &[(128, 1, 32, 7), (128, 8, 32, 7), (128, 32, 32, 7), (128, 128, 32, 7)],
+	job: (128, 256),
+	jobs: &[(1, 0, 3), (8, 0, 3), (32, 0, 3), (128, 0, 3)],
+	check: 48,
+};
+
+const GPU_QUICK: Scale = Scale {
+	short: 2,
+	long: 1,
+	prompts: &[48],
+	decode: &[(40, 1, 2, 2), (40, 3, 2, 2)],
+	job: (40, 6),
+	jobs: &[(1, 0, 1), (3, 0, 1)],
+	check: 4,
+};
+
+/// One run's engines and measures.
+pub struct Plan {
+	/// What engines compute on.
+	pub device: Device,
+	/// Our engine, then its peers.
+	pub engines: [&'static str; 3],
+	/// What the device can do at most: measured before and after the engines. The table's shares are of the last one.
+	pub limits: Vec<Measure>,
+	/// Asked once after loading. Without it, each speed is measured once more at first, which isn't counted.
+	pub warm_up: Option<Request>,
+	/// What engines are asked that stay loaded.
+	pub measures: Vec<Measure>,
+	/// What a new process is asked, in this order.
+	pub fresh: Vec<Measure>,
 }
 
-/// Everything that processes are asked which stay loaded.
-pub fn measures(scale: &Scale) -> Vec<Measure> {
-	let Scale {
-		repetitions,
-		long,
-		steps,
-		batch_steps,
-		..
-	} = *scale;
-	let prefill = |key, label, tokens: usize| Measure {
-		key,
-		label,
-		request: json!({ "op": "prefill", "tokens": tokens }),
-		unit: Unit::Tokens(tokens),
-		repetitions,
-		positions: tokens,
-		ours_only: false,
-	};
-	let decode = |key, label, depth: usize, batch: usize, steps: usize, repetitions| Measure {
-		key,
-		label,
-		request: json!({ "op": "decode", "depth": depth, "tokens": steps, "batch": batch }),
-		unit: Unit::Tokens(steps * batch),
-		repetitions,
-		positions: depth + steps,
-		ours_only: false,
-	};
-	let (input, output) = scale.job;
-	let job = |key, label, batch: usize, temperature: usize, repetitions| Measure {
-		key,
-		label,
-		request: json!({
-			"op": "job", "prompt": input, "answer": output, "batch": batch, "temperature": temperature,
-		}),
-		unit: Unit::Seconds,
-		repetitions,
-		positions: input + output,
-		ours_only: true,
-	};
-	vec![
-		prefill("prefill-128", "prefill, 128 tokens", 128),
-		prefill("prefill-512", "prefill, 512 tokens", 512),
-		decode("decode-128", "decode at depth 128", 128, 1, steps, repetitions),
-		decode("decode-1024", "decode at depth 1024", 1024, 1, steps, long),
-		decode("batch-8", "decode, batch of 8", 128, 8, batch_steps, long),
-		decode("batch-32", "decode, batch of 32", 128, 32, batch_steps, long),
-		job("job-1", "verify ÷ generate, one job", 1, 0, long),
-		job("job-warm", "verify ÷ generate, one job at temperature 1", 1, 1, long),
-		job("job-n", "verify ÷ generate, batched", scale.jobs, 0, long.min(2)),
-	]
+impl Plan {
+	/// Ours, llama.cpp and candle on the CPU.
+	pub fn cpu(quick: bool, threads: usize) -> Self {
+		let scale = if quick { CPU_QUICK } else { CPU };
+		let mut counts = vec![1, threads];
+		counts.dedup();
+		let limits = |threads| limits(format!("limits-{threads}"), threads, &scale);
+		let longest = scale.prompts.last().copied().unwrap_or(0);
+		let mut measures = Vec::new();
+		for &tokens in scale.prompts {
+			let shares: &[Limit] = if tokens == longest { &[Limit::Int8] } else { &[] };
+			measures.push(prefill(tokens, None, &scale).limited_by(shares));
+		}
+		for &point in scale.decode {
+			let shares: &[Limit] = if point.1 == 1 { &[Limit::Memory] } else { &[] };
+			measures.push(decode(point).limited_by(shares));
+		}
+		measures.extend(scale.jobs.iter().map(|point| job(*point, &scale)));
+		let fresh = |key: &str, label: &str, request| Measure::new(key, label, request, scale.long);
+		Self {
+			device: Device::Cpu,
+			engines: [OURS, "llama.cpp", "candle"],
+			limits: counts.into_iter().map(limits).collect(),
+			warm_up: Some(prompt(32, None)),
+			measures,
+			fresh: vec![
+				fresh("load", "load", Request::Load(Default::default())),
+				fresh("first", "first token after load", prompt(1, None)),
+				fresh("used", "", prompt(512, None)),
+				fresh("memory", "peak memory", Request::Memory),
+				fresh("hash", "", Request::Hash).ours_only(),
+			],
+		}
+	}
+
+	/// Ours and PyTorch on a GPU, where our engine's scheduler puts at most `max_batched_tokens` tokens of prompts into a step.
+	pub fn gpu(quick: bool, max_batched_tokens: usize) -> Self {
+		let scale = if quick { GPU_QUICK } else { GPU };
+		let longest = scale.prompts.last().copied().unwrap_or(0);
+		let mut measures: Vec<Measure> = scale
+			.prompts
+			.iter()
+			.map(|tokens| prefill(*tokens, Some(max_batched_tokens), &scale).limited_by(&[Limit::Int8]))
+			.collect();
+		if longest > max_batched_tokens {
+			measures.push(Measure {
+				key: format!("prefill-{longest}-whole"),
+				label: format!("prefill, {longest} tokens in one step"),
+				ours_only: true,
+				..prefill(longest, Some(longest), &scale).limited_by(&[Limit::Int8])
+			});
+		}
+		for &point in scale.decode {
+			measures.push(decode(point).limited_by(&[Limit::Memory, Limit::Int8]));
+		}
+		let trace = |key: String, sequences, tokens| {
+			Measure::new(key, "trace", Request::Trace { sequences, tokens }, scale.short).ours_only()
+		};
+		for &(_, batch, ..) in scale.decode {
+			measures.push(trace(format!("trace-{batch}"), batch, 1));
+		}
+		measures.push(trace("trace-prompt".into(), 1, max_batched_tokens));
+		measures.extend(scale.jobs.iter().map(|point| job(*point, &scale)));
+		let (prompt, answer) = (scale.job.0, scale.check);
+		let label = "GPU and CPU confirm each other's answers";
+		measures.push(Measure::new("check", label, Request::Check { prompt, answer }, 1).ours_only());
+		Self {
+			device: Device::Gpu,
+			engines: [OURS, "torch", "torch.compile"],
+			limits: vec![limits("limits".into(), 1, &scale)],
+			warm_up: None,
+			measures,
+			fresh: Vec::new(),
+		}
+	}
+
+	/// The step of the same engine that a measured trace is a part of: seconds by key, and how many steps these are.
+	pub fn step_of_trace(&self, sequences: usize, tokens: usize) -> Option<(&str, f64)> {
+		self.measures.iter().rev().find_map(|measure| {
+			let steps = match measure.request {
+				Request::Decode {
+					batch, tokens: steps, ..
+				} if tokens == 1 && batch == sequences => steps as f64,
+				Request::Prefill {
+					tokens: all,
+					max_batched_tokens: Some(step),
+				} if tokens > 1 && step == tokens => all as f64 / step as f64,
+				_ => return None,
+			};
+			Some((measure.key.as_str(), steps))
+		})
+	}
 }
 
-/// What a fresh process is asked, in this order.
-pub fn fresh(scale: &Scale) -> Vec<Measure> {
-	let measure = |key, label, request, unit, positions| Measure {
-		key,
-		label,
-		request,
-		unit,
-		repetitions: scale.long,
-		positions,
-		ours_only: false,
+fn limits(key: String, threads: usize, scale: &Scale) -> Measure {
+	Measure::new(key, "limits", Request::Limits { threads }, scale.short).ours_only()
+}
+
+fn prompt(tokens: usize, max_batched_tokens: Option<usize>) -> Request {
+	Request::Prefill {
+		tokens,
+		max_batched_tokens,
+	}
+}
+
+fn prefill(tokens: usize, max_batched_tokens: Option<usize>, scale: &Scale) -> Measure {
+	let (key, label) = (format!("prefill-{tokens}"), format!("prefill, {tokens} tokens"));
+	Measure::new(key, label, prompt(tokens, max_batched_tokens), scale.short)
+}
+
+fn decode((depth, batch, tokens, repetitions): (usize, usize, usize, usize)) -> Measure {
+	let (key, label) = if batch == 1 {
+		(format!("decode-{depth}"), format!("decode at depth {depth}"))
+	} else {
+		(format!("batch-{batch}"), format!("decode, batch of {batch}"))
 	};
-	let prefill = |tokens: usize| json!({ "op": "prefill", "tokens": tokens });
-	vec![
-		measure("load", "load", json!({ "op": "load" }), Unit::Seconds, 1),
-		measure("first", "first token after load", prefill(1), Unit::Seconds, 1),
-		measure("used", "", prefill(512), Unit::Seconds, 512),
-		measure("memory", "peak memory", json!({ "op": "memory" }), Unit::Bytes, 1),
-	]
+	Measure::new(key, label, Request::Decode { depth, tokens, batch }, repetitions)
+}
+
+fn job((batch, temperature, repetitions): (usize, u32, usize), scale: &Scale) -> Measure {
+	let (prompt, answer) = scale.job;
+	let jobs = if batch == 1 {
+		"one job".to_owned()
+	} else {
+		format!("{batch} jobs at once")
+	};
+	let (suffix, warm) = if temperature == 0 {
+		("", String::new())
+	} else {
+		("-warm", format!(" at temperature {temperature}"))
+	};
+	let request = Request::Job {
+		prompt,
+		answer,
+		batch,
+		temperature,
+	};
+	let label = format!("verify ÷ generate, {jobs}{warm}");
+	Measure::new(format!("job-{batch}{suffix}"), label, request, repetitions).ours_only()
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use std::collections::HashSet;
+
+	#[test]
+	fn every_measure_has_a_name_of_its_own() {
+		for plan in [
+			Plan::cpu(false, 2),
+			Plan::cpu(true, 1),
+			Plan::gpu(false, 256),
+			Plan::gpu(true, 256),
+		] {
+			let all = plan.limits.iter().chain(&plan.measures).chain(&plan.fresh);
+			let keys: HashSet<_> = all.clone().map(|m| &m.key).collect();
+			assert_eq!(keys.len(), all.count());
+		}
+		let full = Plan::gpu(false, 256).measures;
+		assert!(full.iter().any(|m| m.key == "prefill-2048-whole" && m.ours_only));
+		assert_eq!(full.iter().filter(|m| m.key.starts_with("job-")).count(), 4);
+	}
 }

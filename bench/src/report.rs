@@ -1,18 +1,21 @@
-//! From samples to the table: medians, ratios, and what of the machine's limits is used.
+//! From samples to the tables: medians, ratios, and how much of the device's limits is used.
 
 use crate::{
-	models::Files,
-	plan::{self, Scale, Unit},
-	run::{Run, ENGINES},
+	engine::Request,
+	format::{duration, percent, speed, table},
+	models::Model,
+	plan::{Device, Limit, Measure, OURS},
+	run::Run,
+	shapes::Shape,
 };
 use serde_json::Value;
 use std::fmt::Write;
 
-/// One row: a label, and for each engine a figure with its words.
+/// One row: a label, and for each engine of the plan a figure with its words.
 pub struct Row {
 	/// What was measured.
 	pub label: String,
-	/// For each engine of [`ENGINES`].
+	/// For each engine.
 	pub cells: [Cell; 3],
 	/// Whether more is better.
 	pub more: bool,
@@ -27,100 +30,349 @@ pub struct Cell {
 	pub words: String,
 }
 
+impl Cell {
+	fn new(value: f64, words: String) -> Self {
+		let value = Some(value);
+		Self { value, words }
+	}
+
+	fn none(words: impl Into<String>) -> Self {
+		let (value, words) = (None, words.into());
+		Self { value, words }
+	}
+}
+
 impl Row {
 	/// How many times better ours is than the engine with this index.
 	pub fn ratio(&self, engine: usize) -> Option<f64> {
 		let (ours, theirs) = (self.cells[0].value?, self.cells[engine].value?);
 		Some(if self.more { ours / theirs } else { theirs / ours })
 	}
+
+	fn ratio_words(&self, engine: usize) -> String {
+		self.ratio(engine).map_or("–".into(), |r| format!("{r:.2} ×"))
+	}
 }
 
 /// The figures of one model.
 pub struct Sheet {
+	/// Name of the model.
+	pub name: &'static str,
 	/// Heading: the model in words.
 	pub title: String,
 	/// Speeds, times and memory beside the peers'.
 	pub rows: Vec<Row>,
 	/// Ours alone: label and words.
-	pub own: Vec<(String, String)>,
-	/// Verification as a share of generation: one job, batched.
-	pub verify: [Option<f64>; 2],
+	pub own: Vec<[String; 2]>,
+	/// Verification as a share of generation: jobs at once and share, at temperature 0.
+	pub verify: Vec<(usize, f64)>,
+	/// Why a figure is missing.
+	pub missing: Vec<String>,
 	/// Fewest and most repetitions of a figure.
-	repetitions: Option<(usize, usize)>,
-	/// Trace's share of decoding.
-	trace: Option<f64>,
-	/// Bytes of weights hashed a second by one thread.
-	check: Option<f64>,
-	/// Peak memory by weights.
-	bytes_a_weight: Option<f64>,
+	repetitions: (usize, usize),
+	/// What the plan asks for, and whether it is reached.
+	aims: Vec<(String, String, bool)>,
 }
 
 /// The figures of every model that has any.
-pub fn sheets(run: &Run<'_>, scale: &Scale) -> Vec<Sheet> {
-	let measured = |files: &&Files| run.samples.fewest_and_most(files.shape.name, ENGINES[0]).is_some();
-	let measured = run.models.iter().filter(measured);
-	measured.map(|files| sheet(run, files, scale)).collect()
+pub fn sheets(run: &Run) -> Vec<Sheet> {
+	let mut sheets = Vec::new();
+	for model in &run.models {
+		if let Some(repetitions) = run.samples.fewest_and_most(model.name(), OURS) {
+			sheets.push(Figures { run, model }.sheet(repetitions));
+		}
+	}
+	sheets
 }
 
-fn sheet(run: &Run<'_>, files: &Files, scale: &Scale) -> Sheet {
-	let name = files.shape.name;
-	let mut rows = Vec::new();
-	let all = plan::measures(scale).into_iter().filter(|m| !m.ours_only);
-	for measure in all.chain(plan::fresh(scale)).filter(|m| !m.label.is_empty()) {
-		let fits = measure.positions <= files.shape.context || !matches!(measure.unit, Unit::Tokens(_));
+/// One model's samples.
+struct Figures<'a> {
+	run: &'a Run,
+	model: &'a Model,
+}
+
+impl Figures<'_> {
+	fn sheet(&self, repetitions: (usize, usize)) -> Sheet {
+		let plan = &self.run.plan;
+		let all = plan.measures.iter().chain(&plan.fresh);
+		let mut rows: Vec<Row> = all.filter_map(|measure| self.row(measure)).collect();
+		rows.extend(self.shares());
+		let mut sheet = Sheet {
+			name: self.model.name(),
+			title: title(&self.model.shape),
+			rows,
+			own: self.own(),
+			verify: self.verify(),
+			missing: self.missing(),
+			repetitions,
+			aims: Vec::new(),
+		};
+		// The aims are for real shapes on the CPU.
+		if plan.device == Device::Cpu && matches!(sheet.name, "0.5b" | "1.1b") {
+			sheet.aims = self.aims(&sheet);
+		}
+		sheet
+	}
+
+	fn median(&self, engine: &str, key: &str, field: &str) -> Option<f64> {
+		self.run.samples.median(self.model.name(), engine, key, field)
+	}
+
+	fn ours(&self, key: &str, field: &str) -> Option<f64> {
+		self.median(OURS, key, field)
+	}
+
+	fn error(&self, engine: &str, key: &str) -> Option<&str> {
+		self.run.samples.error(self.model.name(), engine, key)
+	}
+
+	/// A measure that is one figure of each engine.
+	fn row(&self, measure: &Measure) -> Option<Row> {
+		let tokens = measure.request.tokens();
+		if measure.label.is_empty() || tokens.is_none() && measure.ours_only {
+			return None;
+		}
+		let memory = matches!(measure.request, Request::Memory);
 		let cell = |engine: &str| {
-			if !fits {
-				return Cell {
-					value: None,
-					words: format!("context {}", files.shape.context),
-				};
+			if !measure.fits(&self.model.shape) {
+				return Cell::none(format!("context {}", self.model.shape.context));
 			}
 			if !measure.suits(engine) {
-				return Cell {
-					value: None,
-					words: "none".into(),
-				};
+				return Cell::none("none");
 			}
-			let field = if measure.unit == Unit::Bytes {
-				"bytes"
-			} else {
-				"seconds"
-			};
-			let median = run.samples.median(name, engine, measure.key, field);
-			let (value, words) = match (measure.unit, median) {
-				(_, None) if run.samples.error(name, engine, measure.key).is_some() => (None, "failed".into()),
-				(_, None) => (None, "–".into()),
-				(Unit::Tokens(tokens), Some(seconds)) => {
-					(Some(tokens as f64 / seconds), speed(tokens as f64 / seconds))
-				}
-				(Unit::Seconds, Some(seconds)) => (Some(seconds), duration(seconds)),
-				(Unit::Bytes, Some(bytes)) => (Some(bytes), format!("{:.0} MB", bytes / 1e6)),
-			};
-			Cell { value, words }
+			let median = self.median(engine, &measure.key, if memory { "bytes" } else { "seconds" });
+			match (median, tokens) {
+				(None, _) if self.error(engine, &measure.key).is_some() => Cell::none("failed"),
+				(None, _) => Cell::none("–"),
+				(Some(seconds), Some(tokens)) => Cell::new(tokens as f64 / seconds, speed(tokens as f64 / seconds)),
+				(Some(bytes), None) if memory => Cell::new(bytes, format!("{:.0} MB", bytes / 1e6)),
+				(Some(seconds), None) => Cell::new(seconds, duration(seconds)),
+			}
 		};
-		rows.push(Row {
-			label: measure.label.to_owned(),
-			cells: ENGINES.map(cell),
-			more: matches!(measure.unit, Unit::Tokens(_)),
-		});
+		Some(Row {
+			label: measure.label.clone(),
+			cells: self.run.plan.engines.map(cell),
+			more: tokens.is_some(),
+		})
 	}
-	rows.extend(limits(run, files, scale));
-	let (own, verify) = own(run, files, scale);
-	let ours = |measure: &str, field: &str| run.samples.median(name, ENGINES[0], measure, field);
-	Sheet {
-		title: title(files),
-		rows,
-		own,
-		verify,
-		repetitions: run.samples.fewest_and_most(name, ENGINES[0]),
-		trace: ours("decode-128", "trace"),
-		check: ours("check", "bytes_per_second"),
-		bytes_a_weight: ours("memory", "bytes").map(|bytes| bytes / files.shape.weights() as f64),
+
+	/// How much of what the device could do at most is used.
+	fn shares(&self) -> Vec<Row> {
+		let mut rows = Vec::new();
+		for limit in [Limit::Memory, Limit::Int8] {
+			let most = self.run.plan.limits.last().and_then(|m| self.run.limit(m, limit));
+			for measure in &self.run.plan.measures {
+				if !measure.limits.contains(&limit) || !measure.fits(&self.model.shape) {
+					continue;
+				}
+				let Some((label, work)) = work(&self.model.shape, &measure.request, limit) else {
+					continue;
+				};
+				let cell = |engine: &str| {
+					// Peers on a GPU compute with other weights.
+					let seconds = if engine == OURS || self.run.plan.device == Device::Cpu {
+						self.median(engine, &measure.key, "seconds")
+					} else {
+						None
+					};
+					let share = seconds.zip(most).map(|(seconds, most)| work / seconds / most);
+					share.map_or(Cell::none("–"), |share| Cell::new(share, percent(share)))
+				};
+				rows.push(Row {
+					label,
+					cells: self.run.plan.engines.map(cell),
+					more: true,
+				});
+			}
+		}
+		rows
+	}
+
+	/// What only ours does: verification, trace, the check at load.
+	fn own(&self) -> Vec<[String; 2]> {
+		let mut own = Vec::new();
+		let mut line = |label: String, words: String| own.push([label, words]);
+		for measure in &self.run.plan.measures {
+			self.own_line(measure, &mut line);
+		}
+		for (key, what) in [("decode-128", "decode at depth 128"), ("prefill-512", "prefill of 512")] {
+			if let Some(share) = self.ours(key, "trace") {
+				line(format!("trace's share of {what}"), format!("{:.2} %", share * 100.0));
+			}
+		}
+		let bytes = self.model.shape.weights() as f64 * 1.0625;
+		match (self.ours("load", "seconds"), self.run.plan.device) {
+			(Some(seconds), Device::Cpu) => {
+				let label = "load: reading, checking and packing together";
+				line(label.into(), format!("{:.2} GB/s", bytes / seconds / 1e9));
+			}
+			(Some(seconds), Device::Gpu) => line("making the weights and moving them".into(), duration(seconds)),
+			(None, _) => {}
+		}
+		if let Some(rate) = self.ours("hash", "bytes_per_second") {
+			line(
+				"BLAKE3 of the weights, one thread".into(),
+				format!("{:.2} GB/s", rate / 1e9),
+			);
+		}
+		for engine in self.run.plan.engines {
+			if let Some(cosine) = self.median(engine, "cosine", "cosine") {
+				line(format!("logits of {engine} beside ours"), format!("cosine {cosine:.5}"));
+			}
+		}
+		own
+	}
+
+	/// What a measure that only ours does tells.
+	fn own_line(&self, measure: &Measure, line: &mut dyn FnMut(String, String)) {
+		let (key, label) = (&measure.key, &measure.label);
+		match measure.request {
+			Request::Job { prompt, .. } => {
+				if let (Some(verify), Some(generate)) = (self.ours(key, "verify"), self.ours(key, "generate")) {
+					let tokens = self.ours(key, "answer").unwrap_or(0.0);
+					let (share, parts) = (verify / generate * 100.0, [verify, generate].map(duration).join(" ÷ "));
+					line(
+						format!("{label}, {prompt} tokens in, {tokens:.0} out"),
+						format!("{share:.1} % ({parts})"),
+					);
+				}
+			}
+			Request::Trace { sequences, tokens } => self.trace(key, sequences, tokens, line),
+			Request::Check { .. } => match (self.ours(key, "tokens"), self.error(OURS, key)) {
+				(Some(tokens), _) => line(label.clone(), format!("yes, {tokens:.0} tokens")),
+				(None, Some(error)) => line(label.clone(), format!("NO: {error}")),
+				(None, None) => {}
+			},
+			_ => {}
+		}
+	}
+
+	/// A trace that was measured by itself, beside the step of which it is a part.
+	fn trace(&self, key: &str, sequences: usize, tokens: usize, line: &mut dyn FnMut(String, String)) {
+		let step = self.run.plan.step_of_trace(sequences, tokens);
+		let step = step.and_then(|(key, steps)| Some(self.ours(key, "seconds")? / steps));
+		let (Some(copy), Some(hash), Some(step)) = (self.ours(key, "copy"), self.ours(key, "hash"), step) else {
+			return;
+		};
+		let of = if tokens == 1 {
+			format!("a step of decoding, batch of {sequences}")
+		} else {
+			format!("a step of {tokens} tokens of a prompt")
+		};
+		let megabytes = self.model.shape.trace_bytes(sequences * tokens) as f64 / 1e6;
+		let words = |seconds: f64| format!("{} ({})", percent(seconds / step), duration(seconds));
+		line(
+			format!("copying {megabytes:.1} MB of trace to the host, {of}"),
+			words(copy),
+		);
+		line(format!("hashing it, {of}"), words(hash));
+	}
+
+	fn verify(&self) -> Vec<(usize, f64)> {
+		let share = |measure: &Measure| match measure.request {
+			Request::Job {
+				batch, temperature: 0, ..
+			} => Some((
+				batch,
+				self.ours(&measure.key, "verify")? / self.ours(&measure.key, "generate")?,
+			)),
+			_ => None,
+		};
+		self.run.plan.measures.iter().filter_map(share).collect()
+	}
+
+	/// Errors, each with its engine and measure.
+	fn missing(&self) -> Vec<String> {
+		let mut missing = Vec::new();
+		for engine in self.run.plan.engines {
+			for measure in self.run.plan.measures.iter().chain(&self.run.plan.fresh) {
+				let error = self.error(engine, &measure.key);
+				missing.extend(error.map(|error| format!("{engine}, {}: {error}", measure.key)));
+			}
+			if self.run.plan.fresh.is_empty() {
+				missing.extend(self.error(engine, "load").map(|error| format!("{engine}: {error}")));
+			}
+		}
+		missing
+	}
+
+	/// What DESIGN asks of the engine, and whether it is reached.
+	fn aims(&self, sheet: &Sheet) -> Vec<(String, String, bool)> {
+		let name = sheet.name;
+		let mut aims = Vec::new();
+		for row in &sheet.rows {
+			let wanted: &[(usize, f64)] = if row.label.starts_with("prefill") {
+				&[(1, 2.5)]
+			} else if row.label.starts_with("decode at depth") {
+				&[(1, 1.0), (2, 1.0)]
+			} else {
+				&[]
+			};
+			for (engine, least) in wanted {
+				if let Some(ratio) = row.ratio(*engine) {
+					let peer = self.run.plan.engines[*engine];
+					let what = format!("{name}: {} ≥ {least:.1} × {peer}", row.label);
+					aims.push((what, format!("{ratio:.2} ×"), ratio >= *least));
+				}
+			}
+		}
+		if let Some((_, share)) = sheet.verify.iter().find(|(batch, _)| *batch == 1) {
+			let what = format!("{name}: verify ÷ generate ≤ 5 %, one job");
+			aims.push((what, format!("{:.1} %", share * 100.0), *share <= 0.05));
+		}
+		if let Some(share) = self.ours("decode-128", "trace") {
+			let what = format!("{name}: trace and digest ≤ 2 % of generation");
+			aims.push((what, format!("{:.2} %", share * 100.0), share <= 0.02));
+		}
+		if let Some(rate) = self.ours("hash", "bytes_per_second") {
+			let what = format!("{name}: check at load ≥ 2 GB/s a thread");
+			aims.push((what, format!("{:.2} GB/s", rate / 1e9), rate >= 2e9));
+		}
+		if let Some(bytes) = self.ours("memory", "bytes") {
+			let bytes = bytes / self.model.shape.weights() as f64;
+			let what = format!("{name}: memory ≤ 1.15 bytes a weight, all of the process");
+			aims.push((what, format!("{bytes:.2}"), bytes <= 1.15));
+		}
+		aims
 	}
 }
 
-fn title(files: &Files) -> String {
-	let shape = &files.shape;
+/// Bytes read or multiply-accumulates of what was measured, and what the table calls this share of the limit.
+fn work(shape: &Shape, request: &Request, limit: Limit) -> Option<(String, f64)> {
+	let of = match limit {
+		Limit::Memory => "of memory's speed",
+		Limit::Int8 => "of int8's peak",
+	};
+	match *request {
+		Request::Prefill {
+			tokens,
+			max_batched_tokens,
+		} => {
+			let whole = if max_batched_tokens == Some(tokens) {
+				" in one step"
+			} else {
+				""
+			};
+			let work = tokens * shape.prompt_macs();
+			Some((format!("{of}, prefill {tokens}{whole}"), work as f64))
+		}
+		Request::Decode { depth, tokens, batch } => {
+			let step = match limit {
+				Limit::Memory => shape.step_bytes(depth + tokens / 2, batch),
+				Limit::Int8 => batch * shape.token_macs(),
+			};
+			let which = if batch == 1 {
+				format!("depth {depth}")
+			} else {
+				format!("batch of {batch}")
+			};
+			Some((format!("{of}, {which}"), (tokens * step) as f64))
+		}
+		_ => None,
+	}
+}
+
+fn title(shape: &Shape) -> String {
 	let millions = shape.weights() as f64 / 1e6;
 	let kind = if shape.name == "demo" {
 		"the demo model"
@@ -146,260 +398,106 @@ fn title(files: &Files) -> String {
 	)
 }
 
-/// How much of what the machine could do at most is used.
-fn limits(run: &Run<'_>, files: &Files, scale: &Scale) -> Vec<Row> {
-	let (name, shape) = (files.shape.name, &files.shape);
-	let threads = run.samples.header.get("threads").and_then(Value::as_u64).unwrap_or(1) as usize;
-	let mut rows = Vec::new();
-	let mut row = |label: String, limit: Option<f64>, measure: &str, work: f64| {
-		let cell = |engine: &str| {
-			let seconds = run.samples.median(name, engine, measure, "seconds");
-			let share = seconds.zip(limit).map(|(seconds, limit)| work / seconds / limit);
-			Cell {
-				value: share,
-				words: share.map_or("–".into(), |share| format!("{:.0} %", share * 100.0)),
-			}
-		};
-		rows.push(Row {
-			label,
-			cells: ENGINES.map(cell),
-			more: true,
-		});
-	};
-	let read = run.machine_median("read", threads);
-	for (measure, depth) in [("decode-128", 128), ("decode-1024", 1024)] {
-		if depth + scale.steps <= shape.context {
-			let work = (scale.steps * shape.decode_bytes(depth + scale.steps / 2)) as f64;
-			row(format!("of memory's speed, depth {depth}"), read, measure, work);
-		}
-	}
-	let int8 = run.machine_median("int8", threads);
-	if shape.context >= 512 {
-		row(
-			"of int8's peak, prefill 512".into(),
-			int8,
-			"prefill-512",
-			(512 * shape.prompt_macs()) as f64,
-		);
-	}
-	rows
-}
-
-/// What only ours does: verification, trace, the check at load.
-fn own(run: &Run<'_>, files: &Files, scale: &Scale) -> (Vec<(String, String)>, [Option<f64>; 2]) {
-	let name = files.shape.name;
-	let ours = |measure: &str, field: &str| run.samples.median(name, ENGINES[0], measure, field);
-	let mut rows = Vec::new();
-	let mut shares = [None, None];
-	let many = format!("{} jobs at once", scale.jobs);
-	for (index, measure, which) in [
-		(0, "job-1", "one job"),
-		(1, "job-n", &many),
-		(2, "job-warm", "one job at temperature 1"),
-	] {
-		let (Some(verify), Some(generate)) = (ours(measure, "verify"), ours(measure, "generate")) else {
-			continue;
-		};
-		if let Some(share) = shares.get_mut(index) {
-			*share = Some(verify / generate);
-		}
-		let tokens = ours(measure, "answer").unwrap_or(0.0);
-		rows.push((
-			format!("verify ÷ generate, {which}, {} tokens in, {tokens:.0} out", scale.job.0),
-			format!(
-				"{:.1} % ({} ÷ {})",
-				verify / generate * 100.0,
-				duration(verify),
-				duration(generate)
-			),
-		));
-	}
-	for (measure, what) in [("decode-128", "decode at depth 128"), ("prefill-512", "prefill of 512")] {
-		if let Some(share) = ours(measure, "trace") {
-			rows.push((format!("trace's share of {what}"), format!("{:.2} %", share * 100.0)));
-		}
-	}
-	if let Some(seconds) = ours("load", "seconds") {
-		let bytes = files.shape.weights() as f64 * 1.0625;
-		let words = format!("{:.2} GB/s", bytes / seconds / 1e9);
-		rows.push(("load: reading, checking and packing together".into(), words));
-	}
-	if let Some(rate) = ours("check", "bytes_per_second") {
-		rows.push((
-			"BLAKE3 of the weights, one thread".into(),
-			format!("{:.2} GB/s", rate / 1e9),
-		));
-	}
-	for engine in &ENGINES[1..] {
-		if let Some(cosine) = run.samples.median(name, engine, "cosine", "cosine") {
-			rows.push((format!("logits of {engine} beside ours"), format!("cosine {cosine:.5}")));
-		}
-	}
-	(rows, shares)
-}
-
-/// Tokens a second in words.
-pub fn speed(value: f64) -> String {
-	match value {
-		v if v < 100.0 => format!("{v:.1} tok/s"),
-		v => format!("{v:.0} tok/s"),
-	}
-}
-
-/// Seconds in words.
-pub fn duration(seconds: f64) -> String {
-	match seconds {
-		s if s < 0.1 => format!("{:.1} ms", s * 1e3),
-		s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-		s => format!("{s:.2} s"),
-	}
-}
-
-/// What DESIGN asks of the engine, and whether it is reached.
-pub fn targets(sheets: &[Sheet]) -> Vec<(String, String, bool)> {
-	let mut all = Vec::new();
-	for sheet in sheets {
-		let model = sheet.title.split(':').next().unwrap_or_default();
-		// The aims are for real shapes.
-		if !matches!(model, "0.5b" | "1.1b") {
-			continue;
-		}
-		for row in &sheet.rows {
-			let wanted: &[(usize, f64)] = match row.label.as_str() {
-				label if label.starts_with("prefill") => &[(1, 2.5)],
-				label if label.starts_with("decode at depth") => &[(1, 1.0), (2, 1.0)],
-				_ => continue,
-			};
-			for (engine, least) in wanted {
-				if let Some(ratio) = row.ratio(*engine) {
-					let what = format!("{model}: {} ≥ {least:.1} × {}", row.label, ENGINES[*engine]);
-					all.push((what, format!("{ratio:.2} ×"), ratio >= *least));
-				}
-			}
-		}
-		if let Some(share) = sheet.verify[0] {
-			let what = format!("{model}: verify ÷ generate ≤ 5 %, one job");
-			all.push((what, format!("{:.1} %", share * 100.0), share <= 0.05));
-		}
-		if let Some(share) = sheet.trace {
-			let what = format!("{model}: trace and digest ≤ 2 % of generation");
-			all.push((what, format!("{:.2} %", share * 100.0), share <= 0.02));
-		}
-		if let Some(rate) = sheet.check {
-			let what = format!("{model}: check at load ≥ 2 GB/s a thread");
-			all.push((what, format!("{:.2} GB/s", rate / 1e9), rate >= 2e9));
-		}
-		if let Some(bytes) = sheet.bytes_a_weight {
-			let what = format!("{model}: memory ≤ 1.15 bytes a weight, all of the process");
-			all.push((what, format!("{bytes:.2}"), bytes <= 1.15));
-		}
-	}
-	all
-}
-
 /// The whole report in Markdown, which terminals show well enough.
-pub fn markdown(run: &Run<'_>, sheets: &[Sheet]) -> String {
-	let mut out = String::new();
-	let header = &run.samples.header;
-	for key in ["machine", "commit", "versions"] {
-		if let Some(words) = header.get(key).and_then(Value::as_str) {
-			writeln!(out, "* {key}: {words}").ok();
-		}
-	}
-	let threads = header.get("threads").and_then(Value::as_u64).unwrap_or(1) as usize;
-	let giga = |operation, threads| run.machine_median(operation, threads).unwrap_or(0.0) / 1e9;
-	writeln!(
-		out,
-		"* the machine at most: reading memory {:.1} GB/s with one thread, {:.1} with {threads}; int8 {:.0} GMAC/s with one thread, {:.0} with {threads}",
-		giga("read", 1),
-		giga("read", threads),
-		giga("int8", 1),
-		giga("int8", threads),
-	)
-	.ok();
+pub fn markdown(run: &Run, sheets: &[Sheet]) -> String {
+	let mut out = head(run);
 	for sheet in sheets {
-		writeln!(out, "\n### {}\n", sheet.title).ok();
-		if let Some((fewest, most)) = sheet.repetitions {
-			writeln!(out, "{fewest} to {most} repetitions; medians.\n").ok();
-		}
-		let mut lines = vec![["", "ours", "llama.cpp", "ours is", "candle", "ours is"].map(String::from)];
+		let (fewest, most) = sheet.repetitions;
+		write!(
+			out,
+			"\n### {}\n\n{fewest} to {most} repetitions; medians.\n\n",
+			sheet.title
+		)
+		.ok();
+		let [ours, first, second] = run.plan.engines;
+		let mut lines = vec![["", ours, first, "ours is", second, "ours is"].map(String::from)];
 		for row in &sheet.rows {
-			let [ours, llama, candle] = &row.cells;
-			let ratio = |engine| row.ratio(engine).map_or("–".into(), |r| format!("{r:.2} ×"));
+			let [ours, first, second] = row.cells.each_ref().map(|cell| cell.words.clone());
 			lines.push([
 				row.label.clone(),
-				ours.words.clone(),
-				llama.words.clone(),
-				ratio(1),
-				candle.words.clone(),
-				ratio(2),
+				ours,
+				first,
+				row.ratio_words(1),
+				second,
+				row.ratio_words(2),
 			]);
 		}
 		out.push_str(&table(&lines));
 		out.push('\n');
 		let mut lines = vec![["ours alone", ""].map(String::from)];
-		lines.extend(sheet.own.iter().map(|(label, words)| [label.clone(), words.clone()]));
+		lines.extend(sheet.own.iter().cloned());
 		out.push_str(&table(&lines));
-	}
-	let targets = targets(sheets);
-	if !targets.is_empty() {
-		out.push_str("\n### Aims\n\n");
-		let mut lines = vec![["aim", "measured", ""].map(String::from)];
-		for (what, words, reached) in targets {
-			lines.push([what, words, if reached { "reached" } else { "missed" }.into()]);
+		if !sheet.missing.is_empty() {
+			out.push_str("\nMissing:\n\n");
+			for words in &sheet.missing {
+				writeln!(out, "- {words}").ok();
+			}
 		}
+	}
+	let mut lines = vec![["aim", "measured", ""].map(String::from)];
+	for (what, words, reached) in sheets.iter().flat_map(|sheet| &sheet.aims) {
+		let reached = if *reached { "reached" } else { "missed" };
+		lines.push([what.clone(), words.clone(), reached.into()]);
+	}
+	if lines.len() > 1 {
+		out.push_str("\n### Aims\n\n");
 		out.push_str(&table(&lines));
 	}
 	out
 }
 
-/// A Markdown table whose columns are aligned in plain text too: the first left, others right.
-pub fn table<const N: usize>(lines: &[[String; N]]) -> String {
-	let width = |column: usize| {
-		lines
-			.iter()
-			.map(|line| line[column].chars().count())
-			.max()
-			.unwrap_or(0)
-			.max(3)
-	};
-	let widths: [usize; N] = std::array::from_fn(width);
+/// What was measured on, and what it can do at most.
+fn head(run: &Run) -> String {
 	let mut out = String::new();
-	for (index, line) in lines.iter().enumerate() {
-		for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
-			match column {
-				0 => write!(out, "| {cell:width$} ").ok(),
-				_ => write!(out, "| {cell:>width$} ").ok(),
-			};
+	for key in ["GPU", "machine", "commit", "versions"] {
+		let words = run.samples.header.get(key).and_then(Value::as_str).unwrap_or_default();
+		if !words.is_empty() {
+			writeln!(out, "- {key}: {words}").ok();
 		}
-		out.push_str("|\n");
-		if index == 0 {
-			for (column, width) in widths.into_iter().enumerate() {
-				let dashes = "-".repeat(width);
-				out.push_str(&if column == 0 {
-					format!("| {dashes} ")
-				} else {
-					format!("| {}: ", &dashes[1..])
-				});
+	}
+	let words = |each: &dyn Fn(&Measure) -> String| {
+		let all: Vec<String> = run.plan.limits.iter().map(each).collect();
+		all.join(", ")
+	};
+	let rate = |measure: &Measure, limit, unit: f64| run.limit(measure, limit).unwrap_or(0.0) / unit;
+	match run.plan.device {
+		Device::Cpu => {
+			let read = words(&|m| format!("{:.1}{}", rate(m, Limit::Memory, 1e9), threads(m, " GB/s")));
+			let int8 = words(&|m| format!("{:.0}{}", rate(m, Limit::Int8, 1e9), threads(m, " GMAC/s")));
+			writeln!(out, "- the machine at most: reading memory {read}; int8 {int8}").ok();
+		}
+		Device::Gpu => {
+			if let Some(tokens) = run.samples.header.get("max_batched_tokens").and_then(Value::as_u64) {
+				writeln!(
+					out,
+					"- tokens of prompts in a step: at most {tokens}, as a node's engine has it"
+				)
+				.ok();
 			}
-			out.push_str("|\n");
+			let read = words(&|m| format!("{:.0} GB/s", rate(m, Limit::Memory, 1e9)));
+			let int8 = words(&|m| format!("{:.1} TMAC/s", rate(m, Limit::Int8, 1e12)));
+			writeln!(
+				out,
+				"- the GPU at most: reading memory {read}; int8 by `mma.m16n8k32` {int8}"
+			)
+			.ok();
 		}
 	}
 	out
+}
+
+/// With how many threads a limit of the CPU was measured; the unit stands behind the first.
+fn threads(measure: &Measure, unit: &str) -> String {
+	match measure.request {
+		Request::Limits { threads: 1 } => format!("{unit} with one thread"),
+		Request::Limits { threads } => format!(" with {threads}"),
+		_ => String::new(),
+	}
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
-
-	#[test]
-	fn a_table_is_aligned() {
-		let lines = [["", "ours"], ["load ÷", "1.5 s"]].map(|line| line.map(String::from));
-		assert_eq!(
-			table(&lines),
-			"|        |  ours |\n| ------ | ----: |\n| load ÷ | 1.5 s |\n"
-		);
-	}
 
 	#[test]
 	fn ratios_say_how_many_times_better_ours_is() {

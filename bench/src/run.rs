@@ -1,9 +1,10 @@
-//! One run: every engine asked in turn, repetition by repetition, so that whatever else the machine does hits all alike.
+//! One run: every engine is asked, repetition by repetition, for what the plan lacks.
 
 use crate::{
-	models::{self, Files},
-	plan::{self, Measure, Scale, Unit},
-	protocol::{token, Remote},
+	engine::{token, Engine, Request},
+	format::{duration, speed},
+	models::Model,
+	plan::{Device, Limit, Measure, Plan, OURS},
 	samples::Samples,
 };
 use anyhow::{Context, Result};
@@ -11,264 +12,235 @@ use serde_json::{json, Value};
 use std::{
 	fs,
 	path::{Path, PathBuf},
-	process::Command,
 	time::Instant,
 };
 
-/// Our engine, then its peers.
-pub const ENGINES: [&str; 3] = ["ours", "llama.cpp", "candle"];
-/// The machine's own figures stand under this name.
-pub const MACHINE: &str = "machine";
+/// The device's own samples stand under this name instead of a model's and an engine's.
+pub const DEVICE: &str = "device";
 
-/// What to run, and where.
-pub struct Settings {
-	/// Models by name.
-	pub models: Vec<String>,
-	/// Engines by name.
+/// Starts an engine by its name; none if it isn't installed.
+pub type Start<'a> = dyn FnMut(&str) -> Result<Option<Box<dyn Engine>>> + 'a;
+
+/// An engine with the model in question, and its name.
+type Loaded<'a> = (&'a str, Box<dyn Engine>);
+
+/// A run's plan, models and samples.
+pub struct Run {
+	/// What is measured.
+	pub plan: Plan,
+	/// On which models.
+	pub models: Vec<Model>,
+	/// With which engines, of the plan's.
 	pub engines: Vec<String>,
-	/// How often.
-	pub scale: Scale,
 	/// Threads of every engine.
 	pub threads: usize,
-	/// The Python that has llama.cpp.
-	pub python: Option<PathBuf>,
-	/// Where `peers/llamacpp.py` lies.
-	pub peers: PathBuf,
-	/// The demo model's folder.
-	pub demo: PathBuf,
-	/// Where models and samples are kept.
+	/// Where engines leave their logits.
 	pub cache: PathBuf,
-}
-
-/// A run's models and samples.
-pub struct Run<'a> {
-	settings: &'a Settings,
 	/// What was measured.
 	pub samples: Samples,
-	/// The models it was measured on.
-	pub models: Vec<Files>,
-	begun: Instant,
+	/// When this run began, or went on.
+	pub begun: Instant,
 }
 
-impl<'a> Run<'a> {
-	/// Makes the models, and goes on with an interrupted run or begins one.
-	pub fn open(settings: &'a Settings, mut header: Value, log: &Path) -> Result<Self> {
-		let prepare = |name: &String| models::prepare(name, &settings.demo, &settings.cache);
-		let models = settings.models.iter().map(prepare).collect::<Result<Vec<_>>>()?;
-		let ids: serde_json::Map<_, _> = models
-			.iter()
-			.map(|m| (m.shape.name.into(), m.id.clone().into()))
-			.collect();
-		if let Some(header) = header.as_object_mut() {
-			header.insert("models".into(), Value::Object(ids));
-		}
-		Ok(Self {
-			settings,
-			samples: Samples::open(log, header)?,
-			models,
-			begun: Instant::now(),
-		})
-	}
-
+impl Run {
 	/// Measures everything that isn't yet.
-	pub fn measure(&mut self) -> Result<()> {
-		self.machine()?;
-		for index in 0..self.models.len() {
-			self.model(index)?;
-			self.fresh(index)?;
+	pub fn measure(&mut self, start: &mut Start) -> Result<()> {
+		let (models, engines) = (self.models.clone(), self.engines.clone());
+		self.limits(1, start)?;
+		for model in &models {
+			let together = match self.plan.device {
+				Device::Cpu => engines.len().max(1),
+				Device::Gpu => 1,
+			};
+			for group in engines.chunks(together) {
+				self.loaded(model, group, start)?;
+			}
+			for repetition in 0..self.plan.fresh.iter().map(|m| m.repetitions).max().unwrap_or(0) {
+				self.fresh(model, &engines, repetition, start)?;
+			}
 		}
-		self.machine()?;
+		self.limits(2, start)?;
 		self.samples.finish()
 	}
 
-	fn say(&self, line: &str) {
+	/// The median of a limit of the device, in bytes or multiply-accumulates per second.
+	pub fn limit(&self, measure: &Measure, limit: Limit) -> Option<f64> {
+		let field = match limit {
+			Limit::Memory => "read",
+			Limit::Int8 => "int8",
+		};
+		self.samples.median(DEVICE, DEVICE, &measure.key, field)
+	}
+
+	/// Prints a line of progress.
+	fn log(&self, line: &str) {
 		let seconds = self.begun.elapsed().as_secs();
 		eprintln!("    {:3}:{:02}  {line}", seconds / 60, seconds % 60);
 	}
 
-	/// Memory and multiplication, once before and once after the engines.
-	fn machine(&mut self) -> Result<()> {
-		let mut remote = self.start(MACHINE)?;
-		let mut threads = vec![1, self.settings.threads];
-		threads.dedup();
-		for _ in 0..self.settings.scale.repetitions {
-			for threads in &threads {
-				for operation in ["read", "int8"] {
-					let answer = remote.ask(&json!({ "op": operation, "threads": threads }));
-					let measure = format!("{operation}-{threads}");
-					self.samples.push(MACHINE, MACHINE, &measure, or_error(answer))?;
+	/// What the device can do at most, until each limit was measured so many times over.
+	fn limits(&mut self, times: usize, start: &mut Start) -> Result<()> {
+		let all = self.plan.limits.clone();
+		let most = times * all.iter().map(|m| m.repetitions).max().unwrap_or(0);
+		let missing = |samples: &Samples, measure: &Measure, most| samples.count(DEVICE, DEVICE, &measure.key) < most;
+		if !all.iter().any(|measure| missing(&self.samples, measure, most)) {
+			return Ok(());
+		}
+		let mut ours = start(OURS)?.context("our engine is not there")?;
+		for repetition in 1..=most {
+			for measure in &all {
+				if missing(&self.samples, measure, repetition) {
+					let answer = or_error(ours.ask(&measure.request));
+					self.samples.push(DEVICE, DEVICE, &measure.key, answer)?;
 				}
 			}
 		}
-		let gigabytes = |threads| self.machine_median("read", threads).unwrap_or(0.0) / 1e9;
-		self.say(&format!(
-			"memory: {:.1} GB/s with 1 thread, {:.1} with {}",
-			gigabytes(1),
-			gigabytes(self.settings.threads),
-			self.settings.threads
-		));
-		Ok(())
-	}
-
-	/// Median over the run of what the machine can do with so many threads.
-	pub fn machine_median(&self, operation: &str, threads: usize) -> Option<f64> {
-		let field = if operation == "read" {
-			"bytes_per_second"
-		} else {
-			"macs_per_second"
-		};
-		self.samples
-			.median(MACHINE, MACHINE, &format!("{operation}-{threads}"), field)
-	}
-
-	/// The engines that stay loaded, asked in turn.
-	fn model(&mut self, index: usize) -> Result<()> {
-		let measures = plan::measures(&self.settings.scale);
-		let files = &self.models[index];
-		let (name, context) = (files.shape.name, files.shape.context);
-		let wanted = |measure: &Measure, engine: &str| measure.positions <= context && measure.suits(engine);
-		let missing = |samples: &Samples, measure: &Measure, engine: &str, repetition: usize| {
-			wanted(measure, engine) && samples.count(name, engine, measure.key) <= repetition
-		};
-		let most = measures.iter().map(|m| m.repetitions).max().unwrap_or(0);
-		let mut loaded: Vec<(String, Remote)> = Vec::new();
-		for engine in &self.settings.engines {
-			let last = |m: &&Measure| missing(&self.samples, m, engine, m.repetitions - 1);
-			if measures.iter().find(last).is_some() {
-				self.say(&format!("{name}: loading {engine}"));
-				match self.loaded(engine, &self.models[index]) {
-					Ok(remote) => loaded.push((engine.clone(), remote)),
-					Err(error) => self.say(&format!("{name}: {engine} is left out: {error:#}")),
-				}
-			}
-		}
-		self.compare(index, &mut loaded)?;
-		for repetition in 0..most {
-			for measure in measures.iter().filter(|m| repetition < m.repetitions) {
-				let mut told = Vec::new();
-				for (engine, remote) in &mut loaded {
-					if !missing(&self.samples, measure, engine, repetition) {
-						continue;
-					}
-					let answer = or_error(remote.ask(&measure.request));
-					told.push(format!("{engine} {}", told_of(measure, &answer)));
-					self.samples.push(name, engine, measure.key, answer)?;
-				}
-				if !told.is_empty() {
-					let of = format!("{}/{}", repetition + 1, measure.repetitions);
-					self.say(&format!("{name}: {} ({of}): {}", measure.label, told.join(" · ")));
-				}
-			}
-		}
-		Ok(())
-	}
-
-	/// Whether the engines run the same weights: the cosine between their logits and ours.
-	fn compare(&mut self, index: usize, loaded: &mut [(String, Remote)]) -> Result<()> {
-		let name = self.models[index].shape.name;
-		let tokens: Vec<u32> = (0..64).map(token).collect();
-		let mut ours: Option<Vec<f32>> = None;
-		for (engine, remote) in loaded {
-			let out = self.settings.cache.join(format!("logits-{engine}"));
-			let logits = remote
-				.ask(&json!({ "op": "logits", "tokens": tokens, "out": out }))
-				.and_then(|_| read_logits(&out));
-			match (logits, &ours) {
-				(Ok(logits), None) if engine == ENGINES[0] => ours = Some(logits),
-				(Ok(logits), Some(ours)) => {
-					let cosine = cosine(ours, &logits);
-					self.say(&format!("{name}: logits of {engine} and ours: cosine {cosine:.6}"));
-					self.samples.push(name, engine, "cosine", json!({ "cosine": cosine }))?;
-				}
-				(Ok(_), None) => {}
-				(Err(error), _) => self.say(&format!("{name}: no logits of {engine}: {error:#}")),
-			}
-		}
-		Ok(())
-	}
-
-	/// A new process each time: how long until it is ready, and how much memory it needs.
-	fn fresh(&mut self, index: usize) -> Result<()> {
-		let measures = plan::fresh(&self.settings.scale);
-		let name = self.models[index].shape.name;
-		for repetition in 0..self.settings.scale.long {
-			for engine in &self.settings.engines {
-				let last = measures.last().map_or("", |m| m.key);
-				if self.samples.count(name, engine, last) > repetition {
-					continue;
-				}
-				let mut remote = self.start(engine)?;
-				let files = &self.models[index];
-				for measure in measures.iter().filter(|m| m.positions <= files.shape.context) {
-					let request = match measure.key {
-						"load" => self.load_request(files),
-						_ => measure.request.clone(),
-					};
-					let answer = or_error(remote.ask(&request));
-					self.samples.push(name, engine, measure.key, answer)?;
-				}
-				if engine == ENGINES[0] {
-					let answer = remote.ask(&json!({ "op": "check", "folder": files.folder }));
-					self.samples.push(name, engine, "check", or_error(answer))?;
-				}
-			}
-			self.say(&format!(
-				"{name}: load and memory ({}/{})",
-				repetition + 1,
-				self.settings.scale.long
+		for measure in &all {
+			let giga = |limit| self.limit(measure, limit).unwrap_or(0.0) / 1e9;
+			let (read, int8) = (giga(Limit::Memory), giga(Limit::Int8));
+			self.log(&format!(
+				"{}: memory {read:.1} GB/s, int8 {int8:.0} GMAC/s",
+				measure.key
 			));
 		}
 		Ok(())
 	}
 
-	fn loaded(&self, engine: &str, files: &Files) -> Result<Remote> {
-		let mut remote = self.start(engine)?;
-		remote.ask(&self.load_request(files))?;
-		// Pages, caches and threads.
-		remote.ask(&json!({ "op": "prefill", "tokens": 32 }))?;
-		Ok(remote)
-	}
-
-	fn load_request(&self, files: &Files) -> Value {
-		json!({
-			"op": "load", "folder": files.folder, "gguf": files.gguf, "threads": self.settings.threads,
-			"context": files.shape.context,
-		})
-	}
-
-	fn start(&self, engine: &str) -> Result<Remote> {
-		let mut command = match engine {
-			"llama.cpp" => {
-				let mut command = Command::new(self.settings.python.as_ref().context("llama.cpp is not there")?);
-				command.arg(self.settings.peers.join("llamacpp.py"));
-				command
-			}
-			_ => {
-				let mut command = Command::new(std::env::current_exe()?);
-				command.args(["worker", engine]);
-				command
-			}
+	/// Asks engines that stay loaded, in turn.
+	fn loaded(&mut self, model: &Model, engines: &[String], start: &mut Start) -> Result<()> {
+		let name = model.name();
+		let measures = self.plan.measures.clone();
+		let missing = |samples: &Samples, measure: &Measure, engine: &str, repetitions| {
+			measure.fits(&model.shape)
+				&& measure.suits(engine)
+				&& samples.count(name, engine, &measure.key) < repetitions
 		};
-		command.env("RAYON_NUM_THREADS", self.settings.threads.to_string());
-		command.env("OMP_NUM_THREADS", self.settings.threads.to_string());
-		Remote::start(command)
+		let mut loaded: Vec<Loaded> = Vec::new();
+		for engine in engines {
+			let mut all = measures.iter();
+			if all.any(|m| missing(&self.samples, m, engine, m.repetitions)) {
+				if let Some(process) = self.load(model, engine, start)? {
+					loaded.push((engine, process));
+				}
+			}
+		}
+		if model.files.is_some() {
+			self.compare(name, &mut loaded)?;
+		}
+		for repetition in 1..=measures.iter().map(|m| m.repetitions).max().unwrap_or(0) {
+			for measure in measures.iter().filter(|m| repetition <= m.repetitions) {
+				let mut figures = Vec::new();
+				for (engine, process) in &mut loaded {
+					if !missing(&self.samples, measure, engine, repetition) {
+						continue;
+					}
+					// Kernels are loaded, memory is taken, peers compile.
+					if repetition == 1 && self.plan.warm_up.is_none() && measure.request.tokens().is_some() {
+						process.ask(&measure.request).ok();
+					}
+					let answer = or_error(process.ask(&measure.request));
+					figures.push(format!("{engine} {}", figure(measure, &answer)));
+					self.samples.push(name, engine, &measure.key, answer)?;
+				}
+				if !figures.is_empty() {
+					let (label, of, all) = (&measure.label, measure.repetitions, figures.join(" · "));
+					self.log(&format!("{name}: {label} ({repetition}/{of}): {all}"));
+				}
+			}
+		}
+		Ok(())
+	}
+
+	/// Starts an engine with a model; none, with a line that says why, if it cannot be had.
+	fn load(&mut self, model: &Model, engine: &str, start: &mut Start) -> Result<Option<Box<dyn Engine>>> {
+		let name = model.name();
+		self.log(&format!("{name}: loading {engine}"));
+		let Some(mut process) = start(engine)? else {
+			self.log(&format!("{name}: {engine} is not installed"));
+			return Ok(None);
+		};
+		let mut answer = or_error(process.ask(&Request::Load(model.load(self.threads))));
+		if self.plan.fresh.is_empty() {
+			self.samples.push(name, engine, "load", answer.clone())?;
+		}
+		if let (None, Some(request)) = (answer.get("error"), &self.plan.warm_up) {
+			answer = or_error(process.ask(request));
+		}
+		if let Some(error) = answer.get("error") {
+			self.log(&format!("{name}: {engine} is left out: {error}"));
+			return Ok(None);
+		}
+		Ok(Some(process))
+	}
+
+	/// Whether the engines run the same weights: the cosine between their logits and ours.
+	fn compare(&mut self, name: &str, loaded: &mut [Loaded]) -> Result<()> {
+		let tokens: Vec<u32> = (0..64).map(token).collect();
+		let mut ours: Option<Vec<f32>> = None;
+		for (engine, process) in loaded {
+			let (tokens, out) = (tokens.clone(), self.cache.join(format!("logits-{engine}")));
+			let answer = process.ask(&Request::Logits {
+				tokens,
+				out: out.clone(),
+			});
+			match (answer.and_then(|_| read_logits(&out)), &ours) {
+				(Ok(logits), None) if *engine == OURS => ours = Some(logits),
+				(Ok(logits), Some(ours)) => {
+					let cosine = cosine(ours, &logits);
+					self.log(&format!("{name}: logits of {engine} and ours: cosine {cosine:.6}"));
+					self.samples.push(name, engine, "cosine", json!({ "cosine": cosine }))?;
+				}
+				(Ok(_), None) => {}
+				(Err(error), _) => self.log(&format!("{name}: no logits of {engine}: {error:#}")),
+			}
+		}
+		Ok(())
+	}
+
+	/// A new process of each engine: how long until it is ready, and how much memory it needs.
+	fn fresh(&mut self, model: &Model, engines: &[String], repetition: usize, start: &mut Start) -> Result<()> {
+		let name = model.name();
+		for engine in engines {
+			let suits = |m: &&Measure| m.fits(&model.shape) && m.suits(engine);
+			let measures: Vec<Measure> = self.plan.fresh.iter().filter(suits).cloned().collect();
+			let done = |m: &Measure| self.samples.count(name, engine, &m.key) > repetition;
+			if measures.last().is_none_or(done) {
+				continue;
+			}
+			let Some(mut process) = start(engine)? else {
+				continue;
+			};
+			for measure in &measures {
+				let request = match &measure.request {
+					Request::Load(_) => Request::Load(model.load(self.threads)),
+					other => other.clone(),
+				};
+				let answer = or_error(process.ask(&request));
+				self.samples.push(name, engine, &measure.key, answer)?;
+			}
+			self.log(&format!("{name}: load and memory of {engine} ({})", repetition + 1));
+		}
+		Ok(())
 	}
 }
 
 /// The answer, or an object with the error.
-pub fn or_error(answer: Result<Value>) -> Value {
+fn or_error(answer: Result<Value>) -> Value {
 	answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") }))
 }
 
-fn told_of(measure: &Measure, answer: &Value) -> String {
-	if let Some(error) = answer.get("error").and_then(Value::as_str) {
-		return format!("failed: {error}");
-	}
+/// An answer in words.
+fn figure(measure: &Measure, answer: &Value) -> String {
 	let number = |key: &str| answer.get(key).and_then(Value::as_f64);
-	match (measure.unit, number("seconds"), number("verify"), number("generate")) {
+	match (
+		measure.request.tokens(),
+		number("seconds"),
+		number("verify"),
+		number("generate"),
+	) {
 		(_, _, Some(verify), Some(generate)) => format!("{:.2} %", verify / generate * 100.0),
-		(Unit::Tokens(tokens), Some(seconds), ..) => format!("{:.1} tok/s", tokens as f64 / seconds),
-		(_, Some(seconds), ..) => format!("{seconds:.2} s"),
+		(Some(tokens), Some(seconds), ..) => speed(tokens as f64 / seconds),
+		(None, Some(seconds), ..) => duration(seconds),
 		_ => answer.to_string(),
 	}
 }

@@ -60,9 +60,10 @@ impl Samples {
 	/// How many are there already; those that failed count as done.
 	pub fn count(&self, model: &str, engine: &str, measure: &str) -> usize {
 		let all = self.all(model, engine, measure);
-		match all.iter().any(|answer| answer.get("error").is_some()) {
-			true => usize::MAX,
-			false => all.len(),
+		if all.iter().any(|answer| answer.get("error").is_some()) {
+			usize::MAX
+		} else {
+			all.len()
 		}
 	}
 
@@ -75,7 +76,7 @@ impl Samples {
 		Ok(())
 	}
 
-	/// Ends the run: the next one starts anew.
+	/// Ends the run: the next one starts again.
 	pub fn finish(&mut self) -> Result<()> {
 		Ok(writeln!(self.file, "{}", json!({ "done": true }))?)
 	}
@@ -123,7 +124,7 @@ mod tests {
 
 	#[test]
 	fn an_interrupted_run_goes_on_and_a_finished_or_other_one_does_not() {
-		let dir = tempfile::tempdir().expect("a folder");
+		let dir = tempfile::tempdir().expect("a directory");
 		let path = dir.path().join("samples");
 		let open = |commit: &str| Samples::open(&path, json!({ "commit": commit })).expect("a log");
 		let mut run = open("a");

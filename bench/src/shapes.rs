@@ -1,14 +1,14 @@
-//! The models that are measured: two random ones of real shapes, a small one for quick runs, and the bundled demo model.
+//! The shapes of the models that are measured: real ones, small ones for quick runs, and the bundled demo model's.
 
 use serde_json::{json, Value};
 
-/// Token that random models never choose greedily: it ends an answer.
+/// Token that random models never sample greedily: it ends an answer.
 pub const EOS: u32 = 3;
 
-/// The numbers of a Llama.
+/// The hyperparameters of a Llama.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-	/// What tables and folders call it.
+	/// What tables and model directories call it.
 	pub name: &'static str,
 	/// Layers.
 	pub layers: usize,
@@ -31,7 +31,7 @@ pub struct Shape {
 }
 
 /// Shapes of which random models are made.
-pub const RANDOM: [Shape; 3] = [
+const SHAPES: [Shape; 5] = [
 	// Qwen2.5 0.5B, without its biases so that all engines run it as a Llama.
 	Shape {
 		name: "0.5b",
@@ -58,22 +58,6 @@ pub const RANDOM: [Shape; 3] = [
 		context: 2048,
 		tied: false,
 	},
-	Shape {
-		name: "small",
-		layers: 4,
-		hidden: 256,
-		intermediate: 768,
-		heads: 4,
-		kv_heads: 2,
-		head_dim: 64,
-		vocabulary: 2048,
-		context: 2048,
-		tied: true,
-	},
-];
-
-/// Larger ones, which only a graphics card measures: their weights are made on it.
-pub const CARD: [Shape; 2] = [
 	// Llama 3 8B.
 	Shape {
 		name: "8b",
@@ -87,7 +71,20 @@ pub const CARD: [Shape; 2] = [
 		context: 8192,
 		tied: false,
 	},
-	// To see that it works.
+	// For quick runs on the CPU.
+	Shape {
+		name: "small",
+		layers: 4,
+		hidden: 256,
+		intermediate: 768,
+		heads: 4,
+		kv_heads: 2,
+		head_dim: 64,
+		vocabulary: 2048,
+		context: 2048,
+		tied: true,
+	},
+	// For quick runs on a GPU, or on its emulation.
 	Shape {
 		name: "tiny",
 		layers: 2,
@@ -103,17 +100,17 @@ pub const CARD: [Shape; 2] = [
 ];
 
 impl Shape {
-	/// The shape of this name, of those that a graphics card measures.
-	pub fn on_card(name: &str) -> Option<Self> {
-		RANDOM.into_iter().chain(CARD).find(|shape| shape.name == name)
-	}
-
-	/// The random shape of this name.
+	/// The shape of this name.
 	pub fn named(name: &str) -> Option<Self> {
-		RANDOM.into_iter().find(|shape| shape.name == name)
+		SHAPES.into_iter().find(|shape| shape.name == name)
 	}
 
-	/// Reads the numbers of a canonical folder's `config.json`.
+	/// Whether the CPU makes and checks a few tokens in seconds, not in minutes.
+	pub fn suits_cpu(&self) -> bool {
+		self.weights() < 2_000_000_000
+	}
+
+	/// Reads the `config.json` of a canonical model directory.
 	pub fn of_config(name: &'static str, config: &Value) -> Option<Self> {
 		let number = |key: &str| config.get(key)?.as_u64().and_then(|v| usize::try_from(v).ok());
 		let hidden = number("hidden_size")?;
@@ -176,12 +173,8 @@ impl Shape {
 		self.prompt_macs() + self.vocabulary * self.hidden
 	}
 
-	/// Bytes that a token at this depth has to read: every weight with its scale once (8.5 bits), f16 keys and values.
-	pub fn decode_bytes(&self, depth: usize) -> usize {
-		self.step_bytes(depth, 1)
-	}
-
-	/// Bytes that a step of one token for each of `batch` sequences at this depth has to read: weights once for all of them.
+	/// Bytes that a step of one token for each of `batch` sequences at this depth has to read: every weight with its scale once for all of
+	/// them (8.5 bits), f16 keys and values of each.
 	pub fn step_bytes(&self, depth: usize, batch: usize) -> usize {
 		let weights = self.token_macs();
 		weights + weights / 16 + batch * self.kv_bytes(depth)
@@ -192,9 +185,9 @@ impl Shape {
 		self.layers * 2 * self.kv_heads * self.head_dim * positions * 2
 	}
 
-	/// Bytes of the rows that the trace hashes: all layers' and the final norm's, f32.
-	pub fn row_bytes(&self, rows: usize) -> usize {
-		(self.layers + 1) * self.hidden * rows * 4
+	/// Bytes that the trace hashes of so many tokens: the residual of all layers and the final norm, f32.
+	pub fn trace_bytes(&self, tokens: usize) -> usize {
+		(self.layers + 1) * self.hidden * tokens * 4
 	}
 }
 
@@ -204,23 +197,22 @@ mod tests {
 
 	#[test]
 	fn real_shapes_have_as_many_weights_as_their_names_say() {
-		let weights = |name| Shape::on_card(name).map(|shape| shape.weights()).unwrap_or(0);
+		let weights = |name| Shape::named(name).map(|shape| shape.weights()).unwrap_or(0);
 		// Without norms, which are no matrices.
 		assert_eq!(weights("1.1b"), 1_099_956_224);
 		assert_eq!(weights("8b"), 8_029_995_008);
-		assert!(Shape::named("8b").is_none());
+		assert!(!Shape::named("8b").expect("a shape").suits_cpu());
 	}
 
 	#[test]
 	fn a_step_reads_weights_once_and_each_sequence_s_keys_and_values() {
-		let shape = Shape::on_card("8b").expect("a shape");
+		let shape = Shape::named("8b").expect("a shape");
 		let (one, many) = (shape.step_bytes(128, 1), shape.step_bytes(128, 32));
-		assert_eq!(one, shape.decode_bytes(128));
 		assert_eq!(many - one, 31 * shape.kv_bytes(128));
 		// 128 KiB a position, as everywhere for this model.
 		assert_eq!(shape.kv_bytes(1), 128 << 10);
 		// All weights but the embedding, at 8.5 bits.
 		assert_eq!(one - shape.kv_bytes(128), (shape.weights() - 128_256 * 4096) / 16 * 17);
-		assert_eq!(shape.row_bytes(2), 33 * 4096 * 2 * 4);
+		assert_eq!(shape.trace_bytes(2), 33 * 4096 * 2 * 4);
 	}
 }

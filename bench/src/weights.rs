@@ -1,15 +1,17 @@
-//! Random models: a Hugging Face folder whose f16 weights are exactly int8 blocks times their scales.
+//! Random models: a directory as Hugging Face has them, whose f16 weights are exactly int8 blocks times their scales.
 //!
 //! Each block has one weight of ±127 and a scale of four significant bits, so the importer's rounding finds the same int8
 //! and the same scale again, and every engine runs the same weights. Values come from the tensor's name alone.
 
 use crate::shapes::{Shape, EOS};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use half::f16;
+use safetensors::{Dtype, View};
 use serde_json::{json, Map, Value};
 use std::{
-	fs::{self, File},
-	io::{BufWriter, Write},
+	borrow::Cow,
+	cell::{Cell, RefCell},
+	fs,
 	path::Path,
 };
 
@@ -20,22 +22,40 @@ const BLOCK: usize = 32;
 pub const TEMPLATE: &str =
 	"<|bos|>{%- for message in messages -%}<|user|>{{ message['content'] }}<|end|>{%- endfor -%}<|assistant|>";
 
-/// A tensor of a published Llama: rows (none for a norm) and width.
-struct Source {
+/// A tensor of a published Llama, whose f16 bytes are made when they are written.
+struct Source<'a> {
 	name: String,
-	rows: Option<usize>,
-	width: usize,
+	/// Rows (none for a norm) and width.
+	shape: Vec<usize>,
+	/// Called with the tensor's bytes once these are made.
+	written: &'a dyn Fn(usize),
 }
 
-fn sources(shape: &Shape) -> Vec<Source> {
-	let mut all = Vec::new();
-	let mut matrix = |name: String, rows: usize, width: usize| {
-		all.push(Source {
-			name,
-			rows: Some(rows),
-			width,
-		});
-	};
+impl View for Source<'_> {
+	fn dtype(&self) -> Dtype {
+		Dtype::F16
+	}
+
+	fn shape(&self) -> &[usize] {
+		&self.shape
+	}
+
+	fn data(&self) -> Cow<'_, [u8]> {
+		let bytes = match self.shape[..] {
+			[rows, width] => matrix(&self.name, rows, width),
+			_ => f16::ONE.to_le_bytes().repeat(self.data_len() / 2),
+		};
+		(self.written)(bytes.len());
+		bytes.into()
+	}
+
+	fn data_len(&self) -> usize {
+		2 * self.shape.iter().product::<usize>()
+	}
+}
+
+/// Names and shapes of all tensors.
+fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>)> {
 	let Shape {
 		hidden,
 		intermediate,
@@ -43,82 +63,66 @@ fn sources(shape: &Shape) -> Vec<Source> {
 		..
 	} = *shape;
 	let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-	matrix("model.embed_tokens.weight".into(), vocabulary, hidden);
+	let mut all = vec![
+		("model.embed_tokens.weight".into(), vec![vocabulary, hidden]),
+		("model.norm.weight".into(), vec![hidden]),
+	];
 	if !shape.tied {
-		matrix("lm_head.weight".into(), vocabulary, hidden);
+		all.push(("lm_head.weight".into(), vec![vocabulary, hidden]));
 	}
 	for layer in 0..shape.layers {
-		for (part, rows, width) in [
-			("self_attn.q_proj", q, hidden),
-			("self_attn.k_proj", kv, hidden),
-			("self_attn.v_proj", kv, hidden),
-			("self_attn.o_proj", hidden, q),
-			("mlp.gate_proj", intermediate, hidden),
-			("mlp.up_proj", intermediate, hidden),
-			("mlp.down_proj", hidden, intermediate),
+		for (part, shape) in [
+			("self_attn.q_proj", vec![q, hidden]),
+			("self_attn.k_proj", vec![kv, hidden]),
+			("self_attn.v_proj", vec![kv, hidden]),
+			("self_attn.o_proj", vec![hidden, q]),
+			("mlp.gate_proj", vec![intermediate, hidden]),
+			("mlp.up_proj", vec![intermediate, hidden]),
+			("mlp.down_proj", vec![hidden, intermediate]),
+			("input_layernorm", vec![hidden]),
+			("post_attention_layernorm", vec![hidden]),
 		] {
-			matrix(format!("model.layers.{layer}.{part}.weight"), rows, width);
+			all.push((format!("model.layers.{layer}.{part}.weight"), shape));
 		}
 	}
-	let mut norm = |name: String| {
-		all.push(Source {
-			name,
-			rows: None,
-			width: hidden,
-		});
-	};
-	for layer in 0..shape.layers {
-		norm(format!("model.layers.{layer}.input_layernorm.weight"));
-		norm(format!("model.layers.{layer}.post_attention_layernorm.weight"));
-	}
-	norm("model.norm.weight".into());
 	all
 }
 
-/// Writes a folder as Hugging Face has them, told how many of how many bytes are written.
-pub fn write_folder(shape: &Shape, dir: &Path, told: &mut dyn FnMut(u64, u64)) -> Result<()> {
+/// Writes a model directory as Hugging Face has them; `progress` gets how many of how many bytes are made.
+pub fn write_dir(shape: &Shape, dir: &Path, progress: impl FnMut(usize, usize)) -> Result<()> {
 	fs::create_dir_all(dir)?;
 	fs::write(dir.join("config.json"), format!("{:#}\n", shape.config()))?;
 	fs::write(dir.join("tokenizer.json"), tokenizer().to_string())?;
 	fs::write(dir.join("chat_template.jinja"), TEMPLATE)?;
 
-	let sources = sources(shape);
-	let mut header = Map::new();
-	let mut end = 0u64;
-	for source in &sources {
-		let begin = end;
-		end += 2 * (source.rows.unwrap_or(1) * source.width) as u64;
-		let dims: Vec<usize> = source.rows.into_iter().chain([source.width]).collect();
-		header.insert(
-			source.name.clone(),
-			json!({ "dtype": "F16", "shape": dims, "data_offsets": [begin, end] }),
-		);
-	}
-	let header = Value::Object(header).to_string();
-	let path = dir.join("model.safetensors");
-	let file = File::create(&path).with_context(|| path.display().to_string())?;
-	let mut out = BufWriter::with_capacity(1 << 20, file);
-	out.write_all(&(header.len() as u64).to_le_bytes())?;
-	out.write_all(header.as_bytes())?;
-	let mut written = 0;
-	for source in &sources {
-		match source.rows {
-			None => {
-				for _ in 0..source.width {
-					out.write_all(&f16::ONE.to_le_bytes())?;
-				}
-			}
-			Some(rows) => matrix(&source.name, rows, source.width, &mut out)?,
-		}
-		written += 2 * (source.rows.unwrap_or(1) * source.width) as u64;
-		told(written, end);
-	}
-	Ok(out.flush()?)
+	let tensors = tensors(shape);
+	let all = tensors
+		.iter()
+		.map(|(_, shape)| 2 * shape.iter().product::<usize>())
+		.sum();
+	let (done, progress) = (Cell::new(0), RefCell::new(progress));
+	let written = |bytes| {
+		done.set(done.get() + bytes);
+		(progress.borrow_mut())(done.get(), all);
+	};
+	let sources = tensors.into_iter().map(|(name, shape)| {
+		let source = Source {
+			name: name.clone(),
+			shape,
+			written: &written,
+		};
+		(name, source)
+	});
+	Ok(safetensors::serialize_to_file(
+		sources,
+		None,
+		&dir.join("model.safetensors"),
+	)?)
 }
 
 /// Rows of random blocks. Weights are spread like those of a trained model of this width; the row of the token that ends
 /// an answer is zero in the output layer, so that greedy answers don't end early.
-fn matrix(name: &str, rows: usize, width: usize, out: &mut impl Write) -> Result<()> {
+fn matrix(name: &str, rows: usize, width: usize) -> Vec<u8> {
 	let mut random = Random::named(name);
 	// A uniform int8 deviates by 73; the layer's outputs should deviate by about 1.
 	let scale = 2f32.powi((1.0 / (73.0 * (width as f32).sqrt())).log2().round() as i32);
@@ -131,35 +135,33 @@ fn matrix(name: &str, rows: usize, width: usize, out: &mut impl Write) -> Result
 		})
 		.collect();
 	let heads = name == "lm_head.weight" || name == "model.embed_tokens.weight";
-	let mut line = Vec::with_capacity(2 * width);
+	let mut bytes = Vec::with_capacity(2 * rows * width);
 	for row in 0..rows {
-		line.clear();
 		if heads && row == EOS as usize {
-			line.resize(2 * width, 0);
-		} else {
-			for _ in 0..width / BLOCK {
-				let bits = random.next();
-				let table = &values[(bits & 7) as usize];
-				let extreme = if bits & 8 == 0 { 255 } else { 1 };
-				line.extend(table[extreme]);
-				for byte in 1..BLOCK {
-					// Eight weights a draw; the first place of the block is taken.
-					if byte % 8 == 1 {
-						random.refill();
-					}
-					line.extend(table[random.byte() as usize]);
+			bytes.resize(bytes.len() + 2 * width, 0);
+			continue;
+		}
+		for _ in 0..width / BLOCK {
+			let bits = random.next();
+			let table = &values[(bits & 7) as usize];
+			let extreme = if bits & 8 == 0 { 255 } else { 1 };
+			bytes.extend(table[extreme]);
+			for byte in 1..BLOCK {
+				// Eight weights a draw; the first place of the block is taken.
+				if byte % 8 == 1 {
+					random.refill();
 				}
+				bytes.extend(table[random.byte() as usize]);
 			}
 		}
-		out.write_all(&line)?;
 	}
-	Ok(())
+	bytes
 }
 
 /// SplitMix64: statistics don't matter here, reproducibility does.
 struct Random {
 	state: u64,
-	held: u64,
+	drawn: u64,
 }
 
 impl Random {
@@ -168,7 +170,7 @@ impl Random {
 		let seed = hash.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
 		Self {
 			state: u64::from_le_bytes(seed),
-			held: 0,
+			drawn: 0,
 		}
 	}
 
@@ -181,20 +183,20 @@ impl Random {
 	}
 
 	fn refill(&mut self) {
-		self.held = self.next();
+		self.drawn = self.next();
 	}
 
 	fn byte(&mut self) -> u8 {
-		let byte = self.held as u8;
-		self.held >>= 8;
+		let byte = self.drawn as u8;
+		self.drawn >>= 8;
 		byte
 	}
 }
 
-/// A tokenizer of the 256 bytes and four marks: a prompt has as many tokens as bytes, and four.
+/// A tokenizer of the 256 bytes and four special tokens: a prompt has as many tokens as bytes, and four.
 pub fn tokenizer() -> Value {
-	let marks = ["<|bos|>", "<|user|>", "<|assistant|>", "<|end|>"];
-	let added: Vec<Value> = marks
+	let special = ["<|bos|>", "<|user|>", "<|assistant|>", "<|end|>"];
+	let added: Vec<Value> = special
 		.iter()
 		.enumerate()
 		.map(|(id, content)| {
@@ -205,11 +207,14 @@ pub fn tokenizer() -> Value {
 		})
 		.collect();
 	let mut vocabulary: Map<String, Value> = Map::new();
-	for (id, mark) in marks.iter().enumerate() {
-		vocabulary.insert((*mark).into(), id.into());
+	for (id, token) in special.iter().enumerate() {
+		vocabulary.insert((*token).into(), id.into());
 	}
 	for byte in 0..=255u8 {
-		vocabulary.insert(byte_letter(byte).to_string(), (marks.len() + usize::from(byte)).into());
+		vocabulary.insert(
+			byte_letter(byte).to_string(),
+			(special.len() + usize::from(byte)).into(),
+		);
 	}
 	let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
 	json!({

@@ -1,5 +1,5 @@
-//! Compiles the kernels for NVIDIA GPUs: one file with machine code for the GPUs there are, and text that drivers compile for
-//! those to come. Does nothing without the feature `cuda`.
+//! Compiles the kernels for NVIDIA GPUs: one file with machine code for the GPUs there are, and text that drivers
+//! compile for those to come. Does nothing without the feature `cuda`.
 
 use std::{
 	env,
@@ -79,8 +79,8 @@ fn exact(text: &str) {
 	}
 }
 
-/// Where the program finds CUDA's libraries when it runs: those it was built with, unless the system has others. The driver's
-/// library is none of them.
+/// Where the program finds CUDA's libraries when it runs: those it was built with, unless the system has others. The
+/// driver's library is none of them.
 fn libraries(home: &Path) {
 	let places = ["lib64", "lib", "targets/x86_64-linux/lib"];
 	for place in places

@@ -38,7 +38,7 @@ pub struct ModelView<AccountId> {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ProviderView<AccountId> {
-	/// Who.
+	/// The provider's account.
 	pub provider: AccountId,
 	/// Active bond: the weight in a draw.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
@@ -58,7 +58,7 @@ pub struct Quote {
 	/// The most that the job can cost: what a request's `max_fee` must cover, and what is held.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub fee_ceiling: Balance,
-	/// Held besides, until the receipt is pruned.
+	/// Deposit held as well, until the receipt is pruned.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub deposit: Balance,
 	/// Most prompt tokens that are paid.
@@ -90,12 +90,12 @@ pub enum QuoteError {
 	TooFewProviders,
 }
 
-/// Where a job stands.
+/// The phase of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum JobPhase {
-	/// Waits for its committee.
+	/// The job waits for its committee.
 	Drawing,
 	/// The executor computes.
 	Executing,
@@ -111,7 +111,7 @@ pub enum JobPhase {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SeatView<AccountId> {
-	/// Who sits here; the first is the executor.
+	/// The provider; the first seat is the executor's.
 	pub provider: AccountId,
 	/// Whether its blinded vote is in.
 	pub committed: bool,
@@ -132,7 +132,7 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub model: ModelId,
 	/// How tokens are chosen.
 	pub params: SamplingParams,
-	/// Where it stands.
+	/// Its phase.
 	pub phase: JobPhase,
 	/// Attempt, counted from 1.
 	pub attempt: u8,

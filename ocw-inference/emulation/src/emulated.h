@@ -1,5 +1,5 @@
-// CUDA's words, as far as the kernels use them, on a CPU. Threads of a block are contexts of their own that run one at a time
-// until they wait for one another, in an order that the caller chooses: what depends on it is a race.
+// CUDA's words, as far as the kernels use them, on a CPU. Threads of a block are contexts of their own that run one at
+// a time until they wait for one another, in an order that the caller chooses: what depends on it is a race.
 
 #pragma once
 #include <cmath>
@@ -127,7 +127,8 @@ template <class T> inline T __shfl_down_sync(uint32_t, T x, int by, int width) {
 
 namespace assay {
 
-// Copies are done at once where they may be done later: a read before the wait is not noticed here, so it is left to the barriers.
+// Copies are done at once where they may be done later: a read before the wait is not noticed here, so it is left to
+// the barriers.
 inline void copy_async(void *to, const void *from) { std::memcpy(to, from, 16); }
 inline void commit_copies() {}
 template <int GROUPS> inline void wait_for_copies() {}

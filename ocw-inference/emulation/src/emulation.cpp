@@ -91,7 +91,8 @@ void live() {
 	}
 }
 
-/// Lets a thread run until it waits or ends. A function of its own: what its caller holds in registers must survive the jump back.
+/// Lets a thread run until it waits or ends. A function of its own: what its caller holds in registers must survive the
+/// jump back.
 __attribute__((noinline)) void resume(Thread &thread) {
 	if (_setjmp(scheduler) != 0) return;
 	if (thread.begun) _longjmp(thread.at, 1);
@@ -154,8 +155,8 @@ Kernel::Kernel(const char *name, uint32_t threads, size_t size, void (*run)(cons
 
 } // namespace emulation
 
-/// Runs a kernel. `order` is a seed for the order of threads, 0 the ascending one. What can be wrong: 1 no such kernel, 2 arguments of
-/// another size, 3 more threads than it was compiled for, 4 threads that wait forever.
+/// Runs a kernel. `order` is a seed for the order of threads, 0 the ascending one. What can be wrong: 1 no such kernel,
+/// 2 arguments of another size, 3 more threads than it was compiled for, 4 threads that wait forever.
 extern "C" int emulated_launch(const char *name, const uint32_t grid[3], uint32_t count, uint32_t shared, const void *args, size_t size, uint64_t order) {
 	using namespace emulation;
 	static std::mutex one_at_a_time;

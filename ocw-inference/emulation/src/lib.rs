@@ -1,8 +1,8 @@
 //! A device that runs the CUDA kernels' text on the CPU, thread by thread, for tests where there is no GPU.
 //!
-//! `emulated.h` defines what the kernels use of CUDA. The order in which a block's threads run is free where they do not wait
-//! for one another, so a test may choose it: results that depend on it are a race. It cannot show what only a GPU does: its
-//! own rounding, its asynchronous copies, and its speed.
+//! `emulated.h` defines what the kernels use of CUDA. The order in which a block's threads run is free where they do
+//! not wait for one another, so a test may choose it: results that depend on it are a race. It cannot show what only a
+//! GPU does: its own rounding, its asynchronous copies, and its speed.
 
 use assay_engine::gpu::{Gpu, Launch, Memory};
 use candle_core::{bail, Device, Result};
@@ -101,8 +101,8 @@ impl Gpu for Emulated {
 			all[..bytes.len()].copy_from_slice(bytes);
 			*word = u64::from_le_bytes(all);
 		}
-		// SAFETY: the name and the arguments live for the call, and `size` is theirs; that the addresses in them are of memory as
-		// large as the kernel's shapes imply is the launching code's promise, as on a GPU.
+		// SAFETY: the name and the arguments live for the call, and `size` is theirs; that the addresses in them are of
+		// memory as large as the kernel's shapes imply is the launching code's promise, as on a GPU.
 		let status = unsafe {
 			emulated_launch(
 				name.as_ptr(),

@@ -1,9 +1,9 @@
-// Attention over pages of f16 keys and values (§2.7), in three launches: scores and the largest of each tile of 256 keys; weights
-// and sums of each tile; the tiles in ascending order. A tile's sums run key by key in one thread for each query and dimension, so neither
-// the number of tiles at work nor the queries beside it change a bit.
+// Attention over pages of f16 keys and values (§2.7), in three launches: scores and the largest of each tile of 256
+// keys; weights and sums of each tile; the tiles in ascending order. A tile's sums run key by key in one thread for
+// each query and dimension, so neither the number of tiles at work nor the queries beside it change a bit.
 //
-// A query is a row and a query head; its number is row · group + (head within its key head's group). Up to 16 queries of one sequence and
-// key head go together, and read keys and values once.
+// A query is a row and a query head; its number is row · group + (head within its key head's group). Up to 16 queries
+// of one sequence and key head go together, and read keys and values once.
 
 #pragma once
 #include "common.cuh"
@@ -102,8 +102,8 @@ __device__ inline void scores(const AttentionArgs &a) {
 	}
 }
 
-/// Weights, then sums of a tile: a warp for the totals, and a thread for each dimension and some of the queries. Blocks of threads
-/// as for `scores`, with one warp more.
+/// Weights, then sums of a tile: a warp for the totals, and a thread for each dimension and some of the queries. Blocks
+/// of threads as for `scores`, with one warp more.
 __device__ inline void values(const AttentionArgs &a) {
 	__shared__ float weights[QUERIES][KEYS], largest[QUERIES];
 	const Task task = a.tasks[blockIdx.y];

@@ -1,8 +1,8 @@
 // What the kernels share. Each file is CUDA C++ and, with `ASSAY_EMULATED`, plain C++ for `../emulation`.
 //
-// Floats: only the functions below round, each once, to nearest with ties to even. nvcc is called with --fmad=false and without
-// flush-to-zero, so that nothing else is contracted; sums of floats run in the order of docs/spec/c1-w8.md, never across threads
-// in an order that a launch decides.
+// Floats: only the functions below round, each once, to nearest with ties to even. nvcc is called with --fmad=false and
+// without flush-to-zero, so that nothing else is contracted; sums of floats run in the order of docs/spec/c1-w8.md,
+// never across threads in an order that a launch decides.
 
 #pragma once
 
@@ -70,8 +70,8 @@ __device__ inline float exp(float x) {
 	return mul(mul(p, low), high);
 }
 
-/// The sum in lanes of §2.4 by 16 neighbouring threads: thread j adds up elements j, j + 16, …; then the tree. Every thread of
-/// the warp calls it; the result is right in the first of each 16.
+/// The sum in lanes of §2.4 by 16 neighbouring threads: thread j adds up elements j, j + 16, …; then the tree. Every
+/// thread of the warp calls it; the result is right in the first of each 16.
 template <class Step> __device__ inline float lanes(const float *x, int count, int j, Step step) {
 	float lane = 0.0f;
 	for (int i = j; i < count; i += 16) lane = step(x[i], lane);

@@ -1,4 +1,5 @@
-// The kernels by the names that they are launched by: each takes one struct by value. `src/gpu/kernels.rs` has the same structs.
+// The kernels by the names that they are launched by: each takes one struct by value. `src/gpu/kernels.rs` has the same
+// structs.
 
 #ifdef ASSAY_EMULATED
 #include "emulated.h"

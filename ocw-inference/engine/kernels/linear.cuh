@@ -1,9 +1,9 @@
-// The product of quantized rows and weights (§2.2). Integers are exact in any order; the one fma a block goes up K in ascending
-// order for each output and row, whoever made the integer.
+// The product of quantized rows and weights (§2.2). Integers are exact in any order; the one fma a block goes up K in
+// ascending order for each output and row, whoever made the integer.
 //
-// Weights and rows lie in tiles of 32, block by block; of a block two halves of 16 columns, in each 16 bytes of the first, the
-// second … of the 32. So 32 threads that own an output each read 512 bytes in a row, and fragments of the tensor cores
-// read shared memory without conflicts.
+// Weights and rows lie in tiles of 32, block by block; of a block two halves of 16 columns, in each 16 bytes of the
+// first, the second … of the 32. So 32 threads that own an output each read 512 bytes in a row, and fragments of the
+// tensor cores read shared memory without conflicts.
 
 #pragma once
 #include "common.cuh"
@@ -57,8 +57,9 @@ __device__ inline float unmagic(int32_t s) { return sub(__int_as_float(s), 12582
 /// Most warps of a block of threads; at least one for each row.
 constexpr int FEW_WARPS = 8;
 
-/// Up to ROWS rows; a block of threads for each tile of 32 outputs. In a round each warp makes the integers of some blocks, lane =
-/// output; then one warp for each row adds the round's blocks up, in order, while the others read on. DEPTH: blocks of a round for each warp.
+/// Up to ROWS rows; a block of threads for each tile of 32 outputs. In a round each warp makes the integers of some
+/// blocks, lane = output; then one warp for each row adds the round's blocks up, in order, while the others read on.
+/// DEPTH: blocks of a round for each warp.
 template <int ROWS, int DEPTH> __device__ inline void linear_few(const LinearArgs &a) {
 	__shared__ float sums[2][FEW_WARPS * DEPTH][ROWS][WARP], scales[2][FEW_WARPS * DEPTH][ROWS][WARP];
 	uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP, round = warps * DEPTH;
@@ -115,7 +116,8 @@ template <int ROWS, int DEPTH> __device__ inline void linear_few(const LinearArg
 constexpr int STAGE_BLOCKS = 2;
 constexpr int STAGES = 4;
 
-/// Copies `count` blocks of some tiles to shared memory, 16 bytes a thread and turn. Tiles behind the last are copies of it.
+/// Copies `count` blocks of some tiles to shared memory, 16 bytes a thread and turn. Tiles behind the last are copies
+/// of it.
 template <int TILES, int BYTES>
 __device__ inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t first_tile, uint32_t tiles, uint32_t blocks, uint32_t b, uint32_t count) {
 	uint32_t units = count * (BYTES / 16);
@@ -126,8 +128,9 @@ __device__ inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t fi
 	}
 }
 
-/// A block of threads for OUTPUT_TILES · 32 outputs (x) and ROW_TILES · 32 rows (y), shared out among OUTPUT_WARPS × ROW_WARPS warps.
-/// Fragments are those of `mma.m16n8k32`: weights the first operand, rows the second, so k is one block.
+/// A block of threads for OUTPUT_TILES · 32 outputs (x) and ROW_TILES · 32 rows (y), shared out among OUTPUT_WARPS ×
+/// ROW_WARPS warps. Fragments are those of `mma.m16n8k32`: weights the first operand, rows the second, so k is one
+/// block.
 template <int OUTPUT_TILES, int ROW_TILES, int OUTPUT_WARPS, int ROW_WARPS> __device__ inline void linear_many(const LinearArgs &a) {
 	constexpr int M = OUTPUT_TILES * TILE / OUTPUT_WARPS / 16, N = ROW_TILES * TILE / ROW_WARPS / 8;
 	constexpr int WEIGHTS = STAGE_BLOCKS * OUTPUT_TILES * WEIGHT_BYTES, STAGE = WEIGHTS + STAGE_BLOCKS * ROW_TILES * ROW_BYTES;

@@ -83,8 +83,8 @@ struct RopeArgs {
 	uint32_t rows;
 };
 
-/// Head norms (§2.9), rotation (§2.6), keys and values to f16 in their page (§2.7). A block of threads for each row, a warp for each
-/// head in turn; the head lies in shared memory.
+/// Head norms (§2.9), rotation (§2.6), keys and values to f16 in their page (§2.7). A block of threads for each row, a
+/// warp for each head in turn; the head lies in shared memory.
 __device__ inline void rope_and_write_kv(const RopeArgs &a) {
 	DYNAMIC_SHARED(float, shared);
 	uint32_t row = blockIdx.x, lane = threadIdx.x % WARP, half = a.head_dim / 2;
@@ -122,7 +122,8 @@ __device__ inline void rope_and_write_kv(const RopeArgs &a) {
 				largest = magnitude(y) > largest ? magnitude(y) : largest;
 				continue;
 			}
-			// A page has keys [kv_head][d][32] and values [kv_head][32][d], so that threads that read them are neighbours.
+			// A page has keys [kv_head][d][32] and values [kv_head][32][d], so that threads that read them are
+			// neighbours.
 			if (key) keys[(size_t(h - a.heads) * a.head_dim + i) * PAGE + slot] = to_f16(y);
 			else values[(size_t(h - a.heads - a.kv_heads) * PAGE + slot) * a.head_dim + i] = to_f16(y);
 			largest_stored = magnitude(y) > largest_stored ? magnitude(y) : largest_stored;

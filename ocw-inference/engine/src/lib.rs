@@ -11,7 +11,7 @@
 //! * [`scheduler`]: many sequences at once, in batches;
 //! * [`generate`]: execute and verify, one sequence each;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
-//! * [`process`]: what that process may take from its computer;
+//! * [`process`]: what that process may take from its machine;
 //! * [`program`]: the command line of that process, on the CPU or on a GPU.
 
 #![deny(missing_docs)]

@@ -13,7 +13,7 @@ use assay_protocol::{process::stdin_socket, ByteSize};
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 /// A GPU that a program computes on.
-pub struct GpuDevice {
+pub struct OpenedGpu {
 	/// The GPU.
 	pub gpu: Arc<dyn Gpu>,
 	/// Returns how many bytes of its memory are free.
@@ -21,7 +21,7 @@ pub struct GpuDevice {
 }
 
 /// Opens a program's GPU.
-pub type OpenGpu = Box<dyn FnOnce() -> crate::Result<GpuDevice> + Send>;
+pub type OpenGpu = Box<dyn FnOnce() -> crate::Result<OpenedGpu> + Send>;
 
 /// The command line of `serve`.
 #[derive(clap::Args)]
@@ -35,8 +35,8 @@ pub struct ServeArgs {
 	/// Instruction set to compute with instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
 	#[arg(long, value_name = "NAME")]
 	isa: Option<Isa>,
-	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU three
-	/// quarters of what is free once the models are loaded.
+	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU
+	/// three quarters of what is free once the models are loaded.
 	#[arg(long, value_name = "BYTES")]
 	kv_memory: Option<ByteSize>,
 	/// What this process may take.

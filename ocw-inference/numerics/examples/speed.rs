@@ -1,7 +1,8 @@
 //! Speed of the operations: `cargo run --release -p assay-numerics --example speed [instruction set… | sampler]`.
 //!
-//! Each figure is the best of several rounds, because whatever else runs on the machine can only make one slower. Weights are
-//! cycled through copies that no cache holds. A row of the table is one shape, instruction set and number of threads.
+//! Each figure is the best of several rounds, because whatever else runs on the machine can only make one slower.
+//! Weights are cycled through copies that no cache holds. A row of the table is one shape, instruction set and number
+//! of threads.
 
 use assay_numerics::{
 	activation::SiluMul,

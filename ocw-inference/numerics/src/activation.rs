@@ -75,7 +75,8 @@ impl Kernel for GeluElements<'_> {
 	}
 }
 
-// Minimax polynomials of N. Juffa's single-precision error function: −ln(1 − erf t) − t as a polynomial times t where t is large …
+// Minimax polynomials of N. Juffa's single-precision error function: −ln(1 − erf t) − t as a polynomial times t where t
+// is large …
 const OUTER: [f32; 7] = [
 	f32::from_bits(0xB791_0000),
 	f32::from_bits(0x39C8_E7D9),

@@ -21,7 +21,8 @@ pub enum Error {
 	Quantize(QuantizeError),
 	/// The machine does not have the instruction set that was asked for.
 	Unsupported(Isa),
-	/// The calling thread flushes subnormal numbers to zero or does not round to nearest, so its results would be wrong.
+	/// The calling thread flushes subnormal numbers to zero or does not round to nearest, so its results would be
+	/// wrong.
 	Rounding,
 }
 

@@ -62,8 +62,8 @@ impl Isa {
 		}
 	}
 
-	/// Runs a body compiled for this instruction set. Fails if the machine lacks it, or if this thread does not round as
-	/// IEEE 754 says.
+	/// Runs a body compiled for this instruction set. Fails if the machine lacks it, or if this thread does not round
+	/// as IEEE 754 says.
 	pub(crate) fn run<K: Kernel>(self, kernel: K) -> Result<K::Output> {
 		self.check()?;
 		Ok(self.run_exact(kernel))
@@ -116,7 +116,8 @@ impl FromStr for Isa {
 	}
 }
 
-/// An operation's body on plain slices. Implementations are `#[inline(always)]`, so that each instruction set compiles its own.
+/// An operation's body on plain slices. Implementations are `#[inline(always)]`, so that each instruction set compiles
+/// its own.
 pub(crate) trait Kernel {
 	/// What it returns.
 	type Output;

@@ -1,8 +1,8 @@
 //! Keys and values of the positions seen so far: f16, in pages of 32 positions that sequences share a pool of.
 //!
 //! Of each page and layer, keys are stored `[kv_head][d][32]`, so that vector lanes are keys, and values
-//! `[kv_head][32][head_dim]`, so that lanes are the head's dimensions. A page that is handed out again still holds what was in
-//! it: nobody reads a position that its own sequence has not written.
+//! `[kv_head][32][head_dim]`, so that lanes are the head's dimensions. A page that is handed out again still holds what
+//! was in it: nobody reads a position that its own sequence has not written.
 
 use crate::{error::bail_shape, Error, Result};
 use alloc::{format, vec, vec::Vec};
@@ -80,7 +80,8 @@ pub struct Pool<S = Vec<u16>> {
 }
 
 impl Pool {
-	/// Makes a pool of so many pages in this machine's memory, all free. Memory is touched when a page is first written.
+	/// Makes a pool of so many pages in this machine's memory, all free. Memory is touched when a page is first
+	/// written.
 	pub fn new(shape: PageShape, pages: usize) -> Result<Self> {
 		Self::with_storage(shape, pages, |elements| {
 			let mut probe = Vec::<u16>::new();

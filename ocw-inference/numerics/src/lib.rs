@@ -1,9 +1,9 @@
 //! The arithmetic of profile `c1-w8`: a linear layer, attention or a sampled token has the same bits on every machine.
 //!
-//! Every rounding and the order of every sum of floats are fixed by `docs/spec/c1-w8.md`. Vector lanes never share a sum, and
-//! threads share rows or outputs, never a sum. So the instruction set, the number of threads, the other rows of a batch and
-//! the layout of pages change the speed and no bit. Operations take slices and write slices; nothing here knows a tensor
-//! library, a file or a model.
+//! Every rounding and the order of every sum of floats are fixed by `docs/spec/c1-w8.md`. Vector lanes never share a
+//! sum, and threads share rows or outputs, never a sum. So the instruction set, the number of threads, the other rows
+//! of a batch and the layout of pages change the speed and no bit. Operations take slices and write slices; nothing
+//! here knows a tensor library, a file or a model.
 //!
 //! ```
 //! use assay_numerics::{linear::Linear, packed::PackedMatrix, Isa};

@@ -68,7 +68,8 @@ fn inverse_root(x: &[f32], epsilon: f32) -> f32 {
 	1.0 / (mean + epsilon).sqrt()
 }
 
-/// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§2.9). Operand and result f32
+/// RMS norm of each head of the query and key parts of fused rows q ‖ k ‖ v; v passes through (§2.9). Operand and
+/// result f32
 /// `[rows, (heads + 2 · kv_heads) · head_dim]`.
 pub struct HeadNorm<'a> {
 	/// Weight of every query head, f32 `[head_dim]`.
@@ -175,8 +176,8 @@ impl Kernel for LayerNormRows<'_> {
 	}
 }
 
-/// Element i goes to lane i mod 16, in ascending order, by `add(element, lane)`; then lanes 0–7 take 8–15, 0–3 take 4–7,
-/// and so on.
+/// Element i goes to lane i mod 16, in ascending order, by `add(element, lane)`; then lanes 0–7 take 8–15, 0–3 take
+/// 4–7, and so on.
 #[inline(always)]
 pub(crate) fn lanes(x: &[f32], add: impl Fn(f32, f32) -> f32) -> f32 {
 	let mut lanes = [0f32; LANES];

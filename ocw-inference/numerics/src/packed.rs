@@ -1,8 +1,9 @@
 //! Weights as the linear kernels read them: repacked once, so that vector lanes are outputs.
 //!
-//! A tile is 32 outputs. It holds the blocks of 32 columns one after another, and of each block eight steps of four columns:
-//! 32 outputs × 4 bytes. Behind the steps come the block's 32 scales. So a tile is one stream of 17 cache lines a block,
-//! 1.0625 bytes a weight. Bytes are unsigned (`w + 128`), which is what the CPUs' dot product of bytes takes.
+//! A tile is 32 outputs. It holds the blocks of 32 columns one after another, and of each block eight steps of four
+//! columns: 32 outputs × 4 bytes. Behind the steps come the block's 32 scales. So a tile is one stream of 17 cache
+//! lines a block, 1.0625 bytes a weight. Bytes are unsigned (`w + 128`), which is what the CPUs' dot product of bytes
+//! takes.
 
 use crate::{error::bail_shape, Error, Result};
 use alloc::{format, vec, vec::Vec};
@@ -110,8 +111,8 @@ impl PackedMatrix {
 		})
 	}
 
-	/// Hands each block of a tile to `put`, with each lane's N bytes of it: tile by tile, so that a line stays in the cache
-	/// until it is full.
+	/// Hands each block of a tile to `put`, with each lane's N bytes of it: tile by tile, so that a line stays in the
+	/// cache until it is full.
 	#[inline(always)]
 	fn put<const N: usize>(
 		&mut self,
@@ -195,8 +196,8 @@ impl PackedMatrix {
 	}
 }
 
-/// A matrix is read from end to end for each token: with pages of 2 MiB, fewer translations are looked up on the way. Where
-/// the system has none to give, nothing changes.
+/// A matrix is read from end to end for each token: with pages of 2 MiB, fewer translations are looked up on the way.
+/// Where the system has none to give, nothing changes.
 #[cfg(all(target_os = "linux", feature = "std"))]
 fn ask_for_huge_pages(start: *mut Line, lines: usize) {
 	const PAGE: usize = 4096;

@@ -8,8 +8,8 @@ use half::f16;
 use rayon::prelude::*;
 
 impl PackedMatrix {
-	/// Makes a matrix of noise, the same for the same seed: int8 uniform, and scales with which a result deviates by about as
-	/// much as the operand's elements. Rows that are named in `zero_rows` are zeros.
+	/// Makes a matrix of noise, the same for the same seed: int8 uniform, and scales with which a result deviates by
+	/// about as much as the operand's elements. Rows that are named in `zero_rows` are zeros.
 	pub fn random(rows: usize, width: usize, seed: u64, zero_rows: &[u32]) -> Result<Self> {
 		let mut packed = Self::zeros(rows, width)?;
 		// An int8 deviates by 74.

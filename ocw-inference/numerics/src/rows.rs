@@ -44,8 +44,8 @@ fn piece(elements: usize, width: usize) -> Option<usize> {
 /// The first value that rounds to an infinity in f16 (65 504 + half a step).
 const F16_OVERFLOW: f32 = 65_520.0;
 
-/// Flags the rows of x `[rows, width]` that hold a NaN or an infinity, and those that would hold one in columns `f16` once
-/// these are rounded to f16. Rows that are already flagged stay so.
+/// Flags the rows of x `[rows, width]` that hold a NaN or an infinity, and those that would hold one in columns `f16`
+/// once these are rounded to f16. Rows that are already flagged stay so.
 pub fn flag_non_finite(x: &[f32], f16: Range<usize>, flags: &mut [bool]) -> Result<()> {
 	if x.is_empty() {
 		return Ok(());

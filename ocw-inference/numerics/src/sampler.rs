@@ -262,9 +262,10 @@ impl Kernel for Open<'_> {
 
 /// At least `l · 2¹⁶ + T · g(r)`, without a logarithm.
 ///
-/// With u = 1 − U: −ln U ≥ u, so −ln(−ln U) ≤ −ln u = −ln 2 · log₂ u. And log₂(2ᵉ · (1 + f)) ≥ e + f, which are the bits of a
-/// float, read as an integer. The three steps added to g cover all roundings: its own to Q16.16 (half a step), those of
-/// the logarithms (far below one), and those of this sum, below 2⁻²⁹ · T + 2⁻⁵ at the largest numbers there are.
+/// With u = 1 − U: −ln U ≥ u, so −ln(−ln U) ≤ −ln u = −ln 2 · log₂ u. And log₂(2ᵉ · (1 + f)) ≥ e + f, which are the
+/// bits of a float, read as an integer. The three steps added to g cover all roundings: its own to Q16.16 (half a
+/// step), those of the logarithms (far below one), and those of this sum, below 2⁻²⁹ · T + 2⁻⁵ at the largest numbers
+/// there are.
 #[inline(always)]
 fn bound(l: f64, r: u64, temperature: f64) -> f64 {
 	// f64's exponent bits of 1.0, and its unit of f.
@@ -302,7 +303,7 @@ impl Noise {
 		Self(hasher.finalize_xof())
 	}
 
-	/// The words of tokens from `first` on.
+	/// Fills in the words of tokens from `first` on.
 	fn fill(&mut self, first: usize, words: &mut [u64]) {
 		let mut bytes = [[0u8; 8]; 512];
 		for (i, words) in words.chunks_mut(bytes.len()).enumerate() {

@@ -1,10 +1,12 @@
-//! Vectors of floats for bodies that are written once and compiled for each instruction set. No operation lets lanes see one another.
+//! Vectors of floats for bodies that are written once and compiled for each instruction set. No operation lets lanes
+//! see one another.
 
 #[cfg(not(feature = "std"))]
 use crate::math::Float;
 use half::f16;
 
-/// A vector type of one instruction set. Functions are `#[inline(always)]`: they must end up in a function compiled for it.
+/// A vector type of one instruction set. Functions are `#[inline(always)]`: they must end up in a function compiled for
+/// it.
 ///
 /// # Safety
 /// All functions want the instructions; those with pointers want [`Self::LANES`] elements behind them.

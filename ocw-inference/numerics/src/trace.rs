@@ -1,7 +1,7 @@
 //! The residual trace: one root over every row of the residual stream (§6).
 //!
-//! A leaf is the hash of up to 32 positions after one layer, so that a dispute can be narrowed down to 32 positions of one
-//! layer. Hashing runs along while rows appear; only hashes are stored.
+//! A leaf is the hash of up to 32 positions after one layer, so that a dispute can be narrowed down to 32 positions of
+//! one layer. Hashing runs along while rows appear; only hashes are stored.
 
 use crate::threads;
 use alloc::{vec, vec::Vec};
@@ -62,7 +62,8 @@ impl Trace {
 		self.layers.iter().map(|s| s.leaves.get(chunk).copied()).collect()
 	}
 
-	/// Adds a full chunk by its leaves, as [`Self::chunk`] returns them. Returns false, and adds nothing, in the middle of a chunk.
+	/// Adds a full chunk by its leaves, as [`Self::chunk`] returns them. Returns false, and adds nothing, in the middle
+	/// of a chunk.
 	pub fn push_chunk(&mut self, leaves: &[Hash]) -> bool {
 		let fits = self.rows.is_multiple_of(CHUNK) && leaves.len() == self.layers.len();
 		if fits {
@@ -74,7 +75,8 @@ impl Trace {
 		fits
 	}
 
-	/// Returns the root over all rows so far: leaves chunk by chunk, in each chunk layer by layer; then the final norm's leaves.
+	/// Returns the root over all rows so far: leaves chunk by chunk, in each chunk layer by layer; then the final
+	/// norm's leaves.
 	pub fn root(&self) -> Hash {
 		let open = !self.rows.is_multiple_of(CHUNK);
 		let mut layers: Vec<Vec<Hash>> = Vec::with_capacity(self.layers.len());

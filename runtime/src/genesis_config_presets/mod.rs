@@ -34,7 +34,7 @@ pub const CAPACITY: u32 = 8;
 /// The balance that keeps the treasury's account alive, so that it can always receive.
 pub const TREASURY_ENDOWMENT: Balance = ASY;
 
-/// Returns the catalogue entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
+/// Returns the catalog entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
 /// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
 pub fn demo_model() -> Option<Registration> {
 	serde_json::from_str(include_str!("../../../demo-model/assay-demo/registration.json")).ok()

@@ -3,7 +3,7 @@
 use assay_engine::{
 	gpu::{cuda::Cuda, Gpu},
 	process::DEVICE_FAULT,
-	program::{self, GpuDevice, ServeArgs},
+	program::{self, OpenedGpu, ServeArgs},
 	Error, Result,
 };
 use clap::{Parser, Subcommand};
@@ -58,10 +58,10 @@ fn main() -> ExitCode {
 	}
 }
 
-fn open(device: u32) -> Result<GpuDevice> {
+fn open(device: u32) -> Result<OpenedGpu> {
 	let cuda = Arc::new(Cuda::open(device)?);
 	let gpu = cuda.clone();
-	Ok(GpuDevice {
+	Ok(OpenedGpu {
 		gpu,
 		free_memory: Box::new(move || Ok(cuda.free_memory()?)),
 	})

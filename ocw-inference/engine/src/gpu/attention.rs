@@ -35,7 +35,8 @@ struct Slice {
 }
 
 impl Slices {
-	/// Shares out the rows of the segments, which cover the batch in order. `shape`: heads, key heads, length of a head.
+	/// Shares out the rows of the segments, which cover the batch in order. `shape`: heads, key heads, length of a
+	/// head.
 	pub(super) fn new(
 		gpu: &dyn Gpu,
 		segments: &[Segment<'_>],

@@ -35,8 +35,8 @@ const SHARED: u32 = 48 << 10;
 /// An NVIDIA GPU.
 pub struct Cuda {
 	device: Device,
-	/// All that is done here, and all that candle does, is done on this one stream, in order. candle's usual stream would be
-	/// another one for each of our threads.
+	/// All that is done here, and all that candle does, is done on this one stream, in order. candle's usual stream
+	/// would be another one for each of our threads.
 	stream: Arc<CudaStream>,
 	module: Arc<CudaModule>,
 	functions: Mutex<HashMap<&'static str, Function>>,
@@ -198,7 +198,8 @@ impl Gpu for Cuda {
 		let from = part(memory, at, bytes.len())?;
 		let length = bytes.len();
 		let done = self.stream.context().bind_to_thread().and_then(|()| {
-			// SAFETY: the range is within the memory, which `owner` keeps, and `bytes` is borrowed until the stream has done it.
+			// SAFETY: the range is within the memory, which `owner` keeps, and `bytes` is borrowed until the stream has
+			// done it.
 			unsafe { result::memcpy_dtoh_async(bytes, from, self.stream.cu_stream()) }?;
 			self.stream.synchronize()
 		});
@@ -225,8 +226,8 @@ impl Gpu for Cuda {
 		};
 		let mut builder = self.stream.launch_builder(&function);
 		builder.arg(&block);
-		// SAFETY: the kernels take one struct by value, whose bytes the caller made; they touch the memory that it names. The tests of the
-		// emulation hold the callers to that.
+		// SAFETY: the kernels take one struct by value, whose bytes the caller made; they touch the memory that it
+		// names. The tests of the emulation hold the callers to that.
 		let launched = unsafe { builder.launch(shape) };
 		launched.map_err(refused(|| format!("launching {kernel} of {x}·{y}·{z} blocks")))?;
 		Ok(())
@@ -269,8 +270,8 @@ pub(super) fn operation(
 	Ok((CudaStorage::wrap_cuda_slice(out, device.clone()), shape.clone()))
 }
 
-/// Sets how many freed bytes the driver keeps for the next allocations. By default it gives all of them back whenever the
-/// stream is waited for, which is once a step.
+/// Sets how many freed bytes the driver keeps for the next allocations. By default it gives all of them back whenever
+/// the stream is waited for, which is once a step.
 fn keep_freed(context: &CudaContext, bytes: u64) -> std::result::Result<(), DriverError> {
 	if !context.has_async_alloc() {
 		return Ok(());

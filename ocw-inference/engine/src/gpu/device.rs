@@ -1,8 +1,8 @@
 //! A decoder's operations on a GPU.
 //!
-//! Weights, rotary tables, keys and values, and the rows between the first operation and the last stay in the GPU's memory.
-//! What comes back of a batch are the rows that the trace hashes, the flags of rows that are not finite, and of those that
-//! sample a token their logits in Q16.16.
+//! Weights, rotary tables, keys and values, and the rows between the first operation and the last stay in the GPU's
+//! memory. What comes back of a batch are the rows that the trace hashes, the flags of rows that are not finite, and of
+//! those that sample a token their logits in Q16.16.
 
 use super::{
 	attention::Slices,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
 	kv::{KvPool, KvStorage},
 	model::{
-		decoder::{positions, Batch, Device, Layer, Matrix, Rows, Shape},
+		decoder::{positions, Batch, Device, Layer, LayerShape, Matrix, Rows},
 		logits::Logits,
 	},
 	Error, Result,
@@ -38,7 +38,7 @@ pub(crate) struct GpuDevice {
 	cos: Memory,
 	sin: Memory,
 	positions: usize,
-	shape: Shape,
+	shape: LayerShape,
 	/// Memory that one operation leaves to the next: quantized rows, scores.
 	scratch: [Mutex<Option<Arc<Memory>>>; 2],
 }
@@ -64,7 +64,7 @@ pub(crate) struct ForwardState<'a> {
 
 impl GpuDevice {
 	pub(crate) fn new(gpu: Arc<dyn Gpu>, numbers: &DecoderConfig, rope: &Tables) -> Result<Self> {
-		let shape = Shape::of(numbers);
+		let shape = LayerShape::of(numbers);
 		let widest = shape.hidden.max(shape.head_dim);
 		if widest > WIDEST {
 			return Err(Error::Compute(format!(
@@ -124,8 +124,8 @@ impl GpuDevice {
 		self.gpu.launch(&arguments.launch(), bytemuck::bytes_of(&arguments))
 	}
 
-	/// Returns scratch memory of at least so many bytes. The device runs commands in order, so the next operation may take the
-	/// same.
+	/// Returns scratch memory of at least so many bytes. The device runs commands in order, so the next operation may
+	/// take the same.
 	fn scratch(&self, which: usize, bytes: usize) -> candle_core::Result<Arc<Memory>> {
 		let mut slot = self.scratch[which].lock().unwrap_or_else(PoisonError::into_inner);
 		if let Some(memory) = slot.as_ref().filter(|memory| memory.bytes >= bytes) {
@@ -459,8 +459,8 @@ fn address(memory: Option<&Memory>) -> u64 {
 	memory.map_or(0, |memory| memory.address)
 }
 
-/// Converts a tile from the CPU's layout (eight steps of four columns, bytes plus 128) to the GPU's (two halves of sixteen,
-/// signed).
+/// Converts a tile from the CPU's layout (eight steps of four columns, bytes plus 128) to the GPU's (two halves of
+/// sixteen, signed).
 fn convert_tile(from: &[u8], to: &mut [u8]) {
 	for (from, to) in from.chunks_exact(WEIGHT_BYTES).zip(to.chunks_exact_mut(WEIGHT_BYTES)) {
 		for (step, lanes) in from[..TILE * 32].chunks_exact(TILE * 4).enumerate() {

@@ -1,8 +1,8 @@
 //! The operations of `c1-w8` on a GPU: the same bits as [`assay_numerics`] gives.
 //!
-//! What is launched, with how many threads and on what memory, is decided here, and [`Gpu`] carries it out: a CUDA device
-//! (`cuda`, feature `cuda`), or in tests an emulation that runs the same kernels' text on the CPU, thread by thread
-//! (`ocw-inference/emulation`). So everything but the driver's own calls is tested where there is no GPU.
+//! What is launched, with how many threads and on what memory, is decided here, and [`Gpu`] carries it out: a CUDA
+//! device (`cuda`, feature `cuda`), or in tests an emulation that runs the same kernels' text on the CPU, thread by
+//! thread (`ocw-inference/emulation`). So everything but the driver's own calls is tested where there is no GPU.
 
 mod attention;
 #[cfg(feature = "cuda")]

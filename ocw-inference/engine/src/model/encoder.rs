@@ -43,7 +43,7 @@ struct Layer {
 
 /// An encoder.
 pub struct Encoder {
-	numbers: EncoderConfig,
+	config: EncoderConfig,
 	words: PackedMatrix,
 	/// `[max_position_embeddings, hidden]`
 	positions: Vec<f32>,
@@ -55,16 +55,16 @@ pub struct Encoder {
 }
 
 impl Encoder {
-	/// Which matrices lie in one, for [`super::weights::read`].
-	pub(crate) fn groups(numbers: &EncoderConfig) -> Vec<Vec<String>> {
-		(0..numbers.num_hidden_layers)
+	/// Returns the names of the matrices that are packed into one, for [`super::weights::read`].
+	pub(crate) fn groups(config: &EncoderConfig) -> Vec<Vec<String>> {
+		(0..config.num_hidden_layers)
 			.map(|layer| QKV.map(|part| part_of(layer, part)).into())
 			.collect()
 	}
 
 	/// Makes an encoder of its weights.
-	pub(crate) fn new(numbers: EncoderConfig, mut weights: Weights) -> Result<Self> {
-		let hidden = numbers.hidden_size as usize;
+	pub(crate) fn new(config: EncoderConfig, mut weights: Weights) -> Result<Self> {
+		let hidden = config.hidden_size as usize;
 		let norm = |weights: &mut Weights, name: &str| -> Result<Norm> {
 			Ok(Norm {
 				weight: weights.vector(&format!("{name}.weight"))?,
@@ -72,7 +72,7 @@ impl Encoder {
 			})
 		};
 		let mut layers = Vec::new();
-		for layer in 0..numbers.num_hidden_layers {
+		for layer in 0..config.num_hidden_layers {
 			let mut matrix = |parts: &[&str]| -> Result<Matrix> {
 				let names: Vec<_> = parts.iter().map(|part| part_of(layer, part)).collect();
 				let mut bias = Vec::new();
@@ -105,18 +105,18 @@ impl Encoder {
 			norm: norm(&mut weights, "embeddings.LayerNorm")?,
 			layers,
 			isa: Isa::detect(),
-			numbers,
+			config,
 		})
 	}
 
 	/// Returns the encoder's configuration.
-	pub fn numbers(&self) -> &EncoderConfig {
-		&self.numbers
+	pub fn config(&self) -> &EncoderConfig {
+		&self.config
 	}
 
 	/// Computes the vector of each text, given as its tokens with their marks: `[hidden_size]` each.
 	pub fn embed(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
-		let most = self.numbers.max_seq_length as usize;
+		let most = self.config.max_seq_length as usize;
 		if let Some(text) = texts.iter().find(|t| t.is_empty() || t.len() > most) {
 			return Err(Error::Work(format!(
 				"a text has {} tokens; this encoder takes 1 to {most}",
@@ -140,13 +140,13 @@ impl Encoder {
 
 	/// Computes the vectors of texts that go through together.
 	fn batch(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
-		let hidden = self.numbers.hidden_size as usize;
+		let hidden = self.config.hidden_size as usize;
 		let tables: Vec<usize> = texts.iter().map(|text| text.len().div_ceil(PAGE)).collect();
 		// Keys and values are needed while their layer computes and no longer, so all layers share the pages of one.
 		let shape = PageShape {
 			layers: 1,
-			kv_heads: self.numbers.num_attention_heads as usize,
-			head_dim: self.numbers.head_dim() as usize,
+			kv_heads: self.config.num_attention_heads as usize,
+			head_dim: self.config.head_dim() as usize,
 		};
 		let mut pool = Pool::new(shape, tables.iter().sum())?;
 		let pages: Vec<PageId> = std::iter::from_fn(|| pool.alloc()).collect();
@@ -167,7 +167,7 @@ impl Encoder {
 		let vectors = segments.iter().map(|segment| {
 			let rows = x.get(segment.rows.start * hidden..segment.rows.end * hidden);
 			let mean = pooling::mean(rows.unwrap_or_default(), hidden);
-			let vector = if self.numbers.normalize {
+			let vector = if self.config.normalize {
 				pooling::normalized(&mean)
 			} else {
 				mean
@@ -183,7 +183,7 @@ impl Encoder {
 
 	/// Returns the rows of words, of the token type and of positions, added and normed.
 	fn embedded(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
-		let hidden = self.numbers.hidden_size as usize;
+		let hidden = self.config.hidden_size as usize;
 		let words = Gather {
 			ids: &texts.concat(),
 			weight: &self.words,
@@ -201,12 +201,12 @@ impl Encoder {
 	}
 
 	fn layer(&self, layer: &Layer, x: &[f32], segments: &[Segment<'_>], pool: &mut Pool) -> Result<Vec<f32>> {
-		let (hidden, isa) = (self.numbers.hidden_size as usize, self.isa);
+		let (hidden, isa) = (self.config.hidden_size as usize, self.isa);
 		let attention = Attention {
 			layer: 0,
 			segments,
-			heads: self.numbers.num_attention_heads as usize,
-			scale: (1.0 / f64::from(self.numbers.head_dim()).sqrt()) as f32,
+			heads: self.config.num_attention_heads as usize,
+			scale: (1.0 / f64::from(self.config.head_dim()).sqrt()) as f32,
 			mask: Mask::Full,
 			isa,
 		};
@@ -238,7 +238,7 @@ impl Encoder {
 		let op = LayerNorm {
 			weight: &norm.weight,
 			bias: &norm.bias,
-			epsilon: self.numbers.layer_norm_eps.0,
+			epsilon: self.config.layer_norm_eps.0,
 			isa: self.isa,
 		};
 		let mut out = vec![0f32; x.len()];

@@ -1,4 +1,4 @@
-//! A model that means nothing, for measuring: random weights of a given shape.
+//! A model of random weights in a given shape, for measuring.
 
 use super::{decoder::Decoder, Model, Network};
 use crate::{gpu::Gpu, Result};

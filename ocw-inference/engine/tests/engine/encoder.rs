@@ -34,17 +34,17 @@ fn options() -> ImportOptions {
 	}
 }
 
-/// The Hugging Face folder of a tiny BERT with random weights.
+/// Writes the Hugging Face directory of a tiny BERT with random weights.
 fn write_source(dir: &Path) {
 	let config = json!({
 		"model_type": "bert", "hidden_act": "gelu", "vocab_size": 40, "hidden_size": 64, "intermediate_size": 96,
 		"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 96, "type_vocab_size": 2,
 		"layer_norm_eps": 1e-12, "hidden_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
 	});
-	let numbers = ModelConfig::parse(config.to_string().as_bytes())
+	let hyperparameters = ModelConfig::parse(config.to_string().as_bytes())
 		.unwrap()
 		.hyperparameters;
-	let mut tensors: Vec<_> = source_layout(&numbers)
+	let mut tensors: Vec<_> = source_layout(&hyperparameters)
 		.iter()
 		.map(|t| (t.name.clone(), Dtype::F32, t.shape()))
 		.collect();
@@ -93,7 +93,7 @@ pub(crate) fn tiny() -> (TempDir, TempDir) {
 	(source, out)
 }
 
-/// candle's float BERT of a folder.
+/// Loads candle's float BERT of a directory.
 fn float(dir: &Path) -> BertModel {
 	let config: BertConfig = serde_json::from_slice(&fs::read(dir.join("config.json")).unwrap()).unwrap();
 	let weights = candle_core::safetensors::load(dir.join("model.safetensors"), &Device::Cpu).unwrap();
@@ -101,7 +101,7 @@ fn float(dir: &Path) -> BertModel {
 	BertModel::load(weights, &config).unwrap()
 }
 
-/// Its mean row of length one.
+/// Returns its mean row, normalized.
 fn float_vector(model: &BertModel, tokens: &[u32]) -> Vec<f64> {
 	let ids = Tensor::new(tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
 	let rows = model.forward(&ids, &ids.zeros_like().unwrap(), None).unwrap();
@@ -125,7 +125,7 @@ fn an_encoders_vectors_have_the_same_bits_in_any_company_and_on_any_instructions
 	let (source, folder) = tiny();
 	let model = Model::load(folder.path()).unwrap();
 	let encoder = model.encoder().unwrap();
-	assert_eq!(encoder.numbers().max_seq_length, 80);
+	assert_eq!(encoder.config().max_seq_length, 80);
 	let texts: Vec<Vec<u32>> = [1usize, 2, 3, 31, 32, 33, 64, 80]
 		.iter()
 		.map(|length| (0..*length as u32).map(|i| (i * 7 + *length as u32) % 40).collect())
@@ -154,10 +154,10 @@ fn an_encoders_vectors_have_the_same_bits_in_any_company_and_on_any_instructions
 fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 	let (source, folder) = tiny();
 	let model = Model::load(folder.path()).unwrap();
-	let Hyperparameters::Encoder(numbers) = &model.manifest().hyperparameters else {
+	let Hyperparameters::Encoder(config) = &model.manifest().hyperparameters else {
 		panic!("no encoder")
 	};
-	assert!(numbers.normalize);
+	assert!(config.normalize);
 	assert_eq!(model.manifest().prompt_overhead, 2);
 	let one = model.embed("Hello, worlds").unwrap();
 	assert_eq!(model.embed_all(&["naive", "Hello, worlds"]).unwrap()[1], one);
@@ -207,7 +207,7 @@ fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 	assert!(import(source.path(), out.path(), &options()).is_err());
 }
 
-/// The folder of all-MiniLM-L6-v2, fetched if it isn't here. None without a network.
+/// Returns the directory of all-MiniLM-L6-v2, fetched if it isn't here; none without a network.
 fn minilm() -> Option<PathBuf> {
 	let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/minilm.sh");
 	let output = Command::new("bash").arg(script).output().unwrap();
@@ -221,7 +221,7 @@ fn minilm() -> Option<PathBuf> {
 	Some(String::from_utf8(output.stdout).unwrap().trim().into())
 }
 
-/// 200 sentences of the demo model's corpus.
+/// Returns 200 sentences of the demo model's corpus.
 fn sentences() -> Vec<String> {
 	let topics = corpus::load().unwrap();
 	let texts = topics

@@ -1,7 +1,7 @@
 //! Why the operations are our own: the same questions to candle's own matrix products, which give other bits.
 //!
-//! Which of its kernels candle takes depends on the CPU. Asserted is what was seen where: with AVX2, f32 between one row and
-//! many; with AVX-512 VNNI, Q8_0 between it and AVX2, and Q6_K between one row and two. The rest is printed
+//! Which of its kernels candle takes depends on the CPU. Asserted is what was seen where: with AVX2, f32 between one
+//! row and many; with AVX-512 VNNI, Q8_0 between it and AVX2, and Q6_K between one row and two. The rest is printed
 //! (`cargo test --release -p assay-engine --test engine stock -- --nocapture`).
 
 use crate::definition::{bits, noise};
@@ -80,10 +80,11 @@ fn candle_in_q8_0_gives_other_bits_without_avx512() {
 	let run = |forced: bool| -> Vec<String> {
 		let mut command = Command::new(std::env::current_exe().unwrap());
 		command.args(["--exact", "stock::child", "--ignored", "--nocapture"]);
-		match forced {
-			true => command.env("MISTRALRS_FORCE_AVX2", "1"),
-			false => command.env_remove("MISTRALRS_FORCE_AVX2"),
-		};
+		if forced {
+			command.env("MISTRALRS_FORCE_AVX2", "1");
+		} else {
+			command.env_remove("MISTRALRS_FORCE_AVX2");
+		}
 		let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
 		let line = output.lines().find_map(|line| line.split("outputs ").nth(1)).unwrap();
 		line.split(' ').map(str::to_owned).collect()

@@ -1,5 +1,6 @@
-//! The engine's own tests on a GPU: bits, cheats, honest runs, scheduling. Emulated, with a fiftieth of the repetitions, they
-//! still take minutes, so `cargo test` leaves them out; `cargo test --release --workspace --test gpu-suite` runs them.
+//! The engine's own tests on a GPU: bits, cheats, honest runs, scheduling. Emulated, with a fiftieth of the
+//! repetitions, they still take minutes, so `cargo test` leaves them out; `cargo test --release --workspace --test
+//! gpu-suite` runs them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,5 @@
-//! Each kernel by itself, on fresh random numbers; its result is NaN, and its memory full of what others left, before it runs.
+//! Each kernel by itself, on fresh random numbers; its result is NaN, and its memory full of what others left, before
+//! it runs.
 
 use crate::{
 	definition::{self, bits, noise, uneven, weights},

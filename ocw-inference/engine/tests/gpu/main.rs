@@ -1,6 +1,7 @@
 //! The GPU's kernels against the CPU's: the same bits for any shape, batch, page layout and order of threads.
 //!
-//! On any machine the kernels' text runs emulated (`ocw-inference/emulation`). Built with feature `cuda` and started with
+//! On any machine the kernels' text runs emulated (`ocw-inference/emulation`). Built with feature `cuda` and started
+//! with
 //! `ASSAY_GPU=0`, the same tests run on that GPU.
 
 #![allow(clippy::unwrap_used)]

@@ -1,5 +1,5 @@
-//! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models, everywhere else as many
-//! as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
+//! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models,
+//! everywhere else as many as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
 
 use crate::{common, device, kernels, on_real_gpu};
 use assay_engine::{
@@ -157,9 +157,10 @@ impl Sequences {
 #[test]
 fn rows_of_whole_models_are_the_cpu_s_by_the_million() {
 	let (wanted, mut random) = (wanted(900), Random(12));
-	let shapes = match on_real_gpu() {
-		true => &[(8, 2, 64, 512, 4), (4, 4, 128, 512, 3), (14, 2, 64, 896, 3)][..],
-		false => &[(4, 2, 32, 64, 2)][..],
+	let shapes = if on_real_gpu() {
+		&[(8, 2, 64, 512, 4), (4, 4, 128, 512, 3), (14, 2, 64, 896, 3)][..]
+	} else {
+		&[(4, 2, 32, 64, 2)][..]
 	};
 	let (most_rows, positions) = if on_real_gpu() { (768, 3000) } else { (40, 300) };
 	let (mut rows, mut values) = (0, 0);

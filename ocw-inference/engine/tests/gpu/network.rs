@@ -1,5 +1,5 @@
-//! Networks of CPUs and GPUs: what any engine makes, every other confirms, and what none made, all reject alike. Engines of this
-//! process, and programs behind a node's socket.
+//! Networks of CPUs and GPUs: what any engine makes, every other confirms, and what none made, all reject alike.
+//! Engines of this process, and programs behind a node's socket.
 
 use crate::{
 	common::{folder, Tiny},

@@ -1,7 +1,7 @@
 //! Attention of a few queries that share their key head: scores, softmax, weighted sum, page by page.
 //!
-//! The queries of a group, and those of neighbouring rows, read keys and values together. Where their masks differ, at the
-//! first and last keys, each goes on alone, so that no key that a row does not see ever touches its sums.
+//! The queries of a group, and those of neighbouring rows, read keys and values together. Where their masks differ, at
+//! the first and last keys, each goes on alone, so that no key that a row does not see ever touches its sums.
 
 use super::TILE;
 #[cfg(not(feature = "std"))]
@@ -163,8 +163,8 @@ fn softmax_weights(scores: &mut [f32]) {
 	}
 }
 
-/// Per tile the sum of weights and of weighted values, keys ascending, then the tiles ascending. `sums` gets the totals of all
-/// queries, then their weighted values.
+/// Per tile the sum of weights and of weighted values, keys ascending, then the tiles ascending. `sums` gets the totals
+/// of all queries, then their weighted values.
 ///
 /// # Safety
 /// As for [`attention`].

@@ -1,7 +1,7 @@
 //! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §2.7).
 //!
-//! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a row's
-//! result does not depend on how many rows are computed with it or where its pages are.
+//! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a
+//! row's result does not depend on how many rows are computed with it or where its pages are.
 
 mod kernel;
 
@@ -34,7 +34,8 @@ pub enum Mask {
 	Full,
 }
 
-/// Writes the keys and values of fused rows q ‖ k ‖ v to the pages of their sequences, then computes attention. Operand f32
+/// Writes the keys and values of fused rows q ‖ k ‖ v to the pages of their sequences, then computes attention. Operand
+/// f32
 /// `[rows, (heads + 2 · kv_heads) · head_dim]`; result `[rows, heads · head_dim]`.
 pub struct Attention<'a> {
 	/// Layer of the pool's pages.
@@ -52,8 +53,8 @@ pub struct Attention<'a> {
 }
 
 impl Attention<'_> {
-	/// Computes the operation on slices: x `[rows, width]`, out `[rows, heads · head_dim]`. Keys and values go to the pool, where
-	/// they stay.
+	/// Computes the operation on slices: x `[rows, width]`, out `[rows, heads · head_dim]`. Keys and values go to the
+	/// pool, where they stay.
 	pub fn apply<S>(&self, pool: &mut Pool<S>, x: &[f32], width: usize, out: &mut [f32]) -> Result<()>
 	where
 		S: AsRef<[u16]> + AsMut<[u16]>,
@@ -146,7 +147,7 @@ impl<T> Shared<T> {
 }
 
 impl Plan<'_> {
-	/// The keys that the row at a position sees.
+	/// Returns the keys that the row at a position sees.
 	fn keys(&self, segment: &Segment<'_>, position: usize) -> Range<usize> {
 		match self.op.mask {
 			Mask::Causal { window } => window.map_or(0, |w| (position + 1).saturating_sub(w))..position + 1,
@@ -154,7 +155,7 @@ impl Plan<'_> {
 		}
 	}
 
-	/// Whether more than one thread is worth waking for so many multiplications.
+	/// Returns whether more than one thread is worth waking for so many multiplications.
 	fn worth_threads(&self, work: usize) -> bool {
 		threads::count() > 1 && work >= WORTH_THREADS
 	}
@@ -177,7 +178,8 @@ impl Plan<'_> {
 						let from = row * self.width + (self.op.heads + part * kv_heads + head) * head_dim;
 						&self.x[from..from + head_dim]
 					};
-					// SAFETY: `check` knows the page, and this key head's part of any page is written by this call alone.
+					// SAFETY: `check` knows the page, and this key head's part of any page is written by this call
+					// alone.
 					let (keys, values) = unsafe {
 						(
 							storage.slice(at, head_dim * PAGE),

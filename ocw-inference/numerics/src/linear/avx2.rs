@@ -1,4 +1,5 @@
-//! AVX2: bytes multiplied in pairs. The instruction takes one operand unsigned, so it gets |w|, and the activation the sign of w.
+//! AVX2: bytes multiplied in pairs. The instruction takes one operand unsigned, so it gets |w|, and the activation the
+//! sign of w.
 //! |w| ≤ 128 and |q| ≤ 127: a pair's sum is at most 32 512, so its 16 bits never saturate.
 
 use super::panels::{SCALE, WORDS};
@@ -16,7 +17,7 @@ macro_rules! halves {
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
 
-/// The sums of one tile for the rows of one panel.
+/// Computes the sums of one tile for the rows of one panel.
 ///
 /// # Safety
 /// The CPU has the features. `weights` holds `blocks` blocks, `words` as many for `sums.len()` rows.
@@ -24,8 +25,8 @@ pub(super) const ROWS: usize = 4;
 pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
 	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * sums.len());
 	let (w, a, out) = (weights.as_ptr(), words.as_ptr(), sums.as_mut_ptr());
-	// SAFETY: the caller's promise. One row is bound by memory, so it reads the tile once; several rows need the registers, and
-	// read it as two halves of 16 outputs.
+	// SAFETY: the caller's promise. One row is bound by memory, so it reads the tile once; several rows need the
+	// registers, and read it as two halves of 16 outputs.
 	unsafe {
 		match sums.len() {
 			1 => rows::<1, 4>(w, a, blocks, 0, out),

@@ -7,7 +7,7 @@ use core::arch::x86_64::*;
 /// Rows of a panel: 2 × 6 integer and 2 × 6 float sums, two vectors of weights and one of activations fit 32 registers.
 pub(super) const ROWS: usize = 6;
 
-/// The sums of one tile for the rows of one panel.
+/// Computes the sums of one tile for the rows of one panel.
 ///
 /// # Safety
 /// The CPU has the features. `weights` holds `blocks` blocks, `words` as many for `sums.len()` rows.

@@ -1,9 +1,9 @@
 //! Linear layers: int8 weights and activations in blocks of 32 along K, exact integer sums, then one `fma` a block
 //! (`docs/spec/c1-w8.md` §2.2).
 //!
-//! Rows are quantized once, into panels of a few rows. A kernel multiplies one tile of 32 outputs with one panel, and keeps
-//! all sums in registers from the first block to the last. Work items are ranges of tiles, so that the threads read
-//! different weights; where there are few tiles and many rows, panels are split too.
+//! Rows are quantized once, into panels of a few rows. A kernel multiplies one tile of 32 outputs with one panel, and
+//! keeps all sums in registers from the first block to the last. Work items are ranges of tiles, so that the threads
+//! read different weights; where there are few tiles and many rows, panels are split too.
 
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 mod avx2;
@@ -24,8 +24,8 @@ use panels::Panels;
 
 /// Multiplications from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 18;
-/// Work items for each thread, so that one that is disturbed leaves some to the others: of one panel, and of several, where
-/// items take longer.
+/// Work items for each thread, so that one that is disturbed leaves some to the others: of one panel, and of several,
+/// where items take longer.
 const PIECES: [usize; 2] = [8, 16];
 
 /// `y = x · Wᵀ + bias`. Operand: x f32 `[rows, K]`; result `[rows, N]`. The bias is one addition after the last block.
@@ -120,7 +120,7 @@ struct Columns {
 unsafe impl Sync for Columns {}
 
 impl Columns {
-	/// Where a tile's results of a row go.
+	/// Returns where a tile's results of a row go.
 	fn at(&self, tile: usize, row: usize) -> *mut f32 {
 		self.start.wrapping_add(row * self.width + tile * TILE)
 	}
@@ -155,7 +155,8 @@ impl Product<'_> {
 				let (words, sums) = (self.panels.words(panel), &mut sums[..rows.len()]);
 				self.out.prefetch(tile, rows.clone());
 				match self.isa {
-					// SAFETY: `check` asked the CPU for the features; `PackedMatrix` and `Panels` have the lengths of `blocks`.
+					// SAFETY: `check` asked the CPU for the features; `PackedMatrix` and `Panels` have the lengths of
+					// `blocks`.
 					#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 					Isa::Avx512 => unsafe { avx512::tile(weights, words, blocks, sums) },
 					// SAFETY: as above.
@@ -182,7 +183,8 @@ impl Product<'_> {
 					*sum += bias;
 				}
 			}
-			// SAFETY: row and columns lie inside the result, whose length `run` checked, and belong to this piece alone.
+			// SAFETY: row and columns lie inside the result, whose length `run` checked, and belong to this piece
+			// alone.
 			let out = unsafe { core::slice::from_raw_parts_mut(self.out.at(tile, first_row + row), count) };
 			match (self.out.mode, <&mut [f32; TILE]>::try_from(&mut *out)) {
 				(WriteMode::Write, Ok(out)) => *out = *sums,

@@ -9,7 +9,7 @@ pub(super) const ROWS: usize = 4;
 /// Vectors of 4 outputs that go together.
 const VECTORS: usize = 4;
 
-/// The sums of one tile for the rows of one panel.
+/// Computes the sums of one tile for the rows of one panel.
 ///
 /// # Safety
 /// The CPU has the features. `weights` holds `blocks` blocks, `words` as many for `sums.len()` rows.

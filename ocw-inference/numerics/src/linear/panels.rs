@@ -1,7 +1,8 @@
 //! Activations as the kernels read them: quantized once a call, a few rows side by side.
 //!
-//! A panel is a list of 32-bit words. Per block of 32 columns it holds ten of each of its rows: eight steps of four int8, the
-//! scale (f32 bits), and the start value −128·Σq: with weights stored as `w + 128`, a sum that starts there ends at `Σ w·q`.
+//! A panel is a list of 32-bit words. Per block of 32 columns it holds ten of each of its rows: eight steps of four
+//! int8, the scale (f32 bits), and the start value −128·Σq: with weights stored as `w + 128`, a sum that starts there
+//! ends at `Σ w·q`.
 
 use crate::{
 	isa::Kernel,
@@ -63,17 +64,17 @@ impl Panels {
 		Ok(panels)
 	}
 
-	/// How many.
+	/// Returns the number of panels.
 	pub(super) fn count(&self) -> usize {
 		self.count
 	}
 
-	/// The rows of a panel; their number differs by one at most.
+	/// Returns the rows of a panel; panels differ by one row at most.
 	pub(super) fn rows(&self, panel: usize) -> Range<usize> {
 		panel * self.rows / self.count..(panel + 1) * self.rows / self.count
 	}
 
-	/// The words of a panel.
+	/// Returns the words of a panel.
 	pub(super) fn words(&self, panel: usize) -> &[i32] {
 		let rows = self.rows(panel);
 		&self.words[rows.start * self.blocks * WORDS..rows.end * self.blocks * WORDS]

@@ -6,7 +6,7 @@ use crate::math::Float;
 use crate::packed::{BLOCK, BLOCK_BYTES, STEP, TILE};
 use half::f16;
 
-/// The sums of one tile for the rows of one panel.
+/// Computes the sums of one tile for the rows of one panel.
 pub(super) fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
 	let rows = sums.len();
 	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * rows);

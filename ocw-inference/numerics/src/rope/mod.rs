@@ -1,4 +1,5 @@
-//! Rotary positions. The tables are computed once in f64 by a pure-Rust libm, rounded to f32, and hashed into the manifest.
+//! Rotary positions. The tables are computed once in f64 by a pure-Rust libm, rounded to f32, and hashed into the
+//! manifest.
 
 mod scaling;
 
@@ -19,8 +20,8 @@ pub struct Tables {
 }
 
 impl Tables {
-	/// The angle of position p and pair i is `p · f_i`, with `f_i = theta^(−2i / head_dim)` as the scaling changes it; both
-	/// functions are multiplied by the scaling's factor.
+	/// Computes the tables: the angle of position p and pair i is `p · f_i`, with `f_i = theta^(−2i / head_dim)` as the
+	/// scaling changes it; both functions are multiplied by the scaling's factor.
 	pub fn new(theta: f32, scaling: &RopeScaling, head_dim: usize, positions: usize) -> Self {
 		let frequencies = scaling.frequencies(theta, head_dim);
 		let factor = scaling.attention_factor();
@@ -41,8 +42,8 @@ impl Tables {
 	}
 }
 
-/// Rotates element i and element i + head_dim/2 of the first heads of each row by the angle of the row's position (§2.6); the
-/// rest of the row passes through. Operand and result f32 `[rows, width]`, as the fused rows q ‖ k ‖ v.
+/// Rotates element i and element i + head_dim/2 of the first heads of each row by the angle of the row's position
+/// (§2.6); the rest of the row passes through. Operand and result f32 `[rows, width]`, as the fused rows q ‖ k ‖ v.
 pub struct Rope<'a> {
 	/// Cosines, `[positions, head_dim / 2]`.
 	pub cos: &'a [f32],

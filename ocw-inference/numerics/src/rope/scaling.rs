@@ -194,7 +194,8 @@ impl RopeScaling {
 	}
 }
 
-/// Returns YaRN's attention factor where `config.json` gives none: `0.1 · m · ln(factor) + 1`, or the quotient of two of them.
+/// Returns YaRN's attention factor where `config.json` gives none: `0.1 · m · ln(factor) + 1`, or the quotient of two
+/// of them.
 pub fn yarn_attention_factor(factor: f64, mscale: Option<(f64, f64)>) -> f64 {
 	let scale = |m: f64| {
 		if factor <= 1.0 {

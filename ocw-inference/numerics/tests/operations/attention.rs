@@ -1,4 +1,5 @@
-//! Attention: the same bits for any batch, page layout, thread and instruction set, whether rows come one by one or together.
+//! Attention: the same bits for any batch, page layout, thread and instruction set, whether rows come one by one or
+//! together.
 
 use crate::definition::{self, bits, noise};
 use assay_numerics::{

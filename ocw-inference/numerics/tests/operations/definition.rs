@@ -1,4 +1,5 @@
-//! The operations of `docs/spec/c1-w8.md` §2, word for word, one number after another. Shares nothing with the kernels but
+//! The operations of `docs/spec/c1-w8.md` §2, word for word, one number after another. Shares nothing with the kernels
+//! but
 //! `exp` and `erf`, which are scalar functions with tests of their own.
 
 use assay_numerics::{activation, exp::exp};
@@ -57,9 +58,10 @@ pub(crate) fn linear(x: &[f32], w: &[u8], scale: &[f16], bias: Option<&[f32]>, k
 				let d = amax / 127.0;
 				let mut s = 0i64;
 				for (i, v) in x.iter().enumerate() {
-					let q = match d == 0.0 {
-						true => 0.0,
-						false => (v / d).round_ties_even().clamp(-127.0, 127.0),
+					let q = if d == 0.0 {
+						0.0
+					} else {
+						(v / d).round_ties_even().clamp(-127.0, 127.0)
 					};
 					s += q as i64 * i64::from(w[j * k + b * 32 + i] as i8);
 				}

@@ -1,4 +1,5 @@
-//! The operations against their definition, bit for bit: shapes, rows, threads, instruction sets, pages and batches at random.
+//! The operations against their definition, bit for bit: shapes, rows, threads, instruction sets, pages and batches at
+//! random.
 //!
 //! `PROPTEST_CASES` asks for more cases, `PROPTEST_RNG_SEED` for other ones; a failure prints the seed that found it.
 

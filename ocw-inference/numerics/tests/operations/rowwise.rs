@@ -11,8 +11,8 @@ use assay_numerics::{
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
-/// Runs an operation with every instruction set and number of threads, on all rows together and on the last alone. `op` gets the
-/// rows, the instruction set and the number of the first row.
+/// Runs an operation with every instruction set and number of threads, on all rows together and on the last alone. `op`
+/// gets the rows, the instruction set and the number of the first row.
 fn check(
 	x: &[f32],
 	width: usize,
@@ -97,9 +97,10 @@ proptest! {
 					_ if head < heads + kv_heads => normed.extend(definition::rms_norm(x, &k, 1e-6)),
 					_ => normed.extend(x),
 				}
-				match head < heads + kv_heads {
-					true => rotated.extend(definition::rotate(x, &tables.cos[at..at + half], &tables.sin[at..at + half])),
-					false => rotated.extend(x),
+				if head < heads + kv_heads {
+					rotated.extend(definition::rotate(x, &tables.cos[at..at + half], &tables.sin[at..at + half]));
+				} else {
+					rotated.extend(x);
 				}
 			}
 		}

@@ -1,6 +1,6 @@
 //! A decoder's operations on the CPU.
 
-use super::{positions, Batch, Device, Layer, Matrix, Rows, Shape};
+use super::{positions, Batch, Device, Layer, LayerShape, Matrix, Rows};
 use crate::{
 	kv::{KvPool, KvStorage},
 	model::{logits::Logits, tensor::with_elements},
@@ -25,7 +25,7 @@ pub(crate) struct CpuDevice {
 	/// The instruction set that computes.
 	pub(super) isa: Isa,
 	rope: Tables,
-	shape: Shape,
+	shape: LayerShape,
 }
 
 /// A batch on its way through the layers. Each layer overwrites the results of the one before: fresh memory for every
@@ -44,11 +44,11 @@ pub(crate) struct ForwardState<'a> {
 }
 
 impl CpuDevice {
-	pub(super) fn new(numbers: &DecoderConfig, rope: Tables) -> Self {
+	pub(super) fn new(config: &DecoderConfig, rope: Tables) -> Self {
 		Self {
 			isa: Isa::detect(),
 			rope,
-			shape: Shape::of(numbers),
+			shape: LayerShape::of(config),
 		}
 	}
 
@@ -132,7 +132,7 @@ impl Device for CpuDevice {
 		x: &mut Vec<f32>,
 		state: &mut ForwardState<'_>,
 	) -> Result<()> {
-		let Shape {
+		let LayerShape {
 			heads,
 			kv_heads,
 			head_dim,

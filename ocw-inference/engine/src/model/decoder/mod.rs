@@ -1,8 +1,9 @@
 //! The decoder families on the operations of [`assay_numerics`]: Llama, Mistral, Qwen2, Qwen3.
 //!
-//! Rows of several sequences go through together, but no operation lets one row see another except attention, which sees a
-//! row's own prefix in the pages of its own sequence. So a row has the same bits whether it is decoded alone, is one of a long
-//! prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a GPU ([`GpuDevice`]).
+//! Rows of several sequences go through together, but no operation lets one row see another except attention, which
+//! sees a row's own prefix in the pages of its own sequence. So a row has the same bits whether it is decoded alone, is
+//! one of a long prefill, or shares a batch with other sequences; and whether a CPU computes it ([`CpuDevice`]) or a
+//! GPU ([`GpuDevice`]).
 
 mod cpu;
 #[cfg(feature = "test-utils")]
@@ -67,7 +68,7 @@ pub(crate) trait Device: Sized {
 	) -> Result<Rows>;
 	/// Computes logits as the sampler takes them, of rows after the final norm in this machine's memory.
 	fn sampling_logits(&self, norm: &Tensor, head: &Self::Matrix) -> Result<Logits>;
-	/// Makes a pool of so many pages.
+	/// Makes a pool of `pages` pages.
 	fn pool(&self, shape: PageShape, pages: usize) -> Result<KvPool>;
 }
 
@@ -91,8 +92,8 @@ pub(crate) struct Layer<D: Device> {
 	pub(crate) down: D::Matrix,
 }
 
-/// A layer's numbers, as its operations take them.
-pub(crate) struct Shape {
+/// A layer's hyperparameters, as its operations take them.
+pub(crate) struct LayerShape {
 	pub(crate) hidden: usize,
 	/// Width of gate and of up.
 	pub(crate) intermediate: usize,
@@ -120,7 +121,7 @@ enum Placed {
 	Gpu(Network<GpuDevice>),
 }
 
-/// Calls a method of the network, wherever it is.
+/// Calls a method of the network on whichever device it is.
 macro_rules! network {
 	($decoder:expr, $network:ident => $call:expr) => {
 		match &$decoder.network {
@@ -132,7 +133,7 @@ macro_rules! network {
 
 /// A decoder.
 pub struct Decoder {
-	numbers: DecoderConfig,
+	config: DecoderConfig,
 	network: Placed,
 }
 
@@ -156,9 +157,9 @@ pub struct Rows {
 }
 
 impl Decoder {
-	/// Which matrices lie in one, for [`super::weights::read`].
-	pub(crate) fn groups(numbers: &DecoderConfig) -> Vec<Vec<String>> {
-		let layers = 0..numbers.num_hidden_layers;
+	/// Returns the names of the matrices that are packed into one, for [`super::weights::read`].
+	pub(crate) fn groups(config: &DecoderConfig) -> Vec<Vec<String>> {
+		let layers = 0..config.num_hidden_layers;
 		layers
 			.flat_map(|layer| {
 				let of = |parts: &[&str]| {
@@ -172,10 +173,10 @@ impl Decoder {
 			.collect()
 	}
 
-	/// Puts the weights in their places. Which biases and head norms there are is what the manifest's numbers ask for.
-	pub(crate) fn new(numbers: DecoderConfig, mut weights: Weights, rope: Tables) -> Result<Self> {
+	/// Makes a decoder on the CPU of its weights. Biases and head norms are those that the configuration asks for.
+	pub(crate) fn new(config: DecoderConfig, mut weights: Weights, rope: Tables) -> Result<Self> {
 		let mut layers = Vec::new();
-		for layer in 0..numbers.num_hidden_layers {
+		for layer in 0..config.num_hidden_layers {
 			let name = |part: &str| format!("model.layers.{layer}.{part}");
 			let mut matrix = |parts: &[&str]| -> Result<Matrix> {
 				let names: Vec<_> = parts.iter().map(|part| name(part)).collect();
@@ -204,16 +205,17 @@ impl Decoder {
 		let network = Network {
 			embedding: unbiased(weights.matrix(&["model.embed_tokens".into()])?),
 			norm: weights.vector("model.norm.weight")?,
-			head: match numbers.tie_word_embeddings {
-				true => None,
-				false => Some(unbiased(weights.matrix(&["lm_head".into()])?)),
+			head: if config.tie_word_embeddings {
+				None
+			} else {
+				Some(unbiased(weights.matrix(&["lm_head".into()])?))
 			},
 			layers,
-			device: CpuDevice::new(&numbers, rope),
+			device: CpuDevice::new(&config, rope),
 		};
 		Ok(Self {
 			network: Placed::Cpu(network),
-			numbers,
+			config,
 		})
 	}
 
@@ -221,7 +223,7 @@ impl Decoder {
 	pub(crate) fn on_gpu(self, gpu: Arc<dyn Gpu>) -> Result<Self> {
 		let network = match self.network {
 			Placed::Cpu(network) => {
-				let device = GpuDevice::new(gpu, &self.numbers, network.device.rope())?;
+				let device = GpuDevice::new(gpu, &self.config, network.device.rope())?;
 				Placed::Gpu(network.moved(device, GpuDevice::matrix, |device, vector| device.vector(&vector))?)
 			}
 			network => network,
@@ -236,27 +238,27 @@ impl Decoder {
 		}
 	}
 
-	/// The decoder's numbers.
-	pub fn numbers(&self) -> &DecoderConfig {
-		&self.numbers
+	/// Returns the decoder's configuration.
+	pub fn config(&self) -> &DecoderConfig {
+		&self.config
 	}
 
-	/// Layers.
+	/// Returns how many layers it has.
 	pub fn layers(&self) -> usize {
-		self.numbers.num_hidden_layers as usize
+		self.config.num_hidden_layers as usize
 	}
 
-	/// Length of a row of logits.
+	/// Returns the length of a row of logits.
 	pub fn vocabulary(&self) -> usize {
-		self.numbers.vocab_size as usize
+		self.config.vocab_size as usize
 	}
 
-	/// Bytes of keys and values of 32 positions.
+	/// Returns the bytes of keys and values of 32 positions.
 	pub fn page_bytes(&self) -> usize {
 		self.page_shape().bytes().unwrap_or(usize::MAX)
 	}
 
-	/// A pool of so many pages.
+	/// Makes a pool of `pages` pages.
 	pub fn pool(&self, pages: usize) -> Result<KvPool> {
 		network!(self, network => network.device.pool(self.page_shape(), pages))
 	}
@@ -264,12 +266,12 @@ impl Decoder {
 	fn page_shape(&self) -> PageShape {
 		PageShape {
 			layers: self.layers(),
-			kv_heads: self.numbers.num_key_value_heads as usize,
-			head_dim: self.numbers.head_dim as usize,
+			kv_heads: self.config.num_key_value_heads as usize,
+			head_dim: self.config.head_dim as usize,
 		}
 	}
 
-	/// Computes the rows of a batch and leaves their keys and values in the segments' pages.
+	/// Computes the rows of a batch and writes their keys and values to the segments' pages.
 	pub fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
 		network!(self, network => network.forward(batch, pool))
 	}
@@ -279,34 +281,34 @@ impl Decoder {
 		network!(self, network => network.device.sampling_logits(norm, network.head()))
 	}
 
-	/// Logits `[rows, vocabulary]` of rows after the final norm, in this machine's memory.
+	/// Computes logits `[rows, vocabulary]` of rows after the final norm, in this machine's memory.
 	pub fn logits(&self, norm: &Tensor) -> Result<Tensor> {
 		let logits = network!(self, network => network.device.logits(norm, network.head())?);
 		Ok(logits.to_device(&candle_core::Device::Cpu)?)
 	}
 }
 
-impl Shape {
-	/// The numbers of a configuration.
-	pub(crate) fn of(numbers: &DecoderConfig) -> Self {
+impl LayerShape {
+	/// Returns the shape of every layer of a configuration.
+	pub(crate) fn of(config: &DecoderConfig) -> Self {
 		Self {
-			hidden: numbers.hidden_size as usize,
-			intermediate: numbers.intermediate_size as usize,
-			heads: numbers.num_attention_heads as usize,
-			kv_heads: numbers.num_key_value_heads as usize,
-			head_dim: numbers.head_dim as usize,
-			window: numbers.sliding_window.map(|window| window as usize),
-			epsilon: numbers.rms_norm_eps.0,
-			scale: (1.0 / f64::from(numbers.head_dim).sqrt()) as f32,
+			hidden: config.hidden_size as usize,
+			intermediate: config.intermediate_size as usize,
+			heads: config.num_attention_heads as usize,
+			kv_heads: config.num_key_value_heads as usize,
+			head_dim: config.head_dim as usize,
+			window: config.sliding_window.map(|window| window as usize),
+			epsilon: config.rms_norm_eps.0,
+			scale: (1.0 / f64::from(config.head_dim).sqrt()) as f32,
 		}
 	}
 
-	/// Width of the queries of all heads.
+	/// Returns the width of the queries of all heads.
 	pub(crate) fn queries(&self) -> usize {
 		self.heads * self.head_dim
 	}
 
-	/// Width of q ‖ k ‖ v.
+	/// Returns the width of q ‖ k ‖ v.
 	pub(crate) fn qkv(&self) -> usize {
 		(self.heads + 2 * self.kv_heads) * self.head_dim
 	}
@@ -365,7 +367,7 @@ impl<D: Device> Network<D> {
 	}
 }
 
-/// The position of each row of a batch.
+/// Returns the position of each row of a batch.
 pub(crate) fn positions(batch: &Batch<'_>) -> Result<Vec<u32>> {
 	let mut positions = vec![0; batch.tokens.len()];
 	for segment in batch.segments {
@@ -382,12 +384,12 @@ const QKV: [&str; 3] = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_pro
 const GATE_UP: [&str; 2] = ["mlp.gate_proj", "mlp.up_proj"];
 
 impl Rows {
-	/// Length of a row.
+	/// Returns the length of a row.
 	pub fn width(&self) -> usize {
 		self.norm.dim(candle_core::D::Minus1).unwrap_or_default()
 	}
 
-	/// Some of the rows after the final norm.
+	/// Returns some of the rows after the final norm.
 	pub fn norm_of(&self, rows: &[usize]) -> Result<Tensor> {
 		let consecutive = rows.windows(2).all(|pair| matches!(pair, [a, b] if a + 1 == *b));
 		match rows.first() {
@@ -407,7 +409,7 @@ impl Rows {
 		}
 	}
 
-	/// Calls `f` with the elements of all layers' rows and then the final norm's, as they lie in memory.
+	/// Calls `f` with the elements of all layers' rows and then the final norm's, without a copy.
 	pub fn with_layers<R>(&self, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
 		let held: Vec<_> = self
 			.residual

@@ -1,4 +1,4 @@
-//! A decoder that means nothing, for measuring: weights of a shape, made where they are used, matrix by matrix.
+//! A decoder of random weights, for measuring: they are made where they are used, matrix by matrix.
 
 use super::{CpuDevice, Decoder, Device, GpuDevice, Layer, Matrix, Network, Placed};
 use crate::{gpu::Gpu, Error, Result};
@@ -7,32 +7,32 @@ use assay_numerics::{packed::PackedMatrix, rope::Tables};
 use std::sync::Arc;
 
 impl Decoder {
-	/// Random matrices and norms of ones; the same numbers everywhere. The tokens that end an answer have logits of zero, so that a
-	/// greedy answer does not end early.
-	pub(crate) fn random(numbers: DecoderConfig, rope: Tables, gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
-		if numbers.attention_bias || numbers.output_bias || numbers.mlp_bias || numbers.qk_norm {
+	/// Makes a decoder of random matrices and norms of ones, the same on every machine. The tokens that end an answer have logits of
+	/// zero, so that a greedy answer does not end early.
+	pub(crate) fn random(config: DecoderConfig, rope: Tables, gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
+		if config.attention_bias || config.output_bias || config.mlp_bias || config.qk_norm {
 			return Err(Error::Work(
 				"random weights have no biases and no norms of heads".into(),
 			));
 		}
 		let network = match gpu {
 			None => {
-				let device = CpuDevice::new(&numbers, rope);
+				let device = CpuDevice::new(&config, rope);
 				Placed::Cpu(network(
-					&numbers,
+					&config,
 					device,
 					|_, matrix| Ok(matrix),
 					|_, vector| Ok(vector),
 				)?)
 			}
 			Some(gpu) => {
-				let device = GpuDevice::new(gpu, &numbers, &rope)?;
-				Placed::Gpu(network(&numbers, device, GpuDevice::matrix, |device, vector| {
+				let device = GpuDevice::new(gpu, &config, &rope)?;
+				Placed::Gpu(network(&config, device, GpuDevice::matrix, |device, vector| {
 					device.vector(&vector)
 				})?)
 			}
 		};
-		Ok(Self { numbers, network })
+		Ok(Self { config, network })
 	}
 }
 
@@ -52,12 +52,11 @@ fn network<D: Device>(
 	let (hidden, intermediate) = (n.hidden_size, n.intermediate_size);
 	let (q, kv) = (n.num_attention_heads * n.head_dim, n.num_key_value_heads * n.head_dim);
 	let ends = &n.eos_token_ids;
-	let (embedding, head) = match n.tie_word_embeddings {
-		true => (random(n.vocab_size, hidden, ends)?, None),
-		false => {
-			let embedding = random(n.vocab_size, hidden, &[])?;
-			(embedding, Some(random(n.vocab_size, hidden, ends)?))
-		}
+	let (embedding, head) = if n.tie_word_embeddings {
+		(random(n.vocab_size, hidden, ends)?, None)
+	} else {
+		let embedding = random(n.vocab_size, hidden, &[])?;
+		(embedding, Some(random(n.vocab_size, hidden, ends)?))
 	};
 	let mut layers = Vec::new();
 	for _ in 0..n.num_hidden_layers {

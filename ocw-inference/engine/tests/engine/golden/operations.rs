@@ -91,7 +91,8 @@ fn traps() -> [(&'static str, Vec<f32>, Vec<u8>); 2] {
 	// Every quotient but the last lies in the middle between two integers.
 	let mut ties: Vec<f32> = (0..32).map(|i| i as f32 - 15.5).collect();
 	ties[31] = 127.0;
-	// The second block's product lies a 2⁻³¹th above the middle between two f32: rounded to f64 first, it would lie in it.
+	// The second block's product lies a 2⁻³¹th above the middle between two f32: rounded to f64 first, it would lie in
+	// it.
 	let (mut x, mut w) = (vec![0f32; 64], vec![0u8; 64]);
 	(x[0], w[0]) = (133_169_152.0, 127);
 	x[32..35].fill(f32::from_bits(0x3FB8_B3E3));

@@ -1,16 +1,8 @@
-//! What the card can do at most, measured in the same run: reading memory, and int8 products of its tensor cores (`kernels/limits.cu`).
+//! A GPU's limits; int8 is that of its tensor cores (`kernels/limits.cu`).
 
+use super::Limits;
+use crate::ours::gpu::Gpu;
 use anyhow::Result;
-use assay_engine::gpu::Gpu;
-
-/// A second's worth.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-	/// Bytes read.
-	pub read: f64,
-	/// Multiply-accumulates of int8.
-	pub int8: f64,
-}
 
 /// Bytes that are read: far more than any cache has.
 #[cfg(feature = "cuda")]
@@ -47,14 +39,14 @@ pub fn measure(gpu: &dyn Gpu) -> Result<Limits> {
 		module.load_function("bench_read")?,
 		module.load_function("bench_multiply")?,
 	);
-	let processors = context.attribute(CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32;
+	let multiprocessors = context.attribute(CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32;
 	let shape = |blocks: u32| LaunchConfig {
 		grid_dim: (blocks, 1, 1),
 		block_dim: (THREADS, 1, 1),
 		shared_mem_bytes: 0,
 	};
 	let (memory, out) = (gpu.allocate(BYTES)?, gpu.allocate(256)?);
-	let (words, blocks) = ((BYTES / 16) as u64, processors * 8);
+	let (words, blocks) = ((BYTES / 16) as u64, multiprocessors * 8);
 	let read_once = || -> Result<()> {
 		let mut builder = stream.launch_builder(&read);
 		builder.arg(&memory.address).arg(&words).arg(&out.address);
@@ -66,10 +58,10 @@ pub fn measure(gpu: &dyn Gpu) -> Result<Limits> {
 		let mut builder = stream.launch_builder(&multiply);
 		builder.arg(&ROUNDS).arg(&out.address);
 		// SAFETY: as above.
-		unsafe { builder.launch(shape(processors * 4)) }?;
+		unsafe { builder.launch(shape(multiprocessors * 4)) }?;
 		Ok(())
 	};
-	// The first of each waits for the card to wake.
+	// The first of each waits for the GPU to wake.
 	read_once()?;
 	multiply_once()?;
 	stream.synchronize()?;
@@ -83,14 +75,14 @@ pub fn measure(gpu: &dyn Gpu) -> Result<Limits> {
 	multiply_once()?;
 	stream.synchronize()?;
 	let multiplying = begun.elapsed().as_secs_f64();
-	let products = (processors * 4 * THREADS / 32) as usize * SUMS * ROUNDS as usize * MACS;
+	let products = (multiprocessors * 4 * THREADS / 32) as usize * SUMS * ROUNDS as usize * MACS;
 	Ok(Limits {
 		read: (PASSES * BYTES) as f64 / reading,
-		int8: products as f64 / multiplying,
+		int8: Some(products as f64 / multiplying),
 	})
 }
 
-/// Without a card there is nothing to measure.
+/// Without CUDA there is nothing to measure.
 #[cfg(not(feature = "cuda"))]
 pub fn measure(gpu: &dyn Gpu) -> Result<Limits> {
 	anyhow::bail!("{} has no limits to measure", gpu.name())

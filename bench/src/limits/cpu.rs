@@ -1,8 +1,6 @@
-//! What the machine can do at most, measured in the same run: reading memory, and multiplying int8.
+//! The CPU's limits.
 
-use crate::protocol::{number, text, Worker};
-use anyhow::{bail, Result};
-use serde_json::{json, Value};
+use super::Limits;
 use std::{hint::black_box, thread, time::Instant};
 
 /// Far more than any cache, so that reading it is reading memory.
@@ -10,39 +8,32 @@ const BYTES: usize = 1 << 30;
 const PASSES: usize = 3;
 const ROUNDS: usize = 20_000_000;
 
-/// The machine itself.
+/// A gigabyte to read, filled by the first measurement.
 #[derive(Default)]
-pub struct Machine {
-	memory: Vec<u64>,
-}
+pub struct Memory(Vec<u64>);
 
-impl Worker for Machine {
-	fn answer(&mut self, request: &Value) -> Result<Value> {
-		let threads = number(request, "threads")?.max(1);
-		match text(request, "op")? {
-			"read" => Ok(json!({ "bytes_per_second": self.read(threads) })),
-			"int8" => match multiply(threads) {
-				Some(rate) => Ok(json!({ "macs_per_second": rate })),
-				None => bail!("no int8 instruction is known for this processor"),
-			},
-			other => bail!("the machine does not do `{other}`"),
+impl Memory {
+	/// Measures both with so many threads.
+	pub fn limits(&mut self, threads: usize) -> Limits {
+		let threads = threads.max(1);
+		Limits {
+			read: self.read(threads),
+			int8: multiply(threads),
 		}
 	}
-}
 
-impl Machine {
 	/// Bytes a second that threads read together, each its own part of a gigabyte, as a sum.
 	fn read(&mut self, threads: usize) -> f64 {
-		if self.memory.is_empty() {
-			self.memory = Vec::with_capacity(BYTES / 8);
-			huge_pages(&mut self.memory);
-			self.memory.extend(0..BYTES as u64 / 8);
+		if self.0.is_empty() {
+			self.0 = Vec::with_capacity(BYTES / 8);
+			huge_pages(&mut self.0);
+			self.0.extend(0..BYTES as u64 / 8);
 		}
-		let part = self.memory.len() / threads;
+		let part = self.0.len() / threads;
 		let begun = Instant::now();
 		for _ in 0..PASSES {
 			thread::scope(|scope| {
-				for words in self.memory.chunks_exact(part) {
+				for words in self.0.chunks_exact(part) {
 					scope.spawn(move || black_box(sum(words)));
 				}
 			});
@@ -77,12 +68,14 @@ fn sum(words: &[u64]) -> u64 {
 	fn half(words: &[u64]) -> u64 {
 		plain_sum(words)
 	}
-	// SAFETY: each is called where the processor has said that it has the feature.
+	// SAFETY: each is called only where the CPU has the feature.
 	unsafe {
-		match () {
-			() if is_x86_feature_detected!("avx512f") => wide(words),
-			() if is_x86_feature_detected!("avx2") => half(words),
-			() => plain_sum(words),
+		if is_x86_feature_detected!("avx512f") {
+			wide(words)
+		} else if is_x86_feature_detected!("avx2") {
+			half(words)
+		} else {
+			plain_sum(words)
 		}
 	}
 }
@@ -116,16 +109,18 @@ fn multiply(threads: usize) -> Option<f64> {
 	Some((threads * ROUNDS * per_round) as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Sums in flight: more than latency × ports of any processor so far.
+/// Sums in flight: more than latency × ports of any CPU so far.
 #[cfg(target_arch = "x86_64")]
 const SUMS: usize = 16;
 
 #[cfg(target_arch = "x86_64")]
 fn macs_per_round() -> Option<usize> {
-	match () {
-		() if has_vnni() => Some(SUMS * 64),
-		() if is_x86_feature_detected!("avx2") => Some(SUMS * 32),
-		() => None,
+	if has_vnni() {
+		Some(SUMS * 64)
+	} else if is_x86_feature_detected!("avx2") {
+		Some(SUMS * 32)
+	} else {
+		None
 	}
 }
 
@@ -165,11 +160,12 @@ fn rounds() {
 		}
 		black_box(sums);
 	}
-	// SAFETY: as in `macs_per_round`, the processor has said what it has.
+	// SAFETY: called only where `macs_per_round` has found one of the two features.
 	unsafe {
-		match () {
-			() if has_vnni() => vnni(),
-			() => madd(),
+		if has_vnni() {
+			vnni()
+		} else {
+			madd()
 		}
 	}
 }

@@ -1,0 +1,99 @@
+//! Our engine, through the library that the node's engine process runs. All uses of that library are below this module.
+
+pub mod cpu;
+pub mod gpu;
+
+use anyhow::{bail, ensure, Result};
+use assay_engine::{
+	generate::{Finished, Job},
+	scheduler::{Limits, Scheduler},
+	Model,
+};
+use assay_primitives::{job::Output, SamplingParams, Vote, WorkId};
+use serde_json::{json, Value};
+use std::{cmp::Ordering, collections::HashMap, time::Instant};
+
+/// Finished work by its id.
+type Results = HashMap<WorkId, Finished>;
+
+/// The id of the work on one of the jobs that are measured together.
+fn work_id(job: usize) -> WorkId {
+	let mut id = [0; 32];
+	id[..8].copy_from_slice(&(job as u64).to_le_bytes());
+	WorkId(id)
+}
+
+/// A job to execute.
+fn job(model: &Model, prompt_tokens: usize, params: SamplingParams, index: usize) -> Result<Job> {
+	Ok(Job {
+		input: prompt(model, prompt_tokens, index)?,
+		params,
+		seed: [index as u8; 32],
+		claim: None,
+	})
+}
+
+/// A text that is exactly `count` tokens with its template around it, another one for each `index`.
+fn prompt(model: &Model, count: usize, index: usize) -> Result<String> {
+	let mut text = format!("{index} ");
+	let letter = |i: usize| char::from(if i % 5 == 4 { b' ' } else { b'a' + (i * i % 26) as u8 });
+	let mut letters = (0..8 * count).map(letter);
+	loop {
+		// A template may cut a space from the end.
+		let whole = format!("{text}.");
+		let tokens = model.prompt(&whole)?.len();
+		match tokens.cmp(&count) {
+			Ordering::Equal => return Ok(whole),
+			// A letter is at most a token.
+			Ordering::Less => text.extend(letters.by_ref().take(count - tokens)),
+			Ordering::Greater => {
+				text.pop();
+				text.extend(letters.next());
+			}
+		}
+		if letters.len() == 0 {
+			bail!("no prompt of {count} tokens found");
+		}
+	}
+}
+
+/// Executes jobs in a scheduler of their own, all at the same time, then verifies them, all at the same time.
+fn jobs(model: &Model, limits: Limits, mut jobs: Vec<Job>) -> Result<Value> {
+	let (executed, generate) = timed(model, limits, jobs.clone())?;
+	let (mut votes, mut tokens) = (Vec::new(), 0);
+	for (i, job) in jobs.iter_mut().enumerate() {
+		let Some(Finished::Executed(done)) = executed.get(&work_id(i)) else {
+			bail!("job {i} was not executed");
+		};
+		tokens += done.output.tokens.len();
+		job.claim = Some(Output::clone(&done.output));
+		votes.push(Finished::Verified(Vote::Confirm {
+			trace_root: done.trace_root,
+		}));
+	}
+	let (verified, verify) = timed(model, limits, jobs)?;
+	for (i, expected) in votes.iter().enumerate() {
+		let vote = verified.get(&work_id(i));
+		ensure!(
+			vote == Some(expected),
+			"the engine does not confirm its own answer: {vote:?}"
+		);
+	}
+	Ok(json!({ "generate": generate, "verify": verify, "answer": tokens as f64 / votes.len() as f64 }))
+}
+
+/// Results of jobs, and the seconds they took.
+fn timed(model: &Model, limits: Limits, jobs: Vec<Job>) -> Result<(Results, f64)> {
+	let mut scheduler = Scheduler::new(model, limits)?;
+	let begun = Instant::now();
+	for (i, job) in jobs.into_iter().enumerate() {
+		scheduler.submit(work_id(i), job)?;
+	}
+	let mut finished = HashMap::new();
+	while !scheduler.is_idle() {
+		for (id, result) in scheduler.step(&mut |_, _| ()) {
+			finished.insert(id, result?);
+		}
+	}
+	Ok((finished, begun.elapsed().as_secs_f64()))
+}
