@@ -131,7 +131,7 @@ fn short_run(name: &str) {
 	);
 }
 
-/// Seeds that follow from the formats in this tree: `ASSAY_BLESS=1` writes them anew after a change of a format.
+/// Seeds that follow from the formats in this tree: `ASSAY_BLESS=1` writes them again after a change of a format.
 #[test]
 fn made_seeds_are_current() {
 	let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -204,7 +204,7 @@ fn made_seeds_are_current() {
 		let found = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 		assert!(
 			found == bytes,
-			"{name} is of an older format; ASSAY_BLESS=1 writes it anew"
+			"{name} is of an older format; ASSAY_BLESS=1 writes it again"
 		);
 	}
 }
@@ -231,11 +231,11 @@ macro_rules! short_runs {
 }
 
 short_runs! {
-	configurations_of_strangers_are_read_or_refused "config"
-	frames_of_strangers_are_read_or_refused "frames"
-	gguf_files_of_strangers_are_read_or_refused "gguf"
-	headers_of_strangers_are_read_or_refused "header"
-	manifests_of_strangers_are_read_or_refused "manifest"
-	templates_of_strangers_are_rendered_or_refused "template"
-	tokenizers_of_strangers_are_read_or_refused "tokenizer"
+	untrusted_configurations_are_read_or_refused "config"
+	untrusted_frames_are_read_or_refused "frames"
+	untrusted_gguf_files_are_read_or_refused "gguf"
+	untrusted_headers_are_read_or_refused "header"
+	untrusted_manifests_are_read_or_refused "manifest"
+	untrusted_templates_are_rendered_or_refused "template"
+	untrusted_tokenizers_are_read_or_refused "tokenizer"
 }

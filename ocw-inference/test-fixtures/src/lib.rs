@@ -2,7 +2,7 @@
 //! writer of safetensors files. Everything is the same on every machine.
 
 #![deny(missing_docs)]
-// Helpers of tests: a panic here is a failure with a name.
+// Helpers of tests, where a panic is a failed test.
 #![allow(clippy::unwrap_used)]
 
 mod tokenizers;

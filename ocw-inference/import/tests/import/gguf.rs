@@ -21,7 +21,7 @@ use std::{
 };
 
 #[test]
-fn a_gguf_file_becomes_the_folder_whose_blocks_it_holds_and_answers_alike() {
+fn a_gguf_file_becomes_the_directory_whose_blocks_it_holds_and_answers_alike() {
 	let llama3 = json!({ "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
 		"original_max_position_embeddings": 8192 });
 	let yarn = json!({ "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 160 });
@@ -72,7 +72,7 @@ const SAMPLES: [&str; 7] = [
 	"日本語",
 ];
 
-/// The tokenizers of two folders make the same tokens.
+/// Checks that the tokenizers of two model directories make the same tokens.
 fn same_tokens(a: &Path, b: &Path) {
 	let [a, b] = [a, b].map(|dir| Tokenizer::parse(&read(dir, files::TOKENIZER)).unwrap());
 	assert_eq!((a.kind(), a.size()), (b.kind(), b.size()));
@@ -84,7 +84,7 @@ fn same_tokens(a: &Path, b: &Path) {
 }
 
 #[test]
-fn byte_level_tokenizers_cut_text_as_their_families_do() {
+fn byte_level_tokenizers_split_text_as_their_families_do() {
 	let (dir, source) = source();
 	let smollm = |json: &mut Value| {
 		json["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [
@@ -226,7 +226,7 @@ fn a_file_of_the_python_package_keeps_its_blocks_bit_by_bit() {
 }
 
 #[test]
-fn a_gguf_file_that_cannot_be_imported_says_what_to_do() {
+fn a_gguf_file_that_cannot_be_imported_gives_an_error_with_a_next_step() {
 	let (dir, source) = source();
 	let plain = dir.path().join("plain");
 	import(&source, &plain, &options()).unwrap();

@@ -139,7 +139,7 @@ fn interleave(rows: &[Vec<u8>], head_dim: usize) -> Vec<Vec<u8>> {
 	out
 }
 
-/// The GGUF file that holds the bits of a canonical folder of a decoder.
+/// Returns the GGUF file that holds the bits of a decoder's model directory.
 pub(crate) fn from_folder(dir: &Path) -> Gguf {
 	let config = ModelConfig::parse(&fs::read(dir.join(files::CONFIG)).unwrap()).unwrap();
 	let mut gguf = metadata(&config);

@@ -1,4 +1,4 @@
-//! Imports: what is published becomes the same canonical folder whatever its form, however often it is interrupted, and in
+//! Imports: what is published becomes the same model directory whatever its form, however often it is interrupted, and in
 //! little memory.
 
 use assay_engine::{Engine, Model};
@@ -34,7 +34,7 @@ pub(crate) fn config(more: Value) -> Value {
 	config
 }
 
-/// A folder of its own, and the source in it.
+/// Returns a new directory, and the source in it.
 pub(crate) fn source() -> (TempDir, PathBuf) {
 	let dir = tempfile::tempdir().unwrap();
 	let source = dir.path().join("source");
@@ -46,7 +46,7 @@ pub(crate) fn read(dir: &Path, name: &str) -> Vec<u8> {
 	fs::read(dir.join(name)).unwrap()
 }
 
-/// The bits of two folders are the same; only where they come from differs.
+/// Checks that the bits of two model directories are the same; only where they come from differs.
 pub(crate) fn same_model(a: &Path, b: &Path) {
 	for name in [files::WEIGHTS, files::CONFIG, files::TEMPLATE] {
 		assert!(read(a, name) == read(b, name), "{name}");
@@ -106,7 +106,7 @@ fn shards_give_the_bits_of_one_file() {
 	}
 }
 
-/// Ends an import after so many signs of life; the folder of the unfinished work.
+/// Ends an import after this many progress reports. Returns the directory of the unfinished work.
 fn interrupted(source: &Path, out: &Path, steps: u64) -> PathBuf {
 	let mut left = steps;
 	let result = import_with(source, out, &options(), &mut |_| {
@@ -123,7 +123,7 @@ fn interrupted(source: &Path, out: &Path, steps: u64) -> PathBuf {
 }
 
 #[test]
-fn an_interrupted_import_goes_on_and_ends_with_the_same_folder() {
+fn an_interrupted_import_goes_on_and_ends_with_the_same_directory() {
 	let (dir, source) = source();
 	let whole = dir.path().join("whole");
 	let mut steps = 0;
@@ -245,7 +245,7 @@ fn files_in_the_way_are_left_alone() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_imported_says_what_to_do() {
+fn a_source_that_cannot_be_imported_gives_an_error_with_a_next_step() {
 	type Change<'a> = &'a dyn Fn(&Path);
 	let cases: [(Change<'_>, &str); 9] = [
 		(
@@ -363,7 +363,7 @@ fn a_chat_template_and_the_tokens_that_end_a_turn_can_come_from_beside() {
 }
 
 #[test]
-fn the_known_answer_can_be_recorded_on_another_computer() {
+fn the_known_answer_can_be_recorded_on_another_machine() {
 	let (dir, source) = source();
 	let [whole, out] = ["whole", "out"].map(|name| dir.path().join(name));
 	import(&source, &whole, &options()).unwrap();

@@ -1,6 +1,6 @@
 //! Imports from outside, on tiny models made on the spot. One program, one file a topic.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+// Also in helpers of tests, where a panic is a failed test.
 #![allow(clippy::unwrap_used)]
 
 mod gguf;

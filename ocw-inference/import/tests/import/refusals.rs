@@ -1,4 +1,4 @@
-//! What cannot be imported says what to do, and the same source gives the same directory.
+//! What cannot be imported is refused with a next step, and the same source gives the same directory.
 
 use assay_import::{import, ImportOptions};
 use assay_model_folder::{header::Dtype, Manifest};
@@ -7,7 +7,7 @@ use serde_json::json;
 use std::{fs, path::Path};
 
 #[test]
-fn the_same_source_gives_the_same_folder_and_other_options_another_id() {
+fn the_same_source_gives_the_same_directory_and_other_options_another_id() {
 	let source = tempfile::tempdir().unwrap();
 	write_source(source.path(), Tiny::default());
 	let [a, b, c] = [(); 3].map(|()| tempfile::tempdir().unwrap());
@@ -43,7 +43,7 @@ fn half_precision_sources_are_imported_too() {
 }
 
 #[test]
-fn an_import_that_cannot_be_right_says_why() {
+fn an_import_that_cannot_be_right_gives_the_reason() {
 	let try_with = |change: &dyn Fn(&Path)| {
 		let source = tempfile::tempdir().unwrap();
 		write_source(source.path(), Tiny::default());

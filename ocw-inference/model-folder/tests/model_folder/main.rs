@@ -1,6 +1,6 @@
 //! Model directories from outside: what is read, what is refused and why. One program, one file a topic.
 
-// Helpers of tests too may say what they mean: a panic here is a failure with a name.
+// Also in helpers of tests, where a panic is a failed test.
 #![allow(clippy::unwrap_used)]
 
 mod config;
