@@ -56,7 +56,7 @@ impl Model {
 		self.shape.name
 	}
 
-	/// What engines are told to load.
+	/// What engines load.
 	pub fn load(&self, threads: usize) -> Load {
 		let files = self.files.as_ref();
 		Load {

@@ -50,7 +50,7 @@ pub fn measure(gpu: &dyn Gpu) -> Result<Limits> {
 	let read_once = || -> Result<()> {
 		let mut builder = stream.launch_builder(&read);
 		builder.arg(&memory.address).arg(&words).arg(&out.address);
-		// SAFETY: the kernel reads the memory that it is told of, and writes one number of `out`.
+		// SAFETY: the kernel reads the memory that it is given, and writes one number of `out`.
 		unsafe { builder.launch(shape(blocks)) }?;
 		Ok(())
 	};

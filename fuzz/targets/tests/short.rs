@@ -81,20 +81,20 @@ fn mutate(chance: &mut Chance, data: &mut Vec<u8>, other: &[u8]) {
 }
 
 fn run(name: &str, target: Target, data: &[u8]) {
-	let (begun, worked) = (Instant::now(), processor_time());
+	let (begun, worked) = (Instant::now(), cpu_time());
 	let held = catch_unwind(AssertUnwindSafe(|| target(data)));
-	// The clock on the wall runs while others have the processor.
-	let slow = begun.elapsed() > SLOWEST && processor_time().saturating_sub(worked) > SLOWEST;
+	// Wall-clock time passes while other processes have the CPU.
+	let slow = begun.elapsed() > SLOWEST && cpu_time().saturating_sub(worked) > SLOWEST;
 	if held.is_err() || slow {
 		let path = std::env::temp_dir().join(format!("assay-fuzz-{name}"));
 		fs::write(&path, data).unwrap();
-		let took = processor_time().saturating_sub(worked);
+		let took = cpu_time().saturating_sub(worked);
 		panic!("{name}, after {took:?}: the input is kept in {}", path.display());
 	}
 }
 
-/// What this thread has had of the processor.
-fn processor_time() -> Duration {
+/// Returns the CPU time that this thread has used.
+fn cpu_time() -> Duration {
 	let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
 	let nanoseconds = stat.split_whitespace().next().and_then(|n| n.parse().ok());
 	Duration::from_nanos(nanoseconds.unwrap_or(0))

@@ -1,6 +1,6 @@
 //! Golden vectors: what other computers and other implementations must get (`docs/spec/c1-w8.md`, appendix C).
 //!
-//! `ASSAY_GOLDEN=write cargo test -p assay-engine --release golden` writes the files anew; a change of a bit in one is a new
+//! `ASSAY_GOLDEN=write cargo test -p assay-engine --release golden` writes the files again; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
 mod hashes;
@@ -15,7 +15,7 @@ use std::{env, fs, path::PathBuf};
 /// The cases of one file.
 pub(crate) type Cases = Map<String, Value>;
 
-/// The crate's folder: where cargo says now, or where it was built. A test that was carried elsewhere is told.
+/// Returns the crate's directory: where cargo says it is, or where it was built. A test that runs elsewhere gets it from the environment.
 pub(crate) fn home() -> PathBuf {
 	env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
