@@ -10,11 +10,11 @@ pub(crate) const SPEC_NAME: &str = "assay";
 #[subxt::subxt(
 	runtime_metadata_path = "metadata.scale",
 	substitute_type(
-		path = "assay_primitives::job::JobId",
+		path = "assay_primitives::hash::JobId",
 		with = "::subxt::utils::Static<::assay_primitives::JobId>"
 	),
 	substitute_type(
-		path = "assay_primitives::model::ModelId",
+		path = "assay_primitives::hash::ModelId",
 		with = "::subxt::utils::Static<::assay_primitives::ModelId>"
 	),
 	substitute_type(
