@@ -1,8 +1,8 @@
 //! A GPU's limits; int8 is that of its tensor cores (`kernels/limits.cu`).
 
 use super::Limits;
-use crate::ours::gpu::Gpu;
 use anyhow::Result;
+use assay_engine::gpu::Gpu;
 
 /// Bytes that are read: far more than any cache has.
 #[cfg(feature = "cuda")]

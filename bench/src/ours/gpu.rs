@@ -11,9 +11,9 @@ use crate::{
 	weights::{tokenizer, TEMPLATE},
 };
 use anyhow::{bail, ensure, Context, Result};
-pub use assay_engine::gpu::Gpu;
 use assay_engine::{
 	execute,
+	gpu::Gpu,
 	model::decoder::Rows,
 	scheduler::{Scheduler, SchedulerLimits},
 	verify, Model,

@@ -3,7 +3,10 @@
 //! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few
 //! megabytes.
 
-use assay_numerics::packed::{quantize_block, QuantizeError, BLOCK};
+use assay_numerics::{
+	packed::{quantize_block, BLOCK},
+	QuantizeError,
+};
 use half::{bf16, f16};
 
 /// Bytes of a GGUF Q8_0 block: an f16 scale and 32 int8.

@@ -1,6 +1,6 @@
 //! What can go wrong in the arithmetic: nothing, once operands fit together.
 
-use crate::{packed::QuantizeError, Isa};
+use crate::Isa;
 use alloc::string::String;
 use core::fmt;
 
@@ -40,6 +40,33 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+/// Why a block of weights cannot be quantized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantizeError {
+	/// One of them is a NaN or an infinity.
+	NonFinite,
+	/// They are so large that their scale is not finite in f16.
+	TooLarge,
+}
+
+impl QuantizeError {
+	/// Returns the reason, as the end of a sentence about a tensor.
+	pub fn reason(self) -> &'static str {
+		match self {
+			Self::NonFinite => "has a NaN or an infinity",
+			Self::TooLarge => "is too large for f16 scales",
+		}
+	}
+}
+
+impl fmt::Display for QuantizeError {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str(self.reason())
+	}
+}
+
+impl core::error::Error for QuantizeError {}
 
 impl From<QuantizeError> for Error {
 	fn from(error: QuantizeError) -> Self {

@@ -71,7 +71,7 @@ mod simd;
 mod threads;
 pub mod trace;
 
-pub use error::{Error, Result};
+pub use error::{Error, QuantizeError, Result};
 pub use float::F32;
 pub use isa::Isa;
 pub use packed::BLOCK;

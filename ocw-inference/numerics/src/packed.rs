@@ -5,9 +5,8 @@
 //! lines a block, 1.0625 bytes a weight. Bytes are unsigned (`w + 128`), which is what the CPUs' dot product of bytes
 //! takes.
 
-use crate::{error::bail_shape, Error, Result};
+use crate::{error::bail_shape, Error, QuantizeError, Result};
 use alloc::{format, vec, vec::Vec};
-use core::fmt;
 use half::f16;
 
 /// Weights of a matrix that share one scale: a block, along the inputs.
@@ -222,33 +221,6 @@ pub(crate) fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
 	// SAFETY: as above; every bit pattern is a line.
 	unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), core::mem::size_of_val(lines)) }
 }
-
-/// Why a block of weights cannot be quantized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuantizeError {
-	/// One of them is a NaN or an infinity.
-	NonFinite,
-	/// They are so large that their scale is not finite in f16.
-	TooLarge,
-}
-
-impl QuantizeError {
-	/// Returns the reason, as the end of a sentence about a tensor.
-	pub fn reason(self) -> &'static str {
-		match self {
-			Self::NonFinite => "has a NaN or an infinity",
-			Self::TooLarge => "is too large for f16 scales",
-		}
-	}
-}
-
-impl fmt::Display for QuantizeError {
-	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		f.write_str(self.reason())
-	}
-}
-
-impl core::error::Error for QuantizeError {}
 
 /// Quantizes one block (`docs/spec/c1-w8.md`, "Quantizer"): the scale is `max|w| / 127` rounded to f16, a weight is
 /// `w / scale` rounded to the nearest int8, ties to even.

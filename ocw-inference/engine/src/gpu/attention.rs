@@ -1,9 +1,8 @@
 //! How the queries of a batch are shared out to launches.
 
 use super::{
-	device::upload,
 	kernels::{Attention, Task, KEYS, QUERIES},
-	Gpu, Memory,
+	upload, Gpu, Memory,
 };
 use assay_numerics::kv::Segment;
 use candle_core::Result;

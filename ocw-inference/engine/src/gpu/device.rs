@@ -8,7 +8,7 @@ use super::{
 	attention::Slices,
 	kernels::{self, Arguments, ROW_BYTES, WEIGHT_BYTES},
 	operation::Operation,
-	FixedPointLogits, Gpu, Memory,
+	upload, FixedPointLogits, Gpu, Memory,
 };
 use crate::{
 	kv::{KvPool, KvStorage},
@@ -446,13 +446,6 @@ impl Device for GpuDevice {
 			Ok(KvStorage::Gpu(self.gpu.allocate((2 * elements).max(1))?))
 		})
 	}
-}
-
-/// Allocates memory with these bytes.
-pub(super) fn upload(gpu: &dyn Gpu, bytes: &[u8]) -> candle_core::Result<Memory> {
-	let memory = gpu.allocate(bytes.len().max(1))?;
-	gpu.write(&memory, 0, bytes)?;
-	Ok(memory)
 }
 
 fn address(memory: Option<&Memory>) -> u64 {

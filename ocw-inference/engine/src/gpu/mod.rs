@@ -101,3 +101,10 @@ impl FixedPointLogits {
 		Ok(l)
 	}
 }
+
+/// Allocates memory with these bytes.
+fn upload(gpu: &dyn Gpu, bytes: &[u8]) -> candle_core::Result<Memory> {
+	let memory = gpu.allocate(bytes.len().max(1))?;
+	gpu.write(&memory, 0, bytes)?;
+	Ok(memory)
+}
