@@ -128,7 +128,7 @@ impl Figures<'_> {
 
 	/// A measure that is one figure of each engine.
 	fn row(&self, measure: &Measure) -> Option<Row> {
-		let tokens = measure.request.tokens();
+		let tokens = measure.tokens;
 		if measure.label.is_empty() || tokens.is_none() && measure.ours_only {
 			return None;
 		}
