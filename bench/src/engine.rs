@@ -96,15 +96,6 @@ pub struct Load {
 }
 
 impl Request {
-	/// Tokens whose speed the answer tells.
-	pub fn tokens(&self) -> Option<usize> {
-		match *self {
-			Self::Prefill { tokens, .. } => Some(tokens),
-			Self::Decode { tokens, batch, .. } => Some(tokens * batch),
-			_ => None,
-		}
-	}
-
 	/// Positions that one sequence needs.
 	pub fn positions(&self) -> usize {
 		match *self {

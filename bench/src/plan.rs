@@ -32,6 +32,8 @@ pub struct Measure {
 	pub label: String,
 	/// What an engine is asked.
 	pub request: Request,
+	/// Tokens whose speed is the figure; none if it is the time or the size itself.
+	pub tokens: Option<usize>,
 	/// Repetitions.
 	pub repetitions: usize,
 	/// Whether peers don't do it.
@@ -46,6 +48,7 @@ impl Measure {
 			key: key.into(),
 			label: label.into(),
 			request,
+			tokens: None,
 			repetitions,
 			ours_only: false,
 			limits: &[],
@@ -57,6 +60,11 @@ impl Measure {
 			ours_only: true,
 			..self
 		}
+	}
+
+	fn speed_of(self, tokens: usize) -> Self {
+		let tokens = Some(tokens);
+		Self { tokens, ..self }
 	}
 
 	fn limited_by(self, limits: &'static [Limit]) -> Self {
@@ -257,7 +265,7 @@ fn prompt(tokens: usize, max_batched_tokens: Option<usize>) -> Request {
 
 fn prefill(tokens: usize, max_batched_tokens: Option<usize>, scale: &Scale) -> Measure {
 	let (key, label) = (format!("prefill-{tokens}"), format!("prefill, {tokens} tokens"));
-	Measure::new(key, label, prompt(tokens, max_batched_tokens), scale.short)
+	Measure::new(key, label, prompt(tokens, max_batched_tokens), scale.short).speed_of(tokens)
 }
 
 fn decode((depth, batch, tokens, repetitions): (usize, usize, usize, usize)) -> Measure {
@@ -266,7 +274,8 @@ fn decode((depth, batch, tokens, repetitions): (usize, usize, usize, usize)) -> 
 	} else {
 		(format!("batch-{batch}"), format!("decode, batch of {batch}"))
 	};
-	Measure::new(key, label, Request::Decode { depth, tokens, batch }, repetitions)
+	let request = Request::Decode { depth, tokens, batch };
+	Measure::new(key, label, request, repetitions).speed_of(tokens * batch)
 }
 
 fn job((batch, temperature, repetitions): (usize, u32, usize), scale: &Scale) -> Measure {

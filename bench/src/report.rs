@@ -128,7 +128,7 @@ impl Figures<'_> {
 
 	/// A measure that is one figure of each engine.
 	fn row(&self, measure: &Measure) -> Option<Row> {
-		let tokens = measure.request.tokens();
+		let tokens = measure.tokens;
 		if measure.label.is_empty() || tokens.is_none() && measure.ours_only {
 			return None;
 		}
@@ -161,6 +161,7 @@ impl Figures<'_> {
 		let mut rows = Vec::new();
 		for limit in [Limit::Memory, Limit::Int8] {
 			let most = self.run.plan.limits.last().and_then(|m| self.run.limit(m, limit));
+			let Some(most) = most else { continue };
 			for measure in &self.run.plan.measures {
 				if !measure.limits.contains(&limit) || !measure.fits(&self.model.shape) {
 					continue;
@@ -175,7 +176,7 @@ impl Figures<'_> {
 					} else {
 						None
 					};
-					let share = seconds.zip(most).map(|(seconds, most)| work / seconds / most);
+					let share = seconds.map(|seconds| work / seconds / most);
 					share.map_or(Cell::none("–"), |share| Cell::new(share, percent(share)))
 				};
 				rows.push(Row {
@@ -455,44 +456,46 @@ fn head(run: &Run) -> String {
 			writeln!(out, "- {key}: {words}").ok();
 		}
 	}
-	let words = |each: &dyn Fn(&Measure) -> String| {
-		let all: Vec<String> = run.plan.limits.iter().map(each).collect();
-		all.join(", ")
-	};
-	let rate = |measure: &Measure, limit, unit: f64| run.limit(measure, limit).unwrap_or(0.0) / unit;
-	match run.plan.device {
+	if let Some(tokens) = run.samples.header.get("max_batched_tokens").and_then(Value::as_u64) {
+		writeln!(
+			out,
+			"- tokens of prompts in a step: at most {tokens}, as a node's engine has it"
+		)
+		.ok();
+	}
+	let most = match run.plan.device {
 		Device::Cpu => {
-			let read = words(&|m| format!("{:.1}{}", rate(m, Limit::Memory, 1e9), threads(m, " GB/s")));
-			let int8 = words(&|m| format!("{:.0}{}", rate(m, Limit::Int8, 1e9), threads(m, " GMAC/s")));
-			writeln!(out, "- the machine at most: reading memory {read}; int8 {int8}").ok();
+			let read = most(run, Limit::Memory, 1, 1e9, "GB/s");
+			format!(
+				"machine at most: reading memory {read}; int8 {}",
+				most(run, Limit::Int8, 0, 1e9, "GMAC/s")
+			)
 		}
 		Device::Gpu => {
-			if let Some(tokens) = run.samples.header.get("max_batched_tokens").and_then(Value::as_u64) {
-				writeln!(
-					out,
-					"- tokens of prompts in a step: at most {tokens}, as a node's engine has it"
-				)
-				.ok();
-			}
-			let read = words(&|m| format!("{:.0} GB/s", rate(m, Limit::Memory, 1e9)));
-			let int8 = words(&|m| format!("{:.1} TMAC/s", rate(m, Limit::Int8, 1e12)));
-			writeln!(
-				out,
-				"- the GPU at most: reading memory {read}; int8 by `mma.m16n8k32` {int8}"
-			)
-			.ok();
+			let (read, int8) = (
+				most(run, Limit::Memory, 0, 1e9, "GB/s"),
+				most(run, Limit::Int8, 1, 1e12, "TMAC/s"),
+			);
+			format!("GPU at most: reading memory {read}; int8 by `mma.m16n8k32` {int8}")
 		}
-	}
+	};
+	writeln!(out, "- the {most}").ok();
 	out
 }
 
-/// With how many threads a limit of the CPU was measured; the unit stands behind the first.
-fn threads(measure: &Measure, unit: &str) -> String {
-	match measure.request {
-		Request::Limits { threads: 1 } => format!("{unit} with one thread"),
-		Request::Limits { threads } => format!(" with {threads}"),
-		_ => String::new(),
-	}
+/// A limit as it was measured: on the CPU with one thread and with all. The unit stands behind the first.
+fn most(run: &Run, limit: Limit, decimals: usize, scale: f64, unit: &str) -> String {
+	let words = |measure: &Measure| {
+		let rate = run.limit(measure, limit).map(|rate| rate / scale);
+		let rate = rate.map_or("–".into(), |rate| format!("{rate:.decimals$}"));
+		match (run.plan.device, &measure.request) {
+			(Device::Cpu, Request::Limits { threads: 1 }) => format!("{rate} {unit} with one thread"),
+			(Device::Cpu, Request::Limits { threads }) => format!("{rate} with {threads}"),
+			_ => format!("{rate} {unit}"),
+		}
+	};
+	let all: Vec<String> = run.plan.limits.iter().map(words).collect();
+	all.join(", ")
 }
 
 #[cfg(test)]

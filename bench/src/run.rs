@@ -135,7 +135,7 @@ impl Run {
 						continue;
 					}
 					// Kernels are loaded, memory is taken, peers compile.
-					if repetition == 1 && self.plan.warm_up.is_none() && measure.request.tokens().is_some() {
+					if repetition == 1 && self.plan.warm_up.is_none() && measure.tokens.is_some() {
 						process.ask(&measure.request).ok();
 					}
 					let answer = or_error(process.ask(&measure.request));
@@ -232,12 +232,7 @@ fn or_error(answer: Result<Value>) -> Value {
 /// An answer in words.
 fn figure(measure: &Measure, answer: &Value) -> String {
 	let number = |key: &str| answer.get(key).and_then(Value::as_f64);
-	match (
-		measure.request.tokens(),
-		number("seconds"),
-		number("verify"),
-		number("generate"),
-	) {
+	match (measure.tokens, number("seconds"), number("verify"), number("generate")) {
 		(_, _, Some(verify), Some(generate)) => format!("{:.2} %", verify / generate * 100.0),
 		(Some(tokens), Some(seconds), ..) => speed(tokens as f64 / seconds),
 		(None, Some(seconds), ..) => duration(seconds),

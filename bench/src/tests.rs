@@ -227,6 +227,9 @@ fn a_run_on_the_cpu_asks_every_engine_what_it_can_do_and_an_interrupted_one_only
 		],
 	);
 	assert_eq!(words(&sheets[0], "of int8's peak, prefill 512"), "0.5 %");
+	assert_eq!(words(&sheets[0], "prefill, 128 tokens"), "128 tok/s");
+	assert_eq!(words(&sheets[0], "first token after load"), "1.00 s");
+	assert_eq!(words(&sheets[0], "peak memory"), "1000 MB");
 	documents::write(&dir.path().join("out"), &run, &sheets, &report).expect("written");
 	assert!(dir.path().join("out/img/verify.svg").exists());
 

@@ -30,7 +30,9 @@ use std::{sync::Arc, time::Instant};
 /// Opens the GPU that our engine computes on.
 pub fn open(device: u32) -> Result<Arc<dyn Gpu>> {
 	#[cfg(feature = "cuda")]
-	return Ok(Arc::new(assay_engine::gpu::cuda::Cuda::open(device as _)?));
+	{
+		Ok(Arc::new(assay_engine::gpu::cuda::Cuda::open(device)?))
+	}
 	#[cfg(all(feature = "emulation", not(feature = "cuda")))]
 	{
 		let _ = device;
