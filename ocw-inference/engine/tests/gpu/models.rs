@@ -130,7 +130,7 @@ fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
 }
 
 #[test]
-fn other_weights_are_rejected_by_the_card() {
+fn other_weights_are_rejected_by_the_gpu() {
 	let there = model(Tiny::default());
 	for cheat in [
 		Tiny {
