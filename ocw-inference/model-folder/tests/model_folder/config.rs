@@ -275,7 +275,7 @@ fn what_is_not_computed_is_refused_by_name() {
 		(
 			Llama,
 			json!({ "rope_scaling": { "type": "linear", "factor": 2 }, "rope_parameters": { "rope_type": "default" } }),
-			"say different things",
+			"`rope_scaling` differ",
 		),
 		(Llama, json!({ "rope_scaling": "yarn" }), "not an object"),
 		(
@@ -297,11 +297,11 @@ fn what_is_not_computed_is_refused_by_name() {
 		let error = parse(&with(published(family), change.clone())).expect_err(&change.to_string());
 		assert!(error.contains(reason), "{change}: {error}");
 	}
-	assert!(parse(&json!([])).unwrap_err().contains("no JSON object"));
+	assert!(parse(&json!([])).unwrap_err().contains("not a JSON object"));
 }
 
 #[test]
-fn numbers_that_a_family_cannot_have_are_refused() {
+fn hyperparameters_that_a_family_cannot_have_are_refused() {
 	let config = parse(&published(Architecture::Llama)).unwrap();
 	let mut qk = config.clone();
 	let Hyperparameters::Decoder(numbers) = &mut qk.hyperparameters else {
@@ -315,7 +315,7 @@ fn numbers_that_a_family_cannot_have_are_refused() {
 	let mut encoder = parse(&published(Architecture::Bert)).unwrap();
 	encoder.check().unwrap();
 	encoder.architecture = Architecture::Llama;
-	assert!(encoder.check().unwrap_err().to_string().contains("no encoder"));
+	assert!(encoder.check().unwrap_err().to_string().contains("not an encoder"));
 }
 
 /// Frequencies against numbers worked out with transformers' formulas in another language (Python, f64).
