@@ -208,7 +208,7 @@ def model(golden, name):
     """Checks of a whole model: its identity, its rows, its runs, the votes on claims."""
     said = golden["model"]
     if name == "assay-demo":
-        manifest, tensors = read_folder(GOLDEN.parents[2] / "demo-model" / "assay-demo")
+        manifest, tensors = read_folder(GOLDEN.parents[3] / "demo-model" / "assay-demo")
     else:
         manifest = said["manifest"]
         tensors = folder.golden_weights(manifest["numbers"], said["seed"], said["poison"])
