@@ -92,7 +92,7 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 		format!("`assay model run {shown} \"Hello\"`, then `assay model register {shown} …`")
 	};
 	let text = format!("{} is imported as {id}\nIt is in {shown}. Next: {next}.", args.name);
-	let json = json!({ "model": id, "name": args.name, "folder": out });
+	let json = json!({ "model": id, "name": args.name, "directory": out });
 	Ok(Outcome::new(text, json))
 }
 
