@@ -15,7 +15,8 @@ use std::{env, fs, path::PathBuf};
 /// The cases of one file.
 pub(crate) type Cases = Map<String, Value>;
 
-/// Returns the crate's directory: where cargo says it is, or where it was built. A test that runs elsewhere gets it from the environment.
+/// Returns the crate's directory: where cargo says it is, or where it was built. A test that runs elsewhere gets it from
+/// the environment.
 pub(crate) fn home() -> PathBuf {
 	env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
