@@ -100,6 +100,15 @@ pub enum Failure {
 	/// A NaN or an infinity appeared in a row.
 	#[codec(index = 1)]
 	NonFinite,
+	/// The model's chat template refuses the prompt: it raises an exception, fails, or exceeds its budget.
+	#[codec(index = 2)]
+	Template,
+	/// The rendered prompt has no tokens.
+	#[codec(index = 3)]
+	NoTokens,
+	/// The model generates nothing: it is an encoder.
+	#[codec(index = 4)]
+	NotGenerative,
 }
 
 /// The answer: what the executor publishes and the verifiers check.

@@ -41,7 +41,7 @@ pub use hash::{
 };
 pub use job::{Failure, FinishReason, Output, SamplingParams};
 pub use receipt::{Receipt, Verdict};
-pub use task::{Task, Work};
+pub use task::{Finding, Task, Work};
 pub use vote::Vote;
 
 /// Amounts in the smallest unit of the chain's token (10⁻¹² ASY).

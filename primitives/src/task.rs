@@ -1,7 +1,7 @@
 //! What a worker asks of the engine, and what it receives.
 
 use crate::{
-	hash::{Hash32, JobId, ModelId, TaskId, WorkId},
+	hash::{Hash32, JobId, ModelId, TaskId, TraceRoot, WorkId},
 	job::Input,
 	vote::Salt,
 	Output, SamplingParams, Vote,
@@ -29,6 +29,26 @@ impl Work {
 	pub fn id(&self) -> WorkId {
 		WorkId(sp_crypto_hashing::blake2_256(&(b"assay/v1/work", self).encode()))
 	}
+}
+
+/// What an engine finds of a claimed answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub enum Finding {
+	/// The model generates exactly this answer.
+	#[codec(index = 0)]
+	Confirm {
+		/// Root over every row of the residual stream, prompt and answer.
+		trace_root: TraceRoot,
+	},
+	/// The model generates something else.
+	#[codec(index = 1)]
+	Reject {
+		/// First wrong position, counted in generated tokens; the number of tokens if only ending, length or text is
+		/// wrong.
+		position: u32,
+		/// Root of the trace over the prompt and the tokens before `position`.
+		prefix_root: TraceRoot,
+	},
 }
 
 /// The work of one seat on one attempt of a job.
