@@ -1,8 +1,11 @@
 //! The runtime API: everything a dApp reads, typed in metadata, so that clients need no hand-made types.
 
 use crate::{
-	hash::Hash32, limits::MAX_COMMITTEE, model::ModelTerms, model::Profile, Balance, JobId, ModelId, Output,
-	SamplingParams,
+	hash::Hash32,
+	limits::MAX_SEAT_RECORDS,
+	model::{ModelTerms, Profile},
+	receipt::{ElectorateSummary, SeatRecord},
+	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, Verdict,
 };
 use alloc::{string::String, vec::Vec};
 use bounded_collections::{BoundedVec, ConstU32};
@@ -21,8 +24,6 @@ pub struct ModelView<AccountId> {
 	pub architecture: String,
 	/// Numeric profile.
 	pub profile: Profile,
-	/// Parameter count.
-	pub parameters: u64,
 	/// Size of the weights in bytes.
 	pub weight_bytes: u64,
 	/// The model it was made from, if any.
@@ -30,7 +31,7 @@ pub struct ModelView<AccountId> {
 	/// Owner, prices, limits; in JSON these are fields of the model itself.
 	#[cfg_attr(feature = "serde", serde(flatten))]
 	pub terms: ModelTerms<AccountId>,
-	/// Providers that serve it and could be drawn now.
+	/// Members of the electorate that is in force.
 	pub providers: u32,
 }
 
@@ -40,18 +41,23 @@ pub struct ModelView<AccountId> {
 pub struct ProviderView<AccountId> {
 	/// The provider's account.
 	pub provider: AccountId,
-	/// Active bond: the weight in a draw.
+	/// Active bond.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub bond: Balance,
 	/// Jobs it may hold at once.
 	pub capacity: u32,
 	/// Jobs it holds now.
 	pub load: u32,
-	/// Whether it could be drawn now.
+	/// Its stake in the electorate that is in force; 0 if it is not a member.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub sealed: Balance,
+	/// Whether the next electorate will include it: bonded, keyed, alive, ready and not suspended.
+	pub ready: bool,
+	/// Whether it could execute a job now.
 	pub available: bool,
 }
 
-/// The price of a job before it is requested.
+/// The price of a job before it is requested, and what its answer will be worth.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quote {
@@ -65,9 +71,19 @@ pub struct Quote {
 	pub input_tokens: u32,
 	/// Most generated tokens that are paid.
 	pub output_tokens: u32,
-	/// Providers that could be drawn now.
-	pub candidates: u32,
-	/// Most blocks until the verdict, whatever happens.
+	/// The part of the fee ceiling that pays one check.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub seat_fee: Balance,
+	/// The electorate that executor and verifiers are drawn from; no executor is known yet.
+	pub electorate: ElectorateSummary,
+	/// The median of its members' bonds: what an executor can lose.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub median_stake: Balance,
+	/// Jobs that wait for the same model.
+	pub jobs_ahead: u32,
+	/// Most blocks that the job waits for an executor before it is refunded.
+	pub longest_wait: u32,
+	/// Most blocks until the job is final, whatever happens.
 	pub t_max: u32,
 }
 
@@ -84,42 +100,15 @@ pub enum QuoteError {
 	InputTooLong,
 	/// `max_tokens` is zero or over the limit.
 	BadParams,
-	/// The committee size is not 1, 4, 7, 10 … up to the chain's limit.
-	BadCommitteeSize,
-	/// Fewer providers can be drawn now than the committee needs.
-	TooFewProviders,
+	/// More verifiers than the chain allows.
+	TooManyVerifiers,
+	/// Nobody serves the model in the electorate that is in force.
+	NoProvider,
+	/// Nobody but the executor serves the model, so nobody could check it.
+	NoVerifier,
 }
 
-/// The phase of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum JobPhase {
-	/// The job waits for its committee.
-	Drawing,
-	/// The executor computes.
-	Executing,
-	/// The verifiers compute and commit.
-	Committing,
-	/// Votes are being revealed.
-	Revealing,
-	/// There is a receipt.
-	Concluded,
-}
-
-/// A committee place as clients see it while a job runs.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct SeatView<AccountId> {
-	/// The provider; the first seat is the executor's.
-	pub provider: AccountId,
-	/// Whether its blinded vote is in.
-	pub committed: bool,
-	/// Whether its vote is revealed.
-	pub revealed: bool,
-}
-
-/// A job as clients see it, open or concluded.
+/// A job as clients see it, open or closed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct JobView<AccountId, BlockNumber> {
@@ -132,23 +121,33 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub model: ModelId,
 	/// How tokens are chosen.
 	pub params: SamplingParams,
-	/// Its phase.
-	pub phase: JobPhase,
-	/// Attempt, counted from 1.
+	/// How many verifiers were asked for.
+	pub verifiers: u8,
+	/// Its state.
+	pub state: State,
+	/// The verdict, once there is one. It may change until the state is final.
+	pub verdict: Option<Verdict>,
+	/// The block of the verdict.
+	pub verdict_at: Option<BlockNumber>,
+	/// Attempt, counted from 1; 0 while it waits for its first executor.
 	pub attempt: u8,
-	/// The committee, the executor first; empty before the draw.
-	pub committee: BoundedVec<SeatView<AccountId>, ConstU32<MAX_COMMITTEE>>,
-	/// Last block of the current phase; none once concluded.
+	/// The executor of this attempt; none before it is drawn.
+	pub executor: Option<AccountId>,
+	/// The claim of this attempt; none before the executor is drawn.
+	pub claim: Option<ClaimId>,
+	/// All seats drawn so far.
+	pub seats: BoundedVec<SeatRecord<AccountId>, ConstU32<MAX_SEAT_RECORDS>>,
+	/// The block in which something is due next; none once the state is final.
 	pub deadline: Option<BlockNumber>,
 	/// The prompt.
 	#[cfg_attr(feature = "serde", serde(rename = "prompt", serialize_with = "json::text"))]
 	pub input: Vec<u8>,
-	/// The published answer. Trust it only once the verdict is `Confirmed`.
+	/// The published answer. The verdict says what it is worth.
 	#[cfg_attr(feature = "serde", serde(rename = "published", serialize_with = "json::published"))]
 	pub output: Option<Output>,
 	/// Block of the request.
 	pub requested_at: BlockNumber,
-	/// Genesis hash that the job's commitments name.
+	/// Genesis hash of the chain, which the claim's name is made from.
 	#[cfg_attr(feature = "serde", serde(with = "crate::hash::hex32"))]
 	pub genesis: Hash32,
 }
@@ -195,10 +194,10 @@ sp_api::decl_runtime_apis! {
 		/// The providers that serve a model.
 		fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>>;
 		/// What a job would cost at most, or the error it would meet.
-		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, committee_size: u32) -> Result<Quote, QuoteError>;
-		/// One job, open or concluded and not yet pruned.
+		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
+		/// One job, open or closed and not yet pruned.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
-		/// The receipt of a concluded job.
+		/// The receipt of a job that has a verdict. It may change until its state is final.
 		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
 	}
 }
@@ -217,11 +216,11 @@ mod tests {
 			name: "demo".into(),
 			architecture: "llama".into(),
 			profile: Profile::C1W8,
-			parameters: 3,
 			weight_bytes: 4,
 			parent: None,
 			terms: ModelTerms {
 				owner: 7u32,
+				parameters: 3,
 				price_in: Balance::MAX,
 				price_out: 6,
 				royalty: Permill::from_percent(5),
@@ -249,12 +248,18 @@ mod tests {
 			requester: 2u32,
 			model: ModelId([3; 32]),
 			params: SamplingParams::greedy(4),
-			phase: JobPhase::Committing,
+			verifiers: 1,
+			state: State::Voting,
+			verdict: None,
+			verdict_at: None,
 			attempt: 1,
-			committee: vec![SeatView {
-				provider: 5u32,
-				committed: true,
-				revealed: false,
+			executor: Some(5u32),
+			claim: Some(ClaimId([11; 32])),
+			seats: vec![SeatRecord {
+				provider: 6u32,
+				tranche: 1,
+				vote: None,
+				fault: None,
 			}]
 			.try_into()
 			.unwrap(),
@@ -270,8 +275,9 @@ mod tests {
 			genesis: [10; 32],
 		};
 		let expected = json!({
-			"job": job.id, "requester": 2, "model": job.model, "params": job.params, "phase": "committing", "attempt": 1,
-			"committee": [{ "provider": 5, "committed": true, "revealed": false }], "deadline": 6, "prompt": "Hello",
+			"job": job.id, "requester": 2, "model": job.model, "params": job.params, "verifiers": 1, "state": "voting",
+			"verdict": null, "verdict_at": null, "attempt": 1, "executor": 5, "claim": job.claim,
+			"seats": [{ "provider": 6, "tranche": 1, "vote": null, "fault": null }], "deadline": 6, "prompt": "Hello",
 			"published": { "text": "Hi.", "tokens": 2, "finish": "eos" }, "requested_at": 9,
 			"genesis": format!("0x{}", "0a".repeat(32)),
 		});

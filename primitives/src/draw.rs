@@ -1,51 +1,96 @@
-//! The draw of a committee: weighted by bond, without replacement, as a pure function of a seed.
+//! The draws: weighted by sealed stake, as pure functions of a seed.
+//!
+//! Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight that is left; with weights below 2⁹⁶ the bias is
+//! below 2⁻³².
 
-use crate::hash::Hash32;
+use crate::{
+	hash::{ClaimId, Hash32, JobId},
+	Balance,
+};
 use alloc::vec::Vec;
-use codec::Encode;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use sp_arithmetic::Permill;
+use sp_crypto_hashing::blake2_256;
 
-/// A provider that may be drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate<AccountId> {
+/// A member of an electorate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Member<AccountId> {
 	/// The provider's account.
 	pub who: AccountId,
-	/// Weight in the draw: the bond.
-	pub weight: u128,
+	/// Its weight: the bond when the electorate was sealed.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub stake: Balance,
 }
 
-/// Returns the sampling seed of a job, from the VRF output of a block after its request.
-pub fn sampling_seed(job: &crate::JobId, randomness: &Hash32) -> Hash32 {
-	sp_crypto_hashing::blake2_256(&(b"assay/v1/seed", job, randomness).encode())
+/// Returns the next value of the beacon, which accumulates the VRF outputs of all block authors.
+pub fn next_beacon<BlockNumber: Encode>(beacon: &Hash32, block: BlockNumber, vrf: Option<&Hash32>) -> Hash32 {
+	blake2_256(&(b"assay/v2/beacon", beacon, block, vrf).encode())
 }
 
-/// Returns the seed of one attempt's draw.
-pub fn draw_seed(job: &crate::JobId, attempt: u8, randomness: &Hash32) -> Hash32 {
-	sp_crypto_hashing::blake2_256(&(b"assay/v1/draw", job, attempt, randomness).encode())
+/// Returns the seed of an executor's draw.
+pub fn executor_seed(genesis: &Hash32, job: &JobId, attempt: u8, beacon: &Hash32) -> Hash32 {
+	blake2_256(&(b"assay/v2/exec", genesis, job, attempt, beacon).encode())
 }
 
-/// Draws `n` of `candidates`, each with a chance proportional to its weight among those left. Returns them in the order
-/// drawn, or `None` if fewer than `n` have weight.
-///
-/// Each step takes 128 bits of BLAKE2b(seed ‖ step) modulo the weight left; with weights below 2⁹⁶ the bias is below
-/// 2⁻³².
-pub fn draw<AccountId>(seed: &Hash32, mut candidates: Vec<Candidate<AccountId>>, n: u32) -> Option<Vec<AccountId>> {
-	let mut drawn = Vec::with_capacity(n as usize);
-	for step in 0..n {
-		let total = candidates.iter().fold(0u128, |sum, c| sum.saturating_add(c.weight));
-		let hash = sp_crypto_hashing::blake2_256(&(seed, step).encode());
-		let mut wide = [0u8; 16];
-		wide.iter_mut().zip(hash.iter()).for_each(|(w, h)| *w = *h);
-		let mut ticket = u128::from_le_bytes(wide).checked_rem(total)?;
-		let winner = candidates.iter().position(|c| match ticket.checked_sub(c.weight) {
+/// Returns the seed of a tranche's draw. It holds nothing that an executor chooses.
+pub fn seats_seed(claim: &ClaimId, tranche: u8, beacon: &Hash32) -> Hash32 {
+	blake2_256(&(b"assay/v2/draw", claim, tranche, beacon).encode())
+}
+
+/// Returns the seed of an audit: of its lottery, and of its seat.
+pub fn audit_seed(claim: &ClaimId, beacon: &Hash32) -> Hash32 {
+	blake2_256(&(b"assay/v2/audit", claim, beacon).encode())
+}
+
+/// Returns whether the lottery of an audit hits, which it does with this probability.
+pub fn audit_hits(seed: &Hash32, rate: Permill) -> bool {
+	wide(seed, u32::MAX).is_some_and(|ticket| ticket % 1_000_000 < u128::from(rate.deconstruct()))
+}
+
+/// Returns 128 bits of one step.
+fn wide(seed: &Hash32, step: u32) -> Option<u128> {
+	let hash = blake2_256(&(seed, step).encode());
+	hash.first_chunk().map(|bytes| u128::from_le_bytes(*bytes))
+}
+
+/// Returns the sum of all stakes.
+pub fn total_stake<AccountId>(members: &[Member<AccountId>]) -> Balance {
+	members.iter().fold(0, |sum, member| sum.saturating_add(member.stake))
+}
+
+/// Returns the index of the member that one step draws; none if nobody has stake.
+fn pick<AccountId>(seed: &Hash32, step: u32, members: &[Member<AccountId>]) -> Option<usize> {
+	let mut ticket = wide(seed, step)?.checked_rem(total_stake(members))?;
+	members
+		.iter()
+		.position(|member| match ticket.checked_sub(member.stake) {
 			Some(rest) => {
 				ticket = rest;
 				false
 			}
 			None => true,
-		})?;
-		drawn.push(candidates.swap_remove(winner).who);
+		})
+}
+
+/// Draws at most `n` different members, each with a chance proportional to its stake among those left, in the order
+/// drawn. Fewer if fewer have stake.
+pub fn draw_distinct<AccountId>(seed: &Hash32, mut members: Vec<Member<AccountId>>, n: u32) -> Vec<AccountId> {
+	let mut drawn = Vec::with_capacity(n as usize);
+	for step in 0..n {
+		let Some(index) = pick(seed, step, &members) else { break };
+		drawn.push(members.swap_remove(index).who);
 	}
-	Some(drawn)
+	drawn
+}
+
+/// Draws `n` seats, each among all members with a chance proportional to stake: one member may hold several. Empty if
+/// nobody has stake.
+pub fn draw_seats<AccountId: Clone>(seed: &Hash32, members: &[Member<AccountId>], n: u32) -> Vec<AccountId> {
+	(0..n)
+		.filter_map(|step| members.get(pick(seed, step, members)?).map(|member| member.who.clone()))
+		.collect()
 }
 
 #[cfg(test)]
@@ -53,42 +98,90 @@ mod tests {
 	use super::*;
 	use proptest::prelude::*;
 
-	fn candidates(weights: &[u128]) -> Vec<Candidate<usize>> {
-		weights
+	fn members(stakes: &[u128]) -> Vec<Member<usize>> {
+		stakes
 			.iter()
 			.enumerate()
-			.map(|(who, weight)| Candidate { who, weight: *weight })
+			.map(|(who, stake)| Member { who, stake: *stake })
 			.collect()
 	}
 
+	fn seeds() -> impl Iterator<Item = Hash32> {
+		(0u32..30_000).map(|i| blake2_256(&i.to_le_bytes()))
+	}
+
 	#[test]
-	fn a_double_bond_is_drawn_first_twice_as_often() {
-		let first = (0u32..30_000)
-			.filter(|i| {
-				let seed = sp_crypto_hashing::blake2_256(&i.to_le_bytes());
-				draw(&seed, candidates(&[1_000, 2_000]), 1) == Some(vec![1])
-			})
+	fn a_double_stake_is_drawn_twice_as_often() {
+		let both = members(&[1_000, 2_000]);
+		let first = seeds()
+			.filter(|seed| draw_distinct(seed, both.clone(), 1) == [1])
 			.count();
 		assert!((19_500..20_500).contains(&first), "{first} of 30000");
+		let seats: usize = seeds()
+			.map(|seed| draw_seats(&seed, &both, 2).iter().filter(|who| **who == 1).count())
+			.sum();
+		assert!((39_300..40_700).contains(&seats), "{seats} of 60000");
+	}
+
+	#[test]
+	fn seats_are_drawn_with_replacement() {
+		let third = members(&[1, 2]);
+		let both = seeds().filter(|seed| draw_seats(seed, &third, 2) == [0, 0]).count();
+		// (1/3)² of 30 000.
+		assert!((3_100..3_570).contains(&both), "{both}");
+	}
+
+	#[test]
+	fn the_lottery_hits_at_its_rate() {
+		let hits = seeds()
+			.filter(|seed| audit_hits(seed, Permill::from_percent(5)))
+			.count();
+		assert!((1_380..1_620).contains(&hits), "{hits} of 30000");
+		assert!(seeds().all(|seed| audit_hits(&seed, Permill::one()) && !audit_hits(&seed, Permill::zero())));
 	}
 
 	proptest! {
 		#[test]
-		fn nobody_sits_twice_and_only_bonded_sit(
-			seed in any::<[u8; 32]>(), weights in prop::collection::vec(0u128..1 << 90, 0..20), n in 0u32..14,
+		fn distinct_members_with_stake_are_drawn(
+			seed in any::<[u8; 32]>(), stakes in prop::collection::vec(0u128..1 << 90, 0..20), n in 0u32..14,
 		) {
-			let able = weights.iter().filter(|w| **w > 0).count();
-			match draw(&seed, candidates(&weights), n) {
-				Some(drawn) => {
-					prop_assert_eq!(drawn.len(), n as usize);
-					let mut sorted = drawn.clone();
-					sorted.sort_unstable();
-					sorted.dedup();
-					prop_assert_eq!(sorted.len(), drawn.len());
-					prop_assert!(drawn.iter().all(|i| weights[*i] > 0));
-				},
-				None => prop_assert!(able < n as usize),
-			}
+			let able = stakes.iter().filter(|stake| **stake > 0).count();
+			let drawn = draw_distinct(&seed, members(&stakes), n);
+			prop_assert_eq!(drawn.len(), able.min(n as usize));
+			let mut sorted = drawn.clone();
+			sorted.sort_unstable();
+			sorted.dedup();
+			prop_assert_eq!(sorted.len(), drawn.len());
+			prop_assert!(drawn.iter().all(|who| stakes[*who] > 0));
+		}
+
+		#[test]
+		fn every_seat_has_a_member_with_stake(
+			seed in any::<[u8; 32]>(), stakes in prop::collection::vec(0u128..1 << 90, 0..20), n in 0u32..9,
+		) {
+			let drawn = draw_seats(&seed, &members(&stakes), n);
+			let able = stakes.iter().any(|stake| *stake > 0);
+			prop_assert_eq!(drawn.len(), if able { n as usize } else { 0 });
+			prop_assert!(drawn.iter().all(|who| stakes[*who] > 0));
+		}
+
+		#[test]
+		fn splitting_a_stake_changes_no_other_seat(
+			seed in any::<[u8; 32]>(), stakes in prop::collection::vec(1u128..1 << 90, 1..20), part in 0u128..1 << 90, n in 0u32..9,
+		) {
+			let mut split = members(&stakes);
+			let last = split.pop().unwrap();
+			let part = part.min(last.stake);
+			split.push(Member { who: last.who, stake: part });
+			split.push(Member { who: last.who, stake: last.stake - part });
+			prop_assert_eq!(draw_seats(&seed, &members(&stakes), n), draw_seats(&seed, &split, n));
+		}
+
+		#[test]
+		fn the_beacon_depends_on_block_and_vrf(beacon in any::<[u8; 32]>(), n in any::<u32>(), vrf in any::<[u8; 32]>()) {
+			let next = next_beacon(&beacon, n, Some(&vrf));
+			prop_assert_ne!(next, next_beacon(&beacon, n.wrapping_add(1), Some(&vrf)));
+			prop_assert_ne!(next, next_beacon(&beacon, n, None));
 		}
 	}
 }

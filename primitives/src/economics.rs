@@ -1,4 +1,4 @@
-//! Fees, their shares and restitution, as pure functions. Every amount that enters leaves again, which tests check.
+//! Fees, their shares, fines and slashes, as pure functions. Every amount that enters leaves again, which tests check.
 
 use crate::Balance;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -9,42 +9,50 @@ use sp_arithmetic::Permill;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rates {
-	/// What one verifier adds to the price of a job that nobody checks.
-	pub verifier_surcharge: Permill,
-	/// The executor's part of a checked job's fee.
-	pub executor: Permill,
-	/// The executor's part of an unchecked job's fee.
-	pub executor_unchecked: Permill,
-	/// The part that all verifiers share; the part of one who did not confirm goes back to the requester.
-	pub verifiers: Permill,
-	/// The largest royalty that a model's owner may set. The treasury takes what the other parts leave.
+	/// The least fee of an answer.
+	pub minimum_fee: Balance,
+	/// The least price of checking one token, for each million parameters of the model.
+	pub check_price: Balance,
+	/// The largest royalty that a model's owner may set.
 	pub royalty_max: Permill,
-	/// Of its bond: an executor whose output was rejected by a supermajority.
-	pub slash_rejected: Permill,
-	/// Of its bond: a voter against a supermajority.
-	pub slash_dissent: Permill,
-	/// Of its bond: a voter that committed and did not reveal.
-	pub slash_no_reveal: Permill,
-	/// Of its bond: an executor without an output in time.
-	pub slash_no_output: Permill,
-	/// Of the fee ceiling: what is due to a requester for each attempt that failed by a provider's fault, paid from its
-	/// slash.
-	pub restitution: Permill,
+	/// The treasury's part of an execution fee.
+	pub treasury: Permill,
+	/// What each job pays for audits and juries, of one seat's fee.
+	pub levy: Permill,
+	/// The probability that a verdict is audited.
+	pub audit: Permill,
+	/// Of the bond: who executed or approved a claim that was overturned.
+	pub slash_claim: Permill,
+	/// Of the bond: who rejected a claim that was upheld.
+	pub slash_rejection: Permill,
+	/// Of the bond: whose approval does not fit the opened root.
+	pub slash_approval: Permill,
+	/// Of the bond, once a session: a juror against a decision.
+	pub slash_juror: Permill,
+	/// Of the bond: the most that all fines of one session take.
+	pub session_cap: Permill,
+	/// Of the slash: what rejecters and the objector of an overturned claim share.
+	pub bounty: Permill,
+	/// What an objection costs besides its jury.
+	pub objection: Balance,
 }
 
 impl Rates {
 	/// The rates every Assay chain starts with.
 	pub const DEFAULT: Self = Self {
-		verifier_surcharge: Permill::from_percent(10),
-		executor: Permill::from_percent(60),
-		executor_unchecked: Permill::from_percent(95),
-		verifiers: Permill::from_percent(30),
+		minimum_fee: 1_000_000_000,
+		check_price: 10_000,
 		royalty_max: Permill::from_percent(5),
-		slash_rejected: Permill::from_percent(20),
-		slash_dissent: Permill::from_percent(10),
-		slash_no_reveal: Permill::from_percent(2),
-		slash_no_output: Permill::from_percent(1),
-		restitution: Permill::from_percent(10),
+		treasury: Permill::from_percent(5),
+		levy: Permill::from_percent(8),
+		audit: Permill::from_percent(5),
+		slash_claim: Permill::from_percent(50),
+		slash_rejection: Permill::from_percent(10),
+		slash_approval: Permill::from_percent(10),
+		slash_juror: Permill::from_percent(1),
+		session_cap: Permill::from_percent(1),
+		bounty: Permill::from_percent(10),
+		objection: 10_000_000_000_000,
 	};
 }
 
@@ -53,93 +61,228 @@ impl Rates {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Fault {
-	/// The output was rejected by a supermajority.
+	/// Executed or approved a claim that the electorate overturned.
 	#[codec(index = 0)]
-	Rejected,
-	/// The vote was against a supermajority.
+	FalseClaim,
+	/// Rejected a claim that the electorate upheld.
 	#[codec(index = 1)]
-	Dissent,
-	/// Committed, and did not reveal.
+	FalseRejection,
+	/// Approved a claim whose opened root does not fit the approval.
 	#[codec(index = 2)]
-	NoReveal,
-	/// No output in time.
+	FalseApproval,
+	/// Voted as a juror against the decision.
 	#[codec(index = 3)]
+	WrongJuror,
+	/// Did not vote in time, as a seat, an auditor or a juror, or approved what nobody opened.
+	#[codec(index = 4)]
+	Lapse,
+	/// Published no output in time.
+	#[codec(index = 5)]
 	NoOutput,
 }
 
 impl Rates {
-	/// Returns the part of its bond that a fault costs a provider.
-	pub fn slash(&self, fault: Fault) -> Permill {
+	/// Returns the part of its bond that a fault costs a provider; none for the faults that cost an amount, which
+	/// [`Self::session_cap`] bounds.
+	pub fn slash(&self, fault: Fault) -> Option<Permill> {
 		match fault {
-			Fault::Rejected => self.slash_rejected,
-			Fault::Dissent => self.slash_dissent,
-			Fault::NoReveal => self.slash_no_reveal,
-			Fault::NoOutput => self.slash_no_output,
+			Fault::FalseClaim => Some(self.slash_claim),
+			Fault::FalseRejection => Some(self.slash_rejection),
+			Fault::FalseApproval => Some(self.slash_approval),
+			Fault::WrongJuror => Some(self.slash_juror),
+			Fault::Lapse | Fault::NoOutput => None,
 		}
+	}
+
+	/// Returns the fee of generating an answer. Saturates; a saturated fee cannot be held.
+	pub fn execution_fee(&self, price_in: Balance, price_out: Balance, tokens_in: u32, tokens_out: u32) -> Balance {
+		let prompt = price_in.saturating_mul(tokens_in.into());
+		let answer = price_out.saturating_mul(tokens_out.into());
+		prompt.saturating_add(answer).max(self.minimum_fee)
+	}
+
+	/// Returns the fee of checking an answer once: what the tokens cost as a prompt, and never less than the work costs
+	/// a provider, which follows from the model's size. Saturates.
+	pub fn seat_fee(&self, price_in: Balance, parameters: u64, tokens_in: u32, tokens_out: u32) -> Balance {
+		let millions = Balance::from(parameters.div_ceil(1_000_000));
+		let price = price_in.max(self.check_price.saturating_mul(millions));
+		price.saturating_mul(u128::from(tokens_in).saturating_add(tokens_out.into()))
 	}
 }
 
-/// Returns the fee of a job with these token counts, checked by `n − 1` verifiers. Saturates; a saturated fee can't be
-/// held.
-pub fn fee(rates: &Rates, price_in: Balance, price_out: Balance, tokens_in: u32, tokens_out: u32, n: u32) -> Balance {
-	let base = price_in
-		.saturating_mul(tokens_in.into())
-		.saturating_add(price_out.saturating_mul(tokens_out.into()));
-	let surcharge = rates
-		.verifier_surcharge
-		.mul_floor(base)
-		.saturating_mul(n.saturating_sub(1).into());
-	base.saturating_add(surcharge)
+/// What one job costs by its parts: at most, before it is computed, or in the end.
+#[derive(
+	Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Bill {
+	/// The fee of generating the answer.
+	pub execution: Balance,
+	/// The fee of each check.
+	pub seat: Balance,
+	/// What the pool of audits and juries gets.
+	pub levy: Balance,
 }
 
-/// A fee, split. The parts and the refund add up to the fee.
+impl Bill {
+	/// Returns the bill of a job with these token counts.
+	pub fn new(
+		rates: &Rates,
+		(price_in, price_out): (Balance, Balance),
+		parameters: u64,
+		(tokens_in, tokens_out): (u32, u32),
+	) -> Self {
+		let seat = rates.seat_fee(price_in, parameters, tokens_in, tokens_out);
+		Self {
+			execution: rates.execution_fee(price_in, price_out, tokens_in, tokens_out),
+			seat,
+			levy: rates.levy.mul_ceil(seat),
+		}
+	}
+
+	/// Returns the whole bill with this many verifiers. Saturates.
+	pub fn total(&self, verifiers: u8) -> Balance {
+		self.seat
+			.saturating_mul(verifiers.into())
+			.saturating_add(self.execution)
+			.saturating_add(self.levy)
+	}
+
+	/// Returns the fine of an executor that published nothing, if this is the bill at most.
+	pub fn no_output_fine(&self) -> Balance {
+		self.execution.checked_div(4).unwrap_or(0).min(self.seat)
+	}
+}
+
+/// An escrow, split. The parts add up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shares {
 	/// To the executor.
 	pub executor: Balance,
-	/// To each confirming verifier.
-	pub verifier: Balance,
+	/// To each approving seat that the escrow pays.
+	pub seat: Balance,
+	/// Seats that the escrow pays.
+	pub seats: u32,
 	/// To the model's owner.
 	pub royalty: Balance,
-	/// To the treasury: the rest, rounding included.
+	/// To the treasury.
 	pub treasury: Balance,
-	/// Back to the requester: the parts of verifiers that did not confirm.
+	/// To the pool of audits and juries.
+	pub pool: Balance,
+	/// Back to the requester.
 	pub refund: Balance,
 }
 
-/// Splits the `fee` of a committee of `n` of whose verifiers `confirming` confirmed.
-pub fn split(rates: &Rates, fee: Balance, n: u32, confirming: u32, royalty: Permill) -> Shares {
-	let verifiers = n.saturating_sub(1);
-	let executor = if verifiers == 0 {
-		rates.executor_unchecked
-	} else {
-		rates.executor
-	}
-	.mul_floor(fee);
-	let left = fee.saturating_sub(executor);
-	let pool = if verifiers == 0 {
-		0
-	} else {
-		rates.verifiers.mul_floor(fee).min(left)
-	};
-	let verifier = pool.checked_div(verifiers.into()).unwrap_or(0);
-	let missing = verifiers.saturating_sub(confirming);
-	let refund = verifier.saturating_mul(missing.into());
-	let left = left.saturating_sub(verifier.saturating_mul(verifiers.into()));
-	let royalty = royalty.min(rates.royalty_max).mul_floor(fee).min(left);
-	Shares {
-		executor,
-		verifier,
-		royalty,
-		treasury: left.saturating_sub(royalty),
-		refund,
+impl Shares {
+	/// Returns the sum of all parts.
+	pub fn total(&self) -> Balance {
+		[
+			self.executor,
+			self.seat.saturating_mul(self.seats.into()),
+			self.royalty,
+			self.treasury,
+			self.pool,
+			self.refund,
+		]
+		.into_iter()
+		.fold(0, Balance::saturating_add)
 	}
 }
 
-/// Splits slashed money: the requester gets what is due first, the treasury takes the rest.
-pub fn restitution(slashed: Balance, due: Balance) -> (Balance, Balance) {
-	let requester = slashed.min(due);
-	(requester, slashed.saturating_sub(requester))
+/// Splits the escrow of a settled job: `bill` is what it cost in the end, `approvals` the seats that approved and were
+/// opened. The escrow pays at most the `verifiers` that were asked for; seats beyond replaced others, whose fines pay
+/// them.
+pub fn settle(rates: &Rates, escrow: Balance, bill: &Bill, verifiers: u8, approvals: u32, royalty: Permill) -> Shares {
+	let execution = bill.execution.min(escrow);
+	let mut left = escrow.saturating_sub(execution);
+	let royalty = royalty.min(rates.royalty_max).mul_floor(execution);
+	let treasury = rates
+		.treasury
+		.mul_floor(execution)
+		.min(execution.saturating_sub(royalty));
+	let pool = bill.levy.min(left);
+	left = left.saturating_sub(pool);
+	let wanted = approvals.min(verifiers.into());
+	let affordable = left
+		.checked_div(bill.seat)
+		.map_or(wanted, |n| u32::try_from(n).unwrap_or(u32::MAX));
+	let seats = wanted.min(affordable);
+	Shares {
+		executor: execution.saturating_sub(royalty).saturating_sub(treasury),
+		seat: bill.seat,
+		seats,
+		royalty,
+		treasury,
+		pool,
+		refund: left.saturating_sub(bill.seat.saturating_mul(seats.into())),
+	}
+}
+
+/// Money taken from a bond, split. The parts add up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payout {
+	/// To each of those who are paid for their work.
+	pub fee: Balance,
+	/// To each of those who share the bounty.
+	pub bounty: Balance,
+	/// To the treasury: the rest, rounding included.
+	pub treasury: Balance,
+}
+
+/// Splits `amount`: `workers` get `fee` each, or equal parts if that is too much; `finders` share the bounty; the
+/// treasury gets the rest.
+pub fn payout(amount: Balance, fee: Balance, workers: u32, bounty: Permill, finders: u32) -> Payout {
+	let each = amount.checked_div(workers.into()).unwrap_or(0).min(fee);
+	let left = amount.saturating_sub(each.saturating_mul(workers.into()));
+	let share = bounty
+		.mul_floor(amount)
+		.min(left)
+		.checked_div(finders.into())
+		.unwrap_or(0);
+	Payout {
+		fee: each,
+		bounty: share,
+		treasury: left.saturating_sub(share.saturating_mul(finders.into())),
+	}
+}
+
+/// Returns what an objection holds: a check by each juror, and more.
+pub fn objection_bond(rates: &Rates, jurors: u32, seat_fee: Balance) -> Balance {
+	seat_fee.saturating_mul(jurors.into()).saturating_add(rates.objection)
+}
+
+/// The fines of a provider in one session.
+#[derive(
+	Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct SessionFines {
+	/// The session, counted in sessions' lengths from block 0.
+	pub session: u32,
+	/// What it was fined.
+	pub amount: Balance,
+	/// How often it lapsed.
+	pub lapses: u8,
+	/// Whether it was slashed as a juror.
+	pub juror: bool,
+}
+
+impl SessionFines {
+	/// Returns the part of a fine that may still be taken in this session from a bond.
+	pub fn allowed(&self, session: u32, fine: Balance, bond: Balance, cap: Permill) -> Balance {
+		let taken = if self.session == session { self.amount } else { 0 };
+		fine.min(cap.mul_floor(bond).saturating_sub(taken))
+	}
+
+	/// Returns the record of this session, which is empty if the last one was of another.
+	pub fn of(self, session: u32) -> Self {
+		if self.session == session {
+			self
+		} else {
+			Self {
+				session,
+				..Self::default()
+			}
+		}
+	}
 }
 
 #[cfg(test)]
@@ -148,62 +291,95 @@ mod tests {
 	use proptest::prelude::*;
 
 	const RATES: Rates = Rates::DEFAULT;
+	const BILL: Bill = Bill {
+		execution: 1_000,
+		seat: 100,
+		levy: 8,
+	};
 
 	#[test]
-	fn the_published_split_of_a_full_committee() {
-		let shares = split(&RATES, 1_000, 4, 3, Permill::from_percent(5));
-		assert_eq!(
-			shares,
-			Shares {
-				executor: 600,
-				verifier: 100,
-				royalty: 50,
-				treasury: 50,
-				refund: 0
-			}
-		);
+	fn a_confirmed_job_pays_the_published_parts() {
+		let shares = settle(&RATES, 1_500, &BILL, 2, 2, Permill::from_percent(5));
+		let expected = Shares {
+			executor: 900,
+			seat: 100,
+			seats: 2,
+			royalty: 50,
+			treasury: 50,
+			pool: 8,
+			refund: 292,
+		};
+		assert_eq!(shares, expected);
 	}
 
 	#[test]
-	fn an_unchecked_job_pays_its_executor_95_per_cent_and_costs_least() {
-		let shares = split(&RATES, 1_000, 1, 0, Permill::from_percent(5));
-		assert_eq!(
-			shares,
-			Shares {
-				executor: 950,
-				verifier: 0,
-				royalty: 50,
-				treasury: 0,
-				refund: 0
-			}
-		);
-		assert!(fee(&RATES, 1, 2, 100, 100, 1) < fee(&RATES, 1, 2, 100, 100, 4));
+	fn unfilled_seats_go_back_to_the_requester() {
+		let shares = settle(&RATES, BILL.total(2), &BILL, 2, 1, Permill::zero());
+		assert_eq!((shares.seats, shares.refund, shares.executor), (1, 100, 950));
+	}
+
+	#[test]
+	fn seats_beyond_those_asked_for_are_not_paid_from_the_escrow() {
+		let shares = settle(&RATES, BILL.total(2), &BILL, 2, 5, Permill::zero());
+		assert_eq!((shares.seats, shares.refund), (2, 0));
+	}
+
+	#[test]
+	fn an_unchecked_job_pays_its_levy() {
+		let shares = settle(&RATES, BILL.total(0), &BILL, 0, 0, Permill::zero());
+		assert_eq!((shares.seats, shares.pool, shares.refund), (0, 8, 0));
+	}
+
+	#[test]
+	fn a_price_of_zero_still_pays_for_checks() {
+		let bill = Bill::new(&RATES, (0, 0), 1_100_000_000, (100, 100));
+		assert_eq!(bill.seat, 200 * 1_100 * RATES.check_price);
+		assert_eq!(bill.execution, RATES.minimum_fee);
+		assert!(bill.no_output_fine() > 0);
 	}
 
 	proptest! {
 		#[test]
-		fn a_split_conserves_the_fee(fee in 0u128..u128::MAX >> 1, f in 0u32..5, absent in 0u32..13, royalty in 0u32..=1_000_000) {
-			let n = 3 * f + 1;
-			let confirming = (n - 1).saturating_sub(absent);
-			let s = split(&RATES, fee, n, confirming, Permill::from_parts(royalty));
-			let sum = s.executor + s.verifier * u128::from(confirming) + s.royalty + s.treasury + s.refund;
-			prop_assert_eq!(sum, fee);
+		fn a_settlement_conserves_the_escrow(
+			escrow in any::<u64>(), execution in any::<u64>(), seat in any::<u64>(), levy in any::<u64>(),
+			k in 0u8..=8, approvals in 0u32..=32, royalty in 0u32..=1_000_000,
+		) {
+			let bill = Bill { execution: execution.into(), seat: seat.into(), levy: levy.into() };
+			let shares = settle(&RATES, escrow.into(), &bill, k, approvals, Permill::from_parts(royalty));
+			prop_assert_eq!(shares.total(), u128::from(escrow));
+			prop_assert!(shares.seats <= k.into() && shares.seats <= approvals);
 		}
 
 		#[test]
-		fn more_tokens_or_voters_never_cost_less(p in 0u128..1 << 60, q in 0u128..1 << 60, i in 0u32..9000, o in 0u32..2000, f in 0u32..4) {
-			let n = 3 * f + 1;
-			let here = fee(&RATES, p, q, i, o, n);
-			prop_assert!(fee(&RATES, p, q, i + 1, o, n) >= here);
-			prop_assert!(fee(&RATES, p, q, i, o + 1, n) >= here);
-			prop_assert!(fee(&RATES, p, q, i, o, n + 3) >= here);
+		fn a_job_never_costs_more_than_its_ceiling(
+			p in 0u128..1 << 60, q in 0u128..1 << 60, parameters in 0u64..1 << 40,
+			i in 0u32..9000, o in 0u32..2000, used_i in 0u32..9000, used_o in 0u32..2000, k in 0u8..=8,
+		) {
+			let ceiling = Bill::new(&RATES, (p, q), parameters, (i, o));
+			let bill = Bill::new(&RATES, (p, q), parameters, (used_i.min(i), used_o.min(o)));
+			prop_assert!(bill.total(k) <= ceiling.total(k));
+			let shares = settle(&RATES, ceiling.total(k), &bill, k, k.into(), Permill::from_percent(5));
+			prop_assert_eq!(shares.seats, u32::from(k));
+			prop_assert_eq!(shares.executor + shares.royalty + shares.treasury, bill.execution);
+			prop_assert_eq!(shares.refund, ceiling.total(k) - bill.total(k));
 		}
 
 		#[test]
-		fn restitution_conserves_and_serves_the_requester_first(slashed in any::<u128>(), due in any::<u128>()) {
-			let (requester, treasury) = restitution(slashed, due);
-			prop_assert_eq!(requester + treasury, slashed);
-			prop_assert!(treasury == 0 || requester == due);
+		fn a_payout_conserves_the_amount(amount in any::<u64>(), fee in any::<u64>(), workers in 0u32..100, finders in 0u32..40) {
+			let paid = payout(amount.into(), fee.into(), workers, RATES.bounty, finders);
+			let sum = paid.fee * u128::from(workers) + paid.bounty * u128::from(finders) + paid.treasury;
+			prop_assert_eq!(sum, u128::from(amount));
+			prop_assert!(paid.fee <= fee.into());
+			prop_assert!(paid.bounty * u128::from(finders) <= RATES.bounty.mul_ceil(u128::from(amount)));
+		}
+
+		#[test]
+		fn fines_of_a_session_stay_below_the_cap(bond in any::<u64>(), fines in prop::collection::vec(any::<u64>(), 0..20)) {
+			let mut record = SessionFines::default();
+			for fine in fines {
+				record.amount += record.allowed(0, fine.into(), bond.into(), RATES.session_cap);
+			}
+			prop_assert!(record.amount <= RATES.session_cap.mul_floor(u128::from(bond)));
 		}
 	}
 }

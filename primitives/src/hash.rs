@@ -73,17 +73,14 @@ macro_rules! hash_newtype {
 }
 
 hash_newtype! {
-	/// The name of a job: a hash over genesis, requester, the requester's job counter, model and input, so the same
-	/// request keeps its name on every fork and no two requests share one.
+	/// The name of a job: a hash over genesis, requester, the requester's job counter, model, input and sampling
+	/// parameters, so the same request keeps its name on every fork and no two requests share one.
 	pub struct JobId;
 
 	/// The BLAKE3 root of a model's manifest: weights, tokenizer, chat template and numeric profile in one name.
 	pub struct ModelId;
 
-	/// The name of a task: its BLAKE2b hash. The same task has the same name after a restart.
-	pub struct TaskId;
-
-	/// The name of a work item, whoever votes on it: tasks with the same work share one computation.
+	/// The name of a work item, whoever needs it: all roles of one claim share one computation.
 	pub struct WorkId;
 
 	/// The hash of a prompt's bytes.
@@ -92,13 +89,33 @@ hash_newtype! {
 	/// The hash of an output: token ids, text, prompt length and finish reason, SCALE-encoded.
 	pub struct OutputHash;
 
-	/// The root over every row of the residual stream that made an answer.
+	/// The root over every row of the residual stream that made an answer. It never leaves the node that computed it:
+	/// what is published is a [`BoundRoot`].
 	pub struct TraceRoot;
 
-	/// What is voted on: the hash over a [`Subject`](crate::digest::Subject) and a trace root.
-	pub struct Digest;
+	/// The name of one attempt: a hash over chain, job, attempt, draw, executor and model.
+	pub struct ExecutionId;
 
-	/// A blinded vote.
+	/// The name of a claim: a published result that awaits verification. It follows from its [`ExecutionId`] and holds
+	/// nothing that the executor chose.
+	pub struct ClaimId;
+
+	/// The name of a draw of seats, with what was drawn and what it is drawn to check.
+	pub struct DrawId;
+
+	/// The name of a claim's dispute.
+	pub struct DisputeId;
+
+	/// A trace root bound to a claim, or to one round of its dispute. Only who computed the rows can make it.
+	pub struct BoundRoot;
+
+	/// The executor's hash over its bound root, published with the output.
+	pub struct Seal;
+
+	/// A voter's hash over the bound root: the approval of a seat.
+	pub struct Approval;
+
+	/// A juror's blinded vote.
 	pub struct Commitment;
 
 	/// The BLAKE3 root of one part of a model directory, as the manifest names it.

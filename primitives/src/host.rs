@@ -6,8 +6,8 @@
 //! only bytes and numbers.
 
 use crate::{
-	task::{Answer, Task},
-	ModelId, TaskId,
+	task::{Answer, Work},
+	ModelId, WorkId,
 };
 use alloc::vec;
 use codec::{DecodeAll, Encode};
@@ -19,41 +19,41 @@ use sp_runtime_interface::{
 #[cfg(feature = "std")]
 use sp_externalities::ExternalitiesExt;
 
-/// The longest SCALE-encoded [`Task`] or [`Answer`] that passes the host interface, in bytes.
+/// The longest SCALE-encoded [`Work`] or [`Answer`] that passes the host interface, in bytes.
 pub const MAX_MESSAGE_BYTES: u32 = 48 * 1024;
 
-/// What became of a task that was handed to the engine.
+/// What became of work that was handed to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EnqueueResult {
 	/// There is no engine here, or the caller is not an offchain worker.
 	NotAvailable = code::NOT_AVAILABLE,
-	/// The task is queued or being computed.
+	/// The work is queued or being computed.
 	Pending = code::PENDING,
 	/// The queue is full: try again later.
 	Busy = code::BUSY,
-	/// The engine will not vote on this task: the model is missing or fails its check, or computing it failed.
+	/// The engine has no result for this work: the model is missing or fails its check, or computing it failed.
 	Abstained = code::ABSTAINED,
-	/// The task was computed before: poll for its answer.
+	/// The work was computed before: poll for its answer.
 	Done = code::DONE,
 }
 
-/// What is known of a task.
+/// What is known of a work item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PollResult {
 	/// There is no engine here, or the caller is not an offchain worker.
 	NotAvailable,
-	/// The task was never enqueued.
+	/// The work was never enqueued.
 	Unknown,
-	/// The task is queued or being computed.
+	/// The work is queued or being computed.
 	Pending,
-	/// The engine will not vote on this task: the model is missing or fails its check, or computing it failed.
+	/// The engine has no result for this work: the model is missing or fails its check, or computing it failed.
 	Abstained,
-	/// The task is done. The answer is on the node's disk and stays the same after a restart.
+	/// The work is done. The answer is on the node's disk and stays the same after a restart.
 	Ready(Answer),
 }
 
-/// Whether the engine can vote on jobs of a model.
+/// Whether the engine can compute for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ProbeResult {
@@ -134,14 +134,17 @@ impl ProbeResult {
 	}
 }
 
-/// The node's side of the host interface: hands tasks to the engine and keeps its answers. All methods return at once.
+/// The node's side of the host interface: hands work to the engine and keeps its answers. All methods return at once.
 pub trait InferenceBackend: Send + Sync {
-	/// Takes a task, if it is new and there is room in the queue.
-	fn enqueue(&self, task: Task) -> EnqueueResult;
-	/// Returns what is known of a task.
-	fn poll(&self, task: &TaskId) -> PollResult;
-	/// Returns whether the engine can vote on jobs of this model now.
+	/// Takes work, if it is new and there is room in the queue.
+	fn enqueue(&self, work: Work) -> EnqueueResult;
+	/// Returns what is known of a work item.
+	fn poll(&self, work: &WorkId) -> PollResult;
+	/// Returns whether the engine can compute for this model now.
 	fn probe(&self, model: &ModelId) -> ProbeResult;
+	/// Returns how many of a thousand claims this node checks without having been drawn, and objects to where they are
+	/// false.
+	fn watch_permille(&self) -> u32;
 }
 
 #[cfg(feature = "std")]
@@ -153,22 +156,23 @@ sp_externalities::decl_extension! {
 /// The two host functions.
 #[runtime_interface]
 pub trait Inference {
-	/// Hands over a SCALE-encoded [`Task`]. Returns a code of [`EnqueueResult`].
-	fn enqueue(&mut self, task: PassFatPointerAndRead<&[u8]>) -> u32 {
+	/// Hands over a SCALE-encoded [`Work`]. Returns a code of [`EnqueueResult`].
+	fn enqueue(&mut self, work: PassFatPointerAndRead<&[u8]>) -> u32 {
 		let Some(ext) = self.extension::<InferenceExt>() else {
 			return code::NOT_AVAILABLE;
 		};
-		if task.len() > MAX_MESSAGE_BYTES as usize {
+		if work.len() > MAX_MESSAGE_BYTES as usize {
 			return code::NOT_AVAILABLE;
 		}
-		match Task::decode_all(&mut &task[..]) {
-			Ok(task) => ext.0.enqueue(task) as u32,
+		match Work::decode_all(&mut &work[..]) {
+			Ok(work) => ext.0.enqueue(work) as u32,
 			Err(_) => code::NOT_AVAILABLE,
 		}
 	}
 
-	/// Looks up a task (`kind` 0) or a model (`kind` 1) by its id. Returns a code of [`PollResult`] or [`ProbeResult`],
-	/// or the length of the SCALE-encoded [`Answer`] written to `out`.
+	/// Looks up work (`kind` 0) or a model (`kind` 1) by its id, or how many of a thousand claims to watch (`kind` 2).
+	/// Returns that number, a code of [`PollResult`] or [`ProbeResult`], or the length of the SCALE-encoded [`Answer`]
+	/// written to `out`.
 	fn poll(&mut self, kind: u32, id: PassFatPointerAndRead<&[u8]>, out: PassFatPointerAndWrite<&mut [u8]>) -> u32 {
 		let Some(ext) = self.extension::<InferenceExt>() else {
 			return code::NOT_AVAILABLE;
@@ -177,8 +181,9 @@ pub trait Inference {
 			return code::NOT_AVAILABLE;
 		};
 		match kind {
-			0 => ext.0.poll(&TaskId(id)).write(out),
+			0 => ext.0.poll(&WorkId(id)).write(out),
 			1 => ext.0.probe(&ModelId(id)) as u32,
+			2 => ext.0.watch_permille().min(1_000),
 			_ => code::NOT_AVAILABLE,
 		}
 	}
@@ -187,19 +192,27 @@ pub trait Inference {
 #[cfg(feature = "std")]
 pub use inference::HostFunctions;
 
-/// Hands a task to the engine.
-pub fn enqueue(task: &Task) -> EnqueueResult {
-	EnqueueResult::from_code(inference::enqueue(&task.encode()))
+/// Hands work to the engine.
+pub fn enqueue(work: &Work) -> EnqueueResult {
+	EnqueueResult::from_code(inference::enqueue(&work.encode()))
 }
 
-/// Returns what is known of a task.
-pub fn poll(task: &TaskId) -> PollResult {
+/// Returns what is known of a work item.
+pub fn poll(work: &WorkId) -> PollResult {
 	let mut out = vec![0u8; MAX_MESSAGE_BYTES as usize];
-	let code = inference::poll(0, &task.0, &mut out);
+	let code = inference::poll(0, &work.0, &mut out);
 	PollResult::read(code, &out)
 }
 
-/// Returns whether the engine can vote on jobs of a model now.
+/// Returns whether the engine can compute for a model now.
 pub fn probe(model: &ModelId) -> ProbeResult {
 	ProbeResult::from_code(inference::poll(1, &model.0, &mut []))
+}
+
+/// Returns how many of a thousand claims this node checks without having been drawn.
+pub fn watch_permille() -> u32 {
+	match inference::poll(2, &[0; 32], &mut []) {
+		permille @ 0..=1_000 => permille,
+		_ => 0,
+	}
 }

@@ -16,9 +16,10 @@ impl JobId {
 		count: u64,
 		model: &ModelId,
 		input_hash: &InputHash,
+		params: &SamplingParams,
 	) -> Self {
 		Self(sp_crypto_hashing::blake2_256(
-			&(b"assay/v1/job", genesis, requester, count, model, input_hash).encode(),
+			&(b"assay/v2/job", genesis, requester, count, model, input_hash, params).encode(),
 		))
 	}
 }

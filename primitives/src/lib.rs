@@ -1,7 +1,7 @@
 //! Types and contracts of Assay.
 //!
 //! What every other crate agrees on, and nothing else: the types that travel between user, chain, worker and
-//! engine; the rules that are pure functions (who is drawn, who has won, who is paid); the small traits through which
+//! engine; the rules that are pure functions (who is drawn, what is decided, who is paid); the small traits through which
 //! pallets meet; the host functions through which a worker reaches the engine; the runtime API.
 //!
 //! The crate is `no_std` and knows neither FRAME's macros nor candle. Clients and the engine need only the plain
@@ -16,11 +16,14 @@
 extern crate alloc;
 
 pub mod api;
+pub mod assurance;
+pub mod claim;
 #[cfg(feature = "substrate")]
 pub mod crypto;
 #[cfg(feature = "serde")]
 pub mod decimal;
 pub mod digest;
+pub mod dispute;
 pub mod draw;
 pub mod economics;
 pub mod hash;
@@ -28,20 +31,25 @@ pub mod hash;
 pub mod host;
 pub mod job;
 pub mod model;
+#[cfg(feature = "substrate")]
+pub mod offchain;
 pub mod possession;
-pub mod quorum;
 pub mod receipt;
+pub mod rules;
+pub mod state;
 pub mod task;
 #[cfg(feature = "substrate")]
 pub mod traits;
 pub mod vote;
 
 pub use hash::{
-	Commitment, Digest, Hash32, InputHash, JobId, ModelId, OutputHash, PartRoot, TaskId, TraceRoot, WorkId,
+	Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash, JobId, ModelId,
+	OutputHash, PartRoot, Seal, TraceRoot, WorkId,
 };
 pub use job::{Failure, FinishReason, Output, SamplingParams};
 pub use receipt::{Receipt, Verdict};
-pub use task::{Finding, Task, Work};
+pub use state::State;
+pub use task::{Finding, Work};
 pub use vote::Vote;
 
 /// Amounts in the smallest unit of the chain's token (10⁻¹² ASY).
@@ -59,12 +67,20 @@ pub mod limits {
 	pub const MAX_STOPS: u32 = 4;
 	/// Longest stop string, in bytes.
 	pub const MAX_STOP_BYTES: u32 = 32;
-	/// Largest committee (n = 3f + 1).
-	pub const MAX_COMMITTEE: u32 = 13;
-	/// Committees one job may get before it is refunded.
+	/// Most verifiers that may be asked for.
+	pub const MAX_VERIFIERS: u8 = 8;
+	/// Most tranches of seats of one claim.
+	pub const MAX_TRANCHES: u8 = crate::rules::MAX_TRANCHES;
+	/// Most auditors that are drawn for one claim, all its audits together.
+	pub const MAX_AUDIT_DRAWS: u32 = 8;
+	/// Most seats that a claim's record lists: those of verifiers and those of auditors.
+	pub const MAX_SEAT_RECORDS: u32 = crate::rules::MAX_SEATS + MAX_AUDIT_DRAWS;
+	/// Executors one job may get before it is refunded.
 	pub const MAX_ATTEMPTS: u32 = 3;
-	/// Most votes of one kind that one extrinsic carries.
+	/// Most messages that one extrinsic carries.
 	pub const MAX_BATCH: u32 = 16;
+	/// Most members of an electorate.
+	pub const MAX_MEMBERS: u32 = 64;
 	/// Most providers that may serve one model at a time.
 	pub const MAX_PROVIDERS_PER_MODEL: u32 = 128;
 }

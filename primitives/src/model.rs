@@ -21,10 +21,12 @@ pub enum Profile {
 pub struct ModelTerms<AccountId> {
 	/// Who registered the model and receives its royalty.
 	pub owner: AccountId,
-	/// Price of one prompt token for a job that nobody checks.
+	/// Parameter count: what a check costs at least follows from it.
+	pub parameters: u64,
+	/// Price of one prompt token.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_in: Balance,
-	/// Price of one generated token for a job that nobody checks.
+	/// Price of one generated token.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub price_out: Balance,
 	/// The owner's part of a fee; at most the chain's royalty share.

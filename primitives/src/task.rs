@@ -1,10 +1,10 @@
 //! What a worker asks of the engine, and what it receives.
 
 use crate::{
-	hash::{Hash32, JobId, ModelId, TaskId, TraceRoot, WorkId},
+	hash::{Hash32, ModelId, TraceRoot, WorkId},
 	job::Input,
 	vote::Salt,
-	Output, SamplingParams, Vote,
+	Output, SamplingParams,
 };
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
@@ -25,7 +25,7 @@ pub struct Work {
 }
 
 impl Work {
-	/// Returns the work's name.
+	/// Returns the work's name. The same work has the same name after a restart.
 	pub fn id(&self) -> WorkId {
 		WorkId(sp_crypto_hashing::blake2_256(&(b"assay/v1/work", self).encode()))
 	}
@@ -51,35 +51,14 @@ pub enum Finding {
 	},
 }
 
-/// The work of one seat on one attempt of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-pub struct Task {
-	/// Hash of block 0: a task of one chain has another name than the same task of another chain.
-	pub genesis: Hash32,
-	/// The job.
-	pub job: JobId,
-	/// Which attempt, from 0.
-	pub attempt: u8,
-	/// The voter's account id. Salts differ between voters, also where one node votes for several.
-	pub voter: [u8; 32],
-	/// What to compute.
-	pub work: Work,
-}
-
-impl Task {
-	/// Returns the task's name.
-	pub fn id(&self) -> TaskId {
-		TaskId(sp_crypto_hashing::blake2_256(&(b"assay/v1/task", self).encode()))
-	}
-}
-
-/// The engine's answer to a task, written to the node's disk before it is first returned.
+/// The engine's result of a work item, written to the node's disk before it is first returned. It never leaves the
+/// node: messages carry what is derived from it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Answer {
 	/// The generated output; only for an executor.
 	pub output: Option<Output>,
-	/// The vote.
-	pub vote: Vote,
-	/// What blinds the vote.
-	pub salt: Salt,
+	/// What was found: for an executor, its own answer confirmed.
+	pub finding: Finding,
+	/// Random bytes that blind the votes of a jury made from this result.
+	pub secret: Salt,
 }

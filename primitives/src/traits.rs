@@ -1,11 +1,19 @@
 //! The traits through which, and only through which, the pallets meet. `runtime/src/configs/inference.rs` wires them.
 
 use crate::{
-	crypto::InferenceId, draw::Candidate, economics::Fault, economics::Shares, model::ModelTerms, Balance, JobId,
-	ModelId,
+	crypto::InferenceId,
+	draw::Member,
+	economics::{Fault, Shares},
+	hash::Seal,
+	model::ModelTerms,
+	receipt::{ClaimRecord, DrawRecord, ElectorateSummary, Verdict},
+	rules::WorkUnits,
+	state::State,
+	task::Work,
+	Balance, ClaimId, Hash32, JobId, ModelId, OutputHash,
 };
 use alloc::vec::Vec;
-use sp_runtime::{DispatchError, DispatchResult};
+use sp_runtime::DispatchResult;
 
 /// The models that may be requested. Implemented by the models pallet.
 pub trait ModelCatalog<AccountId> {
@@ -13,52 +21,192 @@ pub trait ModelCatalog<AccountId> {
 	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>>;
 }
 
-/// The providers that may answer. Implemented by the providers pallet.
-pub trait ProviderSet<AccountId> {
-	/// Money taken from a bond. Dropping it would burn it: give it to an [`Escrow`].
-	type Credit;
+/// Randomness that no single author chooses. Implemented by the beacon pallet.
+pub trait Beacon {
+	/// Returns the accumulated VRF outputs of all blocks: while a block is finalized, its own included.
+	fn value() -> Hash32;
+}
 
-	/// Returns the providers that can be drawn for a model now: serving it, bonded, keyed, alive, not jailed, with free
-	/// capacity.
-	fn candidates(model: &ModelId) -> Vec<Candidate<AccountId>>;
-	/// Takes one unit of a drawn provider's capacity.
-	fn engage(who: &AccountId);
-	/// Gives that unit back.
+/// Who may be drawn, and who is alive. Implemented by the providers pallet.
+pub trait ProviderSet<AccountId> {
+	/// Returns the electorate of a model that is in force now: the members with the largest bonds, as they were sealed
+	/// at least a period ago.
+	fn electorate(model: &ModelId) -> Vec<Member<AccountId>>;
+	/// Returns the active bonds of all providers of the chain.
+	fn chain_stake() -> Balance;
+	/// Returns whether a provider can take a job now: serving this model, keyed, alive, not suspended, with a free
+	/// place.
+	fn has_free_place(who: &AccountId, model: &ModelId) -> bool;
+	/// Takes a place of a provider for a job with this much work. Returns the blocks until it must be done.
+	fn engage(who: &AccountId, work: WorkUnits) -> u32;
+	/// Gives that place back.
 	fn release(who: &AccountId);
+	/// Gives a provider work that takes no place. Returns the blocks until it must be done.
+	fn give_work(who: &AccountId, work: WorkUnits) -> u32;
+	/// Returns the blocks in which the slowest provider does this work, behind nothing else.
+	fn blocks_for(work: WorkUnits) -> u32;
 	/// Returns the provider's inference key.
 	fn key_of(who: &AccountId) -> Option<InferenceId>;
 	/// Returns the provider that registered a key.
 	fn owner_of(key: &InferenceId) -> Option<AccountId>;
 	/// Returns the models a provider serves.
 	fn serves(who: &AccountId) -> Vec<ModelId>;
-	/// Returns whether a heartbeat is due: the provider would soon count as offline.
+	/// Returns whether a heartbeat is due: the provider would soon be left out of the next electorates.
 	fn heartbeat_due(who: &AccountId) -> bool;
 	/// Records that the provider is alive in this block.
 	fn mark_alive(who: &AccountId);
-	/// Slashes a provider for a fault at the published rate, and jails it after too many. Returns the money taken.
-	fn punish(who: &AccountId, fault: Fault) -> Self::Credit;
 }
 
-/// The requester's money. Implemented by the payments pallet, the only one that pays.
-pub trait Escrow<AccountId> {
-	/// Money taken from a bond.
+/// What faults cost. Implemented by the providers pallet.
+pub trait Penalties<AccountId> {
+	/// Money taken from a bond. Dropping it would burn it.
 	type Credit;
 
+	/// Returns whether an account is a provider with anything at stake.
+	fn is_bonded(who: &AccountId) -> bool;
+	/// Returns what a provider could lose: its active bond and what is unbonding.
+	fn slashable(who: &AccountId) -> Balance;
+	/// Takes an amount for [`Fault::Lapse`] or [`Fault::NoOutput`], as far as the cap of this session allows.
+	fn fine(who: &AccountId, fault: Fault, amount: Balance) -> Self::Credit;
+	/// Suspends a provider at once and freezes its bond, until every suspension is lifted. It stays out of electorates
+	/// until it says that it is ready.
+	fn suspend(who: &AccountId);
+	/// Lifts one suspension.
+	fn lift(who: &AccountId);
+	/// Returns whether a provider is suspended.
+	fn is_suspended(who: &AccountId) -> bool;
+	/// Returns whether a provider was suspended in this block or later.
+	fn was_suspended_since(who: &AccountId, block: u32) -> bool;
+	/// Takes what a fault costs of the bond. [`Fault::WrongJuror`] costs once a session.
+	fn slash(who: &AccountId, fault: Fault) -> Self::Credit;
+}
+
+/// The requester's money. Implemented by the payments pallet, the only one that moves money between accounts.
+pub trait Escrow<AccountId> {
 	/// Holds the fee ceiling and the storage deposit of a new job.
 	fn hold(job: JobId, payer: &AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult;
-	/// Pays a concluded job's shares from its hold and gives the rest of the fee ceiling back. The shares may not
-	/// exceed the ceiling. The deposit stays held.
+	/// Pays a settled job's shares from its hold and gives the rest back. The shares may not exceed the ceiling; there
+	/// are as many `seats` as the shares pay. The deposit stays held.
 	fn settle(
 		job: &JobId,
 		shares: &Shares,
 		executor: &AccountId,
-		verifiers: &[AccountId],
+		seats: &[AccountId],
 		owner: &AccountId,
-	) -> Result<(), DispatchError>;
+	) -> DispatchResult;
 	/// Gives the whole fee ceiling back. The deposit stays held.
 	fn refund(job: &JobId) -> DispatchResult;
-	/// Shares slashed money: up to `due` to the job's payer, the rest to the treasury. Returns what the payer got.
-	fn restitute(job: &JobId, slashed: Self::Credit, due: Balance) -> Balance;
 	/// Gives the storage deposit back and removes the job's record.
 	fn close(job: &JobId) -> DispatchResult;
+}
+
+/// The pool that pays audits, juries and replaced seats, and the bonds of objections. Implemented by the payments
+/// pallet.
+pub trait Pool<AccountId> {
+	/// Money taken from a bond.
+	type Credit;
+
+	/// Puts money into the pool.
+	fn collect(credit: Self::Credit);
+	/// Pays from the pool, as far as it reaches. Returns the amount.
+	fn pay(who: &AccountId, amount: Balance) -> Balance;
+	/// Pays from taken money; an account that cannot receive loses its part, and the rest goes to the treasury.
+	fn distribute(credit: Self::Credit, payments: &[(AccountId, Balance)]);
+	/// Returns the amount of taken money.
+	fn amount(credit: &Self::Credit) -> Balance;
+	/// Holds the bond of an objection to a claim.
+	fn hold_objection(claim: &ClaimId, who: &AccountId, bond: Balance) -> DispatchResult;
+	/// Gives the bond of an objection back, if there is one.
+	fn return_objection(claim: &ClaimId);
+	/// Pays from the bond of an objection; the rest goes back to the objector, or to the treasury if it lost.
+	fn spend_objection(claim: &ClaimId, payments: &[(AccountId, Balance)], lost: bool);
+}
+
+/// A claim as it is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewClaim<AccountId, BlockNumber> {
+	/// Its name.
+	pub id: ClaimId,
+	/// What it answers, as its source names it.
+	pub origin: JobId,
+	/// Who asked, and may object to it.
+	pub requester: AccountId,
+	/// The model.
+	pub model: ModelId,
+	/// The attempt, from 0.
+	pub attempt: u8,
+	/// Who computed it.
+	pub executor: AccountId,
+	/// The executor's draw.
+	pub drawn: DrawRecord<BlockNumber>,
+	/// Hash of the output.
+	pub output_hash: OutputHash,
+	/// The executor's seal.
+	pub seal: Seal,
+	/// How many verifiers were asked for.
+	pub verifiers: u8,
+	/// The work of one check.
+	pub work: WorkUnits,
+	/// What one check is paid.
+	pub seat_fee: Balance,
+}
+
+/// A claim's standing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimStatus<AccountId, BlockNumber> {
+	/// Its state.
+	pub state: State,
+	/// Its verdict, once there is one; it may change until the state is final.
+	pub verdict: Option<Verdict>,
+	/// The block of the verdict.
+	pub verdict_at: Option<BlockNumber>,
+	/// The block in which something is due next.
+	pub due: BlockNumber,
+	/// What a receipt shows of it.
+	pub record: ClaimRecord<AccountId, BlockNumber>,
+}
+
+/// Verification as the source of claims uses it. Implemented by the verification pallet.
+pub trait Claims<AccountId, BlockNumber> {
+	/// Takes a claim, which will be closed through [`ClaimSource::closed`]. Refused if its name is taken.
+	fn publish(claim: NewClaim<AccountId, BlockNumber>) -> DispatchResult;
+	/// Returns the standing of an open claim.
+	fn status(claim: &ClaimId) -> Option<ClaimStatus<AccountId, BlockNumber>>;
+	/// Returns the most blocks from a publication to the claim's end, whatever anybody does.
+	fn longest(work: WorkUnits) -> u32;
+}
+
+/// A pallet whose claims are verified. Implemented by the jobs pallet.
+pub trait ClaimSource<AccountId, BlockNumber> {
+	/// Returns what recomputes a claim: with its output for a check, without for its executor.
+	fn work(origin: &JobId, check: bool) -> Option<Work>;
+	/// Receives a claim that has ended. `approvals` are the approving seats in the order drawn, to be paid as far as the
+	/// escrow pays seats. Returns how many of them the escrow has paid.
+	fn closed(
+		origin: &JobId,
+		claim: &ClaimId,
+		status: ClaimStatus<AccountId, BlockNumber>,
+		approvals: &[AccountId],
+	) -> u32;
+}
+
+/// Summarizes an electorate, with the stake of a claim's executor in it.
+pub fn summarize<AccountId: PartialEq>(
+	members: &[Member<AccountId>],
+	executor: Option<&AccountId>,
+	chain: Balance,
+) -> ElectorateSummary {
+	let stake_of = |who: &AccountId| {
+		members
+			.iter()
+			.find(|member| member.who == *who)
+			.map(|member| member.stake)
+	};
+	ElectorateSummary {
+		members: u32::try_from(members.len()).unwrap_or(u32::MAX),
+		stake: crate::draw::total_stake(members),
+		largest: members.iter().map(|member| member.stake).max().unwrap_or(0),
+		executor: executor.and_then(stake_of).unwrap_or(0),
+		chain,
+	}
 }
