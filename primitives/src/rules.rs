@@ -26,6 +26,8 @@ pub const SETTLE_AFTER: u32 = 20;
 pub const MAX_AUDITORS: u8 = 3;
 /// Blocks of any deadline before the work is counted.
 pub const BASE_BLOCKS: u32 = 6;
+/// Most blocks of any deadline of one provider.
+pub const MAX_DEADLINE_BLOCKS: u32 = 600;
 /// Blocks in which a jury commits, before the work is counted.
 pub const JURY_BASE_BLOCKS: u32 = 10;
 /// Blocks in which a jury reveals.
@@ -58,10 +60,11 @@ pub fn check_work(tokens_in: u32, tokens_out: u32) -> WorkUnits {
 }
 
 /// Returns the blocks that a provider has for work, behind what it has been given already, at the least speed in units
-/// a block.
+/// a block: at most [`MAX_DEADLINE_BLOCKS`].
 pub fn work_blocks(backlog: WorkUnits, work: WorkUnits, speed: u32) -> u32 {
 	let blocks = backlog.saturating_add(work).div_ceil(u64::from(speed.max(1)));
-	u32::try_from(blocks).unwrap_or(u32::MAX).saturating_add(BASE_BLOCKS)
+	let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+	blocks.saturating_add(BASE_BLOCKS).min(MAX_DEADLINE_BLOCKS)
 }
 
 /// The work that the chain has given a provider and that it may not have done yet. It is done at the least speed at the

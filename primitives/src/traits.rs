@@ -112,8 +112,6 @@ pub trait Pool<AccountId> {
 	fn pay(who: &AccountId, amount: Balance) -> Balance;
 	/// Pays from taken money; an account that cannot receive loses its part, and the rest goes to the treasury.
 	fn distribute(credit: Self::Credit, payments: &[(AccountId, Balance)]);
-	/// Returns the amount of taken money.
-	fn amount(credit: &Self::Credit) -> Balance;
 	/// Holds the bond of an objection to a claim.
 	fn hold_objection(claim: &ClaimId, who: &AccountId, bond: Balance) -> DispatchResult;
 	/// Gives the bond of an objection back, if there is one.

@@ -41,6 +41,13 @@ pub enum Vote {
 	},
 }
 
+impl Vote {
+	/// Returns whether it is a rejection.
+	pub fn rejects(&self) -> bool {
+		matches!(self, Self::Reject { .. })
+	}
+}
+
 /// The vote of a juror.
 #[derive(
 	Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,

@@ -1,0 +1,148 @@
+//! The pool's side of messages: signatures, tags, priorities, and the same refusals as in a block.
+
+use crate::{mock::*, *};
+use assay_primitives::State;
+use codec::Encode;
+use sp_core::Pair;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+
+fn custom(error: Error<Test>) -> TransactionValidityError {
+	InvalidTransaction::Custom(error.encode()[0]).into()
+}
+
+#[test]
+fn a_signed_batch_is_valid_and_applies() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let transaction = signed(&who, &[approve(id, &who, tranche, TRUTH)]);
+		let valid = validate(transaction.clone()).expect("valid");
+		assert_eq!((valid.provides.len(), valid.propagate), (1, true));
+		assert_eq!(apply(transaction.clone()), Ok(Ok(())));
+		assert_eq!(claim(id).state, State::Window);
+		assert_eq!(validate(transaction), Err(custom(Error::AlreadyVoted)));
+	});
+}
+
+#[test]
+fn a_batch_that_another_key_signed_is_refused() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let batch = batch(&who, &[approve(id, &who, tranche, TRUTH)]);
+		let other = account(if who == account(9) { 8 } else { 9 });
+		for (key, genesis) in [(&other, GENESIS), (&who, [1; 32])] {
+			let signature = pair(key).sign(&batch.message(&genesis));
+			let call = RuntimeCall::Verification(Call::submit {
+				batch: batch.clone(),
+				signature,
+			});
+			let transaction = Extrinsic::new_transaction(call, (frame_system::AuthorizeCall::new(),));
+			assert_eq!(validate(transaction), Err(custom(Error::BadSignature)));
+		}
+	});
+}
+
+#[test]
+fn votes_of_two_forks_do_not_exclude_each_other() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let vote = approve(id, &who, tranche, TRUTH);
+		let Message::Vote(mut other) = vote else { unreachable!() };
+		other.draw = assay_primitives::DrawId([1; 32]);
+		assert_ne!(vote.tag(), Message::Vote(other).tag());
+		assert_eq!(
+			validate(signed(&who, &[Message::Vote(other)])),
+			Err(custom(Error::WrongDraw)),
+			"it is nothing here"
+		);
+	});
+}
+
+#[test]
+fn a_later_batch_outweighs_what_it_repeats() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let vote = approve(id, &who, tranche, TRUTH);
+		let old = validate(signed(&who, &[vote])).expect("valid");
+		next_block();
+		let new = validate(signed(&who, &[vote])).expect("valid");
+		assert_eq!(old.provides, new.provides);
+		assert!(new.priority > old.priority);
+	});
+}
+
+#[test]
+fn stale_and_premature_batches_are_refused() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let mut batch = batch(&who, &[approve(id, &who, tranche, TRUTH)]);
+		for at in [System::block_number() + 1, 0] {
+			batch.at = at;
+			if at == 0 {
+				run_to(System::block_number() + 15);
+			}
+			let signature = pair(&who).sign(&batch.message(&GENESIS));
+			let call = RuntimeCall::Verification(Call::submit {
+				batch: batch.clone(),
+				signature,
+			});
+			let transaction = Extrinsic::new_transaction(call, (frame_system::AuthorizeCall::new(),));
+			assert_eq!(validate(transaction), Err(custom(Error::StaleBatch)));
+		}
+	});
+}
+
+#[test]
+fn a_heartbeat_is_valid_only_when_it_is_due() {
+	TestExt::providers(2).build_and_execute(|| {
+		let who = account(1);
+		assert_eq!(validate(signed(&who, &[])), Err(custom(Error::NoHeartbeatDue)));
+		HeartbeatDue::insert(&who, ());
+		assert!(validate(signed(&who, &[])).is_ok());
+		assert_eq!(apply(signed(&who, &[])), Ok(Ok(())));
+		assert!(!HeartbeatDue::contains_key(&who));
+		let stranger = account(98);
+		assert_eq!(validate(signed(&stranger, &[])), Err(custom(Error::NoInferenceKey)));
+	});
+}
+
+#[test]
+fn messages_that_do_not_apply_are_skipped_while_one_does() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = drawn(1, TRUTH);
+		let (who, tranche) = waiting(id)[0].clone();
+		let good = approve(id, &who, tranche, TRUTH);
+		let Message::Vote(mut bad) = good else { unreachable!() };
+		bad.claim = assay_primitives::ClaimId([1; 32]);
+		let batch = [Message::Vote(bad), good, good];
+		let valid = validate(signed(&who, &batch)).expect("one applies");
+		assert_eq!(valid.provides.len(), 1);
+		assert_eq!(apply(signed(&who, &batch)), Ok(Ok(())));
+		assert_eq!(
+			validate(signed(&who, &[Message::Vote(bad)])),
+			Err(custom(Error::UnknownClaim))
+		);
+	});
+}
+
+#[test]
+fn an_opening_needs_no_signature_and_only_the_right_root() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = confirmed(TRUTH);
+		let opening = |root| {
+			let call = RuntimeCall::Verification(Call::open {
+				claim: id,
+				root: id.bind(&root),
+			});
+			Extrinsic::new_transaction(call, (frame_system::AuthorizeCall::new(),))
+		};
+		assert_eq!(validate(opening(LIE)), Err(custom(Error::BadOpening)));
+		assert!(validate(opening(TRUTH)).is_ok());
+		assert_eq!(apply(opening(TRUTH)), Ok(Ok(())));
+		assert_eq!(validate(opening(TRUTH)), Err(custom(Error::AlreadyOpened)));
+	});
+}

@@ -1,0 +1,12 @@
+//! Tests of the pallet, by topic.
+
+mod audit;
+mod authorize;
+mod bounds;
+mod conservation;
+mod dispute;
+mod examples;
+mod money;
+mod opening;
+mod seats;
+mod worker;

@@ -1,0 +1,123 @@
+//! Weights of calls and hooks.
+//!
+//! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst
+//! case at the chain's reference weight for a read and a write, and a generous allowance for computing.
+
+use core::marker::PhantomData;
+use frame_support::{
+	traits::Get,
+	weights::{constants::RocksDbWeight, Weight},
+};
+
+/// Weights of the verification pallet.
+pub trait WeightInfo {
+	/// `submit` with `m` messages.
+	fn submit(m: u32) -> Weight;
+	/// Authorizing a `submit` with `m` messages.
+	fn authorize_submit(m: u32) -> Weight;
+	/// `open`.
+	fn open() -> Weight;
+	/// Authorizing an `open`.
+	fn authorize_open() -> Weight;
+	/// `object`.
+	fn object() -> Weight;
+	/// Taking or canceling the slash of a conviction that names `n` accounts.
+	fn slash(n: u32) -> Weight;
+	/// Reading and removing a block's list of what is due.
+	fn due_list() -> Weight;
+	/// A lottery, a lapse, or a wait that goes on.
+	fn light_due() -> Weight;
+	/// A draw, a settlement, or a step of a dispute that concerns `n` providers.
+	fn heavy_due(n: u32) -> Weight;
+}
+
+/// Microseconds of computing.
+const fn micros(n: u64) -> u64 {
+	n.saturating_mul(1_000_000)
+}
+
+/// Verifying one sr25519 signature.
+const SIGNATURE: u64 = micros(60);
+/// Hashing, copying and encoding one kilobyte, thrice.
+const PER_KB: u64 = micros(6);
+/// The rest of a call.
+const CALL: u64 = micros(30);
+/// Bytes of a claim with its seats.
+const CLAIM: u64 = 2 * 1024;
+/// Bytes of an electorate or a jury.
+const ELECTORATE: u64 = 4 * 1024;
+
+fn computing(ref_time: u64, bytes: u64) -> Weight {
+	Weight::from_parts(ref_time.saturating_add(PER_KB.saturating_mul(bytes / 1024)), bytes)
+}
+
+macro_rules! weights {
+	($db:expr) => {
+		fn submit(m: u32) -> Weight {
+			// Each message: its claim, and what is due next; of a juror, the jury too.
+			let m = u64::from(m);
+			computing(CALL.saturating_mul(m.saturating_add(1)), CLAIM.saturating_mul(m)).saturating_add(
+				$db.reads_writes(
+					m.saturating_mul(2).saturating_add(2),
+					m.saturating_mul(2).saturating_add(1),
+				),
+			)
+		}
+
+		fn authorize_submit(m: u32) -> Weight {
+			let m = u64::from(m);
+			computing(SIGNATURE.saturating_add(CALL), CLAIM.saturating_mul(m))
+				.saturating_add($db.reads(m.saturating_add(2)))
+		}
+
+		fn open() -> Weight {
+			computing(CALL, CLAIM).saturating_add($db.reads_writes(2, 2))
+		}
+
+		fn authorize_open() -> Weight {
+			computing(CALL, CLAIM).saturating_add($db.reads(2))
+		}
+
+		fn object() -> Weight {
+			computing(CALL, CLAIM.saturating_add(ELECTORATE)).saturating_add($db.reads_writes(7, 6))
+		}
+
+		fn slash(n: u32) -> Weight {
+			// Each account's record, hold and balance.
+			let n = u64::from(n).saturating_mul(3);
+			computing(CALL.saturating_mul(n), ELECTORATE)
+				.saturating_add($db.reads_writes(n.saturating_add(4), n.saturating_add(4)))
+		}
+
+		fn due_list() -> Weight {
+			computing(micros(5), 512).saturating_add($db.reads_writes(1, 1))
+		}
+
+		fn light_due() -> Weight {
+			computing(micros(10), CLAIM).saturating_add($db.reads_writes(2, 2))
+		}
+
+		fn heavy_due(n: u32) -> Weight {
+			// The claim, the electorate and the beacon; at the settlement the source's record, its receipt, the escrow
+			// and the accounts that it pays. Each provider: its record, or its account.
+			let n = u64::from(n);
+			computing(
+				CALL.saturating_add(micros(5).saturating_mul(n)),
+				CLAIM.saturating_add(ELECTORATE),
+			)
+			.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(8), n.saturating_add(7)))
+		}
+	};
+}
+
+/// Weights on the database of a runtime.
+pub struct SubstrateWeight<T>(PhantomData<T>);
+
+impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
+	weights!(T::DbWeight::get());
+}
+
+/// Weights on the reference database, for tests.
+impl WeightInfo for () {
+	weights!(RocksDbWeight::get());
+}
