@@ -1,6 +1,6 @@
 //! The node's command line.
 
-use crate::inference::{EngineDevice, GpuEngine, InferenceOptions, ResourceLimits};
+use crate::inference::{EngineDevice, GpuEngine, InferenceOptions, ResourceLimits, WatchedShare};
 use assay_protocol::{process::NICE, ByteSize};
 use clap::{Args, Parser};
 use sc_cli::RunCmd;
@@ -68,6 +68,11 @@ pub struct InferenceParams {
 	/// the engine's choice.
 	#[arg(long, value_name = "BYTES")]
 	pub engine_kv_memory: Option<ByteSize>,
+
+	/// Share of the published claims of its models that this node checks without having been drawn, in percent: 0 to 100, with
+	/// at most one decimal. It objects to a false one, with a bond from the provider's balance.
+	#[arg(long, value_name = "PERCENT", default_value_t = WatchedShare::default(), conflicts_with = "no_engine")]
+	pub watch_claims: WatchedShare,
 }
 
 /// Most threads that may be set.
@@ -103,6 +108,7 @@ impl InferenceParams {
 			models,
 			limits: self.limits(),
 			journal: config.data_path.join("inference"),
+			watched: self.watch_claims,
 			demo_model,
 		}
 	}
@@ -142,7 +148,7 @@ pub enum Subcommand {
 	/// Read blocks from a file.
 	ImportBlocks(sc_cli::ImportBlocksCmd),
 
-	/// Remove the whole chain from disk. The votes this node has given stay.
+	/// Remove the whole chain from disk. The journal of the engine's results stays.
 	PurgeChain(sc_cli::PurgeChainCmd),
 
 	/// Go back by some blocks.
@@ -181,6 +187,20 @@ mod tests {
 		assert!(device(&["--engine-device", "tpu"]).is_err());
 		assert!(device(&["--no-engine", "--engine-device", "cuda"]).is_err());
 		assert!(device(&["--no-engine"]).is_ok());
+	}
+
+	#[test]
+	fn no_claim_is_watched_unless_a_share_is_set() {
+		let watched = |args: &[&str]| {
+			let args = ["assay-node"].iter().chain(args);
+			Cli::try_parse_from(args).map(|cli| cli.inference.watch_claims.permille())
+		};
+		assert_eq!(watched(&[]).unwrap(), 0);
+		assert_eq!(watched(&["--watch-claims", "2.5"]).unwrap(), 25);
+		for wrong in ["100.1", "0.05", "-1", "all"] {
+			assert!(watched(&["--watch-claims", wrong]).is_err(), "{wrong}");
+		}
+		assert!(watched(&["--no-engine", "--watch-claims", "5"]).is_err());
 	}
 
 	#[test]

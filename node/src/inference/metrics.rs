@@ -6,16 +6,16 @@ use prometheus_endpoint::{
 };
 use std::time::Duration;
 
-/// Which side of a job a task is on.
+/// What a work item is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskRole {
-	/// Makes the answer.
+pub enum Role {
+	/// It makes an answer.
 	Executor,
-	/// Checks it.
+	/// It checks one: for a seat, an audit, a jury, or of the node's own accord.
 	Verifier,
 }
 
-impl TaskRole {
+impl Role {
 	fn label(self) -> &'static str {
 		match self {
 			Self::Executor => "executor",
@@ -59,7 +59,6 @@ struct Registered {
 	exits: CounterVec<U64>,
 	restarts: Counter<U64>,
 	queue: Gauge<U64>,
-	jobs: Counter<U64>,
 	done: CounterVec<U64>,
 	abstained: Counter<U64>,
 	journaled: Counter<U64>,
@@ -70,7 +69,7 @@ impl Registered {
 	fn new(registry: &Registry) -> Result<Self, PrometheusError> {
 		let seconds = HistogramOpts::new(
 			"assay_task_seconds",
-			"Seconds from handing a task to the engine to its result",
+			"Seconds from handing work to the engine to its result",
 		)
 		.buckets(vec![
 			0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
@@ -104,23 +103,19 @@ impl Registered {
 				registry,
 			)?,
 			queue: register(
-				Gauge::new("assay_tasks_open", "Tasks queued or being computed")?,
-				registry,
-			)?,
-			jobs: register(
-				Counter::new("assay_jobs_seen_total", "Jobs that this node was given a task of")?,
+				Gauge::new("assay_tasks_open", "Work items queued or being computed")?,
 				registry,
 			)?,
 			done: register(
-				CounterVec::new(Opts::new("assay_tasks_done_total", "Tasks answered"), &["role"])?,
+				CounterVec::new(Opts::new("assay_tasks_done_total", "Work items answered"), &["role"])?,
 				registry,
 			)?,
 			abstained: register(
-				Counter::new("assay_tasks_abstained_total", "Tasks given up without a vote")?,
+				Counter::new("assay_tasks_abstained_total", "Work items given up without a result")?,
 				registry,
 			)?,
 			journaled: register(
-				Counter::new("assay_votes_journaled_total", "Votes put on disk")?,
+				Counter::new("assay_results_journaled_total", "Results put on disk")?,
 				registry,
 			)?,
 			seconds: register(HistogramVec::new(seconds, &["role"])?, registry)?,
@@ -167,31 +162,26 @@ impl Metrics {
 		self.with(|m| m.exits.with_label_values(&[cause.label()]).inc());
 	}
 
-	/// Records how many tasks are open.
-	pub fn open(&self, tasks: usize) {
-		self.with(|m| m.queue.set(tasks as u64));
+	/// Records how many work items are open.
+	pub fn open(&self, items: usize) {
+		self.with(|m| m.queue.set(items as u64));
 	}
 
-	/// Counts a job, at its first task.
-	pub fn job_seen(&self) {
-		self.with(|m| m.jobs.inc());
-	}
-
-	/// Counts the tasks that one computation answered.
-	pub fn done(&self, role: TaskRole, tasks: usize, took: Duration) {
+	/// Counts an answered work item and records how long the engine took.
+	pub fn done(&self, role: Role, took: Duration) {
 		self.with(|m| {
-			m.done.with_label_values(&[role.label()]).inc_by(tasks as u64);
+			m.done.with_label_values(&[role.label()]).inc();
 			m.seconds.with_label_values(&[role.label()]).observe(took.as_secs_f64());
 		});
 	}
 
-	/// Counts tasks that were given up.
-	pub fn abstained(&self, tasks: usize) {
-		self.with(|m| m.abstained.inc_by(tasks as u64));
+	/// Counts a work item that was given up.
+	pub fn abstained(&self) {
+		self.with(|m| m.abstained.inc());
 	}
 
-	/// Counts votes that were put on disk.
-	pub fn journaled(&self, votes: usize) {
-		self.with(|m| m.journaled.inc_by(votes as u64));
+	/// Counts a result that was put on disk.
+	pub fn journaled(&self) {
+		self.with(|m| m.journaled.inc());
 	}
 }

@@ -1,13 +1,14 @@
 //! Inference on this node: from the runtime's host function to the engine's process.
 //!
 //! ```text
-//! worker (Wasm) ──host function──▶ Backend ──▶ TaskQueue ──▶ connection ──socket──▶ assay-engine
+//! worker (Wasm) ──host function──▶ Backend ──▶ WorkQueue ──▶ connection ──socket──▶ assay-engine
 //!       ▲                            │  ▲                        │                       ▲
-//!       └────── WorkerTriggers ◀─────┘  └──── VoteJournal ◀──────┘       supervisor ─────┘
+//!       └────── WorkerTriggers ◀─────┘  └─── ResultJournal ◀─────┘       supervisor ─────┘
 //! ```
 //!
 //! [`Backend`] answers at once from memory and disk. The supervisor keeps the engine's process alive. The journal has a
-//! vote on disk before it leaves the node. [`WorkerTriggers`] runs the worker again when an answer has come.
+//! result on disk before a message made from it leaves the node. [`WorkerTriggers`] runs the worker again when an answer
+//! has come.
 
 mod backend;
 mod demo_model;
@@ -16,18 +17,20 @@ mod journal;
 mod log_target;
 mod metrics;
 mod queue;
+mod watched_share;
 mod worker_triggers;
 
 #[cfg(test)]
 pub use backend::EngineState;
 pub use backend::{Backend, EngineStatus};
 pub use engine::{EngineDevice, GpuEngine, ResourceLimits};
+pub use watched_share::WatchedShare;
 pub use worker_triggers::WorkerTriggers;
 
 use assay_primitives::crypto::INFERENCE_KEY_TYPE;
 use demo_model::Unpacked;
 use engine::{supervise, SupervisorOptions};
-use journal::VoteJournal;
+use journal::ResultJournal;
 use log_target::LOG_TARGET;
 use metrics::Metrics;
 use prometheus_endpoint::Registry;
@@ -46,8 +49,10 @@ pub struct InferenceOptions {
 	pub models: PathBuf,
 	/// What part of the machine the engine is given.
 	pub limits: ResourceLimits,
-	/// The directory of the vote journal.
+	/// The directory of the result journal.
 	pub journal: PathBuf,
+	/// The share of claims that the node checks without having been drawn.
+	pub watched: WatchedShare,
 	/// Whether the demo model is written into `models` if it is not there.
 	pub demo_model: bool,
 }
@@ -71,11 +76,11 @@ impl InferenceOptions {
 /// Opens the journal, writes the demo model and starts the engine. Never fails: a node that cannot infer still makes
 /// blocks, and its log has the next step.
 pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &SpawnTaskHandle) -> Arc<Backend> {
-	let journal = VoteJournal::open(&options.journal)
-		.inspect(|journal| log::debug!(target: LOG_TARGET, "Vote journal: {} answers", journal.len()))
+	let journal = ResultJournal::open(&options.journal)
+		.inspect(|journal| log::debug!(target: LOG_TARGET, "Result journal: {} answers", journal.len()))
 		.inspect_err(|e| log::error!(target: LOG_TARGET, "{e}"))
 		.ok();
-	let backend = Arc::new(Backend::new(journal, Metrics::new(registry)));
+	let backend = Arc::new(Backend::new(journal, options.watched, Metrics::new(registry)));
 	prepare_models(&options);
 	match options.engine {
 		Some(program) => {
@@ -83,6 +88,12 @@ pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &S
 				target: LOG_TARGET,
 				"Engine: {}, models: {}", program.display(), options.models.display(),
 			);
+			if options.watched != WatchedShare::default() {
+				log::info!(
+					target: LOG_TARGET,
+					"Watching {} % of its models' claims: objecting to a false one holds a bond", options.watched,
+				);
+			}
 			let supervised = SupervisorOptions {
 				gpu: options.gpu,
 				..SupervisorOptions::new(program, options.models, options.limits)
@@ -123,7 +134,7 @@ fn prepare_models(options: &InferenceOptions) {
 
 /// The well-known inference keys that a development or local node holds.
 ///
-/// The first node of a development chain plays all four providers, so that a committee of four really votes. Any other
+/// The first node of a development chain plays all four providers, so that verifiers are really drawn and vote. Any other
 /// node plays only its own account: two nodes with one key would vote against each other.
 fn dev_seeds(chain: &ChainType, seed: Option<&str>) -> Vec<String> {
 	match (chain, seed) {
@@ -147,28 +158,22 @@ pub fn insert_dev_keys(keystore: &KeystorePtr, chain: &ChainType, seed: Option<&
 #[cfg(test)]
 pub(crate) mod tests {
 	use super::*;
-	use assay_primitives::{FinishReason, JobId, ModelId, Output, SamplingParams, Task, Work};
+	use assay_primitives::{FinishReason, ModelId, Output, SamplingParams, Work};
 
-	/// A task of its own per job and voter; tasks of one job are one work.
-	pub(super) fn task(job: u8, voter: u8, claim: bool) -> Task {
-		Task {
-			genesis: [0; 32],
-			job: JobId([job; 32]),
-			attempt: 0,
-			voter: [voter; 32],
-			work: Work {
-				model: ModelId([7; 32]),
-				input: b"What is a receipt?".to_vec().try_into().unwrap(),
-				params: SamplingParams::greedy(4),
-				seed: [job; 32],
-				claim: claim.then(output),
-			},
+	/// The work of a job's executor, or of everybody who checks its claim.
+	pub(super) fn work(job: u8, claim: bool) -> Work {
+		Work {
+			model: ModelId([7; 32]),
+			input: b"What is a receipt?".to_vec().try_into().unwrap(),
+			params: SamplingParams::greedy(4),
+			seed: [job; 32],
+			claim: claim.then(output),
 		}
 	}
 
 	/// A backend as a node without an engine has it.
 	pub(crate) fn idle_backend() -> Backend {
-		Backend::new(None, Metrics::new(None))
+		Backend::new(None, WatchedShare::default(), Metrics::new(None))
 	}
 
 	/// Some output.

@@ -1,128 +1,106 @@
-//! Which tasks are open, and which work the engine computes next. Bookkeeping only: no clock, no disk, no engine.
+//! Which work is open, and what the engine computes next. Bookkeeping only: no clock, no disk, no engine.
 //!
-//! Tasks with the same work share one computation. A work item that was in flight when the engine crashed is a suspect: it
-//! is sent again alone, and given up after [`MAX_CRASHES`] crashes, so that one poisonous prompt can neither crash the
-//! engine forever nor take innocent tasks with it.
+//! Work has one name whoever needs it, so all roles of one claim, and all providers of one node, share one computation. A
+//! work item that was in flight when the engine crashed is a suspect: it is sent again alone, and given up after
+//! [`MAX_CRASHES`] crashes, so that one poisonous prompt can neither crash the engine forever nor take innocent work with
+//! it.
 
-use assay_primitives::{JobId, ModelId, Task, TaskId, Work, WorkId};
+use assay_primitives::{ModelId, Work, WorkId};
 use std::{
 	collections::{HashMap, HashSet, VecDeque},
 	hash::Hash,
 };
 
-/// Most tasks open at once.
+/// Most work items open at once.
 pub const MAX_OPEN: usize = 256;
 /// Most work items sent to the engine before it has answered the first: it computes them side by side.
 const WINDOW: usize = 32;
-/// Rounds in which nobody polls a task, after which it is no longer needed. Some, because a fork may hide a job for a while.
+/// Rounds in which nobody polls a work item, after which it is no longer needed. Some, because a fork may hide a job for a
+/// while.
 const MAX_IDLE_ROUNDS: u64 = 8;
 /// Crashes of the engine after which a work item that was in flight each time is given up: sent once, and twice again.
 pub const MAX_CRASHES: u8 = 3;
 /// How many abstentions are remembered.
 const MAX_ABSTAINED: usize = 4_096;
 
-/// A task that waits for a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiter {
-	/// The task.
-	pub task: TaskId,
-	/// Its job.
-	pub job: JobId,
-	/// Its attempt, from 0.
-	pub attempt: u8,
-}
-
-/// One computation and every task that waits for it.
-#[derive(Debug)]
-pub struct WorkItem {
-	/// What to compute.
-	pub work: Work,
-	/// The tasks that wait.
-	pub waiters: Vec<Waiter>,
+/// A work item that waits or is being computed.
+struct Item {
+	work: Work,
+	/// The round in which it was last polled.
+	polled: u64,
 	crashes: u8,
 }
 
 /// What a round has dropped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-	/// How many tasks.
-	pub tasks: usize,
-	/// The work among them that the engine is computing.
+	/// How many work items.
+	pub items: usize,
+	/// Those among them that the engine is computing.
 	pub running: Vec<WorkId>,
 }
 
-/// The state of a task that is known.
+/// The state of a work item that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskState {
-	/// It waits or is being computed.
+pub enum WorkState {
+	/// It waits or is being computed, or its answer is on its way to the disk.
 	Open,
 	/// It was given up.
 	Abstained,
 }
 
-/// The open tasks and their work.
+/// The open work.
 #[derive(Default)]
-pub struct TaskQueue {
-	/// Open tasks, and the round in which each was last polled.
-	open: HashMap<TaskId, u64>,
+pub struct WorkQueue {
 	round: u64,
-	items: HashMap<WorkId, WorkItem>,
+	items: HashMap<WorkId, Item>,
 	waiting: VecDeque<WorkId>,
 	running: VecDeque<WorkId>,
+	/// Computed work whose answer is not on disk yet.
+	computed: HashSet<WorkId>,
 	/// Dropped work that the engine has yet to answer.
 	cancelled: HashSet<WorkId>,
-	abstained: Recent<TaskId>,
+	abstained: Recent<WorkId>,
 }
 
-impl TaskQueue {
-	/// Returns the state of a task, if it is known.
-	pub fn state(&self, task: &TaskId) -> Option<TaskState> {
-		if self.open.contains_key(task) {
-			Some(TaskState::Open)
+impl WorkQueue {
+	/// Returns the state of a work item, if it is known.
+	pub fn state(&self, id: &WorkId) -> Option<WorkState> {
+		if self.items.contains_key(id) || self.computed.contains(id) {
+			Some(WorkState::Open)
 		} else {
-			self.abstained.contains(task).then_some(TaskState::Abstained)
+			self.abstained.contains(id).then_some(WorkState::Abstained)
 		}
 	}
 
-	/// Returns the state of a task that the worker polls: it is still needed.
-	pub fn poll(&mut self, task: &TaskId) -> Option<TaskState> {
-		if let Some(polled) = self.open.get_mut(task) {
-			*polled = self.round;
+	/// Returns the state of a work item that the worker polls: it is still needed.
+	pub fn poll(&mut self, id: &WorkId) -> Option<WorkState> {
+		if let Some(item) = self.items.get_mut(id) {
+			item.polled = self.round;
 		}
-		self.state(task)
+		self.state(id)
 	}
 
-	/// Begins a round, in which the worker polls the tasks it still needs, and drops the work that was not polled in the last
-	/// few.
+	/// Begins a round, in which the worker polls the work it still needs, and drops what was not polled in the last few.
 	pub fn next_round(&mut self) -> Dropped {
 		self.round = self.round.saturating_add(1);
 		let oldest = self.round.saturating_sub(MAX_IDLE_ROUNDS);
-		let idle = |waiter: &Waiter| self.open.get(&waiter.task).is_none_or(|polled| *polled < oldest);
-		let keys: Vec<_> = self
-			.items
-			.iter()
-			.filter(|(_, item)| item.waiters.iter().all(idle))
-			.map(|(key, _)| *key)
-			.collect();
-		let mut dropped = Dropped::default();
-		for key in keys {
-			if let Some(index) = self.running.iter().position(|k| *k == key) {
-				self.running.remove(index);
-				self.cancelled.insert(key);
-				dropped.running.push(key);
-			}
-			self.waiting.retain(|k| *k != key);
-			if let Some(item) = self.items.remove(&key) {
-				self.close(&item.waiters);
-				dropped.tasks = dropped.tasks.saturating_add(item.waiters.len());
-			}
+		let before = self.items.len();
+		self.items.retain(|_, item| item.polled >= oldest);
+		let items = &self.items;
+		self.waiting.retain(|id| items.contains_key(id));
+		let (keep, running): (VecDeque<_>, VecDeque<_>) = self.running.drain(..).partition(|id| items.contains_key(id));
+		self.running = keep;
+		self.cancelled.extend(&running);
+		Dropped {
+			items: before.saturating_sub(self.items.len()),
+			running: running.into(),
 		}
-		dropped
 	}
 
-	/// Returns how many tasks are open.
+	/// Returns how many work items are open.
 	pub fn open(&self) -> usize {
-		self.open.len()
+		self.items.len().saturating_add(self.computed.len())
 	}
 
 	/// Returns whether the engine has something to compute now.
@@ -130,98 +108,96 @@ impl TaskQueue {
 		!self.running.is_empty()
 	}
 
-	/// Adds a task that is not known. False if there is no room.
-	pub fn push(&mut self, id: TaskId, task: Task) -> bool {
-		if self.open.len() >= MAX_OPEN {
+	/// Adds work, unless it is there already. False if there is no room.
+	pub fn push(&mut self, id: WorkId, work: Work) -> bool {
+		if self.items.contains_key(&id) {
+			return true;
+		}
+		if self.open() >= MAX_OPEN {
 			return false;
 		}
-		let Task { job, attempt, work, .. } = task;
-		let key = work.id();
-		self.open.insert(id, self.round);
-		let item = self.items.entry(key).or_insert_with(|| {
-			self.waiting.push_back(key);
-			WorkItem {
-				work,
-				waiters: Vec::new(),
-				crashes: 0,
-			}
-		});
-		item.waiters.push(Waiter { task: id, job, attempt });
+		let item = Item {
+			work,
+			polled: self.round,
+			crashes: 0,
+		};
+		self.items.insert(id, item);
+		self.waiting.push_back(id);
 		true
 	}
 
 	/// Returns the next work to send, if the engine has room for it. A suspect runs alone.
 	pub fn next(&mut self) -> Option<(WorkId, Work)> {
-		let suspect = |key: &WorkId| self.items.get(key).is_some_and(|e| e.crashes > 0);
+		let suspect = |id: &WorkId| self.items.get(id).is_some_and(|item| item.crashes > 0);
 		let alone = self.waiting.front().is_some_and(suspect) || self.running.iter().any(suspect);
 		if self.running.len() >= if alone { 1 } else { WINDOW } {
 			return None;
 		}
 		// Work that came again after it was dropped waits for the engine's answer to the first.
-		let index = self.waiting.iter().position(|key| !self.cancelled.contains(key))?;
-		let key = self.waiting.remove(index)?;
-		let work = self.items.get(&key)?.work.clone();
-		self.running.push_back(key);
-		Some((key, work))
+		let index = self.waiting.iter().position(|id| !self.cancelled.contains(id))?;
+		let id = self.waiting.remove(index)?;
+		let work = self.items.get(&id)?.work.clone();
+		self.running.push_back(id);
+		Some((id, work))
 	}
 
-	/// Removes a computed work item. Its tasks stay open until [`Self::close`]. None if it is not in flight.
-	pub fn finish(&mut self, key: &WorkId) -> Option<WorkItem> {
-		let index = self.running.iter().position(|k| k == key)?;
+	/// Takes computed work out. It stays open until [`Self::close`] or [`Self::abstain`]. None if it is not in flight.
+	pub fn finish(&mut self, id: &WorkId) -> Option<Work> {
+		let index = self.running.iter().position(|running| running == id)?;
 		self.running.remove(index);
-		self.items.remove(key)
+		let item = self.items.remove(id)?;
+		self.computed.insert(*id);
+		Some(item.work)
 	}
 
 	/// Returns whether this is the engine's answer to work that was dropped. True once.
-	pub fn cancelled(&mut self, key: &WorkId) -> bool {
-		self.cancelled.remove(key)
+	pub fn cancelled(&mut self, id: &WorkId) -> bool {
+		self.cancelled.remove(id)
 	}
 
-	/// Forgets tasks whose answers are on disk.
-	pub fn close(&mut self, waiters: &[Waiter]) {
-		for waiter in waiters {
-			self.open.remove(&waiter.task);
-		}
+	/// Forgets computed work whose answer is on disk.
+	pub fn close(&mut self, id: &WorkId) {
+		self.computed.remove(id);
 	}
 
-	/// Gives tasks up permanently.
-	pub fn abstain(&mut self, waiters: &[Waiter]) {
-		self.close(waiters);
-		for waiter in waiters {
-			self.abstained.insert(waiter.task, MAX_ABSTAINED);
-		}
+	/// Gives computed work up permanently.
+	pub fn abstain(&mut self, id: &WorkId) {
+		self.close(id);
+		self.abstained.insert(*id, MAX_ABSTAINED);
 	}
 
 	/// The engine exited: what was in flight waits again, first of all. Returns what is given up instead.
-	pub fn engine_exited(&mut self) -> Vec<WorkItem> {
+	pub fn engine_exited(&mut self) -> Vec<WorkId> {
 		self.cancelled.clear();
 		let mut given_up = Vec::new();
-		while let Some(key) = self.running.pop_back() {
-			let Some(item) = self.items.get_mut(&key) else {
+		while let Some(id) = self.running.pop_back() {
+			let Some(item) = self.items.get_mut(&id) else {
 				continue;
 			};
 			item.crashes = item.crashes.saturating_add(1);
 			if item.crashes < MAX_CRASHES {
-				self.waiting.push_front(key);
-			} else if let Some(item) = self.items.remove(&key) {
-				self.abstain(&item.waiters);
-				given_up.push(item);
+				self.waiting.push_front(id);
+			} else {
+				self.items.remove(&id);
+				self.abstain(&id);
+				given_up.push(id);
 			}
 		}
 		given_up
 	}
 
-	/// Forgets waiting tasks of models that the engine does not serve: they may come again when it does. Returns how many.
+	/// Forgets waiting work of models that the engine does not serve: it may come again when it does. Returns how much.
 	pub fn forget_unserved(&mut self, served: impl Fn(&ModelId) -> bool) -> usize {
-		let items = &self.items;
-		let (keep, drop): (VecDeque<_>, VecDeque<_>) = self
-			.waiting
-			.drain(..)
-			.partition(|key| items.get(key).is_some_and(|e| served(&e.work.model)));
-		self.waiting = keep;
-		let forgotten: Vec<_> = drop.iter().filter_map(|key| self.items.remove(key)).collect();
-		forgotten.iter().for_each(|item| self.close(&item.waiters));
-		forgotten.iter().map(|item| item.waiters.len()).sum()
+		let before = self.waiting.len();
+		let items = &mut self.items;
+		self.waiting.retain(|id| {
+			let keep = items.get(id).is_some_and(|item| served(&item.work.model));
+			if !keep {
+				items.remove(id);
+			}
+			keep
+		});
+		before.saturating_sub(self.waiting.len())
 	}
 }
 
@@ -264,63 +240,60 @@ impl<T: Copy + Eq + Hash> Recent<T> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::inference::tests::task;
+	use crate::inference::tests::work;
 
-	fn push(queue: &mut TaskQueue, job: u8, voter: u8) -> TaskId {
-		let task = task(job, voter, false);
-		let id = task.id();
-		assert!(queue.push(id, task));
+	fn push(queue: &mut WorkQueue, job: u8) -> WorkId {
+		let work = work(job, false);
+		let id = work.id();
+		assert!(queue.push(id, work));
 		id
 	}
 
 	#[test]
-	fn voters_on_one_answer_share_one_computation() {
-		let mut queue = TaskQueue::default();
-		let ids: Vec<_> = (0..4).map(|voter| push(&mut queue, 1, voter)).collect();
-		let (key, _) = queue.next().unwrap();
-		assert!(queue.next().is_none());
-		let item = queue.finish(&key).unwrap();
-		assert_eq!(item.waiters.iter().map(|s| s.task).collect::<Vec<_>>(), ids);
-		assert_eq!(
-			queue.state(&ids[0]),
-			Some(TaskState::Open),
-			"open until the answer is on disk"
-		);
-		queue.close(&item.waiters);
-		assert_eq!(queue.open(), 0);
-		assert!(queue.finish(&key).is_none(), "no second answer");
+	fn work_is_computed_once_and_open_until_its_answer_is_on_disk() {
+		let mut queue = WorkQueue::default();
+		let id = push(&mut queue, 1);
+		assert_eq!(push(&mut queue, 1), id, "the same work has the same name");
+		assert_eq!(queue.next(), Some((id, work(1, false))));
+		assert_eq!(queue.next(), None);
+		assert_eq!(queue.finish(&id), Some(work(1, false)));
+		for _ in 0..=MAX_IDLE_ROUNDS {
+			assert_eq!(queue.next_round(), Dropped::default());
+		}
+		assert_eq!((queue.state(&id), queue.open()), (Some(WorkState::Open), 1));
+		queue.close(&id);
+		assert_eq!((queue.state(&id), queue.open()), (None, 0));
+		assert_eq!(queue.finish(&id), None, "no second answer");
 	}
 
 	#[test]
 	fn the_queue_is_full_at_its_limit_and_free_again_after() {
-		let mut queue = TaskQueue::default();
+		let mut queue = WorkQueue::default();
 		for n in 0..MAX_OPEN {
-			let mut t = task(n as u8, 0, false);
-			t.attempt = (n >> 8) as u8;
-			assert!(queue.push(t.id(), t));
+			push(&mut queue, n as u8);
 		}
-		let late = task(0, 9, false);
-		assert!(!queue.push(late.id(), late.clone()));
-		let (key, _) = queue.next().unwrap();
-		let item = queue.finish(&key).unwrap();
-		queue.close(&item.waiters);
+		let late = work(0, true);
+		let (id, _) = queue.next().unwrap();
+		queue.finish(&id).unwrap();
+		assert!(!queue.push(late.id(), late.clone()), "an unwritten answer counts");
+		queue.close(&id);
 		assert!(queue.push(late.id(), late));
 	}
 
 	#[test]
 	fn never_more_work_is_in_flight_than_the_window() {
-		let mut queue = TaskQueue::default();
+		let mut queue = WorkQueue::default();
 		for n in 0..WINDOW as u8 + 4 {
-			push(&mut queue, n, 0);
+			push(&mut queue, n);
 		}
 		assert_eq!(std::iter::from_fn(|| queue.next()).count(), WINDOW);
 	}
 
 	#[test]
 	fn poisonous_work_is_given_up_alone_and_the_innocent_are_answered() {
-		let mut queue = TaskQueue::default();
-		let poison = push(&mut queue, 1, 0);
-		let innocent: Vec<_> = (2..6).map(|job| push(&mut queue, job, 0)).collect();
+		let mut queue = WorkQueue::default();
+		let poison = push(&mut queue, 1);
+		let innocent: Vec<_> = (2..6).map(|job| push(&mut queue, job)).collect();
 		let mut given_up = Vec::new();
 		let mut done = Vec::new();
 		let mut crashes = 0;
@@ -329,55 +302,53 @@ mod tests {
 			let kills = |work: &Work| work.seed == [1; 32];
 			if sent.iter().any(|(_, work)| kills(work)) {
 				crashes += 1;
-				given_up.extend(queue.engine_exited().into_iter().flat_map(|e| e.waiters));
+				given_up.extend(queue.engine_exited());
 				continue;
 			}
-			for (key, _) in sent {
-				let item = queue.finish(&key).unwrap();
-				queue.close(&item.waiters);
-				done.extend(item.waiters.into_iter().map(|s| s.task));
+			for (id, _) in sent {
+				queue.finish(&id).unwrap();
+				queue.close(&id);
+				done.push(id);
 			}
 		}
 		assert_eq!(crashes, MAX_CRASHES);
-		assert_eq!(given_up.iter().map(|s| s.task).collect::<Vec<_>>(), [poison]);
+		assert_eq!(given_up, [poison]);
 		assert_eq!(done, innocent);
-		assert_eq!(queue.state(&poison), Some(TaskState::Abstained));
+		assert_eq!(queue.state(&poison), Some(WorkState::Abstained));
 	}
 
 	#[test]
-	fn tasks_of_a_missing_model_are_forgotten_not_refused_forever() {
-		let mut queue = TaskQueue::default();
-		let id = push(&mut queue, 1, 0);
+	fn work_of_a_missing_model_is_forgotten_not_refused_forever() {
+		let mut queue = WorkQueue::default();
+		let id = push(&mut queue, 1);
 		assert_eq!(queue.forget_unserved(|_| true), 0);
 		assert_eq!(queue.forget_unserved(|_| false), 1);
-		assert_eq!(queue.state(&id), None);
-		assert_eq!(push(&mut queue, 1, 0), id);
+		assert_eq!((queue.state(&id), queue.open()), (None, 0));
+		assert_eq!(push(&mut queue, 1), id);
+		assert_eq!(queue.next().unwrap().0, id);
 	}
 
 	#[test]
-	fn a_task_that_nobody_polls_any_more_is_dropped_wherever_it_is() {
-		let mut queue = TaskQueue::default();
-		let computed = push(&mut queue, 1, 0);
-		let (key, _) = queue.next().unwrap();
-		let waits = push(&mut queue, 2, 0);
-		let shared = [push(&mut queue, 3, 0), push(&mut queue, 3, 1)];
+	fn work_that_nobody_polls_any_more_is_dropped_wherever_it_is() {
+		let mut queue = WorkQueue::default();
+		let running = push(&mut queue, 1);
+		assert_eq!(queue.next().unwrap().0, running);
+		let waits = push(&mut queue, 2);
+		let polled = push(&mut queue, 3);
 		for _ in 0..MAX_IDLE_ROUNDS {
 			assert_eq!(queue.next_round(), Dropped::default());
-			assert_eq!(queue.poll(&shared[1]), Some(TaskState::Open));
+			assert_eq!(queue.poll(&polled), Some(WorkState::Open));
 		}
 		let dropped = queue.next_round();
-		assert_eq!((dropped.tasks, dropped.running), (2, vec![key]));
-		assert!([computed, waits].iter().all(|task| queue.state(task).is_none()));
-		assert!(
-			shared.iter().all(|task| queue.state(task) == Some(TaskState::Open)),
-			"one that is polled is enough"
-		);
-		assert!(queue.finish(&key).is_none());
-		assert_eq!(push(&mut queue, 1, 0), computed, "it may come again");
-		assert_ne!(queue.next().unwrap().0, key);
-		assert!(queue.next().is_none(), "the engine has yet to answer the first");
-		assert!(queue.cancelled(&key) && !queue.cancelled(&key));
-		assert_eq!(queue.next().unwrap().0, key);
+		assert_eq!((dropped.items, dropped.running), (2, vec![running]));
+		assert!([running, waits].iter().all(|id| queue.state(id).is_none()));
+		assert_eq!(queue.state(&polled), Some(WorkState::Open));
+		assert_eq!(queue.finish(&running), None);
+		assert_eq!(push(&mut queue, 1), running, "it may come again");
+		assert_eq!(queue.next().unwrap().0, polled);
+		assert_eq!(queue.next(), None, "the engine has yet to answer the first");
+		assert!(queue.cancelled(&running) && !queue.cancelled(&running));
+		assert_eq!(queue.next().unwrap().0, running);
 	}
 
 	#[test]

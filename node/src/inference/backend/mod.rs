@@ -1,18 +1,19 @@
 //! The node's side of the host function: a queue in front of the engine and a journal behind it.
 //!
 //! `enqueue` and `poll` touch memory and at most one short read of the journal; they never wait for the engine or for a
-//! sync. An answer becomes known only after [`VoteJournal::write`] has put it on disk.
+//! sync. An answer becomes known only after [`ResultJournal::write`] has put it on disk.
 
 use super::{
-	journal::{Record, VoteJournal},
+	journal::{Record, ResultJournal},
 	log_target::LOG_TARGET,
-	metrics::{ExitCause, Metrics, TaskRole},
-	queue::{Recent, TaskQueue, TaskState, Waiter, WorkItem},
+	metrics::{ExitCause, Metrics, Role},
+	queue::{WorkQueue, WorkState},
+	watched_share::WatchedShare,
 };
 use assay_primitives::{
 	host::{EnqueueResult, InferenceBackend, PollResult, ProbeResult},
-	task::{Answer, Task},
-	JobId, ModelId, TaskId, Vote, WorkId,
+	task::Answer,
+	Finding, ModelId, Output, WorkId,
 };
 use assay_protocol::{ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
@@ -24,9 +25,6 @@ use std::{
 };
 use tokio::sync::{watch, Notify};
 
-/// Jobs remembered to count each once.
-const MAX_JOBS: usize = 4_096;
-
 /// The state of the engine's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,7 +33,7 @@ pub enum EngineState {
 	Absent,
 	/// Started; loads and tests its models.
 	Starting,
-	/// Takes tasks.
+	/// Takes work.
 	Ready,
 	/// It exited and will be started again.
 	Restarting,
@@ -49,11 +47,11 @@ pub struct EngineStatus {
 	pub state: EngineState,
 	/// The models it serves; empty unless it is ready.
 	pub models: Vec<ServedModel>,
-	/// Tasks queued or being computed.
+	/// Work items queued or being computed.
 	pub queue: usize,
-	/// Tasks answered since the node started.
+	/// Work items answered since the node started.
 	pub done: u64,
-	/// Tasks given up since the node started.
+	/// Work items given up since the node started.
 	pub abstained: u64,
 	/// Times the engine was started again.
 	pub restarts: u64,
@@ -62,12 +60,11 @@ pub struct EngineStatus {
 }
 
 struct State {
-	queue: TaskQueue,
+	queue: WorkQueue,
 	/// Work that the engine has not answered, and when it was sent.
 	in_flight: HashMap<WorkId, Instant>,
 	/// Work whose cancellation has not been sent yet.
 	to_cancel: VecDeque<WorkId>,
-	jobs: Recent<JobId>,
 	status: EngineStatus,
 }
 
@@ -82,7 +79,8 @@ pub enum ProtocolViolation {
 
 /// Answers the host function's calls, and feeds the engine.
 pub struct Backend {
-	journal: Option<VoteJournal>,
+	journal: Option<ResultJournal>,
+	watched: WatchedShare,
 	state: Mutex<State>,
 	metrics: Metrics,
 	/// Wakes the connection when there may be work to send.
@@ -93,7 +91,8 @@ pub struct Backend {
 
 impl Backend {
 	/// Makes a backend over a journal. Without one, because it is damaged or in use, the node abstains from everything.
-	pub fn new(journal: Option<VoteJournal>, metrics: Metrics) -> Self {
+	/// The worker learns from it what share of the claims to watch.
+	pub fn new(journal: Option<ResultJournal>, watched: WatchedShare, metrics: Metrics) -> Self {
 		let status = EngineStatus {
 			state: EngineState::Absent,
 			models: Vec::new(),
@@ -104,14 +103,14 @@ impl Backend {
 			last_error: None,
 		};
 		let state = State {
-			queue: TaskQueue::default(),
+			queue: WorkQueue::default(),
 			in_flight: HashMap::new(),
 			to_cancel: VecDeque::new(),
-			jobs: Recent::default(),
 			status,
 		};
 		Self {
 			journal,
+			watched,
 			state: Mutex::new(state),
 			metrics,
 			work: Notify::new(),
@@ -156,13 +155,13 @@ impl Backend {
 	pub fn new_best_block(&self) {
 		let mut state = self.state.lock();
 		let dropped = state.queue.next_round();
-		if dropped.tasks == 0 {
+		if dropped.items == 0 {
 			return;
 		}
-		log::debug!(target: LOG_TARGET, "Dropped {} tasks that are no longer needed", dropped.tasks);
-		for key in dropped.running {
-			state.in_flight.remove(&key);
-			state.to_cancel.push_back(key);
+		log::debug!(target: LOG_TARGET, "Dropped {} work items that are no longer needed", dropped.items);
+		for id in dropped.running {
+			state.in_flight.remove(&id);
+			state.to_cancel.push_back(id);
 		}
 		self.metrics.open(state.queue.open());
 		drop(state);
@@ -201,14 +200,14 @@ impl Backend {
 		}
 	}
 
-	/// Records that the engine has passed its self-test and takes tasks.
+	/// Records that the engine has passed its self-test and takes work.
 	pub(super) fn engine_ready(&self, models: Vec<ServedModel>) {
 		let mut state = self.state.lock();
 		let forgotten = state
 			.queue
 			.forget_unserved(|model| models.iter().any(|m| m.id == *model));
 		if forgotten > 0 {
-			log::warn!(target: LOG_TARGET, "{forgotten} tasks ask for models that the engine does not serve");
+			log::warn!(target: LOG_TARGET, "{forgotten} work items are for models that the engine does not serve");
 		}
 		state.status.state = EngineState::Ready;
 		state.status.models = models;
@@ -229,122 +228,92 @@ impl Backend {
 		state.status.last_error = Some(why);
 		self.metrics.engine_up(false);
 		self.metrics.exited(cause);
-		for item in given_up {
-			self.record_abstained(
-				&mut state,
-				&item.waiters,
-				"the engine crashed each time it computed this",
-			);
+		for id in given_up {
+			self.record_abstained(&mut state, &id, "the engine crashed each time it computed this");
 		}
 	}
 
-	/// Takes a result in: journals an answer for each task that waits for it, then runs the worker. Waits for the disk.
-	pub(super) fn done(&self, key: &WorkId, result: WorkResult) -> Result<(), ProtocolViolation> {
-		let (item, took) = {
+	/// Takes a result in: journals it as the work's answer, then runs the worker. Waits for the disk.
+	pub(super) fn done(&self, id: &WorkId, result: WorkResult) -> Result<(), ProtocolViolation> {
+		let (work, took) = {
 			let mut state = self.state.lock();
-			let Some(item) = state.queue.finish(key) else {
-				return if state.queue.cancelled(key) {
+			let Some(work) = state.queue.finish(id) else {
+				return if state.queue.cancelled(id) {
 					Ok(())
 				} else {
 					Err(ProtocolViolation::UnknownWork)
 				};
 			};
-			(
-				item,
-				state
-					.in_flight
-					.remove(key)
-					.map_or(Duration::ZERO, |since| since.elapsed()),
-			)
+			let took = state
+				.in_flight
+				.remove(id)
+				.map_or(Duration::ZERO, |since| since.elapsed());
+			(work, took)
 		};
-		let WorkItem { waiters, work, .. } = item;
-		let (role, made) = match (work.claim.is_some(), result) {
+		match (work.claim.is_some(), result) {
 			(false, WorkResult::Executed { output, trace_root }) => {
-				(TaskRole::Executor, Ok((Some(output), Vote::Confirm { trace_root })))
+				self.answer(id, Role::Executor, Some(output), Finding::Confirm { trace_root }, took);
 			}
-			(true, WorkResult::Verified { vote }) => (TaskRole::Verifier, Ok((None, vote))),
-			(claim, WorkResult::Abstained { reason }) => {
-				(if claim { TaskRole::Verifier } else { TaskRole::Executor }, Err(reason))
-			}
+			(true, WorkResult::Verified { finding }) => self.answer(id, Role::Verifier, None, finding, took),
+			(_, WorkResult::Abstained { reason }) => self.abstain(id, &reason),
 			_ => {
-				self.abstain(&waiters, "the engine's result is of the other kind");
+				self.abstain(id, "the engine's result is of the other kind");
 				return Err(ProtocolViolation::WrongKind);
 			}
-		};
-		match made {
-			Ok((output, vote)) => self.answer(role, &waiters, output, vote, took),
-			Err(reason) => self.abstain(&waiters, &reason),
 		}
 		self.work.notify_one();
 		self.notify_worker();
 		Ok(())
 	}
 
-	fn answer(
-		&self,
-		role: TaskRole,
-		waiters: &[Waiter],
-		output: Option<assay_primitives::Output>,
-		vote: Vote,
-		took: Duration,
-	) {
-		let records: Vec<_> = waiters
-			.iter()
-			.map(|waiter| {
-				let mut salt = [0u8; 32];
-				OsRng.fill_bytes(&mut salt);
-				let answer = Answer {
-					output: output.clone(),
-					vote,
-					salt,
-				};
-				Record {
-					task: waiter.task,
-					job: waiter.job,
-					attempt: waiter.attempt,
-					answer,
-				}
-			})
-			.collect();
+	fn answer(&self, id: &WorkId, role: Role, output: Option<Output>, finding: Finding, took: Duration) {
 		let Some(journal) = &self.journal else {
-			return self.abstain(waiters, "there is no vote journal");
+			return self.abstain(id, "there is no result journal");
 		};
-		match journal.write(&records) {
+		let mut secret = [0u8; 32];
+		if let Err(e) = OsRng.try_fill_bytes(&mut secret) {
+			log::error!(target: LOG_TARGET, "The operating system gives no random bytes: {e}");
+			return self.abstain(id, "there are no random bytes for its secret");
+		}
+		let record = Record {
+			work: *id,
+			answer: Answer {
+				output,
+				finding,
+				secret,
+			},
+		};
+		match journal.write(&record) {
 			Ok(new) => {
 				let mut state = self.state.lock();
-				state.queue.close(waiters);
-				state.status.done = state.status.done.saturating_add(waiters.len() as u64);
+				state.queue.close(id);
+				state.status.done = state.status.done.saturating_add(1);
 				self.metrics.open(state.queue.open());
-				self.metrics.journaled(new);
-				self.metrics.done(role, waiters.len(), took);
-				for waiter in waiters {
-					log::debug!(
-						target: LOG_TARGET,
-						"Job {} attempt {}: {role:?} done in {took:.1?}, vote on disk", waiter.job, waiter.attempt.saturating_add(1),
-					);
+				if new {
+					self.metrics.journaled();
 				}
+				self.metrics.done(role, took);
+				log::debug!(target: LOG_TARGET, "Work {id}: {role:?} done in {took:.1?}, result on disk");
 			}
 			Err(e) => {
 				log::error!(target: LOG_TARGET, "{e}");
-				self.abstain(waiters, "its vote could not be put on disk");
+				self.abstain(id, "its result could not be put on disk");
 			}
 		}
 	}
 
-	fn abstain(&self, waiters: &[Waiter], why: &str) {
+	fn abstain(&self, id: &WorkId, why: &str) {
 		let mut state = self.state.lock();
-		state.queue.abstain(waiters);
-		self.record_abstained(&mut state, waiters, why);
+		state.queue.abstain(id);
+		self.record_abstained(&mut state, id, why);
 	}
 
-	fn record_abstained(&self, state: &mut State, waiters: &[Waiter], why: &str) {
-		state.status.abstained = state.status.abstained.saturating_add(waiters.len() as u64);
+	fn record_abstained(&self, state: &mut State, id: &WorkId, why: &str) {
+		state.status.abstained = state.status.abstained.saturating_add(1);
 		state.status.last_error = Some(why.to_owned());
-		self.metrics.abstained(waiters.len());
+		self.metrics.abstained();
 		self.metrics.open(state.queue.open());
-		for waiter in waiters {
-			log::warn!(target: LOG_TARGET, "Job {} attempt {}: abstained: {why}", waiter.job, waiter.attempt.saturating_add(1));
-		}
+		log::warn!(target: LOG_TARGET, "Work {id}: abstained: {why}");
 	}
 
 	fn notify_worker(&self) {
@@ -353,8 +322,8 @@ impl Backend {
 }
 
 impl InferenceBackend for Backend {
-	fn enqueue(&self, task: Task) -> EnqueueResult {
-		let id = task.id();
+	fn enqueue(&self, work: Work) -> EnqueueResult {
+		let id = work.id();
 		match self.poll(&id) {
 			PollResult::Unknown => {}
 			PollResult::Ready(_) => return EnqueueResult::Done,
@@ -365,24 +334,20 @@ impl InferenceBackend for Backend {
 		let mut state = self.state.lock();
 		match state.status.state {
 			EngineState::Absent => return EnqueueResult::NotAvailable,
-			EngineState::Ready if !state.status.models.iter().any(|m| m.id == task.work.model) => {
+			EngineState::Ready if !state.status.models.iter().any(|m| m.id == work.model) => {
 				return EnqueueResult::Abstained
 			}
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.
 		match state.queue.poll(&id) {
-			Some(TaskState::Open) => return EnqueueResult::Pending,
-			Some(TaskState::Abstained) => return EnqueueResult::Abstained,
+			Some(WorkState::Open) => return EnqueueResult::Pending,
+			Some(WorkState::Abstained) => return EnqueueResult::Abstained,
 			None if self.journal.as_ref().is_some_and(|j| j.contains(&id)) => return EnqueueResult::Pending,
 			None => {}
 		}
-		let job = task.job;
-		if !state.queue.push(id, task) {
+		if !state.queue.push(id, work) {
 			return EnqueueResult::Busy;
-		}
-		if state.jobs.insert(job, MAX_JOBS) {
-			self.metrics.job_seen();
 		}
 		self.metrics.open(state.queue.open());
 		drop(state);
@@ -390,11 +355,11 @@ impl InferenceBackend for Backend {
 		EnqueueResult::Pending
 	}
 
-	fn poll(&self, task: &TaskId) -> PollResult {
+	fn poll(&self, work: &WorkId) -> PollResult {
 		let Some(journal) = &self.journal else {
 			return PollResult::Abstained;
 		};
-		match journal.get(task) {
+		match journal.get(work) {
 			Ok(Some(answer)) => return PollResult::Ready(answer),
 			Ok(None) => {}
 			Err(e) => {
@@ -402,9 +367,9 @@ impl InferenceBackend for Backend {
 				return PollResult::Abstained;
 			}
 		}
-		match self.state.lock().queue.poll(task) {
-			Some(TaskState::Open) => PollResult::Pending,
-			Some(TaskState::Abstained) => PollResult::Abstained,
+		match self.state.lock().queue.poll(work) {
+			Some(WorkState::Open) => PollResult::Pending,
+			Some(WorkState::Abstained) => PollResult::Abstained,
 			None => PollResult::Unknown,
 		}
 	}
@@ -420,6 +385,10 @@ impl InferenceBackend for Backend {
 			EngineState::Ready if state.status.models.iter().any(|m| m.id == *model) => ProbeResult::Serving,
 			EngineState::Ready => ProbeResult::Abstained,
 		}
+	}
+
+	fn watch_permille(&self) -> u32 {
+		self.watched.permille()
 	}
 }
 

@@ -5,11 +5,16 @@ use super::{
 	super::tests::*,
 	*,
 };
-use assay_primitives::{FinishReason, TaskId, TraceRoot, WorkId};
+use assay_primitives::{FinishReason, TraceRoot};
 use assay_protocol::{framing, Request, Response};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use std::{path::Path, sync::Arc};
+use std::{
+	fs,
+	path::{Path, PathBuf},
+	process::{Command, Stdio},
+	sync::Arc,
+};
 use tokio::{io::DuplexStream, task::JoinHandle};
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -26,7 +31,8 @@ fn served() -> ServedModel {
 }
 
 fn open(directory: &Path) -> Arc<Backend> {
-	let backend = Backend::new(Some(VoteJournal::open(directory).unwrap()), Metrics::new(None));
+	let journal = ResultJournal::open(directory).unwrap();
+	let backend = Backend::new(Some(journal), WatchedShare::default(), Metrics::new(None));
 	backend.engine_starting(false);
 	Arc::new(backend)
 }
@@ -73,116 +79,139 @@ fn compute(work: &Work) -> WorkResult {
 			output: output(),
 			trace_root: TraceRoot([5; 32]),
 		},
-		Some(_) => WorkResult::Verified {
-			vote: Vote::Confirm {
-				trace_root: TraceRoot([5; 32]),
-			},
-		},
+		Some(_) => WorkResult::Verified { finding: confirmed() },
 	}
 }
 
-async fn answer_of(backend: &Backend, task: &Task) -> Answer {
+/// What the engine of these tests finds of every answer.
+fn confirmed() -> Finding {
+	Finding::Confirm {
+		trace_root: TraceRoot([5; 32]),
+	}
+}
+
+async fn answer_of(backend: &Backend, work: &Work) -> Answer {
 	for _ in 0..500 {
-		if let PollResult::Ready(answer) = backend.poll(&task.id()) {
+		if let PollResult::Ready(answer) = backend.poll(&work.id()) {
 			return answer;
 		}
 		tokio::time::sleep(Duration::from_millis(5)).await;
 	}
-	panic!("no answer: {:?}", backend.poll(&task.id()));
+	panic!("no answer: {:?}", backend.poll(&work.id()));
 }
 
 #[tokio::test]
-async fn an_executor_gets_output_and_vote_and_verifiers_a_vote_each_with_its_own_salt() {
+async fn making_and_checking_an_answer_is_one_computation_each_whoever_asks() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
 	let mut events = backend.events();
 	let (mut wire, _running) = connect(&backend, timeouts());
 	ready(&mut wire).await;
-	let execute = task(1, 0, false);
-	assert_eq!(backend.poll(&execute.id()), PollResult::Unknown);
-	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
-	assert_eq!(backend.enqueue(execute.clone()), EnqueueResult::Pending);
-	let verify: Vec<_> = (1..4).map(|voter| task(1, voter, true)).collect();
-	verify
-		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
+	let (make, check) = (work(1, false), work(1, true));
+	for work in [&make, &check] {
+		assert_eq!(backend.poll(&work.id()), PollResult::Unknown);
+		for _ in 0..4 {
+			assert_eq!(backend.enqueue(work.clone()), EnqueueResult::Pending);
+		}
+	}
+	assert_eq!(backend.status().queue, 2);
 	for _ in 0..2 {
 		let (id, work) = next_work(&mut wire).await;
 		events.mark_unchanged();
-		send(
-			&mut wire,
-			Response::Done {
-				id,
-				result: compute(&work),
-			},
-		)
-		.await;
+		let result = compute(&work);
+		send(&mut wire, Response::Done { id, result }).await;
 		events.changed().await.unwrap();
 	}
-	let answer = answer_of(&backend, &execute).await;
-	assert_eq!(answer.output.as_ref().map(|o| o.finish), Some(FinishReason::Length));
-	assert_eq!(
-		answer.vote,
-		Vote::Confirm {
-			trace_root: TraceRoot([5; 32])
-		}
-	);
-	let mut salts = vec![answer.salt];
-	for task in &verify {
-		let answer = answer_of(&backend, task).await;
-		assert_eq!(
-			(answer.output, answer.vote),
-			(
-				None,
-				Vote::Confirm {
-					trace_root: TraceRoot([5; 32])
-				}
-			)
-		);
-		salts.push(answer.salt);
-	}
-	salts.sort_unstable();
-	salts.dedup();
-	assert_eq!(salts.len(), 4);
-	let status = backend.status();
-	assert_eq!((status.done, status.queue, status.state), (4, 0, EngineState::Ready));
-}
-
-#[tokio::test]
-async fn after_a_restart_the_old_answer_is_returned_and_nothing_is_computed_again() {
-	let directory = tempfile::tempdir().unwrap();
-	let task = task(1, 0, true);
-	let first = {
-		let backend = open(directory.path());
-		let (mut wire, running) = connect(&backend, timeouts());
-		ready(&mut wire).await;
-		backend.enqueue(task.clone());
-		let (id, work) = next_work(&mut wire).await;
-		send(
-			&mut wire,
-			Response::Done {
-				id,
-				result: compute(&work),
-			},
-		)
-		.await;
-		let first = answer_of(&backend, &task).await;
-		running.abort();
-		drop(running.await);
-		first
-	};
-	let backend = open(directory.path());
-	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Done);
-	assert_eq!(backend.poll(&task.id()), PollResult::Ready(first));
 	assert!(backend.next_work().is_none());
+	let (made, checked) = (answer_of(&backend, &make).await, answer_of(&backend, &check).await);
+	assert_eq!(made.output.as_ref().map(|o| o.finish), Some(FinishReason::Length));
+	assert_eq!(checked.output, None);
+	assert_eq!((made.finding, checked.finding), (confirmed(), confirmed()));
+	assert_ne!(made.secret, checked.secret);
+	assert_ne!(made.secret, [0; 32]);
+	assert_eq!(
+		answer_of(&backend, &check).await,
+		checked,
+		"every role polls one answer"
+	);
+	assert_eq!(backend.enqueue(check), EnqueueResult::Done);
+	let status = backend.status();
+	assert_eq!((status.done, status.queue, status.state), (2, 0, EngineState::Ready));
 }
 
 #[tokio::test]
-async fn a_task_in_flight_is_sent_again_twice_and_then_given_up() {
+async fn a_rejection_is_journaled_as_the_engine_found_it() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
-	let task = task(1, 0, false);
-	backend.enqueue(task.clone());
+	let (mut wire, _running) = connect(&backend, timeouts());
+	ready(&mut wire).await;
+	backend.enqueue(work(1, true));
+	let (id, _) = next_work(&mut wire).await;
+	let finding = Finding::Reject {
+		position: 2,
+		prefix_root: TraceRoot([6; 32]),
+	};
+	let result = WorkResult::Verified { finding };
+	send(&mut wire, Response::Done { id, result }).await;
+	assert_eq!(answer_of(&backend, &work(1, true)).await.finding, finding);
+}
+
+/// Names the directory of [`after_kill_9_the_same_answer_and_secret_come_back`]'s second process.
+const KILLED: &str = "ASSAY_TEST_KILLED_IN";
+
+/// Answers work, writes the answer to a file as a worker would send it, and waits to be killed.
+fn answer_and_wait(directory: &Path) -> ! {
+	let backend = open(directory);
+	backend.engine_ready(vec![served()]);
+	backend.enqueue(work(1, true));
+	let (id, work) = backend.next_work().unwrap();
+	backend.done(&id, compute(&work)).unwrap();
+	let PollResult::Ready(answer) = backend.poll(&id) else {
+		panic!("no answer");
+	};
+	fs::write(directory.join("sent.new"), answer.encode()).unwrap();
+	fs::rename(directory.join("sent.new"), directory.join("sent")).unwrap();
+	loop {
+		std::thread::park();
+	}
+}
+
+#[test]
+fn after_kill_9_the_same_answer_and_secret_come_back() {
+	if let Some(directory) = std::env::var_os(KILLED) {
+		answer_and_wait(&PathBuf::from(directory));
+	}
+	let directory = tempfile::tempdir().unwrap();
+	let (_, module) = module_path!().split_once("::").unwrap();
+	let mut child = Command::new(std::env::current_exe().unwrap())
+		.arg("--exact")
+		.arg(format!("{module}::after_kill_9_the_same_answer_and_secret_come_back"))
+		.env(KILLED, directory.path())
+		.stdout(Stdio::null())
+		.spawn()
+		.unwrap();
+	let sent = directory.path().join("sent");
+	for _ in 0..1_000 {
+		if sent.exists() {
+			break;
+		}
+		std::thread::sleep(Duration::from_millis(10));
+	}
+	child.kill().unwrap();
+	child.wait().unwrap();
+	let sent = Answer::decode_all(&mut &fs::read(sent).unwrap()[..]).unwrap();
+	let backend = open(directory.path());
+	assert_eq!(backend.enqueue(work(1, true)), EnqueueResult::Done);
+	assert_eq!(backend.poll(&work(1, true).id()), PollResult::Ready(sent));
+	assert!(backend.next_work().is_none(), "nothing is computed again");
+}
+
+#[tokio::test]
+async fn work_in_flight_is_sent_again_twice_and_then_given_up() {
+	let directory = tempfile::tempdir().unwrap();
+	let backend = open(directory.path());
+	let work = work(1, false);
+	backend.enqueue(work.clone());
 	for crash in 1..=3 {
 		let (mut wire, running) = connect(&backend, timeouts());
 		ready(&mut wire).await;
@@ -194,9 +223,9 @@ async fn a_task_in_flight_is_sent_again_twice_and_then_given_up() {
 		} else {
 			PollResult::Abstained
 		};
-		assert_eq!(backend.poll(&task.id()), expected, "crash {crash}");
+		assert_eq!(backend.poll(&work.id()), expected, "crash {crash}");
 	}
-	assert_eq!(backend.enqueue(task), EnqueueResult::Abstained);
+	assert_eq!(backend.enqueue(work), EnqueueResult::Abstained);
 	assert_eq!(backend.status().abstained, 1);
 }
 
@@ -233,22 +262,14 @@ async fn silence_invalid_frames_and_a_result_of_the_wrong_kind_end_the_connectio
 
 	let (mut wire, running) = connect(&backend, timeouts());
 	ready(&mut wire).await;
-	let task = task(1, 0, false);
-	backend.enqueue(task.clone());
+	let work = work(1, false);
+	backend.enqueue(work.clone());
 	let (id, _) = next_work(&mut wire).await;
-	let vote = Vote::Confirm {
-		trace_root: TraceRoot([0; 32]),
-	};
-	send(
-		&mut wire,
-		Response::Done {
-			id,
-			result: WorkResult::Verified { vote },
-		},
-	)
-	.await;
+	let finding = confirmed();
+	let result = WorkResult::Verified { finding };
+	send(&mut wire, Response::Done { id, result }).await;
 	assert!(matches!(running.await.unwrap(), Disconnect::Violation(_)));
-	assert_eq!(backend.poll(&task.id()), PollResult::Abstained);
+	assert_eq!(backend.poll(&work.id()), PollResult::Abstained);
 
 	let never = Timeouts {
 		ready: Duration::from_millis(50),
@@ -270,7 +291,7 @@ async fn work_without_end_is_noticed_although_pings_are_answered() {
 		},
 	);
 	ready(&mut wire).await;
-	backend.enqueue(task(1, 0, false));
+	backend.enqueue(work(1, false));
 	next_work(&mut wire).await;
 	let pings = tokio::spawn(async move { next_work(&mut wire).await });
 	assert!(matches!(running.await.unwrap(), Disconnect::Stuck(_)));
@@ -304,12 +325,12 @@ async fn an_unrequested_result_and_a_second_pong_are_violations() {
 }
 
 #[tokio::test]
-async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_vote() {
+async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_answer() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
 	let (mut wire, _running) = connect(&backend, timeouts());
 	ready(&mut wire).await;
-	let (unwanted, wanted) = (task(1, 0, false), task(2, 0, false));
+	let (unwanted, wanted) = (work(1, false), work(2, false));
 	backend.enqueue(unwanted.clone());
 	backend.enqueue(wanted.clone());
 	let (first, second) = (next_work(&mut wire).await, next_work(&mut wire).await);
@@ -341,77 +362,86 @@ async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_vo
 fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
-	let task = task(1, 0, false);
-	assert_eq!(backend.probe(&task.work.model), ProbeResult::Pending);
+	let work = work(1, false);
+	assert_eq!(backend.probe(&work.model), ProbeResult::Pending);
 	assert_eq!(
-		backend.enqueue(task.clone()),
+		backend.enqueue(work.clone()),
 		EnqueueResult::Pending,
 		"nobody knows yet what it will serve"
 	);
 	backend.engine_ready(Vec::new());
-	assert_eq!(backend.probe(&task.work.model), ProbeResult::Abstained);
-	assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Abstained);
+	assert_eq!(backend.probe(&work.model), ProbeResult::Abstained);
+	assert_eq!(backend.enqueue(work.clone()), EnqueueResult::Abstained);
 	backend.engine_exited(ExitCause::Crash, "replaced".into());
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.probe(&task.work.model), ProbeResult::Serving);
-	assert_eq!(backend.enqueue(task), EnqueueResult::Pending);
+	assert_eq!(backend.probe(&work.model), ProbeResult::Serving);
+	assert_eq!(backend.enqueue(work), EnqueueResult::Pending);
 }
 
 #[test]
 fn a_full_queue_is_busy_and_forgets_nothing() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
-	let tasks: Vec<_> = (0..=u8::MAX).map(|voter| task(1, voter, true)).collect();
-	tasks
-		.iter()
-		.for_each(|task| assert_eq!(backend.enqueue(task.clone()), EnqueueResult::Pending));
-	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::Busy);
-	assert_eq!(backend.poll(&task(2, 0, true).id()), PollResult::Unknown);
-	assert!(tasks.iter().all(|task| backend.poll(&task.id()) == PollResult::Pending));
+	let all: Vec<_> = (0..=u8::MAX).map(|job| work(job, true)).collect();
+	all.iter()
+		.for_each(|work| assert_eq!(backend.enqueue(work.clone()), EnqueueResult::Pending));
+	assert_eq!(backend.enqueue(work(2, false)), EnqueueResult::Busy);
+	assert_eq!(backend.poll(&work(2, false).id()), PollResult::Unknown);
+	assert!(all.iter().all(|work| backend.poll(&work.id()) == PollResult::Pending));
+	assert_eq!(
+		backend.enqueue(work(2, true)),
+		EnqueueResult::Pending,
+		"it has its place"
+	);
 }
 
 #[test]
-fn many_worker_threads_enqueue_one_task_and_it_is_one_computation() {
+fn many_worker_threads_enqueue_the_same_work_and_it_is_one_computation() {
 	let directory = tempfile::tempdir().unwrap();
 	let backend = open(directory.path());
 	std::thread::scope(|scope| {
 		for _ in 0..8 {
-			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(task(n, 0, true)), EnqueueResult::Pending)));
+			scope.spawn(|| (0..50).for_each(|n| assert_eq!(backend.enqueue(work(n, true)), EnqueueResult::Pending)));
 		}
 	});
 	assert_eq!(backend.status().queue, 50);
 }
 
 #[test]
-fn without_an_engine_nothing_new_is_taken_and_old_votes_are_still_returned() {
+fn without_an_engine_nothing_new_is_taken_and_old_answers_are_still_returned() {
 	let directory = tempfile::tempdir().unwrap();
-	let old = task(1, 0, true);
+	let old = work(1, true);
 	let answer = Answer {
 		output: None,
-		vote: Vote::Confirm {
-			trace_root: TraceRoot([1; 32]),
-		},
-		salt: [2; 32],
+		finding: confirmed(),
+		secret: [2; 32],
 	};
 	let record = Record {
-		task: old.id(),
-		job: old.job,
-		attempt: 0,
+		work: old.id(),
 		answer: answer.clone(),
 	};
-	VoteJournal::open(directory.path()).unwrap().write(&[record]).unwrap();
-	let backend = Backend::new(Some(VoteJournal::open(directory.path()).unwrap()), Metrics::new(None));
-	assert_eq!(backend.enqueue(task(2, 0, true)), EnqueueResult::NotAvailable);
+	let journal = ResultJournal::open(directory.path()).unwrap();
+	assert!(journal.write(&record).unwrap());
+	let backend = Backend::new(Some(journal), WatchedShare::default(), Metrics::new(None));
+	assert_eq!(backend.enqueue(work(2, true)), EnqueueResult::NotAvailable);
 	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::NotAvailable);
 	assert_eq!(backend.poll(&old.id()), PollResult::Ready(answer));
 }
 
 #[test]
 fn without_a_journal_the_node_abstains_from_everything() {
-	let backend = Backend::new(None, Metrics::new(None));
+	let backend = idle_backend();
 	backend.engine_starting(false);
 	backend.engine_ready(vec![served()]);
-	assert_eq!(backend.enqueue(task(1, 0, true)), EnqueueResult::Abstained);
-	assert_eq!(backend.poll(&TaskId([0; 32])), PollResult::Abstained);
+	assert_eq!(backend.enqueue(work(1, true)), EnqueueResult::Abstained);
+	assert_eq!(backend.poll(&WorkId([0; 32])), PollResult::Abstained);
 	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::Abstained);
+}
+
+#[test]
+fn the_worker_learns_what_share_of_the_claims_to_watch() {
+	let backend = |share: &str| Backend::new(None, share.parse().unwrap(), Metrics::new(None));
+	assert_eq!(backend("0").watch_permille(), 0);
+	assert_eq!(backend("2.5").watch_permille(), 25);
+	assert_eq!(backend("100").watch_permille(), 1_000);
 }

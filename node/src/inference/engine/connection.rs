@@ -64,7 +64,7 @@ pub enum Disconnect {
 	#[error("the engine has not answered for {} s", .0.as_secs())]
 	Silent(Duration),
 	/// It answers, but one work item never ends.
-	#[error("the engine has worked on one task for {} s", .0.as_secs())]
+	#[error("the engine has computed one work item for {} s", .0.as_secs())]
 	Stuck(Duration),
 }
 

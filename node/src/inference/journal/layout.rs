@@ -2,10 +2,10 @@
 //!
 //! Layout: 8 bytes of magic, then records of `length (u32 LE) ‖ !length (u32 LE) ‖ checksum (8 bytes) ‖ SCALE(record)`. A
 //! record cut short at the end of the file was never synced, hence never used, and is cut off. Damage anywhere else could hide
-//! votes that were sent, so such a journal is refused.
+//! results that votes were made from, so such a journal is refused.
 
 use super::JournalError;
-use assay_primitives::{task::Answer, JobId, TaskId};
+use assay_primitives::{task::Answer, WorkId};
 use codec::{Decode, DecodeAll, Encode};
 use std::{
 	fs::{self, File, OpenOptions},
@@ -14,7 +14,10 @@ use std::{
 	path::Path,
 };
 
-pub(super) const MAGIC: &[u8; 8] = b"ASSAYJ1\n";
+/// The first bytes of every journal; the digit is the format's.
+pub(super) const MAGIC: &[u8; 8] = b"ASSAYJ2\n";
+/// What the journals of all formats begin with.
+const FAMILY: &[u8] = b"ASSAYJ";
 const HEADER: usize = 16;
 /// Longest record: an [`Answer`] with the largest output, and some margin.
 const MAX_RECORD: u32 = 64 * 1024;
@@ -22,12 +25,8 @@ const MAX_RECORD: u32 = 64 * 1024;
 /// One answer on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Record {
-	/// The task answered.
-	pub task: TaskId,
-	/// Its job, for people who read the file.
-	pub job: JobId,
-	/// Its attempt, from 0.
-	pub attempt: u8,
+	/// The work answered.
+	pub work: WorkId,
 	/// The answer.
 	pub answer: Answer,
 }
@@ -91,8 +90,9 @@ pub(super) fn read_record(file: &File, extent: Extent) -> io::Result<Option<Reco
 	Ok(parse_header(header).and_then(|(_, sum)| decode(payload, &sum)))
 }
 
-/// Returns every record of the file in order, and where the last good one ends. A new file gets its magic.
-pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Extent)>, u64), JournalError> {
+/// Returns every record of the file in order, and where the last good one ends. Work that was answered twice comes twice.
+/// A new file gets its magic.
+pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(WorkId, Extent)>, u64), JournalError> {
 	let io = |source| JournalError::Io {
 		path: path.to_path_buf(),
 		source,
@@ -112,7 +112,7 @@ pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Extent)>, u
 	let mut magic = [0u8; 8];
 	reader.read_exact(&mut magic).map_err(io)?;
 	if &magic != MAGIC {
-		return Err(foreign(path));
+		return Err(refusal(path, &magic));
 	}
 	let mut payload = Vec::new();
 	loop {
@@ -135,7 +135,7 @@ pub(super) fn scan(path: &Path, file: &File) -> Result<(Vec<(TaskId, Extent)>, u
 		reader.read_exact(&mut payload).map_err(io)?;
 		let len = len.saturating_add(HEADER as u32);
 		match decode(&payload, &sum) {
-			Some(record) => extents.push((record.task, Extent { at, len })),
+			Some(record) => extents.push((record.work, Extent { at, len })),
 			None if left == whole => return Ok((extents, at)),
 			None => return Err(damaged(at)),
 		}
@@ -152,14 +152,18 @@ fn begin(path: &Path, file: &File, reader: &mut impl Read) -> Result<(), Journal
 	let mut begun = Vec::new();
 	reader.read_to_end(&mut begun).map_err(io)?;
 	if !MAGIC.starts_with(&begun) {
-		return Err(foreign(path));
+		return Err(refusal(path, &begun));
 	}
 	file.write_all_at(MAGIC, 0).map_err(io)
 }
 
-fn foreign(path: &Path) -> JournalError {
-	JournalError::Foreign {
-		path: path.to_path_buf(),
+/// Returns why a file that begins like this is not read.
+fn refusal(path: &Path, begins: &[u8]) -> JournalError {
+	let path = path.to_path_buf();
+	if begins.starts_with(FAMILY) {
+		JournalError::OtherFormat { path }
+	} else {
+		JournalError::Foreign { path }
 	}
 }
 
@@ -180,8 +184,8 @@ pub(super) fn compact(
 	directory: &Path,
 	path: &Path,
 	old: &File,
-	newest: &[(TaskId, Extent)],
-) -> io::Result<(File, Vec<(TaskId, Extent)>, u64)> {
+	newest: &[(WorkId, Extent)],
+) -> io::Result<(File, Vec<(WorkId, Extent)>, u64)> {
 	let next = directory.join("journal.new");
 	let mut file = OpenOptions::new()
 		.create(true)
@@ -192,12 +196,12 @@ pub(super) fn compact(
 	file.write_all(MAGIC)?;
 	let mut extents = Vec::with_capacity(newest.len());
 	let mut end = MAGIC.len() as u64;
-	for (task, extent) in newest {
+	for (work, extent) in newest {
 		let mut bytes = vec![0u8; extent.len as usize];
 		old.read_exact_at(&mut bytes, extent.at)?;
 		file.write_all(&bytes)?;
 		extents.push((
-			*task,
+			*work,
 			Extent {
 				at: end,
 				len: extent.len,

@@ -1,19 +1,19 @@
-//! The node's record of its votes: an append-only file that is synced before an answer is first returned.
+//! The node's record of its engine's results: an append-only file that is synced before an answer is first returned.
 //!
-//! A vote that left this node once must stay the same forever, whatever crashes in between. So every answer is written and
-//! synced here before the worker receives it, and the first one written wins. The salt is part of it: a commitment can be
-//! revealed after a restart.
+//! What left this node once must stay the same forever, whatever crashes in between. So every result is written and synced
+//! here before the worker receives it, and the first one written wins. The secret is part of it: a juror's commitment can
+//! be revealed after a restart.
 
 mod layout;
 
 pub use layout::Record;
 
 use super::log_target::LOG_TARGET;
-use assay_primitives::{task::Answer, TaskId};
+use assay_primitives::{task::Answer, WorkId};
 use layout::{compact, frame, open_file, read_record, scan, sync_directory, Extent};
 use parking_lot::{Mutex, RwLock};
 use std::{
-	collections::HashMap,
+	collections::{HashMap, HashSet},
 	fs::{self, File, OpenOptions, TryLockError},
 	io,
 	os::unix::fs::FileExt,
@@ -21,7 +21,7 @@ use std::{
 	time::Duration,
 };
 
-/// Answers kept when a node starts: weeks of votes, and older than any job that could still need them.
+/// Answers kept when a node starts: weeks of results, and older than any job that could still need them.
 const KEEP: usize = 50_000;
 /// Tries to lock a journal, a tenth of a second apart.
 const LOCK_TRIES: usize = 20;
@@ -31,7 +31,7 @@ const LOCK_TRIES: usize = 20;
 #[non_exhaustive]
 pub enum JournalError {
 	/// The file system returned an error.
-	#[error("cannot use the vote journal {path}: {source}")]
+	#[error("cannot use the result journal {path}: {source}")]
 	Io {
 		/// The file.
 		path: PathBuf,
@@ -39,21 +39,30 @@ pub enum JournalError {
 		source: io::Error,
 	},
 	/// Two nodes on one journal would vote twice.
-	#[error("the vote journal {path} is in use by another node; give each node a --base-path of its own")]
+	#[error("the result journal {path} is in use by another node; give each node a --base-path of its own")]
 	InUse {
 		/// The file.
 		path: PathBuf,
 	},
 	/// Another file lies here.
-	#[error("{path} is not a vote journal; move it away")]
+	#[error("{path} is not a result journal; move it away")]
 	Foreign {
+		/// The file.
+		path: PathBuf,
+	},
+	/// A node of another version wrote it.
+	#[error(
+		"the result journal {path} has the format of another version of this node, so this node abstains: run the version \
+		 that wrote it, or, when none of this provider's jobs is open any more, move it away and restart the node"
+	)]
+	OtherFormat {
 		/// The file.
 		path: PathBuf,
 	},
 	/// A record that was on disk has changed.
 	#[error(
-		"the vote journal {path} is damaged at byte {at}, so this node abstains: restore it from a backup, or, when none of \
-		 this provider's jobs is open any more, move it away"
+		"the result journal {path} is damaged at byte {at}, so this node abstains: restore it from a backup, or, when none of \
+		 this provider's jobs is open any more, move it away and restart the node"
 	)]
 	Damaged {
 		/// The file.
@@ -62,7 +71,7 @@ pub enum JournalError {
 		at: u64,
 	},
 	/// An earlier write failed half-way and could not be undone.
-	#[error("the vote journal {path} could not be written; free some disk space and restart the node")]
+	#[error("the result journal {path} could not be written; free some disk space and restart the node")]
 	Stuck {
 		/// The file.
 		path: PathBuf,
@@ -75,16 +84,16 @@ struct Writer {
 }
 
 /// The open journal.
-pub struct VoteJournal {
+pub struct ResultJournal {
 	path: PathBuf,
 	file: File,
 	writer: Mutex<Writer>,
-	index: RwLock<HashMap<TaskId, Extent>>,
+	index: RwLock<HashMap<WorkId, Extent>>,
 	/// Held for the life of the node.
 	_lock: File,
 }
 
-impl VoteJournal {
+impl ResultJournal {
 	/// Opens or makes `directory/journal`, checks every record, cuts a torn tail off and drops all but the newest answers.
 	pub fn open(directory: &Path) -> Result<Self, JournalError> {
 		Self::open_keeping(directory, KEEP)
@@ -110,12 +119,13 @@ impl VoteJournal {
 
 		let mut file = open_file(&path).map_err(io)?;
 		let (mut extents, mut end) = scan(&path, &file)?;
+		let mut seen = HashSet::new();
+		extents.retain(|(work, _)| seen.insert(*work));
 		if extents.len() > keep {
-			extents.sort_unstable_by_key(|(_, extent)| extent.at);
 			let dropped = extents.len().saturating_sub(keep);
 			let newest = extents.get(dropped..).unwrap_or_default();
 			(file, extents, end) = compact(directory, &path, &file, newest).map_err(io)?;
-			log::info!(target: LOG_TARGET, "Vote journal: dropped the {dropped} oldest answers");
+			log::info!(target: LOG_TARGET, "Result journal: dropped the {dropped} oldest answers");
 		}
 		file.set_len(end).and_then(|()| file.sync_all()).map_err(io)?;
 		sync_directory(directory).map_err(io)?;
@@ -128,10 +138,10 @@ impl VoteJournal {
 		})
 	}
 
-	/// Returns the answer to a task, if there is one. An error means that there is one which cannot be read: nothing may be
+	/// Returns the answer to a work item, if there is one. An error means that there is one which cannot be read: nothing may be
 	/// computed in its stead.
-	pub fn get(&self, task: &TaskId) -> Result<Option<Answer>, JournalError> {
-		let Some(extent) = self.index.read().get(task).copied() else {
+	pub fn get(&self, work: &WorkId) -> Result<Option<Answer>, JournalError> {
+		let Some(extent) = self.index.read().get(work).copied() else {
 			return Ok(None);
 		};
 		let damaged = || JournalError::Damaged {
@@ -139,14 +149,14 @@ impl VoteJournal {
 			at: extent.at,
 		};
 		let record = read_record(&self.file, extent).ok().flatten().ok_or_else(damaged)?;
-		(record.task == *task)
+		(record.work == *work)
 			.then_some(Some(record.answer))
 			.ok_or_else(damaged)
 	}
 
-	/// Returns whether a task has been answered.
-	pub fn contains(&self, task: &TaskId) -> bool {
-		self.index.read().contains_key(task)
+	/// Returns whether a work item has been answered.
+	pub fn contains(&self, work: &WorkId) -> bool {
+		self.index.read().contains_key(work)
 	}
 
 	/// Returns how many answers there are.
@@ -154,35 +164,23 @@ impl VoteJournal {
 		self.index.read().len()
 	}
 
-	/// Puts answers on disk; when this returns they may be used. An answer already there stays as it is: first written wins.
-	/// Returns how many were new.
-	pub fn write(&self, records: &[Record]) -> Result<usize, JournalError> {
+	/// Puts an answer on disk; when this returns it may be used. An answer already there stays as it is: first written wins.
+	/// Returns whether it was new.
+	pub fn write(&self, record: &Record) -> Result<bool, JournalError> {
 		let mut writer = self.writer.lock();
 		if writer.stuck {
 			return Err(JournalError::Stuck {
 				path: self.path.clone(),
 			});
 		}
-		let mut bytes = Vec::new();
-		let mut extents: Vec<(TaskId, Extent)> = Vec::new();
-		for record in records {
-			if self.contains(&record.task) || extents.iter().any(|(task, _)| *task == record.task) {
-				continue;
-			}
-			let at = writer.end.saturating_add(bytes.len() as u64);
-			let framed = frame(record);
-			extents.push((
-				record.task,
-				Extent {
-					at,
-					len: framed.len() as u32,
-				},
-			));
-			bytes.extend_from_slice(&framed);
+		if self.contains(&record.work) {
+			return Ok(false);
 		}
-		if bytes.is_empty() {
-			return Ok(0);
-		}
+		let bytes = frame(record);
+		let extent = Extent {
+			at: writer.end,
+			len: bytes.len() as u32,
+		};
 		let written = self
 			.file
 			.write_all_at(&bytes, writer.end)
@@ -197,9 +195,8 @@ impl VoteJournal {
 			});
 		}
 		writer.end = writer.end.saturating_add(bytes.len() as u64);
-		let new = extents.len();
-		self.index.write().extend(extents);
-		Ok(new)
+		self.index.write().insert(record.work, extent);
+		Ok(true)
 	}
 }
 

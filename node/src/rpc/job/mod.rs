@@ -1,11 +1,15 @@
-//! `assay_jobStatus` and `assay_subscribeJob`: a job's life, from its request to a final verdict.
+//! `assay_jobStatus` and `assay_subscribeJob`: a job's life, from its request to a verdict or to its final state.
+
+mod follower;
 
 use super::error::Error;
 use assay_primitives::{
-	api::{AssayApi, JobPhase, JobView, SeatView},
-	FinishReason, JobId, ModelId, Output, Receipt, Verdict,
+	api::{AssayApi, JobView},
+	receipt::SeatRecord,
+	ClaimId, FinishReason, JobId, ModelId, Output, Receipt, State, Verdict,
 };
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
+use follower::{Event, Follower};
 use futures::{stream, Stream, StreamExt};
 use jsonrpsee::{
 	core::{async_trait, server::PendingSubscriptionSink},
@@ -19,15 +23,12 @@ use sc_rpc::{
 use serde::{Deserialize, Serialize};
 use sp_api::ProvideRuntimeApi;
 use sp_blockchain::HeaderBackend;
-use sp_runtime::traits::Block as BlockT;
 use std::{future, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 const LOG_TARGET: &str = "assay::rpc";
 
-type Hash = <Block as BlockT>::Hash;
-
-/// A published answer. Trust it only once the verdict is `confirmed`.
+/// A published answer. The verdict says what it is worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedOutput {
@@ -62,42 +63,85 @@ pub struct JobStatus {
 	pub requester: AccountId,
 	/// The model that answers.
 	pub model: ModelId,
-	/// Its phase in the best block.
-	pub phase: JobPhase,
-	/// Attempt, counted from 1.
+	/// How many verifiers were asked for.
+	pub verifiers: u8,
+	/// Its state in the best block.
+	pub state: State,
+	/// Attempt, counted from 1; 0 while it waits for its first executor.
 	pub attempt: u8,
-	/// Last block of the phase; null once concluded.
+	/// The block in which something is due next; null once the state is final.
 	pub deadline: Option<BlockNumber>,
-	/// The committee, the executor first; empty before the draw.
-	pub committee: Vec<SeatView<AccountId>>,
+	/// The executor of this attempt; null before it is drawn.
+	pub executor: Option<AccountId>,
+	/// The claim of this attempt; null before the executor is drawn.
+	pub claim: Option<ClaimId>,
+	/// All seats drawn so far, with their votes.
+	pub seats: Vec<SeatRecord<AccountId>>,
 	/// The published answer, if any.
 	pub output: Option<PublishedOutput>,
-	/// The verdict, once there is one.
+	/// The verdict, once there is one. It may change until the state is final.
 	pub verdict: Option<Verdict>,
 	/// Block of the request.
 	pub requested_at: BlockNumber,
 	/// Block of the verdict.
-	pub concluded_at: Option<BlockNumber>,
+	pub verdict_at: Option<BlockNumber>,
+	/// Block of the final state, once it is reached.
+	pub closed_at: Option<BlockNumber>,
 	/// Whether the block of the verdict is finalized.
 	pub finalized: bool,
+	/// Whether the block of the final state is finalized: nothing can change any more.
+	pub closed: bool,
+	/// Whether a subscription ends here because the best chain has had no such job for many blocks: as a rule its request
+	/// was on a fork that lost, and has to be sent again.
+	pub lost: bool,
 }
 
 impl JobStatus {
-	fn new(view: JobView<AccountId, BlockNumber>, receipt: Option<Receipt<AccountId, BlockNumber>>) -> Self {
+	fn new(view: JobView<AccountId, BlockNumber>, closed_at: Option<BlockNumber>, finalized: BlockNumber) -> Self {
+		// The job is in the best chain's state, and the finalized block is in the best chain.
+		let is_final = |block: Option<BlockNumber>| block.is_some_and(|number| number <= finalized);
 		Self {
 			job: view.id,
 			requester: view.requester,
 			model: view.model,
-			phase: view.phase,
+			verifiers: view.verifiers,
+			state: view.state,
 			attempt: view.attempt,
 			deadline: view.deadline,
-			committee: view.committee.into_inner(),
+			executor: view.executor,
+			claim: view.claim,
+			seats: view.seats.into_inner(),
 			output: view.output.map(Into::into),
-			verdict: receipt.as_ref().map(|r| r.verdict),
+			verdict: view.verdict,
 			requested_at: view.requested_at,
-			concluded_at: receipt.map(|r| r.concluded_at),
-			finalized: false,
+			verdict_at: view.verdict_at,
+			closed_at,
+			finalized: is_final(view.verdict_at),
+			closed: is_final(closed_at),
+			lost: false,
 		}
+	}
+}
+
+/// How long a subscription goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+	/// Until the block of the verdict is finalized.
+	#[default]
+	Verdict,
+	/// Until the block of the final state is finalized.
+	Settled,
+}
+
+impl Until {
+	/// Returns whether a notification is the last.
+	fn ends_with(self, status: &JobStatus) -> bool {
+		let reached = match self {
+			Self::Verdict => status.finalized,
+			Self::Settled => status.closed,
+		};
+		reached || status.lost
 	}
 }
 
@@ -108,9 +152,10 @@ pub trait JobApi {
 	#[method(name = "assay_jobStatus")]
 	async fn job_status(&self, job: JobId) -> Result<JobStatus, Error>;
 
-	/// Sends a job now and whenever it changes. The last notification has `finalized: true`.
+	/// Sends a job now and whenever it changes. The last notification has `finalized: true`, or with `until` `settled`
+	/// `closed: true`; or `lost: true`, if the job has vanished with its fork.
 	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = JobStatus)]
-	fn subscribe_job(&self, job: JobId);
+	fn subscribe_job(&self, job: JobId, until: Option<Until>);
 }
 
 /// The server of [`JobApi`].
@@ -138,66 +183,18 @@ where
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
 	let failed = |e: sp_api::ApiError| Error::Runtime(e.to_string());
-	let best = client.info().best_hash;
+	let info = client.info();
 	let api = client.runtime_api();
-	let Some(view) = api.job(best, job).map_err(failed)? else {
+	let Some(view) = api.job(info.best_hash, job).map_err(failed)? else {
 		return Ok(None);
 	};
-	let receipt = api.receipt(best, job).map_err(failed)?;
-	let mut status = JobStatus::new(view, receipt);
-	// The receipt is in the best chain's state, and the finalized block is in the best chain.
-	status.finalized = status
-		.concluded_at
-		.is_some_and(|number| number <= client.info().finalized_number);
-	Ok(Some(status))
-}
-
-/// Follows one job for one subscriber.
-struct Follower<C> {
-	client: Arc<C>,
-	job: JobId,
-	/// The last notification.
-	sent: Option<JobStatus>,
-	/// Block of the verdict as last sent, on the chain that was the best then.
-	concluded_in: Option<(BlockNumber, Hash)>,
-	_permit: OwnedSemaphorePermit,
-}
-
-impl<C> Follower<C>
-where
-	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
-	C::Api: AssayApi<Block, AccountId, BlockNumber>,
-{
-	/// Returns the status, if it has changed.
-	fn next_change(&mut self) -> Option<JobStatus> {
-		let status = match read_status(&*self.client, self.job) {
-			Ok(Some(status)) => {
-				self.concluded_in = status
-					.concluded_at
-					.and_then(|number| Some((number, self.client.hash(number).ok().flatten()?)));
-				status
-			}
-			// Pruned since its verdict, which may become final all the same; or on another fork, where it may come back.
-			Ok(None) => {
-				let (number, hash) = self.concluded_in?;
-				let info = self.client.info();
-				let same_chain = self.client.hash(number).ok().flatten() == Some(hash);
-				JobStatus {
-					finalized: same_chain && number <= info.finalized_number,
-					..self.sent.clone()?
-				}
-			}
-			Err(e) => {
-				log::debug!(target: LOG_TARGET, "Job subscription: {e}");
-				return None;
-			}
-		};
-		if self.sent.as_ref() == Some(&status) {
-			return None;
-		}
-		self.sent = Some(status.clone());
-		Some(status)
-	}
+	let receipt: Option<Receipt<_, _>> = if view.state.is_final() {
+		api.receipt(info.best_hash, job).map_err(failed)?
+	} else {
+		None
+	};
+	let closed_at = receipt.and_then(|receipt| receipt.closed_at);
+	Ok(Some(JobStatus::new(view, closed_at, info.finalized_number)))
 }
 
 /// Ends with the first item for which `last` holds, without waiting for another.
@@ -222,37 +219,32 @@ where
 		read_status(&*self.client, job)?.ok_or(Error::UnknownJob(job))
 	}
 
-	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId) {
+	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId, until: Option<Until>) {
+		let until = until.unwrap_or_default();
 		let client = self.client.clone();
 		let permit = self.subscriptions.clone().try_acquire_owned();
 		// Subscribed before the first read, so that no block falls between.
 		let best = client
 			.import_notification_stream()
 			.filter(|n| future::ready(n.is_new_best))
-			.map(drop);
-		let finalized = client.finality_notification_stream().map(drop);
+			.map(|_| Event::Best);
+		let finalized = client.finality_notification_stream().map(|_| Event::Finalized);
 		let follow = async move {
 			let permit = match permit {
 				Ok(permit) => permit,
 				Err(_) => return pending.reject(Error::TooManySubscriptions).await,
 			};
-			match read_status(&*client, job) {
-				Ok(Some(_)) => {}
+			let now = match read_status(&*client, job) {
+				Ok(Some(now)) => now,
 				Ok(None) => return pending.reject(Error::UnknownJob(job)).await,
 				Err(e) => return pending.reject(e).await,
-			}
-			let mut follower = Follower {
-				client,
-				job,
-				sent: None,
-				concluded_in: None,
-				_permit: permit,
 			};
+			let mut follower = Follower::new(client, now, until, permit);
 			let blocks = stream::select(best.boxed(), finalized.boxed());
-			let changes = stream::once(future::ready(()))
+			let changes = stream::once(future::ready(Event::Subscribed))
 				.chain(blocks)
-				.filter_map(move |()| future::ready(follower.next_change()));
-			let changes = take_through(changes, |status| status.finalized).boxed();
+				.filter_map(move |event| future::ready(follower.next_change(event)));
+			let changes = take_through(changes, move |status| until.ends_with(status)).boxed();
 			// Accepted before the stream begins: a job that is finalized already would otherwise end without a notification.
 			let Ok(sink) = pending.accept().await else { return };
 			// A slow reader misses steps in between, never the last one.

@@ -1,7 +1,12 @@
 //! The job methods against a chain that the test moves by hand: blocks, forks, finality, pruning.
 
-use super::*;
-use assay_primitives::{api, InputHash, SamplingParams};
+use super::{follower::MAX_ABSENT_BLOCKS, *};
+use assay_primitives::{
+	api,
+	receipt::{RefundReason, SeatVote},
+	vote::Defect,
+	BoundRoot, InputHash, SamplingParams, Vote,
+};
 use jsonrpsee::{core::server::Subscription as Client, MethodsError, RpcModule};
 use parking_lot::Mutex;
 use sc_client_api::{
@@ -12,9 +17,13 @@ use sc_utils::mpsc::{tracing_unbounded, TracingUnboundedSender};
 use sp_api::ApiRef;
 use sp_blockchain::{BlockStatus, Info};
 use sp_consensus::BlockOrigin;
-use sp_runtime::{generic::Digest, traits::Header as _};
+use sp_runtime::{
+	generic::Digest,
+	traits::{Block as BlockT, Header as _},
+};
 use std::time::Duration;
 
+type Hash = <Block as BlockT>::Hash;
 type Header = <Block as BlockT>::Header;
 type View = JobView<AccountId, BlockNumber>;
 type ReceiptOf = Receipt<AccountId, BlockNumber>;
@@ -94,7 +103,7 @@ sp_api::mock_impl_runtime_apis! {
 		fn models(_: Option<ModelId>, _: u32) -> Vec<api::ModelView<AccountId>> { Vec::new() }
 		fn model(_: ModelId) -> Option<api::ModelView<AccountId>> { None }
 		fn providers_of(_: ModelId) -> Vec<api::ProviderView<AccountId>> { Vec::new() }
-		fn quote(_: ModelId, _: u32, _: u32, _: u32) -> Result<api::Quote, api::QuoteError> {
+		fn quote(_: ModelId, _: u32, _: u32, _: u8) -> Result<api::Quote, api::QuoteError> {
 			Err(api::QuoteError::UnknownModel)
 		}
 		fn job(&self, id: JobId) -> Option<View> { self.0.0.lock().view.clone().filter(|v| v.id == id) }
@@ -163,18 +172,24 @@ impl BlockchainEvents<Block> for Chain {
 
 const JOB: JobId = JobId([1; 32]);
 
-fn view(phase: JobPhase) -> View {
+fn view(state: State) -> View {
 	View {
 		id: JOB,
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
 		params: SamplingParams::greedy(4),
-		phase,
+		verifiers: 1,
+		state,
+		verdict: None,
+		verdict_at: None,
 		attempt: 1,
-		committee: vec![SeatView {
-			provider: [4; 32].into(),
-			committed: true,
-			revealed: false,
+		executor: Some([4; 32].into()),
+		claim: Some(ClaimId([5; 32])),
+		seats: vec![SeatRecord {
+			provider: [6; 32].into(),
+			tranche: 1,
+			vote: None,
+			fault: None,
 		}]
 		.try_into()
 		.unwrap(),
@@ -186,22 +201,36 @@ fn view(phase: JobPhase) -> View {
 	}
 }
 
-fn receipt(concluded_at: BlockNumber) -> ReceiptOf {
+/// A job with a verdict.
+fn decided(state: State, verdict: Verdict, verdict_at: BlockNumber) -> View {
+	View {
+		verdict: Some(verdict),
+		verdict_at: Some(verdict_at),
+		..view(state)
+	}
+}
+
+fn confirmed(verdict_at: BlockNumber) -> Option<View> {
+	Some(decided(State::Window, Verdict::Confirmed, verdict_at))
+}
+
+fn receipt(state: State, verdict: Verdict, verdict_at: BlockNumber, closed_at: Option<BlockNumber>) -> ReceiptOf {
 	ReceiptOf {
 		job: JOB,
 		model: ModelId([3; 32]),
 		requester: [2; 32].into(),
+		count: 1,
 		params: SamplingParams::greedy(4),
 		input_hash: InputHash([0; 32]),
-		verdict: Verdict::Confirmed,
+		verdict,
+		state,
 		answer: None,
-		committee: Default::default(),
+		claim: None,
 		attempts: 1,
-		seed_block: Some(2),
-		seed: [0; 32],
 		fee: 1,
 		requested_at: 1,
-		concluded_at,
+		verdict_at,
+		closed_at,
 	}
 }
 
@@ -221,6 +250,21 @@ async fn next(subscription: &mut Client) -> JobStatus {
 		.expect("an open subscription")
 		.unwrap()
 		.0
+}
+
+/// Subscribes until the verdict, as a client does that passes only the job.
+async fn subscribe(module: &RpcModule<JobRpc<Chain>>) -> Client {
+	module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap()
+}
+
+async fn subscribe_until(module: &RpcModule<JobRpc<Chain>>, until: Until) -> Client {
+	module.subscribe("assay_subscribeJob", (JOB, until), 16).await.unwrap()
+}
+
+/// Checks that nothing comes for a while.
+async fn nothing_comes(subscription: &mut Client) {
+	let after = tokio::time::timeout(Duration::from_millis(200), subscription.next::<JobStatus>()).await;
+	assert!(!matches!(after, Ok(Some(Ok(_)))), "{after:?}");
 }
 
 async fn refused(module: &RpcModule<JobRpc<Chain>>, job: JobId) -> i32 {
@@ -248,71 +292,165 @@ async fn an_unknown_job_is_a_named_and_numbered_error() {
 }
 
 #[tokio::test]
-async fn a_subscriber_receives_every_step_once_and_the_final_verdict_last() {
+async fn until_is_verdict_or_settled_and_nothing_else() {
 	let chain = Chain::default();
-	chain.block(Some(view(JobPhase::Drawing)), None);
+	chain.block(Some(view(State::Waiting)), None);
 	let module = module(&chain, 4);
-	let mut job = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
-	assert_eq!(next(&mut job).await.phase, JobPhase::Drawing);
-	chain.block(Some(view(JobPhase::Drawing)), None);
-	chain.block(Some(view(JobPhase::Executing)), None);
-	assert_eq!(next(&mut job).await.phase, JobPhase::Executing);
-	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(4)));
-	let concluded = next(&mut job).await;
-	assert_eq!(
-		(concluded.verdict, concluded.concluded_at, concluded.finalized),
-		(Some(Verdict::Confirmed), Some(4), false)
-	);
-	chain.finalize(3);
-	chain.finalize(4);
-	assert!(next(&mut job).await.finalized);
-	chain.block(Some(view(JobPhase::Drawing)), None);
-	let after = tokio::time::timeout(Duration::from_millis(200), job.next::<JobStatus>()).await;
-	assert!(
-		!matches!(after, Ok(Some(Ok(_)))),
-		"nothing comes after the final verdict: {after:?}"
-	);
-}
-
-#[tokio::test]
-async fn a_subscriber_after_the_final_verdict_receives_it_once() {
-	let chain = Chain::default();
-	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(1)));
-	chain.finalize(1);
-	let module = module(&chain, 4);
-	for _ in 0..20 {
-		let mut job = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
-		assert!(next(&mut job).await.finalized);
+	for until in [None, Some("verdict"), Some("settled")] {
+		let subscribed = module.subscribe("assay_subscribeJob", (JOB, until), 16).await;
+		assert!(subscribed.is_ok(), "{until:?}");
+	}
+	match module.subscribe("assay_subscribeJob", (JOB, "doomsday"), 16).await {
+		Err(MethodsError::JsonRpc(e)) => assert_eq!(e.code(), -32_602),
+		other => panic!("not refused: {other:?}"),
 	}
 }
 
 #[tokio::test]
-async fn a_verdict_pruned_before_it_is_final_is_still_reported_final_on_the_same_chain_only() {
-	for (fork, received) in [(0, true), (1, false)] {
+async fn a_subscriber_receives_every_step_once_and_the_final_verdict_last() {
+	let chain = Chain::default();
+	chain.block(Some(view(State::Waiting)), None);
+	let module = module(&chain, 4);
+	let mut job = subscribe(&module).await;
+	assert_eq!(next(&mut job).await.state, State::Waiting);
+	chain.block(Some(view(State::Waiting)), None);
+	chain.block(Some(view(State::Voting)), None);
+	assert_eq!(next(&mut job).await.state, State::Voting);
+	chain.block(confirmed(4), None);
+	let decided = next(&mut job).await;
+	assert_eq!(
+		(decided.verdict, decided.verdict_at, decided.finalized, decided.closed),
+		(Some(Verdict::Confirmed), Some(4), false, false)
+	);
+	chain.finalize(3);
+	chain.finalize(4);
+	assert!(next(&mut job).await.finalized);
+	chain.block(Some(view(State::Waiting)), None);
+	nothing_comes(&mut job).await;
+}
+
+#[tokio::test]
+async fn until_settled_goes_on_until_the_final_state_is_finalized() {
+	for (state, verdict) in [
+		(State::Settled, Verdict::Confirmed),
+		(State::Overturned, Verdict::Overturned),
+		(State::Refunded, Verdict::Refunded(RefundReason::Undecided)),
+	] {
 		let chain = Chain::default();
-		chain.block(Some(view(JobPhase::Concluded)), Some(receipt(1)));
+		chain.block(confirmed(1), None);
 		let module = module(&chain, 4);
-		let mut job = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
+		let mut job = subscribe_until(&module, Until::Settled).await;
 		assert!(!next(&mut job).await.finalized);
-		chain.0.lock().fork = fork;
-		chain.block(None, None);
+		chain.finalize(1);
+		let finalized = next(&mut job).await;
+		assert_eq!((finalized.finalized, finalized.closed), (true, false));
+		chain.block(Some(decided(State::Disputed, Verdict::Confirmed, 1)), None);
+		assert_eq!(next(&mut job).await.state, State::Disputed);
+		chain.block(
+			Some(decided(state, verdict, 1)),
+			Some(receipt(state, verdict, 1, Some(3))),
+		);
+		let last_state = next(&mut job).await;
+		assert_eq!(
+			(last_state.verdict, last_state.closed_at, last_state.closed),
+			(Some(verdict), Some(3), false)
+		);
 		chain.finalize(2);
-		let last = tokio::time::timeout(
-			Duration::from_millis(if received { 10_000 } else { 200 }),
-			job.next::<JobStatus>(),
-		)
-		.await;
-		let sent_final = matches!(last, Ok(Some(Ok((status, _)))) if status.finalized);
-		assert_eq!(sent_final, received, "fork {fork}");
+		chain.finalize(3);
+		assert!(next(&mut job).await.closed, "{state:?}");
+		chain.block(Some(view(State::Waiting)), None);
+		nothing_comes(&mut job).await;
+	}
+}
+
+#[tokio::test]
+async fn a_subscriber_after_the_end_receives_it_once() {
+	let chain = Chain::default();
+	chain.block(
+		Some(decided(State::Settled, Verdict::Unchecked, 1)),
+		Some(receipt(State::Settled, Verdict::Unchecked, 1, Some(1))),
+	);
+	chain.finalize(1);
+	let module = module(&chain, 4);
+	for until in [Until::Verdict, Until::Settled].repeat(10) {
+		let mut job = subscribe_until(&module, until).await;
+		let last = next(&mut job).await;
+		assert!(last.finalized && last.closed);
+	}
+}
+
+#[tokio::test]
+async fn what_was_pruned_before_it_is_final_is_still_reported_final_on_the_same_chain_only() {
+	for until in [Until::Verdict, Until::Settled] {
+		for (fork, received) in [(0, true), (1, false)] {
+			let chain = Chain::default();
+			chain.block(
+				Some(decided(State::Settled, Verdict::Confirmed, 1)),
+				Some(receipt(State::Settled, Verdict::Confirmed, 1, Some(1))),
+			);
+			let module = module(&chain, 4);
+			let mut job = subscribe_until(&module, until).await;
+			assert!(!next(&mut job).await.finalized);
+			chain.0.lock().fork = fork;
+			chain.block(None, None);
+			chain.finalize(2);
+			if received {
+				let last = next(&mut job).await;
+				assert!(last.finalized && last.closed && !last.lost);
+			} else {
+				nothing_comes(&mut job).await;
+			}
+		}
+	}
+}
+
+#[tokio::test]
+async fn a_job_that_vanishes_with_its_fork_ends_the_subscription_after_a_while() {
+	for before in [Some(view(State::Voting)), confirmed(1)] {
+		let chain = Chain::default();
+		chain.block(before.clone(), None);
+		let module = module(&chain, 1);
+		let mut job = subscribe(&module).await;
+		assert!(!next(&mut job).await.lost);
+		chain.0.lock().fork = 1;
+		for n in 1..MAX_ABSENT_BLOCKS {
+			chain.block(None, None);
+			chain.finalize(n);
+		}
+		nothing_comes(&mut job).await;
+		chain.block(None, None);
+		let last = next(&mut job).await;
+		assert_eq!((last.lost, last.finalized, last.closed), (true, false, false));
+		assert_eq!(last.state, before.as_ref().unwrap().state, "as it was last seen");
+		chain.block(before, None);
+		nothing_comes(&mut job).await;
+	}
+}
+
+#[tokio::test]
+async fn a_job_that_comes_back_in_time_goes_on() {
+	let chain = Chain::default();
+	chain.block(Some(view(State::Executing)), None);
+	let module = module(&chain, 1);
+	let mut job = subscribe(&module).await;
+	assert_eq!(next(&mut job).await.state, State::Executing);
+	for state in [State::Waiting, State::Published] {
+		for _ in 1..MAX_ABSENT_BLOCKS {
+			chain.block(None, None);
+		}
+		nothing_comes(&mut job).await;
+		chain.block(Some(view(state)), None);
+		let back = next(&mut job).await;
+		assert_eq!((back.state, back.lost), (state, false));
 	}
 }
 
 #[tokio::test]
 async fn subscriptions_have_a_limit_and_a_finished_one_makes_room() {
 	let chain = Chain::default();
-	chain.block(Some(view(JobPhase::Concluded)), Some(receipt(1)));
+	chain.block(confirmed(1), None);
 	let module = module(&chain, 1);
-	let mut first = module.subscribe("assay_subscribeJob", [JOB], 16).await.unwrap();
+	let mut first = subscribe(&module).await;
 	assert!(!next(&mut first).await.finalized);
 	assert_eq!(refused(&module, JOB).await, 20_002);
 	chain.finalize(1);
@@ -340,13 +478,23 @@ fn a_status_reads_like_its_description() {
 		job: JobId([1; 32]),
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
-		phase: JobPhase::Concluded,
+		verifiers: 1,
+		state: State::Window,
 		attempt: 1,
-		deadline: None,
-		committee: vec![SeatView {
-			provider: [4; 32].into(),
-			committed: true,
-			revealed: true,
+		deadline: Some(209),
+		executor: Some([4; 32].into()),
+		claim: Some(ClaimId([5; 32])),
+		seats: vec![SeatRecord {
+			provider: [6; 32].into(),
+			tranche: 1,
+			vote: Some(SeatVote {
+				tranche: 1,
+				vote: Vote::Reject {
+					defect: Defect::Output(7),
+					root: BoundRoot([8; 32]),
+				},
+			}),
+			fault: None,
 		}],
 		output: Some(PublishedOutput {
 			input_tokens: 1,
@@ -354,17 +502,27 @@ fn a_status_reads_like_its_description() {
 			text: "Hi.".into(),
 			finish: FinishReason::Eos,
 		}),
-		verdict: Some(Verdict::Confirmed),
+		verdict: Some(Verdict::Refunded(RefundReason::NoOutput)),
 		requested_at: 5,
-		concluded_at: Some(9),
+		verdict_at: Some(9),
+		closed_at: None,
 		finalized: true,
+		closed: false,
+		lost: false,
 	};
-	let json = serde_json::to_value(&status).unwrap();
-	assert_eq!(json["job"], format!("0x{}", "01".repeat(32)));
-	assert_eq!(json["phase"], "concluded");
-	assert_eq!(json["verdict"], "confirmed");
-	assert_eq!(json["concludedAt"], 9);
-	assert_eq!(json["output"]["finish"], "eos");
-	assert_eq!(json["committee"][0]["committed"], true);
+	let hex = |byte: &str| format!("0x{}", byte.repeat(32));
+	let json = serde_json::json!({
+		"job": hex("01"), "requester": AccountId::from([2; 32]), "model": hex("03"), "verifiers": 1, "state": "window",
+		"attempt": 1, "deadline": 209, "executor": AccountId::from([4; 32]), "claim": hex("05"),
+		"seats": [{
+			"provider": AccountId::from([6; 32]), "tranche": 1,
+			"vote": { "tranche": 1, "vote": { "reject": { "defect": { "output": 7 }, "root": hex("08") } } },
+			"fault": null,
+		}],
+		"output": { "inputTokens": 1, "outputTokens": 2, "text": "Hi.", "finish": "eos" },
+		"verdict": { "refunded": "no_output" }, "requestedAt": 5, "verdictAt": 9, "closedAt": null, "finalized": true,
+		"closed": false, "lost": false,
+	});
+	assert_eq!(serde_json::to_value(&status).unwrap(), json);
 	assert_eq!(serde_json::from_value::<JobStatus>(json).unwrap(), status);
 }

@@ -1,7 +1,7 @@
 //! Keeps the engine's process alive: starts it, talks to it, ends it when it misbehaves, and starts it again.
 //!
-//! Whatever happens to the engine, the node goes on: it makes blocks, reveals votes it has committed to, and abstains from
-//! what it cannot compute.
+//! Whatever happens to the engine, the node goes on: it makes blocks, sends votes on what was computed before, and abstains
+//! from what it cannot compute.
 
 use super::{
 	active_gpu::{ActiveGpu, GpuEngine, PROBE_TIMEOUT},

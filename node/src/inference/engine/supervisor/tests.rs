@@ -1,7 +1,7 @@
 //! The supervisor against engines that are small shell scripts: they exit, never get ready, or are not there.
 
 use super::*;
-use crate::inference::{backend::EngineState, metrics::Metrics, EngineStatus};
+use crate::inference::{backend::EngineState, metrics::Metrics, EngineStatus, WatchedShare};
 use prometheus_endpoint::Registry;
 use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt};
 
@@ -49,7 +49,7 @@ async fn an_engine_that_exits_is_started_again_and_again_and_the_reason_is_kept(
 		directory.path(),
 		&format!("echo started >> {}; echo trouble >&2; exit 3", starts.display()),
 	);
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let running = tokio::spawn(supervise(backend.clone(), impatient(program, directory.path())));
 	until(&backend, |status| status.restarts >= 3).await;
 	until(&backend, |status| {
@@ -68,7 +68,7 @@ async fn an_engine_that_is_never_ready_is_ended_with_its_process() {
 		directory.path(),
 		&format!("echo $$ > {}; exec sleep 600", pid.display()),
 	);
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let running = tokio::spawn(supervise(backend.clone(), impatient(program, directory.path())));
 	until(&backend, |status| status.last_error.is_some()).await;
 	running.abort();
@@ -92,7 +92,7 @@ async fn an_engine_that_is_never_ready_is_ended_with_its_process() {
 async fn a_missing_engine_is_absent_and_found_when_it_comes() {
 	let directory = tempfile::tempdir().unwrap();
 	let program = directory.path().join("engine.sh");
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let running = tokio::spawn(supervise(backend.clone(), impatient(program, directory.path())));
 	until(&backend, |status| {
 		status.last_error.as_deref().is_some_and(|e| e.contains("--engine"))
@@ -130,7 +130,11 @@ fn exits(registry: &Registry) -> Vec<(String, u64)> {
 async fn cause_of(body: &str) -> String {
 	let directory = tempfile::tempdir().unwrap();
 	let registry = Registry::new();
-	let backend = Arc::new(Backend::new(None, Metrics::new(Some(&registry))));
+	let backend = Arc::new(Backend::new(
+		None,
+		WatchedShare::default(),
+		Metrics::new(Some(&registry)),
+	));
 	assert_eq!(exits(&registry).len(), 5);
 	assert!(exits(&registry).iter().all(|(_, count)| *count == 0));
 	let program = script(directory.path(), body);
@@ -166,7 +170,11 @@ async fn with_gpu(gpu: &str, required: bool) -> (Vec<String>, bool) {
 		&format!("echo \"gpu $*\" >> {}\n{gpu}", calls.display()),
 	);
 	let registry = Registry::new();
-	let backend = Arc::new(Backend::new(None, Metrics::new(Some(&registry))));
+	let backend = Arc::new(Backend::new(
+		None,
+		WatchedShare::default(),
+		Metrics::new(Some(&registry)),
+	));
 	let engine = SupervisorOptions {
 		gpu: Some(GpuEngine {
 			program,
@@ -231,7 +239,7 @@ async fn a_gpu_that_fails_at_each_start_is_given_up() {
 #[tokio::test]
 async fn a_missing_program_for_a_gpu_costs_nothing() {
 	let directory = tempfile::tempdir().unwrap();
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let engine = SupervisorOptions {
 		gpu: Some(GpuEngine {
 			program: directory.path().join("nothing"),
@@ -257,7 +265,7 @@ async fn the_engine_on_a_gpu_is_told_which() {
 		"gpu.sh",
 		&format!("[ $1 = probe ] || echo \"$@\" > {}", arguments.display()),
 	);
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let engine = SupervisorOptions {
 		gpu: Some(GpuEngine {
 			program,
@@ -284,7 +292,7 @@ async fn the_engine_receives_its_limits() {
 		directory.path(),
 		&format!("echo \"$@\" backtrace $RUST_BACKTRACE > {}", arguments.display()),
 	);
-	let backend = Arc::new(Backend::new(None, Metrics::new(None)));
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
 	let running = tokio::spawn(supervise(backend.clone(), impatient(program, directory.path())));
 	until(&backend, |status| status.last_error.is_some()).await;
 	running.abort();
@@ -308,7 +316,7 @@ async fn each_side_reads_the_end_of_the_stream_when_the_other_is_gone() {
 		&format!("cat > /dev/null; echo ended > {}; exit 7", ended.display()),
 	);
 	let supervisor = Supervisor {
-		backend: Arc::new(Backend::new(None, Metrics::new(None))),
+		backend: Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None))),
 		pause: Duration::ZERO,
 		gpu: None,
 		started: false,
