@@ -22,7 +22,7 @@ use assay_numerics::{
 	kv::PAGE,
 	trace::{push_all, Trace},
 };
-use assay_primitives::{SamplingParams, Vote, Work};
+use assay_primitives::{SamplingParams, Finding, Work};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{json, Value};
 use std::{sync::Arc, time::Instant};
@@ -217,7 +217,7 @@ impl Ours {
 		for (executor, verifier, device) in [(on_gpu, &on_cpu, "GPU"), (&on_cpu, on_gpu, "CPU")] {
 			let made = execute(executor, &text, &params, [7; 32])?;
 			let vote = verify(verifier, &text, &params, [7; 32], &made.output)?;
-			let expected = Vote::Confirm {
+			let expected = Finding::Confirm {
 				trace_root: made.trace_root,
 			};
 			ensure!(vote == expected, "what the {device} made is not confirmed: {vote:?}");

@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::Outcome,
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{SamplingParams, Finding, Work, WorkId};
 use serde_json::{json, Value};
 use std::{cmp::Ordering, collections::HashMap, time::Instant};
 
@@ -71,7 +71,7 @@ fn jobs(model: &Model, limits: SchedulerLimits, mut jobs: Vec<Work>) -> Result<V
 		};
 		tokens += done.output.tokens.len();
 		job.claim = Some(done.output.clone());
-		votes.push(Outcome::Verified(Vote::Confirm {
+		votes.push(Outcome::Verified(Finding::Confirm {
 			trace_root: done.trace_root,
 		}));
 	}

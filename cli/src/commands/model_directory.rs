@@ -10,7 +10,7 @@ use crate::{
 use assay_engine::{engine::known_answer_test, generate, Model};
 use assay_import::{import_with, record_known_answer, Error, ImportOptions, Progress};
 use assay_model_folder::manifest::{Defaults, ManifestFile};
-use assay_primitives::{job::Output, FinishReason, ModelId, TraceRoot, Vote};
+use assay_primitives::{job::Output, FinishReason, ModelId, TraceRoot, Finding};
 use serde_json::{json, Value};
 use std::{
 	ops::ControlFlow,
@@ -248,12 +248,12 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 /// Reports the vote of a verification, and returns its share of the time that the execution took.
 fn report_vote(
 	cx: &Context,
-	vote: Vote,
+	finding: Finding,
 	trace_root: TraceRoot,
 	verified_in: Duration,
 	executed_in: Duration,
 ) -> Result<f64, CliError> {
-	if vote != (Vote::Confirm { trace_root }) {
+	if vote != (Finding::Confirm { trace_root }) {
 		return Err(CliError::NotVerified(format!(
 			"Prefill does not confirm the result of decoding: {vote:?}. Please report this as a bug"
 		)));

@@ -7,7 +7,7 @@ pub mod process;
 pub use assay_primitives::Work;
 pub use byte_size::ByteSize;
 
-use assay_primitives::{ModelId, Output, TraceRoot, Vote, WorkId};
+use assay_primitives::{Finding, ModelId, Output, TraceRoot, WorkId};
 use codec::{Decode, DecodeAll, Encode};
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
@@ -92,8 +92,8 @@ pub enum WorkResult {
 	/// An answer was checked.
 	#[codec(index = 1)]
 	Verified {
-		/// The vote on it.
-		vote: Vote,
+		/// What was found of it.
+		finding: Finding,
 	},
 	/// The engine gives no result.
 	#[codec(index = 2)]

@@ -6,7 +6,7 @@ use crate::{
 };
 use assay_engine::generate::{execute, verify_with};
 use assay_numerics::Isa;
-use assay_primitives::{SamplingParams, Vote};
+use assay_primitives::{Finding, SamplingParams};
 
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
 	(0..count as u32).map(|i| (i * 97 + 13 + seed * 31) % 256).collect()
@@ -117,7 +117,7 @@ fn verification_confirms_execution_whatever_the_chunk() {
 			let vote = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
 			assert_eq!(
 				vote,
-				Vote::Confirm {
+				Finding::Confirm {
 					trace_root: done.trace_root
 				}
 			);

@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::{Executed, Outcome},
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{Finding, SamplingParams, Work, WorkId};
 
 const RUNS: u32 = 10_000;
 
@@ -71,7 +71,7 @@ fn honest_answers_are_all_confirmed() {
 	assert_eq!(votes.len(), runs as usize);
 	let rejected = votes.iter().zip(&executed).filter(|(vote, executed)| {
 		let trace_root = executed.trace_root;
-		**vote != Outcome::Verified(Vote::Confirm { trace_root })
+		**vote != Outcome::Verified(Finding::Confirm { trace_root })
 	});
 	assert_eq!(rejected.count(), 0);
 	// They are all different.

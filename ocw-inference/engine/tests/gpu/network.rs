@@ -7,7 +7,7 @@ use crate::{
 };
 use assay_engine::{scheduler::SchedulerLimits, Engine, Model};
 use assay_numerics::Isa;
-use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
+use assay_primitives::{job::Input, Finding, ModelId, Output, SamplingParams, WorkId};
 use assay_protocol::{Request, Response, Work, WorkResult};
 use codec::{DecodeAll, Encode};
 use std::{
@@ -63,7 +63,7 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 			members.iter_mut().map(|member| member.work(&work)).collect()
 		};
 		let confirm = WorkResult::Verified {
-			vote: Vote::Confirm { trace_root },
+			finding: Finding::Confirm { trace_root },
 		};
 		let votes = vote_on(&output);
 		assert!(votes.iter().all(|vote| *vote == confirm), "{votes:?}");
@@ -76,7 +76,7 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 			matches!(
 				vote,
 				WorkResult::Verified {
-					vote: Vote::Reject { .. }
+					finding: Finding::Reject { .. }
 				}
 			)
 		};
