@@ -2,7 +2,8 @@
 //! computed once more with the portable instructions, on the CPU and with pages of its own, and what these find counts.
 //!
 //! In an engine this runs on a thread of its own beside the schedulers, one claim at a time: the portable instructions are slow,
-//! and rejections are rare.
+//! and rejections are rare. While it runs it takes the memory of the claim's keys and values, and where a GPU has the weights that
+//! of the weights, both of the CPU.
 
 use crate::{
 	generate,
@@ -23,6 +24,8 @@ use std::{
 	thread,
 	time::Duration,
 };
+
+const LOG_TARGET: &str = "assay::engine";
 
 /// How long a thread that has nothing else to do waits for a result before it looks for new work.
 const WAIT: Duration = Duration::from_millis(20);
@@ -53,6 +56,7 @@ pub(crate) fn confirmed(model: &Model, work: &Work, found: Finding, go_on: &dyn 
 	};
 	if again != found {
 		log::error!(
+			target: LOG_TARGET,
 			"WRONG COMPUTATION on this machine: work {} on model {}: {} found {found:?}, the portable instructions find \
 			{again:?}, which is returned. Check the hardware, or report this as a bug.",
 			work.id(),

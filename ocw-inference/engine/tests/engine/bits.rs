@@ -114,9 +114,9 @@ fn verification_confirms_execution_whatever_the_chunk() {
 		let done = execute(&model, "hello world", &params, [seed; 32]).unwrap();
 		assert!(!done.output.tokens.is_empty());
 		for chunk in [1, 2, 7, 33, 1000] {
-			let vote = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
+			let found = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
 			assert_eq!(
-				vote,
+				found,
 				Finding::Confirm {
 					trace_root: done.trace_root
 				}

@@ -144,7 +144,7 @@ fn sixty_four_mixed_work_items_have_the_outcomes_of_each_alone() {
 	let model = model(Tiny::default());
 	let works = mixed(&model);
 	let truth: Vec<_> = works.iter().map(|work| alone(&model, work)).collect();
-	let votes = |confirm: bool| {
+	let findings = |confirm: bool| {
 		let is = |o: &&Outcome| matches!(o, Outcome::Verified(Finding::Confirm { .. })) == confirm;
 		truth
 			.iter()
@@ -152,7 +152,7 @@ fn sixty_four_mixed_work_items_have_the_outcomes_of_each_alone() {
 			.filter(is)
 			.count()
 	};
-	assert_eq!((votes(true), votes(false)), (WORKS / 4, WORKS / 4));
+	assert_eq!((findings(true), findings(false)), (WORKS / 4, WORKS / 4));
 	let page = model.decoder().unwrap().page_bytes();
 	// Pages for two or three at a time, and pages for all.
 	let every = [(33, 12), (256, 1000), (7, 12), (33, 1000), (1, 1000), (256, 12)];

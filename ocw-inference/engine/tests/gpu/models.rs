@@ -1,4 +1,4 @@
-//! Whole models: rows, answers and votes of a GPU are the CPU's, and each confirms or rejects what the other claims.
+//! Whole models: rows, answers and findings of a GPU are the CPU's, and each confirms or rejects what the other claims.
 
 use crate::{
 	common::{folder, model, Tiny},
@@ -122,9 +122,9 @@ fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
 			claims.push(changed);
 		}
 		for claim in claims {
-			let votes = [&here, &there].map(|model| verify_once(model, prompt, &params, seed, &claim).unwrap());
-			assert_eq!(votes[0], votes[1]);
-			assert!(params.temperature == 0 || matches!(votes[0], Finding::Reject { .. }));
+			let findings = [&here, &there].map(|model| verify_once(model, prompt, &params, seed, &claim).unwrap());
+			assert_eq!(findings[0], findings[1]);
+			assert!(params.temperature == 0 || matches!(findings[0], Finding::Reject { .. }));
 		}
 	}
 }
@@ -144,8 +144,8 @@ fn other_weights_are_rejected_by_the_gpu() {
 	] {
 		let params = params(1 << 16, 0, 0);
 		let claim = execute(&here(cheat), "hello", &params, [5; 32]).unwrap().output;
-		let vote = verify_once(&there, "hello", &params, [5; 32], &claim).unwrap();
-		assert!(matches!(vote, Finding::Reject { .. }), "{vote:?}");
+		let found = verify_once(&there, "hello", &params, [5; 32], &claim).unwrap();
+		assert!(matches!(found, Finding::Reject { .. }), "{found:?}");
 	}
 }
 
