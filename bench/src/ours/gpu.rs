@@ -13,16 +13,17 @@ use crate::{
 use anyhow::{bail, ensure, Context, Result};
 use assay_engine::{
 	execute,
+	generate::verify_once,
 	gpu::Gpu,
 	model::decoder::Rows,
 	scheduler::{Scheduler, SchedulerLimits},
-	verify, Model,
+	Model,
 };
 use assay_numerics::{
 	kv::PAGE,
 	trace::{push_all, Trace},
 };
-use assay_primitives::{SamplingParams, Vote, Work};
+use assay_primitives::{Finding, SamplingParams, Work};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{json, Value};
 use std::{sync::Arc, time::Instant};
@@ -216,11 +217,11 @@ impl Ours {
 		let text = prompt(on_gpu, tokens, 7)?;
 		for (executor, verifier, device) in [(on_gpu, &on_cpu, "GPU"), (&on_cpu, on_gpu, "CPU")] {
 			let made = execute(executor, &text, &params, [7; 32])?;
-			let vote = verify(verifier, &text, &params, [7; 32], &made.output)?;
-			let expected = Vote::Confirm {
+			let found = verify_once(verifier, &text, &params, [7; 32], &made.output)?;
+			let expected = Finding::Confirm {
 				trace_root: made.trace_root,
 			};
-			ensure!(vote == expected, "what the {device} made is not confirmed: {vote:?}");
+			ensure!(found == expected, "what the {device} made is not confirmed: {found:?}");
 		}
 		Ok(json!({ "tokens": 2 * answer }))
 	}

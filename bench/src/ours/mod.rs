@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::Outcome,
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{Finding, SamplingParams, Work, WorkId};
 use serde_json::{json, Value};
 use std::{cmp::Ordering, collections::HashMap, time::Instant};
 
@@ -64,26 +64,26 @@ fn prompt(model: &Model, count: usize, index: usize) -> Result<String> {
 /// Executes jobs in a scheduler of their own, all at the same time, then verifies them, all at the same time.
 fn jobs(model: &Model, limits: SchedulerLimits, mut jobs: Vec<Work>) -> Result<Value> {
 	let (executed, generate) = timed(model, limits, jobs.clone())?;
-	let (mut votes, mut tokens) = (Vec::new(), 0);
+	let (mut expected, mut tokens) = (Vec::new(), 0);
 	for (i, job) in jobs.iter_mut().enumerate() {
 		let Some(Outcome::Executed(done)) = executed.get(&work_id(i)) else {
 			bail!("job {i} was not executed");
 		};
 		tokens += done.output.tokens.len();
 		job.claim = Some(done.output.clone());
-		votes.push(Outcome::Verified(Vote::Confirm {
+		expected.push(Outcome::Verified(Finding::Confirm {
 			trace_root: done.trace_root,
 		}));
 	}
 	let (verified, verify) = timed(model, limits, jobs)?;
-	for (i, expected) in votes.iter().enumerate() {
-		let vote = verified.get(&work_id(i));
+	for (i, expected) in expected.iter().enumerate() {
+		let found = verified.get(&work_id(i));
 		ensure!(
-			vote == Some(expected),
-			"the engine does not confirm its own answer: {vote:?}"
+			found == Some(expected),
+			"the engine does not confirm its own answer: {found:?}"
 		);
 	}
-	Ok(json!({ "generate": generate, "verify": verify, "answer": tokens as f64 / votes.len() as f64 }))
+	Ok(json!({ "generate": generate, "verify": verify, "answer": tokens as f64 / expected.len() as f64 }))
 }
 
 /// Results of jobs, and the seconds they took.

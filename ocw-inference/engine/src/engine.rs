@@ -3,16 +3,18 @@
 use crate::{
 	generate,
 	gpu::Gpu,
-	scheduler::{Scheduler, SchedulerLimits},
-	sequence::{Executed, Outcome},
+	model::decoder::Decoder,
+	recheck::{self, Rechecks},
+	scheduler::{Completion, Scheduler, SchedulerLimits},
+	sequence::{Executed, Outcome, Prepared, Sequence},
 	Error, Model, Result,
 };
 use assay_model_folder::manifest::KnownAnswer;
-use assay_numerics::Isa;
-use assay_primitives::{Hash32, ModelId, SamplingParams, Vote, WorkId};
+use assay_numerics::{trace::CHUNK, Isa};
+use assay_primitives::{Finding, Hash32, ModelId, SamplingParams, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
-	collections::BTreeMap,
+	collections::{BTreeMap, HashMap},
 	fs,
 	panic::{catch_unwind, AssertUnwindSafe},
 	path::Path,
@@ -30,8 +32,25 @@ pub struct Engine {
 }
 
 struct Served {
-	model: Model,
+	/// Shared with the thread that computes rejections once more.
+	model: Arc<Model>,
 	loading: Duration,
+}
+
+impl Served {
+	fn new(model: Model, loading: Duration) -> Self {
+		Self {
+			model: Arc::new(model),
+			loading,
+		}
+	}
+
+	/// Returns the bytes of keys and values of one whole context; an encoder keeps none.
+	fn context_bytes(&self) -> usize {
+		let pages = (self.model.manifest().context_length() as usize).div_ceil(CHUNK);
+		let of = |decoder: &Decoder| decoder.page_bytes().saturating_mul(pages);
+		self.model.decoder().map_or(0, of)
+	}
 }
 
 impl Engine {
@@ -104,7 +123,7 @@ impl Engine {
 			known_answer_test(&model)?;
 		}
 		let (id, loading) = (model.id(), start.elapsed());
-		self.models.insert(id, Served { model, loading });
+		self.models.insert(id, Served::new(model, loading));
 		Ok(id)
 	}
 
@@ -112,7 +131,7 @@ impl Engine {
 	#[cfg(feature = "test-utils")]
 	pub fn add_as(&mut self, claimed: ModelId, model: Model) {
 		let loading = Duration::ZERO;
-		self.models.insert(claimed, Served { model, loading });
+		self.models.insert(claimed, Served::new(model, loading));
 	}
 
 	/// Returns the models that are served.
@@ -126,20 +145,64 @@ impl Engine {
 		self.models.iter().map(describe).collect()
 	}
 
-	/// Makes the executor of work on all models; it allocates the memory of keys and values.
+	/// Stops serving models of which one whole context does not fit their share of the memory for keys and values, those with the
+	/// largest contexts first; returns an [`Error::KvMemory`] for each. Work that is accepted on the others never lacks memory.
+	pub fn drop_models_beyond_memory(&mut self) -> Vec<Error> {
+		let mut dropped = Vec::new();
+		while let Some((id, error)) = self.beyond_memory() {
+			self.models.remove(&id);
+			dropped.push(error);
+		}
+		dropped
+	}
+
+	/// Returns the model with the largest context that does not fit its share of the memory, if one doesn't.
+	fn beyond_memory(&self) -> Option<(ModelId, Error)> {
+		let share = self.kv_share();
+		let (id, served) = self.models.iter().max_by_key(|(_, served)| served.context_bytes())?;
+		let needed = served.context_bytes();
+		(needed > share).then(|| {
+			let error = Error::KvMemory {
+				model: served.model.manifest().name.clone(),
+				id: *id,
+				context: served.model.manifest().context_length(),
+				needed,
+				share,
+				enough: needed.saturating_mul(self.decoders().count()),
+			};
+			(*id, error)
+		})
+	}
+
+	fn decoders(&self) -> impl Iterator<Item = (&ModelId, &Served)> {
+		self.models.iter().filter(|(_, served)| served.model.decoder().is_ok())
+	}
+
+	/// Returns the bytes of keys and values that each decoder may have.
+	fn kv_share(&self) -> usize {
+		self.limits.kv_bytes / self.decoders().count().max(1)
+	}
+
+	/// Makes the executor of work on all models; it allocates the memory of keys and values. An [`Error::KvMemory`] if that is too
+	/// little for one of the models.
 	pub fn executor(&self) -> Result<Executor<'_>> {
-		let decoders = || self.models.iter().filter(|(_, served)| served.model.decoder().is_ok());
+		if let Some((_, error)) = self.beyond_memory() {
+			return Err(error);
+		}
 		let limits = SchedulerLimits {
-			kv_bytes: self.limits.kv_bytes / decoders().count().max(1),
+			kv_bytes: self.kv_share(),
 			..self.limits
 		};
 		let mut schedulers = BTreeMap::new();
-		for (id, Served { model, .. }) in decoders() {
+		for (id, Served { model, .. }) in self.decoders() {
 			schedulers.insert(*id, Scheduler::new(model, limits)?);
 		}
 		Ok(Executor {
+			models: &self.models,
 			schedulers,
 			last_served: None,
+			claims: HashMap::new(),
+			rechecks: Rechecks::new(),
 		})
 	}
 
@@ -159,54 +222,113 @@ impl Engine {
 }
 
 /// The schedulers of an engine's models, which take turns.
+///
+/// What they reject is computed once more with the portable instructions before it is a result.
 pub struct Executor<'e> {
+	models: &'e BTreeMap<ModelId, Served>,
+	/// Those of the decoders.
 	schedulers: BTreeMap<ModelId, Scheduler<'e>>,
 	/// The model of the last step.
 	last_served: Option<ModelId>,
+	/// The verifications in the schedulers whose rejections must be computed once more.
+	claims: HashMap<WorkId, Work>,
+	rechecks: Rechecks,
 }
 
 impl Executor<'_> {
-	/// Takes a work item in. Returns a result only if it can't be executed.
+	/// Takes a work item in. Returns its result if there is nothing to compute for it, or if it can't be computed here.
 	pub fn submit(&mut self, id: WorkId, work: Work) -> Option<WorkResult> {
 		// Tokenizer and template are untrusted: whatever they do, this work item alone ends.
-		let submitted = catch_unwind(AssertUnwindSafe(|| {
-			let model = work.model;
-			let scheduler = self.schedulers.get_mut(&model);
-			scheduler
-				.ok_or_else(|| Error::Work(format!("model {model} is not served here")))?
-				.submit(id, work)
-		}));
+		let submitted = catch_unwind(AssertUnwindSafe(|| self.try_submit(id, work)));
 		let submitted = submitted.unwrap_or_else(|_| Err(Error::Compute("reading the prompt panicked".into())));
-		submitted.err().map(|error| abstained(&error))
+		submitted.unwrap_or_else(|error| Some(abstained(&error)))
+	}
+
+	fn try_submit(&mut self, id: WorkId, work: Work) -> Result<Option<WorkResult>> {
+		let served = self.models.get(&work.model);
+		let Served { model, .. } =
+			served.ok_or_else(|| Error::Work(format!("model {} is not served here", work.model)))?;
+		let prepared = Sequence::prepare(model, work.clone())?;
+		match (prepared, self.schedulers.get_mut(&work.model)) {
+			(Prepared::Done(outcome), _) => Ok(Some(outcome.into())),
+			(prepared, Some(scheduler)) => {
+				scheduler.enqueue(id, prepared)?;
+				if work.claim.is_some() && !model.is_portable() {
+					self.claims.insert(id, work);
+				}
+				Ok(None)
+			}
+			(_, None) => Err(Error::Compute("a sequence of a model that computes none".into())),
+		}
 	}
 
 	/// Drops a work item; returns whether it was here.
 	pub fn cancel(&mut self, id: &WorkId) -> bool {
-		self.schedulers.values_mut().any(|scheduler| scheduler.cancel(id))
+		self.claims.remove(id);
+		self.schedulers.values_mut().any(|scheduler| scheduler.cancel(id)) || self.rechecks.cancel(id)
 	}
 
 	/// Returns whether there is nothing to do.
 	pub fn is_idle(&self) -> bool {
+		self.rechecks.is_idle() && self.schedulers_are_idle()
+	}
+
+	fn schedulers_are_idle(&self) -> bool {
 		self.schedulers.values().all(Scheduler::is_idle)
 	}
 
-	/// Computes one step of the next model that has work; returns the results of it. An error is a GPU's: this process can do no more.
+	/// Computes one step of the next model that has work; returns the results that are there. Where only rejections are left, which
+	/// another thread computes, waits a moment for one. An error is a GPU's: this process can do no more.
 	pub fn step(&mut self) -> Result<Vec<(WorkId, WorkResult)>> {
+		let mut results = Vec::new();
+		for (id, result) in self.step_schedulers() {
+			match result {
+				Err(error @ Error::Device(_)) => return Err(error),
+				result => results.extend(self.completed(id, result).map(|result| (id, result))),
+			}
+		}
+		let wait = results.is_empty() && self.schedulers_are_idle();
+		for (id, result) in self.rechecks.results(wait) {
+			let result = match result {
+				Ok(finding) => WorkResult::Verified { finding },
+				Err(error) => {
+					log::error!("work {id}: a rejection could not be computed once more and is held back: {error}");
+					abstained(&error)
+				}
+			};
+			results.push((id, result));
+		}
+		Ok(results)
+	}
+
+	/// Returns the result of a work item that left its scheduler, unless it is a rejection to compute once more.
+	fn completed(&mut self, id: WorkId, result: Result<Outcome>) -> Option<WorkResult> {
+		let work = self.claims.remove(&id);
+		let rechecked = match (&result, work) {
+			(Ok(Outcome::Verified(found)), Some(work)) => match self.models.get(&work.model) {
+				Some(served) if recheck::is_needed(&served.model, found) => {
+					Some(self.rechecks.add(id, served.model.clone(), work, *found))
+				}
+				_ => None,
+			},
+			_ => None,
+		};
+		match rechecked {
+			Some(Ok(())) => None,
+			Some(Err(error)) => Some(abstained(&error)),
+			None => Some(result.map_or_else(|error| abstained(&error), WorkResult::from)),
+		}
+	}
+
+	fn step_schedulers(&mut self) -> Vec<Completion> {
 		let had_its_turn = |(id, _): &(&ModelId, &mut Scheduler<'_>)| self.last_served.is_some_and(|last| **id <= last);
 		let mut busy: Vec<_> = self.schedulers.iter_mut().filter(|(_, s)| !s.is_idle()).collect();
 		busy.sort_by_key(had_its_turn);
 		let Some((id, scheduler)) = busy.into_iter().next() else {
-			return Ok(Vec::new());
+			return Vec::new();
 		};
 		self.last_served = Some(*id);
-		let completed = scheduler.step(&mut |_, _| ()).into_iter();
-		completed
-			.map(|(id, result)| match result {
-				Ok(outcome) => Ok((id, outcome.into())),
-				Err(error @ Error::Device(_)) => Err(error),
-				Err(error) => Ok((id, abstained(&error))),
-			})
-			.collect()
+		scheduler.step(&mut |_, _| ())
 	}
 }
 
@@ -214,7 +336,7 @@ impl From<Outcome> for WorkResult {
 	fn from(outcome: Outcome) -> Self {
 		match outcome {
 			Outcome::Executed(Executed { output, trace_root }) => Self::Executed { output, trace_root },
-			Outcome::Verified(vote) => Self::Verified { vote },
+			Outcome::Verified(finding) => Self::Verified { finding },
 		}
 	}
 }
@@ -254,9 +376,10 @@ pub fn known_answer_test(model: &Model) -> Result<()> {
 	if executed.hash() != known.answer {
 		return Err(failed("decoding gives another answer"));
 	}
-	let vote = generate::verify(model, &known.prompt, &params, seed, &executed.output)?;
+	// Not computed once more: a machine that would need it must not serve the model.
+	let found = generate::verify_once(model, &known.prompt, &params, seed, &executed.output)?;
 	let trace_root = executed.trace_root;
-	if vote == (Vote::Confirm { trace_root }) {
+	if found == (Finding::Confirm { trace_root }) {
 		Ok(())
 	} else {
 		Err(failed("prefill doesn't confirm what decoding gives"))

@@ -1,5 +1,6 @@
 //! What can go wrong in the engine, named so that a person knows the next step.
 
+use assay_primitives::ModelId;
 use std::path::Path;
 
 /// Result of this crate.
@@ -19,6 +20,26 @@ pub enum Error {
 		model: String,
 		/// What differs.
 		reason: String,
+	},
+	/// One whole context of a model does not fit its share of the memory for keys and values.
+	#[error(
+		"model {model} ({id}) is not served: one context of {context} tokens takes {needed} bytes of keys and values, and its share of \
+		the memory for them has {share}. Start the node with --engine-kv-memory {enough} or more (the engine with --kv-memory), or \
+		serve fewer models"
+	)]
+	KvMemory {
+		/// The model's name.
+		model: String,
+		/// Its id.
+		id: ModelId,
+		/// Tokens of a context.
+		context: u32,
+		/// Bytes that one context takes.
+		needed: usize,
+		/// Bytes that the model may take.
+		share: usize,
+		/// Bytes for all models together from which on this one is served.
+		enough: usize,
 	},
 	/// A parameter of the work is out of range.
 	#[error("the work is invalid: {0}")]

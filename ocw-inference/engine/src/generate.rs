@@ -1,14 +1,16 @@
 //! Execute and verify: one work item by itself, which a scheduler of its own runs. An engine gives a scheduler many.
 
 use crate::{
+	model::decoder::Decoder,
+	recheck,
 	scheduler::{Scheduler, SchedulerLimits},
-	sequence::{Executed, Outcome},
+	sequence::{Executed, Outcome, Prepared, Sequence},
 	Error, Model, Result,
 };
 use assay_primitives::{
 	job::{Output, SamplingParams},
 	limits::MAX_INPUT_BYTES,
-	Hash32, Vote, Work, WorkId,
+	Finding, Hash32, Work,
 };
 
 /// Generates the answer to a prompt.
@@ -31,13 +33,27 @@ pub fn execute_with(
 	}
 }
 
-/// Checks a claimed answer by one prefill of prompt and claim. What is claimed is never a reason for an error.
-pub fn verify(model: &Model, input: &str, params: &SamplingParams, seed: Hash32, claim: &Output) -> Result<Vote> {
+/// Checks a claimed answer by one prefill of prompt and claim. What is claimed is never a reason for an error. A rejection is
+/// computed once more with the portable instructions, and what these find is returned.
+pub fn verify(model: &Model, input: &str, params: &SamplingParams, seed: Hash32, claim: &Output) -> Result<Finding> {
+	let found = verify_once(model, input, params, seed, claim)?;
+	let work = work(model, input, params, seed, Some(claim))?;
+	recheck::confirmed(model, &work, found, &|| true)
+}
+
+/// Checks a claimed answer with the model's own instructions or GPU alone.
+pub fn verify_once(
+	model: &Model,
+	input: &str,
+	params: &SamplingParams,
+	seed: Hash32,
+	claim: &Output,
+) -> Result<Finding> {
 	let tokens = SchedulerLimits::default().max_batched_tokens;
 	verify_with(model, input, params, seed, claim, tokens)
 }
 
-/// [`verify`] with at most `max_batched_tokens` in a step; the vote doesn't depend on it.
+/// [`verify_once`] with at most `max_batched_tokens` in a step; the finding doesn't depend on it.
 pub fn verify_with(
 	model: &Model,
 	input: &str,
@@ -45,14 +61,14 @@ pub fn verify_with(
 	seed: Hash32,
 	claim: &Output,
 	max_batched_tokens: usize,
-) -> Result<Vote> {
+) -> Result<Finding> {
 	let work = work(model, input, params, seed, Some(claim))?;
 	let limits = SchedulerLimits {
 		max_batched_tokens,
 		..SchedulerLimits::default()
 	};
 	match run(model, work, limits, &mut |_| ())? {
-		Outcome::Verified(vote) => Ok(vote),
+		Outcome::Verified(finding) => Ok(finding),
 		Outcome::Executed(_) => Err(Error::Compute("a verification ended as an execution".into())),
 	}
 }
@@ -69,8 +85,26 @@ fn work(model: &Model, input: &str, params: &SamplingParams, seed: Hash32, claim
 }
 
 fn run(model: &Model, work: Work, limits: SchedulerLimits, on_token: &mut dyn FnMut(&str)) -> Result<Outcome> {
-	let mut scheduler = Scheduler::for_one(model, WorkId::default(), work, limits)?;
+	match Sequence::prepare(model, work)? {
+		Prepared::Done(outcome) => Ok(outcome),
+		Prepared::Sequence(sequence) => run_on(model, model.decoder()?, sequence, limits, on_token, &|| true),
+	}
+}
+
+/// Runs a sequence with a decoder on the weights of its model. Before each step asks `go_on`; an error if it is not to.
+pub(crate) fn run_on<'m>(
+	model: &'m Model,
+	decoder: &'m Decoder,
+	sequence: Box<Sequence<'m>>,
+	limits: SchedulerLimits,
+	on_token: &mut dyn FnMut(&str),
+	go_on: &dyn Fn() -> bool,
+) -> Result<Outcome> {
+	let mut scheduler = Scheduler::for_one(model, decoder, sequence, limits)?;
 	while !scheduler.is_idle() {
+		if !go_on() {
+			return Err(Error::Work("it was cancelled".into()));
+		}
 		let completed = scheduler.step(&mut |_, text| on_token(text));
 		if let Some((_, result)) = completed.into_iter().next() {
 			return result;

@@ -1,6 +1,6 @@
 //! The engine: the only crate that knows candle.
 //!
-//! It defines what a model's answer *is*, bit for bit (profile `c1-w8`, sampler `s1`, trace and digest: `docs/spec/c1-w8.md`),
+//! It defines what a model's answer *is*, bit for bit (profile `c1-w8`, sampler `s1` and trace: `docs/spec/c1-w8.md`),
 //! makes answers by decoding and checks them by one prefill. From the inside out:
 //!
 //! * [`assay_numerics`]: the operations on the CPU, the sampler and the trace, each with one defined result;
@@ -10,6 +10,7 @@
 //! * [`sequence`]: a prompt and its answer, generated or compared with a claim;
 //! * [`scheduler`]: many sequences at once, in batches;
 //! * [`generate`]: execute and verify, one sequence each;
+//! * `recheck`: a rejection is computed once more with the portable instructions before it leaves the engine;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
 //! * [`process`]: what that process may take from its machine;
 //! * [`program`]: the command line of that process, on the CPU or on a GPU.
@@ -24,6 +25,7 @@ pub mod kv;
 pub mod model;
 pub mod process;
 pub mod program;
+mod recheck;
 pub mod scheduler;
 pub mod sequence;
 pub mod server;

@@ -89,7 +89,7 @@ impl ProcessLimits {
 		if let Some(nice) = self.nice {
 			raise_niceness(nice).map_err(|e| Error::Limit(format!("niceness {nice}: {e}")))?;
 		}
-		// A dump of gigabytes of weights would fill the disk that the node writes its votes to.
+		// A dump of gigabytes of weights would fill the disk that the node writes its journal to.
 		limit(Resource::Core, 0).map_err(|e| Error::Limit(format!("core dumps: {e}")))?;
 		// Best effort: some containers forbid it.
 		if let Err(e) = fs::write("/proc/self/oom_score_adj", OOM_SCORE) {

@@ -36,7 +36,8 @@ pub struct ServeArgs {
 	#[arg(long, value_name = "NAME")]
 	isa: Option<Isa>,
 	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU
-	/// three quarters of what is free once the models are loaded.
+	/// three quarters of what is free once the models are loaded. They share it equally; a model of which one whole context
+	/// does not fit its share is not served. A rejection is computed a second time beside that, with pages of its own.
 	#[arg(long, value_name = "BYTES")]
 	kv_memory: Option<ByteSize>,
 	/// What this process may take.

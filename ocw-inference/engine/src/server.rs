@@ -144,7 +144,10 @@ impl ComputeLoop {
 	/// them when there is nothing to do.
 	fn run(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
 		// Where a GPU failed, nothing is taken down: that would call its driver again.
-		let engine = load().map_err(end_if_device_failed)?;
+		let mut engine = load().map_err(end_if_device_failed)?;
+		for error in engine.drop_models_beyond_memory() {
+			log::error!("{error}");
+		}
 		let mut executor = engine.executor().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),

@@ -92,7 +92,7 @@ pub enum WorkResult {
 	/// An answer was checked.
 	#[codec(index = 1)]
 	Verified {
-		/// What was found.
+		/// What was found of it.
 		finding: Finding,
 	},
 	/// The engine gives no result.

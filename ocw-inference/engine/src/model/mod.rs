@@ -15,10 +15,10 @@ use assay_model_folder::{
 	manifest::{KnownAnswer, Manifest, ManifestFile},
 	template::Template,
 	tokenizer::Tokenizer,
-	ModelFolder,
+	Error as FolderError, ModelFolder,
 };
 use assay_numerics::Isa;
-use assay_primitives::ModelId;
+use assay_primitives::{job::Failure, ModelId};
 use decoder::Decoder;
 use encoder::Encoder;
 use std::{
@@ -26,6 +26,7 @@ use std::{
 	sync::Arc,
 	time::{Duration, Instant},
 };
+use weights::WeightsFile;
 
 /// The weights, in the form that computes.
 enum Network {
@@ -41,7 +42,17 @@ pub struct Model {
 	pub(crate) tokenizer: Tokenizer,
 	pub(crate) template: Template,
 	network: Network,
+	/// Where the weights came from.
+	origin: Origin,
 	load_time: Duration,
+}
+
+/// Where weights came from, and can be had again.
+enum Origin {
+	File(WeightsFile),
+	/// They are made of random numbers, the same each time.
+	#[cfg(feature = "test-utils")]
+	Random,
 }
 
 impl Model {
@@ -70,14 +81,14 @@ impl Model {
 		} = ModelFolder::read(dir)?;
 		let rope = manifest.hyperparameters.rope_tables();
 		files::check_root("the rotary table computed here", &rope.root(), &manifest.rope_root)?;
-		let weights = |groups: &[Vec<String>]| weights::read(&dir.join(files::WEIGHTS), &manifest, groups, checked);
+		let file = WeightsFile::open(dir.join(files::WEIGHTS), checked)?;
 		let network = match manifest.hyperparameters.clone() {
 			Hyperparameters::Decoder(config) => {
-				let weights = weights(&Decoder::groups(&config))?;
+				let weights = file.read(&manifest, &Decoder::groups(&config))?;
 				Network::Decoder(Box::new(Decoder::new(config, weights, rope)?))
 			}
 			Hyperparameters::Encoder(config) => {
-				let weights = weights(&Encoder::groups(&config))?;
+				let weights = file.read(&manifest, &Encoder::groups(&config))?;
 				Network::Encoder(Box::new(Encoder::new(config, weights)?))
 			}
 		};
@@ -88,6 +99,7 @@ impl Model {
 			tokenizer,
 			template,
 			network,
+			origin: Origin::File(file),
 			load_time: start.elapsed(),
 		})
 	}
@@ -121,13 +133,55 @@ impl Model {
 		self
 	}
 
-	/// Moves a decoder's weights to a GPU, and computes there. The bits are the same. An encoder stays on the CPU: its vectors are not
-	/// voted on.
+	/// Moves a decoder's weights to a GPU, and computes there. The bits are the same. An encoder stays on the CPU: its vectors are
+	/// no answers.
 	pub fn on_gpu(mut self, gpu: Arc<dyn Gpu>) -> Result<Self> {
 		if let Network::Decoder(decoder) = self.network {
 			self.network = Network::Decoder(Box::new(decoder.on_gpu(gpu)?));
 		}
 		Ok(self)
+	}
+
+	/// Returns what computes its rows, for people.
+	pub(crate) fn computed_by(&self) -> String {
+		match &self.network {
+			Network::Decoder(decoder) => decoder.isa().map_or("a GPU".into(), |isa| isa.to_string()),
+			Network::Encoder(encoder) => encoder.isa.to_string(),
+		}
+	}
+
+	/// Returns whether the portable instructions compute it, which every machine has and by which the others are judged.
+	pub(crate) fn is_portable(&self) -> bool {
+		self.decoder().is_ok_and(|decoder| decoder.isa() == Some(Isa::Portable))
+	}
+
+	/// Returns the decoder as the portable instructions compute it on the CPU. It shares the weights with a decoder on the CPU.
+	/// Where a GPU has them they are read and checked again, which takes as much memory and time as loading the model took.
+	pub(crate) fn portable_decoder(&self) -> Result<Decoder> {
+		let here = self.decoder()?;
+		if let Some(decoder) = here.sharing(Isa::Portable) {
+			return Ok(decoder);
+		}
+		let (config, rope) = (here.config().clone(), self.manifest.hyperparameters.rope_tables());
+		let mut decoder = match &self.origin {
+			Origin::File(file) => {
+				let weights = file.read(&self.manifest, &Decoder::groups(&config))?;
+				Decoder::new(config, weights, rope)?
+			}
+			#[cfg(feature = "test-utils")]
+			Origin::Random => Decoder::random(config, rope, None)?,
+		};
+		decoder.set_isa(Isa::Portable);
+		Ok(decoder)
+	}
+
+	/// Makes a decoder compute wrongly with everything but the portable instructions: for tests of what then leaves the engine.
+	#[cfg(feature = "test-utils")]
+	pub fn with_a_fault(mut self) -> Self {
+		if let Network::Decoder(decoder) = &mut self.network {
+			decoder.set_faulty();
+		}
+		self
 	}
 
 	/// Returns the decoder, which a model that generates text has.
@@ -168,10 +222,29 @@ impl Model {
 		self.manifest.hyperparameters.eos_token_ids()
 	}
 
+	/// Returns how many layers' rows the trace of a run has: a decoder's; an encoder runs nothing.
+	pub(crate) fn layers(&self) -> usize {
+		self.decoder().map_or(0, Decoder::layers)
+	}
+
 	/// Returns the token ids of a prompt of one user message, chat template included.
 	pub fn prompt(&self, input: &str) -> Result<Vec<u32>> {
 		self.decoder()?;
 		Ok(self.tokenizer.encode(&self.template.render(input)?)?)
+	}
+
+	/// Returns the tokens of a prompt, of which there is one at least, or why the model makes none of this input, which every
+	/// machine finds alike (`docs/spec/c1-w8.md` §5).
+	pub(crate) fn prompt_or_failure(&self, input: &str) -> Result<std::result::Result<Vec<u32>, Failure>> {
+		if self.encoder().is_ok() {
+			return Ok(Err(Failure::NotGenerative));
+		}
+		match self.prompt(input) {
+			Ok(tokens) if tokens.is_empty() => Ok(Err(Failure::NoTokens)),
+			Ok(tokens) => Ok(Ok(tokens)),
+			Err(Error::Folder(FolderError::Template(_) | FolderError::Tokenizer(_))) => Ok(Err(Failure::Template)),
+			Err(other) => Err(other),
+		}
 	}
 
 	/// Returns how many tokens of a prompt are paid for: no more than the input has bytes and the template adds, whatever tokenizer and

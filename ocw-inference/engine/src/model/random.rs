@@ -1,6 +1,6 @@
 //! A model of random weights in a given shape, for measuring.
 
-use super::{decoder::Decoder, Model, Network};
+use super::{decoder::Decoder, Model, Network, Origin};
 use crate::{gpu::Gpu, Result};
 use assay_model_folder::{
 	config::ModelConfig,
@@ -49,6 +49,7 @@ impl Model {
 			tokenizer,
 			template,
 			network: Network::Decoder(Box::new(decoder)),
+			origin: Origin::Random,
 			load_time: start.elapsed(),
 		})
 	}

@@ -14,7 +14,8 @@ use std::{
 	collections::{hash_map::Entry, HashMap, HashSet},
 	fs::File,
 	io::{Read, Seek},
-	path::Path,
+	path::{Path, PathBuf},
+	sync::{Mutex, PoisonError},
 };
 
 /// Bytes that are read, hashed and packed in one go, while they are in the CPU's cache.
@@ -52,11 +53,35 @@ fn inconsistent(reason: impl Into<String>) -> Error {
 	FolderError::Inconsistent(reason.into()).into()
 }
 
+/// A `model.safetensors` that stays open, so that its weights can be read again whatever becomes of the directory.
+pub(crate) struct WeightsFile {
+	file: Mutex<File>,
+	path: PathBuf,
+	/// Whether every tensor's bytes must have the root in the manifest.
+	checked: bool,
+}
+
+impl WeightsFile {
+	/// Opens the file.
+	pub(crate) fn open(path: PathBuf, checked: bool) -> Result<Self> {
+		let file = Mutex::new(File::open(&path).map_err(Error::io(&path))?);
+		Ok(Self { file, path, checked })
+	}
+
+	/// Reads the weights from the file's beginning, as [`read`] does.
+	pub(crate) fn read(&self, manifest: &Manifest, groups: &[Vec<String>]) -> Result<Weights> {
+		let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+		file.rewind().map_err(Error::io(&self.path))?;
+		read(&mut file, &self.path, manifest, groups, self.checked)
+	}
+}
+
 /// Reads a canonical `model.safetensors`. Its header must be exactly the one that the manifest implies, and every tensor's
 /// bytes must have the root in the manifest. Matrices that `groups` names together are packed one below another.
-pub fn read(path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: bool) -> Result<Weights> {
+fn read(file: &mut File, path: &Path, manifest: &Manifest, groups: &[Vec<String>], checked: bool) -> Result<Weights> {
+	check_header(file, path, manifest)?;
 	let mut reader = Reader {
-		file: open(path, manifest)?,
+		file,
 		path,
 		checked,
 		pieces: Default::default(),
@@ -146,21 +171,20 @@ fn placements(manifest: &Manifest, groups: &[Vec<String>]) -> Result<HashMap<Str
 	Ok(placements)
 }
 
-/// Opens the file and checks its header; the next byte read is the first of the data.
-fn open(path: &Path, manifest: &Manifest) -> Result<File> {
-	let mut file = File::open(path).map_err(Error::io(path))?;
+/// Checks the header of the file; the next byte read is the first of the data.
+fn check_header(file: &mut File, path: &Path, manifest: &Manifest) -> Result<()> {
 	let bytes = file.metadata().map_err(Error::io(path))?.len();
-	let header = Header::read(&mut file, bytes)?;
+	let header = Header::read(file, bytes)?;
 	let mut found = Vec::new();
 	file.rewind().map_err(Error::io(path))?;
-	(&mut file)
+	Read::by_ref(file)
 		.take(header.data_start)
 		.read_to_end(&mut found)
 		.map_err(Error::io(path))?;
 	let listed = manifest.tensors.iter();
 	let expected = Header::canonical(listed.map(|t| (t.name.as_str(), t.dtype, t.shape.as_slice())));
 	if found == expected {
-		return Ok(file);
+		return Ok(());
 	}
 	let listed: HashMap<_, _> = manifest.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
 	let agrees = |name: &str, info: &TensorInfo| {
@@ -178,7 +202,7 @@ fn open(path: &Path, manifest: &Manifest) -> Result<File> {
 
 /// Reads tensor after tensor.
 struct Reader<'a> {
-	file: File,
+	file: &'a mut File,
 	path: &'a Path,
 	checked: bool,
 	/// The piece that is being packed, and the next one.

@@ -10,6 +10,7 @@ mod step;
 mod tests;
 
 use crate::{
+	model::decoder::Decoder,
 	sequence::{Ending, Outcome, Prepared, Sequence},
 	Error, Model, Result,
 };
@@ -52,6 +53,8 @@ pub type Completion = (WorkId, Result<Outcome>);
 /// The work items of one model.
 pub struct Scheduler<'m> {
 	model: &'m Model,
+	/// What computes: the model's own decoder, or another on the same weights.
+	decoder: &'m Decoder,
 	limits: SchedulerLimits,
 	total_pages: usize,
 	pages: PageCache,
@@ -93,28 +96,32 @@ impl<'m> Scheduler<'m> {
 	pub fn new(model: &'m Model, limits: SchedulerLimits) -> Result<Self> {
 		let context = model.manifest().context_length() as usize;
 		let useful = context.div_ceil(CHUNK).saturating_mul(limits.max_running);
-		let pages = limits.kv_bytes / model.decoder()?.page_bytes().max(1);
-		Self::with_pages(model, limits, pages.min(useful))
+		let decoder = model.decoder()?;
+		let pages = limits.kv_bytes / decoder.page_bytes().max(1);
+		Self::with_pages(model, decoder, limits, pages.min(useful))
 	}
 
-	/// Makes a scheduler of one work item alone, with no more pages than that needs.
-	pub(crate) fn for_one(model: &'m Model, id: WorkId, work: Work, limits: SchedulerLimits) -> Result<Self> {
-		let prepared = Sequence::prepare(model, work)?;
-		let pages = match &prepared {
-			Prepared::Done(_) => 0,
-			Prepared::Sequence(sequence) => sequence.max_rows().div_ceil(CHUNK),
-		};
-		let mut scheduler = Self::with_pages(model, limits, pages)?;
-		scheduler.enqueue(id, prepared)?;
+	/// Makes a scheduler of one sequence alone, which a decoder on the weights of its model computes, with no more pages than that
+	/// needs.
+	pub(crate) fn for_one(
+		model: &'m Model,
+		decoder: &'m Decoder,
+		sequence: Box<Sequence<'m>>,
+		limits: SchedulerLimits,
+	) -> Result<Self> {
+		let pages = sequence.max_rows().div_ceil(CHUNK);
+		let mut scheduler = Self::with_pages(model, decoder, limits, pages)?;
+		scheduler.enqueue(WorkId::default(), Prepared::Sequence(sequence))?;
 		Ok(scheduler)
 	}
 
-	fn with_pages(model: &'m Model, limits: SchedulerLimits, pages: usize) -> Result<Self> {
+	fn with_pages(model: &'m Model, decoder: &'m Decoder, limits: SchedulerLimits, pages: usize) -> Result<Self> {
 		Ok(Self {
 			model,
+			decoder,
 			limits,
 			total_pages: pages,
-			pages: PageCache::new(model.decoder()?.pool(pages)?, pages),
+			pages: PageCache::new(decoder.pool(pages)?, pages),
 			waiting: VecDeque::new(),
 			running: Vec::new(),
 			completed: Vec::new(),
@@ -130,7 +137,8 @@ impl<'m> Scheduler<'m> {
 		self.enqueue(id, Sequence::prepare(self.model, work)?)
 	}
 
-	fn enqueue(&mut self, id: WorkId, prepared: Prepared<'m>) -> Result<()> {
+	/// Takes in a work item that was checked. An error says nothing about its claim.
+	pub(crate) fn enqueue(&mut self, id: WorkId, prepared: Prepared<'m>) -> Result<()> {
 		let sequence = match prepared {
 			Prepared::Done(outcome) => {
 				self.completed.push((id, Ok(outcome)));
@@ -281,8 +289,7 @@ impl<'m> Scheduler<'m> {
 		if matches!(error, Error::Device(_)) {
 			return;
 		}
-		let pool = self.model.decoder().and_then(|decoder| decoder.pool(self.total_pages));
-		match pool {
+		match self.decoder.pool(self.total_pages) {
 			Ok(pool) => self.pages = PageCache::new(pool, self.total_pages),
 			Err(error) => {
 				let lost = std::mem::take(&mut self.waiting).into_iter();

@@ -94,7 +94,7 @@ impl Scheduler<'_> {
 			}
 			None => {}
 		}
-		let decoder = self.model.decoder()?;
+		let decoder = self.decoder;
 		let mut tokens = Vec::new();
 		for running in &mut self.running {
 			let from = running.sequence.computed();

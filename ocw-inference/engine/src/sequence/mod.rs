@@ -11,7 +11,7 @@ use assay_numerics::{sampler::Sampler, trace::Trace};
 use assay_primitives::{
 	digest,
 	job::{Failure, FinishReason, Output},
-	Hash32, TraceRoot, Vote, Work,
+	Finding, Hash32, TraceRoot, Work,
 };
 use codec::Encode;
 
@@ -39,7 +39,7 @@ pub enum Outcome {
 	/// The answer was generated.
 	Executed(Executed),
 	/// The claim was checked.
-	Verified(Vote),
+	Verified(Finding),
 }
 
 /// A work item after the checks that need no computation.
@@ -99,7 +99,8 @@ pub(crate) struct StepOutcome {
 }
 
 impl<'m> Sequence<'m> {
-	/// Checks a work item and renders its prompt. An error says nothing about its claim.
+	/// Checks a work item and renders its prompt. What the model makes of the input alone is an outcome, be it a refusal; an error
+	/// says nothing about the claim.
 	pub(crate) fn prepare(model: &'m Model, work: Work) -> Result<Prepared<'m>> {
 		let Work {
 			model: _,
@@ -112,29 +113,26 @@ impl<'m> Sequence<'m> {
 			return Err(Error::Work("a sampling parameter is out of range".into()));
 		}
 		let input = std::str::from_utf8(&input).map_err(|_| Error::Work("the prompt is not UTF-8".into()))?;
-		let tokens = model.prompt(input)?;
-		if tokens.is_empty() {
-			return Err(Error::Work("the prompt has no tokens".into()));
+		let tokens = match model.prompt_or_failure(input)? {
+			Ok(tokens) => tokens,
+			Err(failure) => return Ok(refused(model, failure, 0, claim.as_ref())),
+		};
+		let (prompt_len, context) = (tokens.len(), model.manifest().context_length() as usize);
+		let input_tokens = model.input_tokens(input, prompt_len);
+		if prompt_len >= context {
+			return Ok(refused(model, Failure::PromptTooLong, input_tokens, claim.as_ref()));
 		}
-		let context = model.manifest().context_length() as usize;
-		let layers = model.decoder()?.layers();
+		let layers = model.layers();
 		let mut sequence = Self {
 			sampler: Sampler::new(params.temperature, params.top_k, params.min_p, seed),
-			prompt_len: tokens.len(),
-			input_tokens: model.input_tokens(input, tokens.len()),
+			prompt_len,
+			input_tokens,
 			trace: Trace::new(layers),
 			layers,
-			answer: Answer::new(model, params, context.saturating_sub(tokens.len())),
+			answer: Answer::new(model, params, context - prompt_len),
 			tokens,
 			claim: None,
 		};
-		if sequence.answer.max_tokens() == 0 {
-			let honest = sequence.executed(FinishReason::Failed(Failure::PromptTooLong))?;
-			return Ok(Prepared::Done(match claim {
-				None => Outcome::Executed(honest),
-				Some(claim) => vote(honest.output == claim, 0, honest.trace_root),
-			}));
-		}
 		if let Some(claim) = claim {
 			sequence.set_claim(claim, model.decoder()?.vocabulary())?;
 		}
@@ -291,16 +289,16 @@ impl<'m> Sequence<'m> {
 		let root = TraceRoot(self.trace.root());
 		let known = self.answer.tokens().len();
 		Ok(match ending {
-			Ending::Mismatch(position) => vote(false, position, root),
+			Ending::Mismatch(position) => finding(false, position, root),
 			Ending::NonFinite(position) if position < known || !claim.ended => {
 				self.answer.truncate(position);
 				let finish = FinishReason::Failed(Failure::NonFinite);
 				let honest = self.answer.output(self.input_tokens, finish)?;
-				vote(honest == claim.output, position, root)
+				finding(honest == claim.output, position, root)
 			}
-			Ending::Match if claim.consistent => vote(true, 0, root),
+			Ending::Match if claim.consistent => finding(true, 0, root),
 			// The tokens are right; how the claim goes on or ends behind them is wrong.
-			Ending::Match | Ending::NonFinite(_) | Ending::Complete(_) => vote(false, known, root),
+			Ending::Match | Ending::NonFinite(_) | Ending::Complete(_) => finding(false, known, root),
 		})
 	}
 
@@ -322,11 +320,27 @@ impl StepOutcome {
 	}
 }
 
-fn vote(confirm: bool, position: usize, root: TraceRoot) -> Outcome {
+/// Returns the outcome of a work item that ends before its first row: no tokens, no text and the root of no rows. Any other claim
+/// is wrong at once.
+fn refused<'m>(model: &Model, failure: Failure, input_tokens: u32, claim: Option<&Output>) -> Prepared<'m> {
+	let output = Output {
+		input_tokens,
+		tokens: Default::default(),
+		text: Default::default(),
+		finish: FinishReason::Failed(failure),
+	};
+	let trace_root = TraceRoot(Trace::new(model.layers()).root());
+	Prepared::Done(match claim {
+		None => Outcome::Executed(Executed { output, trace_root }),
+		Some(claim) => finding(output == *claim, 0, trace_root),
+	})
+}
+
+fn finding(confirm: bool, position: usize, root: TraceRoot) -> Outcome {
 	Outcome::Verified(if confirm {
-		Vote::Confirm { trace_root: root }
+		Finding::Confirm { trace_root: root }
 	} else {
-		Vote::Reject {
+		Finding::Reject {
 			position: position as u32,
 			prefix_root: root,
 		}

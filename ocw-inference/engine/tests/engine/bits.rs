@@ -6,7 +6,7 @@ use crate::{
 };
 use assay_engine::generate::{execute, verify_with};
 use assay_numerics::Isa;
-use assay_primitives::{SamplingParams, Vote};
+use assay_primitives::{Finding, SamplingParams};
 
 fn tokens(seed: u32, count: usize) -> Vec<u32> {
 	(0..count as u32).map(|i| (i * 97 + 13 + seed * 31) % 256).collect()
@@ -114,10 +114,10 @@ fn verification_confirms_execution_whatever_the_chunk() {
 		let done = execute(&model, "hello world", &params, [seed; 32]).unwrap();
 		assert!(!done.output.tokens.is_empty());
 		for chunk in [1, 2, 7, 33, 1000] {
-			let vote = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
+			let found = verify_with(&model, "hello world", &params, [seed; 32], &done.output, chunk).unwrap();
 			assert_eq!(
-				vote,
-				Vote::Confirm {
+				found,
+				Finding::Confirm {
 					trace_root: done.trace_root
 				}
 			);

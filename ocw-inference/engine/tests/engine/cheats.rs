@@ -5,7 +5,7 @@ use crate::{
 	rows::{forward, Sequence},
 };
 use assay_engine::{
-	generate::{execute, verify, verify_with},
+	generate::{execute, verify_once, verify_with},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::{Executed, Outcome},
 	Model,
@@ -14,7 +14,7 @@ use assay_import::import;
 use assay_numerics::trace::Trace;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
-	Hash32, SamplingParams, TraceRoot, Vote, Work, WorkId,
+	Finding, Hash32, SamplingParams, TraceRoot, Work, WorkId,
 };
 use std::fs;
 
@@ -44,16 +44,16 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	TraceRoot(trace.root())
 }
 
-/// Checks that the claim is rejected at this position, with the same vote for any size of chunk.
+/// Checks that the claim is rejected at this position, with the same finding for any size of chunk.
 fn rejected(model: &Model, params: &SamplingParams, claim: &Output, position: usize) {
-	let vote = Vote::Reject {
+	let found = Finding::Reject {
 		position: position as u32,
 		prefix_root: prefix_root(model, claim, position),
 	};
 	for chunk in [1, 5, 64] {
 		assert_eq!(
 			verify_with(model, PROMPT, params, SEED, claim, chunk).unwrap(),
-			vote,
+			found,
 			"by {chunk}"
 		);
 	}
@@ -66,10 +66,10 @@ fn honest(model: &Model, params: &SamplingParams) -> Executed {
 		FinishReason::Length,
 		"these tests need a run to the end"
 	);
-	let vote = verify(model, PROMPT, params, SEED, &done.output).unwrap();
+	let found = verify_once(model, PROMPT, params, SEED, &done.output).unwrap();
 	assert_eq!(
-		vote,
-		Vote::Confirm {
+		found,
+		Finding::Confirm {
 			trace_root: done.trace_root
 		}
 	);
@@ -208,15 +208,15 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 			Reason::OtherText,
 		),
 	];
-	let votes = table.map(|(cheat, lie, reason)| {
+	let findings = table.map(|(cheat, lie, reason)| {
 		let (position, found) = fault(&lie, &truth);
 		assert_eq!(found, reason, "{cheat}");
 		rejected(&model, &params, &lie, position);
 		(lie, position)
 	});
-	// All of them checked in one batch: the same votes.
+	// All of them checked in one batch: the same findings.
 	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
-	for (i, (lie, _)) in votes.iter().enumerate() {
+	for (i, (lie, _)) in findings.iter().enumerate() {
 		let work = Work {
 			model: model.id(),
 			input: PROMPT.as_bytes().to_vec().try_into().unwrap(),
@@ -228,15 +228,18 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 	}
 	let mut seen = 0;
 	while !scheduler.is_idle() {
-		for (id, vote) in scheduler.step(&mut |_, _| ()) {
-			let (lie, position) = &votes[usize::from(id.0[0])];
+		for (id, found) in scheduler.step(&mut |_, _| ()) {
+			let (lie, position) = &findings[usize::from(id.0[0])];
 			let prefix_root = prefix_root(&model, lie, *position);
 			let position = *position as u32;
-			assert_eq!(vote.unwrap(), Outcome::Verified(Vote::Reject { position, prefix_root }));
+			assert_eq!(
+				found.unwrap(),
+				Outcome::Verified(Finding::Reject { position, prefix_root })
+			);
 			seen += 1;
 		}
 	}
-	assert_eq!(seen, votes.len());
+	assert_eq!(seen, findings.len());
 }
 
 #[test]
@@ -249,8 +252,8 @@ fn changed_weights_that_sample_the_same_tokens_still_give_another_trace() {
 	for liar in flipped().skip(16).step_by(5) {
 		let lie = execute(&liar, PROMPT, &params, SEED).unwrap();
 		lucky += usize::from(lie.output == truth.output);
-		let votes = [&liar, &model].map(|m| verify(m, PROMPT, &params, SEED, &truth.output).unwrap());
-		assert_ne!(votes[0], votes[1]);
+		let findings = [&liar, &model].map(|m| verify_once(m, PROMPT, &params, SEED, &truth.output).unwrap());
+		assert_ne!(findings[0], findings[1]);
 	}
 	assert!(lucky > 0, "some bytes change no token of a short answer");
 }
@@ -340,18 +343,18 @@ fn an_answer_ends_with_the_end_token_and_may_not_go_on() {
 		.map(|s| ([s; 32], execute(&model, PROMPT, &params, [s; 32]).unwrap()))
 		.find(|(_, done)| done.output.finish == FinishReason::Eos)
 		.expect("one of a hundred answers ends by itself");
-	let vote = |claim: &Output| verify(&model, PROMPT, &params, seed, claim).unwrap();
+	let found = |claim: &Output| verify_once(&model, PROMPT, &params, seed, claim).unwrap();
 	assert_eq!(
-		vote(&done.output),
-		Vote::Confirm {
+		found(&done.output),
+		Finding::Confirm {
 			trace_root: done.trace_root
 		}
 	);
 	let n = done.output.tokens.len();
 	let on = with_tokens(&done.output, |t| t.push(5));
-	assert!(matches!(vote(&on), Vote::Reject { position, .. } if position as usize == n));
+	assert!(matches!(found(&on), Finding::Reject { position, .. } if position as usize == n));
 	let short = with_tokens(&done.output, |t| t.truncate(n - 1));
-	assert!(matches!(vote(&short), Vote::Reject { position, .. } if position as usize == n - 1));
+	assert!(matches!(found(&short), Finding::Reject { position, .. } if position as usize == n - 1));
 }
 
 #[test]
@@ -369,16 +372,16 @@ fn a_stop_string_ends_the_answer_before_itself() {
 	assert_eq!(done.output.finish, FinishReason::Stop);
 	assert_eq!(&done.output.text[..], &text.as_bytes()[..at]);
 	assert!(done.output.tokens.len() < free.tokens.len());
-	let vote = |claim: &Output| verify(&model, PROMPT, &params, SEED, claim).unwrap();
+	let found = |claim: &Output| verify_once(&model, PROMPT, &params, SEED, claim).unwrap();
 	assert_eq!(
-		vote(&done.output),
-		Vote::Confirm {
+		found(&done.output),
+		Finding::Confirm {
 			trace_root: done.trace_root
 		}
 	);
 	// Going on behind the stop string is a run-on.
 	let position = done.output.tokens.len() as u32;
-	assert!(matches!(vote(&free), Vote::Reject { position: p, .. } if p == position));
+	assert!(matches!(found(&free), Finding::Reject { position: p, .. } if p == position));
 }
 
 #[test]
@@ -391,18 +394,18 @@ fn a_prompt_that_fills_the_context_fails_the_same_way_for_everyone() {
 	let done = execute(&model, PROMPT, &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Failed(Failure::PromptTooLong));
 	assert_eq!((done.output.tokens.len(), done.output.input_tokens), (0, 16));
-	let vote = verify(&model, PROMPT, &params, SEED, &done.output).unwrap();
+	let found = verify_once(&model, PROMPT, &params, SEED, &done.output).unwrap();
 	assert_eq!(
-		vote,
-		Vote::Confirm {
+		found,
+		Finding::Confirm {
 			trace_root: done.trace_root
 		}
 	);
 	let lie = with_tokens(&done.output, |t| t.push(1));
-	let vote = verify(&model, PROMPT, &params, SEED, &lie).unwrap();
+	let found = verify_once(&model, PROMPT, &params, SEED, &lie).unwrap();
 	assert_eq!(
-		vote,
-		Vote::Reject {
+		found,
+		Finding::Reject {
 			position: 0,
 			prefix_root: done.trace_root
 		}
@@ -419,10 +422,10 @@ fn the_context_ends_an_answer() {
 	let done = execute(&model, "hi", &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Length);
 	assert_eq!(done.output.input_tokens as usize + done.output.tokens.len(), 64);
-	let vote = verify(&model, "hi", &params, SEED, &done.output).unwrap();
+	let found = verify_once(&model, "hi", &params, SEED, &done.output).unwrap();
 	assert_eq!(
-		vote,
-		Vote::Confirm {
+		found,
+		Finding::Confirm {
 			trace_root: done.trace_root
 		}
 	);
@@ -431,12 +434,12 @@ fn the_context_ends_an_answer() {
 		..done.output.clone()
 	};
 	assert!(
-		matches!(verify(&model, "hi", &params, SEED, &lie).unwrap(), Vote::Reject { position: p, .. } if p as usize == lie.tokens.len())
+		matches!(verify_once(&model, "hi", &params, SEED, &lie).unwrap(), Finding::Reject { position: p, .. } if p as usize == lie.tokens.len())
 	);
 }
 
 #[test]
-fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
+fn a_row_that_is_not_finite_ends_the_answer_with_a_finding_that_all_share() {
 	let params = warm(60);
 	let candidates = honest(&model(Tiny::default()), &params).output.tokens;
 	let (model, done) = candidates
@@ -458,10 +461,10 @@ fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
 		.expect("one of the tokens is generated and fails");
 	let n = done.output.tokens.len();
 	for chunk in [1, 3, 64] {
-		let vote = verify_with(&model, PROMPT, &params, SEED, &done.output, chunk).unwrap();
+		let found = verify_with(&model, PROMPT, &params, SEED, &done.output, chunk).unwrap();
 		assert_eq!(
-			vote,
-			Vote::Confirm {
+			found,
+			Finding::Confirm {
 				trace_root: done.trace_root
 			}
 		);
@@ -476,10 +479,10 @@ fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
 				..done.output.clone()
 			},
 		] {
-			let vote = verify_with(&model, PROMPT, &params, SEED, &lie, chunk).unwrap();
+			let found = verify_with(&model, PROMPT, &params, SEED, &lie, chunk).unwrap();
 			assert_eq!(
-				vote,
-				Vote::Reject {
+				found,
+				Finding::Reject {
 					position: n as u32,
 					prefix_root: done.trace_root
 				}
@@ -489,7 +492,7 @@ fn a_row_that_is_not_finite_ends_the_answer_with_a_vote_that_all_share() {
 }
 
 #[test]
-fn invalid_parameters_are_an_error_and_no_vote() {
+fn invalid_parameters_are_an_error_and_no_finding() {
 	let model = model(Tiny::default());
 	assert!(execute(&model, PROMPT, &SamplingParams::greedy(0), SEED).is_err());
 	let bad = SamplingParams {

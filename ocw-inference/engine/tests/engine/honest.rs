@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::{Executed, Outcome},
 	Model,
 };
-use assay_primitives::{SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{Finding, SamplingParams, Work, WorkId};
 
 const RUNS: u32 = 10_000;
 
@@ -67,11 +67,11 @@ fn honest_answers_are_all_confirmed() {
 		claim: Some(executed.output.clone()),
 		..work(&model, i)
 	});
-	let votes = outcomes(&model, claims);
-	assert_eq!(votes.len(), runs as usize);
-	let rejected = votes.iter().zip(&executed).filter(|(vote, executed)| {
+	let findings = outcomes(&model, claims);
+	assert_eq!(findings.len(), runs as usize);
+	let rejected = findings.iter().zip(&executed).filter(|(found, executed)| {
 		let trace_root = executed.trace_root;
-		**vote != Outcome::Verified(Vote::Confirm { trace_root })
+		**found != Outcome::Verified(Finding::Confirm { trace_root })
 	});
 	assert_eq!(rejected.count(), 0);
 	// They are all different.

@@ -5,13 +5,13 @@ use crate::{
 	repetitions,
 };
 use assay_engine::{
-	generate::{execute, verify},
+	generate::{execute, verify_once},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::Outcome,
-	Engine, Model,
+	Engine, Error, Model,
 };
 use assay_numerics::Isa;
-use assay_primitives::{job::Output, SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{job::Output, Finding, SamplingParams, Work, WorkId};
 use assay_protocol::WorkResult;
 use std::collections::BTreeSet;
 
@@ -87,7 +87,7 @@ fn alone(model: &Model, work: &Work) -> Outcome {
 	let input = std::str::from_utf8(&work.input).unwrap();
 	match &work.claim {
 		None => Outcome::Executed(execute(model, input, &work.params, work.seed).unwrap()),
-		Some(claim) => Outcome::Verified(verify(model, input, &work.params, work.seed, claim).unwrap()),
+		Some(claim) => Outcome::Verified(verify_once(model, input, &work.params, work.seed, claim).unwrap()),
 	}
 }
 
@@ -144,15 +144,15 @@ fn sixty_four_mixed_work_items_have_the_outcomes_of_each_alone() {
 	let model = model(Tiny::default());
 	let works = mixed(&model);
 	let truth: Vec<_> = works.iter().map(|work| alone(&model, work)).collect();
-	let votes = |confirm: bool| {
-		let is = |o: &&Outcome| matches!(o, Outcome::Verified(Vote::Confirm { .. })) == confirm;
+	let findings = |confirm: bool| {
+		let is = |o: &&Outcome| matches!(o, Outcome::Verified(Finding::Confirm { .. })) == confirm;
 		truth
 			.iter()
 			.filter(|o| matches!(o, Outcome::Verified(_)))
 			.filter(is)
 			.count()
 	};
-	assert_eq!((votes(true), votes(false)), (WORKS / 4, WORKS / 4));
+	assert_eq!((findings(true), findings(false)), (WORKS / 4, WORKS / 4));
 	let page = model.decoder().unwrap().page_bytes();
 	// Pages for two or three at a time, and pages for all.
 	let every = [(33, 12), (256, 1000), (7, 12), (33, 1000), (1, 1000), (256, 12)];
@@ -247,6 +247,92 @@ fn a_full_queue_and_a_work_item_larger_than_the_memory_are_refused() {
 	let mut scheduler = Scheduler::new(&model, limits).unwrap();
 	assert!(scheduler.submit(name(4), work(100)).is_err());
 	assert!(scheduler.is_idle());
+}
+
+/// Returns the bytes of keys and values of a tiny model's whole context.
+fn context_bytes(model: &Model) -> usize {
+	model.decoder().unwrap().page_bytes() * (model.manifest().context_length() as usize).div_ceil(32)
+}
+
+#[test]
+fn a_model_whose_context_does_not_fit_its_share_is_not_served() {
+	let models = || {
+		[640, 320, 64].map(|context| {
+			model(Tiny {
+				context,
+				..Tiny::default()
+			})
+		})
+	};
+	let needed = models().each_ref().map(context_bytes);
+	// Of all three: the largest has its context. A byte less: it has not, and without it the others have.
+	for (kv_bytes, served) in [
+		(3 * needed[0], 3),
+		(3 * needed[0] - 1, 2),
+		(2 * needed[1] - 1, 1),
+		(needed[2] - 1, 0),
+	] {
+		let limits = SchedulerLimits {
+			kv_bytes,
+			..SchedulerLimits::default()
+		};
+		let mut engine = Engine::with(limits, None);
+		let ids = models().map(|model| engine.add(model).unwrap());
+		assert_eq!(engine.executor().is_ok(), served == 3);
+		let dropped = engine.drop_models_beyond_memory();
+		assert_eq!(dropped.len(), 3 - served, "{kv_bytes}");
+		for (i, error) in dropped.iter().enumerate() {
+			let Error::KvMemory { id, share, enough, .. } = error else {
+				panic!("{error}")
+			};
+			assert_eq!(
+				(*id, *share, *enough),
+				(ids[i], kv_bytes / (3 - i), needed[i] * (3 - i))
+			);
+			let told = error.to_string();
+			assert!(
+				told.contains("--engine-kv-memory") && told.contains(&enough.to_string()),
+				"{told}"
+			);
+		}
+		let mut left: Vec<_> = engine.served().iter().map(|model| model.id).collect();
+		left.sort_unstable();
+		let mut expected = ids[3 - served..].to_vec();
+		expected.sort_unstable();
+		assert_eq!(left, expected);
+		assert!(engine.executor().is_ok());
+	}
+}
+
+#[test]
+fn work_that_fills_the_context_runs_in_the_least_memory() {
+	let model = model(Tiny {
+		context: 320,
+		..Tiny::default()
+	});
+	let kv_bytes = context_bytes(&model);
+	let limits = SchedulerLimits {
+		kv_bytes,
+		..SchedulerLimits::default()
+	};
+	let work = work(&model, &"y".repeat(100), SamplingParams::greedy(1000), None);
+	let mut engine = Engine::with(limits, None);
+	engine.add(model).unwrap();
+	assert!(engine.drop_models_beyond_memory().is_empty());
+	let WorkResult::Executed { output, .. } = engine.run(&work) else {
+		panic!("it fits")
+	};
+	assert_eq!(output.input_tokens as usize + output.tokens.len(), 320);
+	let checked = engine.run(&Work {
+		claim: Some(output),
+		..work
+	});
+	assert!(matches!(
+		checked,
+		WorkResult::Verified {
+			finding: Finding::Confirm { .. }
+		}
+	));
 }
 
 #[test]

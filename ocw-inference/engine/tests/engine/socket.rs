@@ -2,7 +2,7 @@
 
 use crate::common::{model, Tiny};
 use assay_engine::{server, Engine, Error};
-use assay_primitives::{ModelId, SamplingParams, Vote, WorkId};
+use assay_primitives::{Finding, ModelId, SamplingParams, WorkId};
 use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE};
 use codec::{Decode, Encode};
 use futures::{SinkExt, StreamExt};
@@ -100,7 +100,7 @@ async fn an_answer_made_is_confirmed_and_an_unknown_model_abstains() {
 	let verified = Response::Done {
 		id: WorkId([2; 32]),
 		result: WorkResult::Verified {
-			vote: Vote::Confirm { trace_root },
+			finding: Finding::Confirm { trace_root },
 		},
 	};
 	assert_eq!(next(&mut node).await, verified);

@@ -1,18 +1,18 @@
-//! Whole models: rows, answers and votes of a GPU are the CPU's, and each confirms or rejects what the other claims.
+//! Whole models: rows, answers and findings of a GPU are the CPU's, and each confirms or rejects what the other claims.
 
 use crate::{
 	common::{folder, model, Tiny},
 	devices,
 };
 use assay_engine::{
-	generate::{execute, verify},
+	generate::{execute, verify, verify_once},
 	model::decoder::{Batch, Rows},
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::Outcome,
 	Model,
 };
 use assay_numerics::kv::Segment;
-use assay_primitives::{SamplingParams, Vote, Work, WorkId};
+use assay_primitives::{Finding, SamplingParams, Work, WorkId};
 
 /// A model on the CPU; [`model`] gives one on the device.
 fn here(tiny: Tiny) -> Model {
@@ -105,12 +105,12 @@ fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
 			execute(&there, prompt, &params, seed).unwrap(),
 		);
 		assert_eq!(made_here, made_there);
-		let confirm = Vote::Confirm {
+		let confirm = Finding::Confirm {
 			trace_root: made_here.trace_root,
 		};
 		for model in [&here, &there] {
 			assert_eq!(
-				verify(model, prompt, &params, seed, &made_here.output).unwrap(),
+				verify_once(model, prompt, &params, seed, &made_here.output).unwrap(),
 				confirm
 			);
 		}
@@ -122,9 +122,9 @@ fn each_confirms_what_the_other_made_and_rejects_what_it_did_not() {
 			claims.push(changed);
 		}
 		for claim in claims {
-			let votes = [&here, &there].map(|model| verify(model, prompt, &params, seed, &claim).unwrap());
-			assert_eq!(votes[0], votes[1]);
-			assert!(params.temperature == 0 || matches!(votes[0], Vote::Reject { .. }));
+			let findings = [&here, &there].map(|model| verify_once(model, prompt, &params, seed, &claim).unwrap());
+			assert_eq!(findings[0], findings[1]);
+			assert!(params.temperature == 0 || matches!(findings[0], Finding::Reject { .. }));
 		}
 	}
 }
@@ -144,9 +144,24 @@ fn other_weights_are_rejected_by_the_gpu() {
 	] {
 		let params = params(1 << 16, 0, 0);
 		let claim = execute(&here(cheat), "hello", &params, [5; 32]).unwrap().output;
-		let vote = verify(&there, "hello", &params, [5; 32], &claim).unwrap();
-		assert!(matches!(vote, Vote::Reject { .. }), "{vote:?}");
+		let found = verify_once(&there, "hello", &params, [5; 32], &claim).unwrap();
+		assert!(matches!(found, Finding::Reject { .. }), "{found:?}");
 	}
+}
+
+/// The GPU has the only copy of the weights, and the model's directory is gone: they are read again from the open file.
+#[test]
+fn a_wrong_rejection_by_a_gpu_is_corrected_on_the_cpu() {
+	let (here, there) = (here(Tiny::default()), model(Tiny::default()).with_a_fault());
+	let params = params(1 << 16, 0, 0);
+	let made = execute(&here, "hello", &params, [5; 32]).unwrap();
+	let wrong = verify_once(&there, "hello", &params, [5; 32], &made.output).unwrap();
+	assert!(matches!(wrong, Finding::Reject { .. }), "{wrong:?}");
+	let confirm = Finding::Confirm {
+		trace_root: made.trace_root,
+	};
+	let found = verify(&there, "hello", &params, [5; 32], &made.output).unwrap();
+	assert_eq!(found, confirm);
 }
 
 #[test]
@@ -195,7 +210,7 @@ fn mixed_jobs_on_a_gpu_have_the_results_of_each_alone_on_the_cpu() {
 			WorkId([i; 32]),
 			match claim {
 				None => Outcome::Executed(executed),
-				Some(_) => Outcome::Verified(Vote::Confirm {
+				Some(_) => Outcome::Verified(Finding::Confirm {
 					trace_root: executed.trace_root,
 				}),
 			},

@@ -7,7 +7,7 @@ use crate::{
 };
 use assay_engine::{scheduler::SchedulerLimits, Engine, Model};
 use assay_numerics::Isa;
-use assay_primitives::{job::Input, ModelId, Output, SamplingParams, Vote, WorkId};
+use assay_primitives::{job::Input, Finding, ModelId, Output, SamplingParams, WorkId};
 use assay_protocol::{Request, Response, Work, WorkResult};
 use codec::{DecodeAll, Encode};
 use std::{
@@ -46,7 +46,7 @@ fn works(model: ModelId) -> Vec<Work> {
 	(0..).zip(all).map(work).collect()
 }
 
-/// Each member executes, and all verify what it made, and what it didn't. Returns how many votes were equal.
+/// Each member executes, and all verify what it made, and what it didn't. Returns how many findings were equal.
 fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 	let mut equal = 0;
 	for work in works(model) {
@@ -55,7 +55,7 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 		let Some(WorkResult::Executed { output, trace_root }) = made.pop() else {
 			panic!("{work:?} was not executed")
 		};
-		let mut vote_on = |claim: &Output| -> Vec<WorkResult> {
+		let mut find_of = |claim: &Output| -> Vec<WorkResult> {
 			let work = Work {
 				claim: Some(claim.clone()),
 				..work.clone()
@@ -63,25 +63,25 @@ fn agree(members: &mut [Box<dyn Member>], model: ModelId) -> usize {
 			members.iter_mut().map(|member| member.work(&work)).collect()
 		};
 		let confirm = WorkResult::Verified {
-			vote: Vote::Confirm { trace_root },
+			finding: Finding::Confirm { trace_root },
 		};
-		let votes = vote_on(&output);
-		assert!(votes.iter().all(|vote| *vote == confirm), "{votes:?}");
+		let findings = find_of(&output);
+		assert!(findings.iter().all(|found| *found == confirm), "{findings:?}");
 		let mut changed = output.clone();
 		let middle = changed.tokens.len() / 2;
 		changed.tokens[middle] = (changed.tokens[middle] + 1) % 200;
-		let votes_on_changed = vote_on(&changed);
-		assert!(votes_on_changed.windows(2).all(|pair| pair[0] == pair[1]));
-		let rejected = |vote: &WorkResult| {
+		let findings_on_changed = find_of(&changed);
+		assert!(findings_on_changed.windows(2).all(|pair| pair[0] == pair[1]));
+		let rejected = |found: &WorkResult| {
 			matches!(
-				vote,
+				found,
 				WorkResult::Verified {
-					vote: Vote::Reject { .. }
+					finding: Finding::Reject { .. }
 				}
 			)
 		};
-		assert!(rejected(&votes_on_changed[0]), "{:?}", votes_on_changed[0]);
-		equal += votes.len() + votes_on_changed.len();
+		assert!(rejected(&findings_on_changed[0]), "{:?}", findings_on_changed[0]);
+		equal += findings.len() + findings_on_changed.len();
 	}
 	equal
 }
@@ -107,7 +107,7 @@ fn a_committee_of_gpus_and_cpus_is_of_one_mind() {
 		members.push(Box::new(engine));
 	}
 	let equal = agree(&mut members, id.unwrap());
-	println!("agreed {equal} votes: engines of one process");
+	println!("agreed {equal} findings: engines of one process");
 }
 
 /// A program, and the node's end of its socket.
@@ -190,5 +190,5 @@ fn programs_behind_sockets_are_of_one_mind() {
 	let start = |program| Box::new(Program::start(program, models.path())) as Box<dyn Member>;
 	let mut members: Vec<_> = programs.split(':').map(start).collect();
 	let (count, equal) = (members.len(), agree(&mut members, id));
-	println!("agreed {equal} votes: {count} programs behind sockets");
+	println!("agreed {equal} findings: {count} programs behind sockets");
 }

@@ -1,6 +1,7 @@
-"""Sections 3 to 7 of docs/spec/c1-w8.md, from that text alone: decoder, run, trace, hashes, votes."""
+"""Sections 3 to 7 of docs/spec/c1-w8.md, from that text alone: decoder, run, trace, hashes, findings."""
 
 import codecs
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,11 @@ def H(data):
 
 def D(context, data):
     return blake3(data, derive_key_context=context).digest()
+
+
+def B(domain, *parts):
+    """`parts` as SCALE has them; hashes and accounts are bytes as they are."""
+    return hashlib.blake2b(domain.encode() + b"".join(parts), digest_size=32).digest()
 
 
 def rope_root(cos, sin):
@@ -154,7 +160,8 @@ class Output:
     finish: str
 
 
-FINISH = {"eos": b"\0", "stop": b"\1", "length": b"\2", "prompt_too_long": b"\3\0", "non_finite": b"\3\1"}
+FAILURES = ("prompt_too_long", "non_finite", "template", "no_tokens", "not_generative")
+FINISH = {"eos": b"\0", "stop": b"\1", "length": b"\2"} | {name: bytes([3, i]) for i, name in enumerate(FAILURES)}
 
 
 def q16(x):
@@ -201,8 +208,17 @@ class Run:
     trace_root: bytes
 
 
+def refused(failure, layers):
+    """5: what follows without a prompt; an encoder has 0 layers."""
+    return Run(Output(0, [], b"", failure), Trace(layers).root())
+
+
 def execute(model, size, prompt, params, seed):
-    """5: decodes row by row behind one prefill of the prompt, which an input of `size` bytes became."""
+    """5: decodes row by row behind one prefill of the prompt, which an input of `size` bytes became.
+
+    `prompt` is None if the template refuses the input."""
+    if not prompt:
+        return refused("template" if prompt is None else "no_tokens", model.numbers["num_hidden_layers"])
     count, room = min(len(prompt), model.context, size + model.overhead), model.context - len(prompt)
     trace = Trace(model.numbers["num_hidden_layers"])
     if room <= 0:
@@ -246,8 +262,8 @@ class Trace:
         while len(nodes) > 1:
             pairs = [nodes[i : i + 2] for i in range(0, len(nodes), 2)]
             nodes = [D("assay/v1/trace-node", b"".join(p)) if len(p) == 2 else p[0] for p in pairs]
-        top = nodes[0] if nodes else bytes(32)
-        return D("assay/v1/trace-root", u32(self.rows) + u32(self.layers) + top)
+        apex = nodes[0] if nodes else bytes(32)
+        return D("assay/v1/trace-root", u32(self.rows) + u32(self.layers) + apex)
 
 
 # ── 6.1: hashes ──────────────────────────────────────────────────────────────
@@ -255,6 +271,10 @@ class Trace:
 
 def u32(n):
     return int(n).to_bytes(4, "little")
+
+
+def u64(n):
+    return int(n).to_bytes(8, "little")
 
 
 def compact(n):
@@ -282,15 +302,37 @@ def scale_params(p):
     return numbers + scale_list([scale_bytes(s) for s in p.stop])
 
 
-def digest(job, model_id, text_in, params, seed, output, trace_root):
-    parts = (job, model_id, D("assay/v1/input", text_in), scale_params(params), seed, output_hash(output), trace_root)
-    return D("assay/v1/digest", b"".join(parts))
+def input_hash(text_in):
+    return D("assay/v1/input", text_in)
 
 
-# ── 7: votes ─────────────────────────────────────────────────────────────────
+# ── 6.2: bound hashes ────────────────────────────────────────────────────────
 
 
-def vote(model, prompt, run, claim):
+def job_id(genesis, requester, count, model, input_hash, params):
+    return B("assay/v2/job", genesis, requester, u64(count), model, input_hash, scale_params(params))
+
+
+def execution(genesis, job, attempt, block, acc, executor, model):
+    return B("assay/v2/execution", genesis, job, bytes([attempt]), u32(block), acc, executor, model)
+
+
+def bound_root(claim, top):
+    return D("assay/v2/root", claim + top)
+
+
+def dispute_root(dispute, round, top):
+    return D("assay/v2/root", dispute + bytes([round]) + top)
+
+
+def drawn_seats(claim, tranche, block, acc, output_hash, seal, seats):
+    return B("assay/v2/seats", claim, bytes([tranche]), u32(block), acc, output_hash, seal, scale_list(seats))
+
+
+# ── 7: findings ──────────────────────────────────────────────────────────────
+
+
+def finding(model, prompt, run, claim):
     """7: ("confirm", trace_root) or ("reject", position, prefix_root); `run` is what §5 gives."""
     if run.output == claim:
         return "confirm", run.trace_root
@@ -302,7 +344,7 @@ def vote(model, prompt, run, claim):
 def prefix_root(model, prompt, tokens, honest):
     """The root over the rows of the prompt and these tokens, up to the first that fails."""
     trace = Trace(model.numbers["num_hidden_layers"])
-    if len(prompt) >= model.context:
+    if not 0 < len(prompt) < model.context:
         return trace.root()
     rows = model.forward(list(prompt) + list(tokens), model.cache())
     finite = rows.finite.copy()

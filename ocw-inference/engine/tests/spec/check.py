@@ -162,9 +162,26 @@ def sampler(case, name):
 def hashes(case, name):
     out = c1w8.Output(case["input_tokens"], case["tokens"], case["text"].encode(), finish(case["finish"]))
     yield "output_hash", case["output_hash"], c1w8.output_hash(out).hex()
-    filled = lambda n: bytes([n]) * 32
-    digest = c1w8.digest(filled(1), filled(2), name.encode(), params_of(case["params"]), filled(3), out, filled(4))
-    yield "digest", case["digest"], digest.hex()
+    yield "input_hash", case["input_hash"], c1w8.input_hash(name.encode()).hex()
+    yield "params", case["scale of params"], c1w8.scale_params(params_of(case["params"])).hex()
+
+
+def bound(case, _):
+    genesis, requester, model, executor, voter, acc, later, given, output, top = (bytes([n]) * 32 for n in range(1, 11))
+    job = c1w8.job_id(genesis, requester, int(case["count"]), model, given, c1w8.Params(7))
+    e = c1w8.execution(genesis, job, case["attempt"], case["block"], acc, executor, model)
+    claim = c1w8.B("assay/v2/claim", e)
+    root = c1w8.bound_root(claim, top)
+    seal = c1w8.B("assay/v2/seal", claim, executor, root)
+    seats = [bytes([100 + seat]) * 32 for seat in range(case["seats"])]
+    v = c1w8.drawn_seats(claim, case["tranche"], case["block"], later, output, seal, seats)
+    dispute = c1w8.B("assay/v2/dispute", claim)
+    found = {
+        "job": job, "execution": e, "seed": c1w8.B("assay/v2/seed", e), "claim": claim, "T1": root, "seal": seal, "V": v,
+        "vote": c1w8.B("assay/v2/vote", v, voter, root), "dispute": dispute,
+        "T2": c1w8.dispute_root(dispute, case["round"], top)}
+    for name, hash in found.items():
+        yield name, case[name], hash.hex()
 
 
 # ── models ───────────────────────────────────────────────────────────────────
@@ -205,7 +222,7 @@ def read_folder(path):
 
 
 def model(golden, name):
-    """Checks of a whole model: its identity, its rows, its runs, the votes on claims."""
+    """Checks of a whole model: its identity, its rows, its runs, what is found of claims."""
     said = golden["model"]
     if name == "assay-demo":
         manifest, tensors = read_folder(GOLDEN.parents[3] / "demo-model" / "assay-demo")
@@ -237,16 +254,14 @@ def model(golden, name):
         yield f"{key}: output", output_of(said["output"]), run.output
         yield f"{key}: output hash", said["output"]["hash"], c1w8.output_hash(run.output).hex()
         yield f"{key}: trace root", said["trace_root"], run.trace_root.hex()
-        digest = c1w8.digest(b"\1" * 32, identity, said["input"].encode(), params, seed, run.output, run.trace_root)
-        yield f"{key}: digest", said["digest"], digest.hex()
     if known:
         run = done["known answer"]
         answer = c1w8.D("assay/v1/known-answer", c1w8.output_hash(run.output) + run.trace_root)
         yield "known answer", known["answer"], answer.hex()
     for key, claims in golden.get("rejected", {}).items():
         for claim, said in claims.items():
-            vote = c1w8.vote(made, golden["runs"][key]["prompt"], done[key], output_of(said["claim"]))
-            yield f"{key}: {claim}", ("reject", said["position"], bytes.fromhex(said["prefix_root"])), vote
+            found = c1w8.finding(made, golden["runs"][key]["prompt"], done[key], output_of(said["claim"]))
+            yield f"{key}: {claim}", ("reject", said["position"], bytes.fromhex(said["prefix_root"])), found
 
 
 # ── the fused multiply-add, against exact arithmetic ─────────────────────────
@@ -289,7 +304,7 @@ def fused(_):
     yield "fma is rounded once", 0, wrong
 
 
-OPERATIONS = {f.__name__: f for f in (linear, embedding, norm, functions, quantiser, rope, attention, f64, sampler, hashes)}
+OPERATIONS = {f.__name__: f for f in (linear, embedding, norm, functions, quantiser, rope, attention, f64, sampler, hashes, bound)}
 
 
 def main(names):

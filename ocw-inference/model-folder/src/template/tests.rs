@@ -219,6 +219,77 @@ fn filters_tests_and_methods_do_what_their_names_say() {
 	}
 }
 
+/// Returns how many steps the statements of a template take: what is left of the budget beside the longest padding.
+fn steps(source: &str) -> usize {
+	const BUDGET: usize = 1_000_000;
+	let fits = |padding: usize| render(&format!("{{% set pad = 'x' * {padding} %}}{source}"), "hi").is_ok();
+	let (mut fit, mut too_long) = (0, BUDGET);
+	assert!(fits(fit) && !fits(too_long));
+	while too_long - fit > 1 {
+		let middle = (fit + too_long) / 2;
+		if fits(middle) {
+			fit = middle;
+		} else {
+			too_long = middle;
+		}
+	}
+	// The template; the padding: a statement, an operation, a text of one byte, a number.
+	BUDGET - fit - 1 - (1 + 1 + 2 + 1)
+}
+
+/// The numbers are reckoned from the table of `docs/spec/c1-w8.md` §4.2: a model's refusal is an answer that is voted on.
+#[test]
+fn steps_are_counted_as_the_specification_says() {
+	for (source, counted) in [
+		("abc", 1 + 3),
+		("{{ 'ab' }}", 1 + 3 + 2),
+		("{{ bos_token }}", 1 + 1 + 1 + 3),
+		("{% for i in [1, 2] %}x{% endfor %}", 1 + 3 + 2 * (1 + 1 + 1)),
+		(
+			"{% for i in 'aé' %}{{ i }}{% endfor %}",
+			1 + 4 + 6 + (1 + 1 + 1 + 2 + 1) + (1 + 1 + 1 + 2 + 2),
+		),
+		("{% for i in range(3) %}{% endfor %}", 1 + 1 + 1 + 1 + 3 + 3),
+		("{% set a, b = [1, 2] %}", 1 + 3 + 2),
+		("{% if false %}{% elif true %}a{% endif %}", 2 + 2 + 2),
+		("{{ 'abcd'[1:3] }}", 1 + 1 + 5 + 2 + 8 + 4 + 2 * 2 + 2),
+		("{{ {'a': 1}.a }}", 1 + 1 + 4 + 1 + 1),
+		("{{ 'é'[0] }}", 1 + 1 + 3 + 1 + 2 + 2),
+		("{{ 'ab' ~ 1 }}", 1 + 1 + 3 + 1 + 3 + 3),
+		("{{ 'ab' == 'abc' }}", 1 + 1 + 3 + 4 + 3 + 5),
+		("{{ [1, 2, 4] == [1, 3, 4] }}", 1 + 1 + 4 + 4 + 3 + 5),
+		("{{ {'a': 1} == {'a': 1} }}", 1 + 1 + 4 + 4 + 3 + 4),
+		("{{ 'a' < 'bc' }}", 1 + 1 + 2 + 3 + 1 + 4),
+		("{{ 'b' in 'abc' }}", 1 + 1 + 2 + 4 + 4 + 4),
+		("{{ 'a' in {'a': 1, 'b': 2} }}", 1 + 1 + 2 + 7 + 2 + 4),
+		("{{ 2 in [1, 2, 3] }}", 1 + 1 + 1 + 4 + 2 + 4),
+		("{{ ['a', 'b']|join('--') }}", 1 + 1 + 5 + 3 + 2 + 2 * 4 + 4),
+		("{{ 'ab'|reverse }}", 1 + 1 + 3 + 4 + 2 + 2 * 2 + 2),
+		("{{ 'ab'|upper|trim }}", 1 + 1 + 1 + 3 + 2 + 2 + 2),
+		("{% filter upper|trim %}ab{% endfilter %}", 1 + 3 + 1 + 2 + 2 + 2),
+		("{{ 'aXbX'.replace('X', 'yy') }}", 1 + 1 + 5 + 2 + 3 + 4 + 5 + 6),
+		("{{ 'xax'.strip('xy') }}", 1 + 1 + 4 + 3 + 3 + 6 + 1),
+		("{{ 'a b'.split()|length }}", 1 + 1 + 1 + 4 + 3 + 3 + 1),
+		("{{ 'abc'|length }}", 1 + 1 + 4 + 3 + 1),
+		("{{ {'a': 'b'}|tojson }}", 1 + 1 + 5 + (2 + 6 + 2 + 6) + 10),
+		("{% do 'a'.upper() %}", 1 + 2 + 1),
+		(
+			"{% macro m(a, b='y') %}{{ a }}{{ b }}{% endmacro %}{{ m('x') }}",
+			1 + (1 + 1 + 1 + 2) + 2 + 2 * (1 + 1 + 2 + 1) + 2,
+		),
+		(
+			"{% macro m(b=bos_token) %}{% endmacro %}{% for i in [1] %}{% do m() %}{% endfor %}",
+			1 + (1 + 2) + 1 + (1 + 2) + (1 + 1),
+		),
+		(
+			"{{ [{'a': 1}]|selectattr('a', 'eq', 1)|length }}",
+			1 + 1 + 1 + 5 + 6 + (1 + 1 + 1) + 1,
+		),
+	] {
+		assert_eq!(steps(source), counted, "{source}");
+	}
+}
+
 #[test]
 fn what_a_template_must_not_do_has_a_reason() {
 	for (source, why) in [

@@ -19,12 +19,13 @@ use assay_numerics::{
 	Isa,
 };
 use candle_core::Tensor;
+use std::sync::Arc;
 
 /// The CPU, with what it knows of the model besides its weights.
 pub(crate) struct CpuDevice {
 	/// The instruction set that computes.
 	pub(super) isa: Isa,
-	rope: Tables,
+	rope: Arc<Tables>,
 	shape: LayerShape,
 }
 
@@ -47,8 +48,17 @@ impl CpuDevice {
 	pub(super) fn new(config: &DecoderConfig, rope: Tables) -> Self {
 		Self {
 			isa: Isa::detect(),
-			rope,
+			rope: Arc::new(rope),
 			shape: LayerShape::of(config),
+		}
+	}
+
+	/// Returns the same device with another instruction set.
+	pub(super) fn with_isa(&self, isa: Isa) -> Self {
+		Self {
+			isa,
+			rope: self.rope.clone(),
+			shape: self.shape,
 		}
 	}
 

@@ -93,6 +93,7 @@ pub(crate) struct Layer<D: Device> {
 }
 
 /// A layer's hyperparameters, as its operations take them.
+#[derive(Clone, Copy)]
 pub(crate) struct LayerShape {
 	pub(crate) hidden: usize,
 	/// Width of gate and of up.
@@ -106,9 +107,14 @@ pub(crate) struct LayerShape {
 	pub(crate) scale: f32,
 }
 
-/// All weights, on one device.
+/// A device, and all weights in the form that they have there.
 pub(crate) struct Network<D: Device> {
 	device: D,
+	weights: Arc<NetworkWeights<D>>,
+}
+
+/// All weights, on one device.
+pub(crate) struct NetworkWeights<D: Device> {
 	embedding: D::Matrix,
 	layers: Vec<Layer<D>>,
 	norm: D::Vector,
@@ -135,6 +141,9 @@ macro_rules! network {
 pub struct Decoder {
 	config: DecoderConfig,
 	network: Placed,
+	/// Whether it computes wrongly, as a test asked for.
+	#[cfg(feature = "test-utils")]
+	faulty: bool,
 }
 
 /// Tokens to compute the rows of.
@@ -202,7 +211,7 @@ impl Decoder {
 			});
 		}
 		let unbiased = |weight| Matrix { weight, bias: None };
-		let network = Network {
+		let weights = NetworkWeights {
 			embedding: unbiased(weights.matrix(&["model.embed_tokens".into()])?),
 			norm: weights.vector("model.norm.weight")?,
 			head: if config.tie_word_embeddings {
@@ -211,12 +220,18 @@ impl Decoder {
 				Some(unbiased(weights.matrix(&["lm_head".into()])?))
 			},
 			layers,
-			device: CpuDevice::new(&config, rope),
 		};
-		Ok(Self {
-			network: Placed::Cpu(network),
+		let device = CpuDevice::new(&config, rope);
+		Ok(Self::placed(config, Placed::Cpu(Network::new(device, weights))))
+	}
+
+	fn placed(config: DecoderConfig, network: Placed) -> Self {
+		Self {
 			config,
-		})
+			network,
+			#[cfg(feature = "test-utils")]
+			faulty: false,
+		}
 	}
 
 	/// Moves the weights to a GPU, matrix by matrix; a decoder that is there already stays where it is.
@@ -236,6 +251,38 @@ impl Decoder {
 		if let Placed::Cpu(network) = &mut self.network {
 			network.device.isa = isa;
 		}
+	}
+
+	/// Returns the instruction set that computes; none if a GPU does.
+	pub(crate) fn isa(&self) -> Option<Isa> {
+		match &self.network {
+			Placed::Cpu(network) => Some(network.device.isa),
+			Placed::Gpu(_) => None,
+		}
+	}
+
+	/// Returns a decoder on the same weights that computes with another instruction set; none if a GPU has the weights. All CPUs
+	/// read one layout, so nothing is copied.
+	pub(crate) fn sharing(&self, isa: Isa) -> Option<Self> {
+		let Placed::Cpu(network) = &self.network else {
+			return None;
+		};
+		let shared = Network {
+			device: network.device.with_isa(isa),
+			weights: network.weights.clone(),
+		};
+		Some(Self {
+			network: Placed::Cpu(shared),
+			config: self.config.clone(),
+			#[cfg(feature = "test-utils")]
+			faulty: self.faulty,
+		})
+	}
+
+	/// Makes it compute wrongly with everything but the portable instructions.
+	#[cfg(feature = "test-utils")]
+	pub(crate) fn set_faulty(&mut self) {
+		self.faulty = true;
 	}
 
 	/// Returns the decoder's configuration.
@@ -273,7 +320,13 @@ impl Decoder {
 
 	/// Computes the rows of a batch and writes their keys and values to the segments' pages.
 	pub fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
-		network!(self, network => network.forward(batch, pool))
+		#[allow(unused_mut)]
+		let mut rows = network!(self, network => network.forward(batch, pool))?;
+		#[cfg(feature = "test-utils")]
+		if self.faulty && self.isa() != Some(Isa::Portable) {
+			rows.norm = rows.norm.neg()?;
+		}
+		Ok(rows)
 	}
 
 	/// Computes logits of rows after the final norm, as the sampler takes them.
@@ -315,8 +368,15 @@ impl LayerShape {
 }
 
 impl<D: Device> Network<D> {
+	fn new(device: D, weights: NetworkWeights<D>) -> Self {
+		Self {
+			device,
+			weights: Arc::new(weights),
+		}
+	}
+
 	fn head(&self) -> &D::Matrix {
-		self.head.as_ref().unwrap_or(&self.embedding)
+		self.weights.head.as_ref().unwrap_or(&self.weights.embedding)
 	}
 
 	/// Returns the same network on another device.
@@ -327,8 +387,10 @@ impl<D: Device> Network<D> {
 		vector: impl Fn(&E, D::Vector) -> Result<E::Vector>,
 	) -> Result<Network<E>> {
 		let (m, v) = (|from| matrix(&device, from), |from| vector(&device, from));
-		let mut layers = Vec::with_capacity(self.layers.len());
-		for layer in self.layers {
+		let weights = Arc::into_inner(self.weights)
+			.ok_or_else(|| Error::Compute("the weights are in use and cannot be moved".into()))?;
+		let mut layers = Vec::with_capacity(weights.layers.len());
+		for layer in weights.layers {
 			layers.push(Layer {
 				attention_norm: v(layer.attention_norm)?,
 				qkv: m(layer.qkv)?,
@@ -342,28 +404,28 @@ impl<D: Device> Network<D> {
 				down: m(layer.down)?,
 			});
 		}
-		let (embedding, norm) = (m(self.embedding)?, v(self.norm)?);
-		let head = self.head.map(m).transpose()?;
-		Ok(Network {
-			device,
+		let (embedding, norm) = (m(weights.embedding)?, v(weights.norm)?);
+		let head = weights.head.map(m).transpose()?;
+		let weights = NetworkWeights {
 			embedding,
 			layers,
 			norm,
 			head,
-		})
+		};
+		Ok(Network::new(device, weights))
 	}
 
 	fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
-		let device = &self.device;
+		let (device, weights) = (&self.device, &*self.weights);
 		let mut state = device.begin(batch, pool)?;
-		let mut x = device.embed(batch.tokens, &self.embedding)?;
-		let mut residual = Vec::with_capacity(self.layers.len() + 1);
-		for (index, layer) in self.layers.iter().enumerate() {
+		let mut x = device.embed(batch.tokens, &weights.embedding)?;
+		let mut residual = Vec::with_capacity(weights.layers.len() + 1);
+		for (index, layer) in weights.layers.iter().enumerate() {
 			device.attention(layer, index, &mut x, &mut state)?;
 			device.mlp(layer, &mut x, &mut state)?;
 			residual.push(device.snapshot(&x, &state)?);
 		}
-		device.finish(&self.norm, x, residual, state)
+		device.finish(&weights.norm, x, residual, state)
 	}
 }
 

@@ -1,6 +1,6 @@
 //! A decoder of random weights, for measuring: they are made where they are used, matrix by matrix.
 
-use super::{CpuDevice, Decoder, Device, GpuDevice, Layer, Matrix, Network, Placed};
+use super::{CpuDevice, Decoder, Device, GpuDevice, Layer, Matrix, Network, NetworkWeights, Placed};
 use crate::{gpu::Gpu, Error, Result};
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{packed::PackedMatrix, rope::Tables};
@@ -32,7 +32,7 @@ impl Decoder {
 				})?)
 			}
 		};
-		Ok(Self { config, network })
+		Ok(Self::placed(config, network))
 	}
 }
 
@@ -71,11 +71,11 @@ fn network<D: Device>(
 		});
 	}
 	let norm = ones()?;
-	Ok(Network {
-		device,
+	let weights = NetworkWeights {
 		embedding,
 		layers,
 		norm,
 		head,
-	})
+	};
+	Ok(Network::new(device, weights))
 }

@@ -3,11 +3,13 @@
 use super::{compare, floats, stream, Cases};
 use assay_numerics::sampler::Sampler;
 use assay_primitives::{
-	digest::{input_hash, output_hash, Subject},
+	digest::{input_hash, output_hash},
 	job::{Failure, FinishReason, Output},
-	JobId, ModelId, SamplingParams, TraceRoot,
+	Hash32, SamplingParams,
 };
+use codec::Encode;
 use serde_json::{json, Value};
+use sp_crypto_hashing::blake2_256;
 
 #[test]
 fn the_sampler_gives_the_golden_tokens() {
@@ -81,6 +83,21 @@ fn hashes_give_the_golden_bytes() {
 			"\u{fffd}",
 			FinishReason::Failed(Failure::NonFinite),
 		),
+		(
+			"template refuses",
+			&plain,
+			vec![],
+			"",
+			FinishReason::Failed(Failure::Template),
+		),
+		("no tokens", &plain, vec![], "", FinishReason::Failed(Failure::NoTokens)),
+		(
+			"an encoder",
+			&plain,
+			vec![],
+			"",
+			FinishReason::Failed(Failure::NotGenerative),
+		),
 	] {
 		let output = Output {
 			input_tokens: 77,
@@ -88,24 +105,81 @@ fn hashes_give_the_golden_bytes() {
 			text: text.as_bytes().to_vec().try_into().unwrap(),
 			finish,
 		};
-		let subject = Subject {
-			job: JobId([1; 32]),
-			model: ModelId([2; 32]),
-			input_hash: input_hash(name.as_bytes()),
-			params,
-			seed: [3; 32],
-			output_hash: output_hash(&output),
-		};
 		cases.insert(
 			name.into(),
 			json!({
-				"params": params_json(params), "input_tokens": 77, "tokens": output.tokens.to_vec(),
-				"text": text, "finish": finish, "output_hash": hex::encode(output_hash(&output)),
-				"digest": hex::encode(subject.digest(&TraceRoot([4; 32]))),
+				"params": params_json(params), "scale of params": hex::encode(params.encode()), "input_tokens": 77,
+				"tokens": output.tokens.to_vec(), "text": text, "finish": finish,
+				"input_hash": hex::encode(input_hash(name.as_bytes())), "output_hash": hex::encode(output_hash(&output)),
 			}),
 		);
 	}
 	compare("hashes", &Value::Object(cases));
+}
+
+/// What binds a run to its job, attempt, seats and dispute (§6.2).
+#[test]
+fn bound_hashes_give_the_golden_bytes() {
+	let derive = |context: &str, parts: &[&[u8]]| -> Hash32 {
+		let mut hasher = blake3::Hasher::new_derive_key(context);
+		parts.iter().for_each(|part| {
+			hasher.update(part);
+		});
+		*hasher.finalize().as_bytes()
+	};
+	let mut cases = Cases::new();
+	for (name, count, attempt, block, tranche, round, seats) in [
+		("first attempt", 0u64, 0u8, 1u32, 1u8, 1u8, 2usize),
+		("third attempt", 1 << 40, 2, 70_000, 4, 2, 70),
+		("nobody", u64::MAX, 255, u32::MAX, 255, 255, 0),
+	] {
+		let filled = |byte: u8| -> Hash32 { [byte; 32] };
+		let (genesis, requester, model, executor, voter) = (filled(1), filled(2), filled(3), filled(4), filled(5));
+		let (acc, later, input, output, top) = (filled(6), filled(7), filled(8), filled(9), filled(10));
+		let params = SamplingParams::greedy(7);
+		let seats: Vec<Hash32> = (0..seats).map(|seat| filled(100 + seat as u8)).collect();
+		let job = blake2_256(&(b"assay/v2/job", genesis, requester, count, model, input, params).encode());
+		let execution = (
+			b"assay/v2/execution",
+			genesis,
+			job,
+			attempt,
+			block,
+			acc,
+			executor,
+			model,
+		);
+		let execution = blake2_256(&execution.encode());
+		let seed = blake2_256(&(b"assay/v2/seed", execution).encode());
+		let claim = blake2_256(&(b"assay/v2/claim", execution).encode());
+		let first_root = derive("assay/v2/root", &[&claim, &top]);
+		let seal = blake2_256(&(b"assay/v2/seal", claim, executor, first_root).encode());
+		let drawn = (
+			b"assay/v2/seats",
+			claim,
+			tranche,
+			block,
+			later,
+			output,
+			seal,
+			seats.clone(),
+		);
+		let drawn = blake2_256(&drawn.encode());
+		let vote = blake2_256(&(b"assay/v2/vote", drawn, voter, first_root).encode());
+		let dispute = blake2_256(&(b"assay/v2/dispute", claim).encode());
+		let second_root = derive("assay/v2/root", &[&dispute, &[round], &top]);
+		cases.insert(
+			name.into(),
+			json!({
+				"count": count.to_string(), "attempt": attempt, "block": block, "tranche": tranche, "round": round,
+				"seats": seats.len(), "job": hex::encode(job), "execution": hex::encode(execution),
+				"seed": hex::encode(seed), "claim": hex::encode(claim), "T1": hex::encode(first_root),
+				"seal": hex::encode(seal), "V": hex::encode(drawn), "vote": hex::encode(vote),
+				"dispute": hex::encode(dispute), "T2": hex::encode(second_root),
+			}),
+		);
+	}
+	compare("bound", &Value::Object(cases));
 }
 
 /// Parameters as the files write them: stop strings as text.

@@ -2,17 +2,16 @@
 
 use super::{compare, hashes::params_json};
 use crate::common::{config, folder, folder_of, load, Tiny};
-use assay_engine::{execute, verify, Engine, Executed, Model};
+use assay_engine::{execute, generate::verify_once, Engine, Executed, Model};
 use assay_model_folder::tokenizer::Tokenizer;
 use assay_primitives::{
-	digest::{input_hash, output_hash, Subject},
+	digest::output_hash,
 	job::{FinishReason, Output},
-	Hash32, JobId, SamplingParams, Vote,
+	Finding, Hash32, SamplingParams,
 };
 use serde_json::{json, Map, Value};
 use std::{fs, path::Path};
 
-const JOB: JobId = JobId([1; 32]);
 const SEED: Hash32 = [5; 32];
 
 /// What an implementation needs to make the model again, and what it must find then.
@@ -48,28 +47,19 @@ struct Asked<'a> {
 impl Asked<'_> {
 	fn run(&self) -> (Executed, Value) {
 		let done = execute(self.model, &self.input, &self.params, self.seed).unwrap();
-		let confirmed = Vote::Confirm {
+		let confirmed = Finding::Confirm {
 			trace_root: done.trace_root,
 		};
-		assert_eq!(self.vote(&done.output), confirmed);
-		let subject = Subject {
-			job: JOB,
-			model: self.model.id(),
-			input_hash: input_hash(self.input.as_bytes()),
-			params: &self.params,
-			seed: self.seed,
-			output_hash: output_hash(&done.output),
-		};
+		assert_eq!(self.finding(&done.output), confirmed);
 		let described = json!({
 			"input": self.input, "prompt": self.model.prompt(&self.input).unwrap(), "params": params_json(&self.params),
 			"seed": hex::encode(self.seed), "output": output(&done.output), "trace_root": hex::encode(done.trace_root),
-			"digest": hex::encode(subject.digest(&done.trace_root)),
 		});
 		(done, described)
 	}
 
-	fn vote(&self, claim: &Output) -> Vote {
-		verify(self.model, &self.input, &self.params, self.seed, claim).unwrap()
+	fn finding(&self, claim: &Output) -> Finding {
+		verify_once(self.model, &self.input, &self.params, self.seed, claim).unwrap()
 	}
 }
 
@@ -89,14 +79,14 @@ fn warm(max_tokens: u32) -> SamplingParams {
 	}
 }
 
-/// Claims that differ from an honest answer, and the votes on them.
+/// Claims that differ from an honest answer, and what is found of them.
 fn rejections(asked: &Asked<'_>, honest: &Output) -> Value {
 	let mut all = Map::new();
 	let mut reject = |name: &str, change: &dyn Fn(&mut Vec<u32>, &mut Output)| {
 		let (mut claim, mut tokens) = (honest.clone(), honest.tokens.to_vec());
 		change(&mut tokens, &mut claim);
 		claim.tokens = tokens.try_into().unwrap();
-		let Vote::Reject { position, prefix_root } = asked.vote(&claim) else {
+		let Finding::Reject { position, prefix_root } = asked.finding(&claim) else {
 			panic!("{name} is confirmed")
 		};
 		all.insert(
