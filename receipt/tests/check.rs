@@ -131,6 +131,9 @@ fn what_was_checked_is_counted_and_said() {
 			"{text}"
 		);
 	}
+	for (name, file) in all() {
+		assert_eq!(check(&file).unwrap().contested, name == "contested", "{name}");
+	}
 	let checked = check(&settled()).unwrap();
 	assert_eq!((checked.asked, checked.approvals, checked.providers), (2, 3, 2));
 	assert!(checked.opened && checked.claim.is_some() && checked.seed.is_some());

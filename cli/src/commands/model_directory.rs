@@ -10,7 +10,7 @@ use crate::{
 use assay_engine::{engine::known_answer_test, generate, Model};
 use assay_import::{import_with, record_known_answer, Error, ImportOptions, Progress};
 use assay_model_folder::manifest::{Defaults, ManifestFile};
-use assay_primitives::{job::Output, FinishReason, ModelId, TraceRoot, Vote};
+use assay_primitives::{job::Output, Finding, FinishReason, ModelId, TraceRoot};
 use serde_json::{json, Value};
 use std::{
 	ops::ControlFlow,
@@ -162,7 +162,7 @@ pub(crate) fn check(cx: &Context, directory: &Path, record: bool) -> Result<Outc
 	known_answer_test(&model).map_err(refused)?;
 	let how = match model.encoder() {
 		Ok(_) => "The vector of the known text is reproduced.",
-		Err(_) => "The known answer is reproduced, by decoding and by prefill: this machine may vote on this model.",
+		Err(_) => "The known answer is reproduced, by decoding and by prefill: this machine may serve this model.",
 	};
 	let text = format!("{} {}\n{how}", model.id(), model.manifest().name);
 	Ok(Outcome::new(
@@ -221,8 +221,8 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 		None
 	} else {
 		let started = Instant::now();
-		let vote = generate::verify(&model, &args.prompt, &params, seed, &executed.output).map_err(failed)?;
-		Some(report_vote(cx, vote, executed.trace_root, started.elapsed(), took)?)
+		let found = generate::verify_once(&model, &args.prompt, &params, seed, &executed.output).map_err(failed)?;
+		Some(report_finding(cx, found, executed.trace_root, started.elapsed(), took)?)
 	};
 	let Output {
 		input_tokens,
@@ -245,17 +245,17 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 	Ok(Outcome::new("", json))
 }
 
-/// Reports the vote of a verification, and returns its share of the time that the execution took.
-fn report_vote(
+/// Reports what a verification found, and returns its share of the time that the execution took.
+fn report_finding(
 	cx: &Context,
-	vote: Vote,
+	found: Finding,
 	trace_root: TraceRoot,
 	verified_in: Duration,
 	executed_in: Duration,
 ) -> Result<f64, CliError> {
-	if vote != (Vote::Confirm { trace_root }) {
+	if found != (Finding::Confirm { trace_root }) {
 		return Err(CliError::NotVerified(format!(
-			"Prefill does not confirm the result of decoding: {vote:?}. Please report this as a bug"
+			"Prefill does not confirm the result of decoding: {found:?}. Please report this as a bug"
 		)));
 	}
 	let share = verified_in.as_secs_f64() / executed_in.as_secs_f64().max(1e-9);
