@@ -6,6 +6,7 @@ use crate::{
 	keys::{account, KeyArgs},
 };
 use assay_primitives::{
+	assurance::{Assumptions, Corrupt},
 	hash,
 	job::Stop,
 	limits::{MAX_STOPS, MAX_STOP_BYTES},
@@ -45,9 +46,9 @@ pub(crate) struct GlobalArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-	/// Ask a model, follow the job to its final verdict, print the answer and its receipt
+	/// Ask a model, follow the job to its verdict, print the answer, its receipt and what it is worth
 	Ask(AskArgs),
-	/// Print the receipt of a job
+	/// Print the receipt of a job, and what its answer is worth
 	Receipt {
 		/// The job
 		#[arg(value_parser = job)]
@@ -55,20 +56,28 @@ pub(crate) enum Command {
 		/// Write the receipt, with prompt and answer, to a file that `assay verify` reads
 		#[arg(long, value_name = "FILE")]
 		save: Option<PathBuf>,
+		#[command(flatten)]
+		assume: AssumeArgs,
 	},
-	/// Recompute everything in a receipt file and compare it with a chain
-	Verify {
-		/// File from `--save`
-		file: PathBuf,
-		/// Use no node: check only what the file proves by itself
-		#[arg(long)]
-		offline: bool,
-	},
+	/// Recompute everything in a receipt file, compare it with a chain, and say whether the answer was checked
+	///
+	/// VERIFIED, with exit code 0, is said only of an answer that others have recomputed and agree with.
+	Verify(VerifyArgs),
 	/// Show where a job stands
 	Job {
 		/// The job
 		#[arg(value_parser = job)]
 		job: JobId,
+	},
+	/// Object to an answer that you know to be false: the model's whole electorate recomputes it
+	///
+	/// The objection holds a bond, which is lost if the electorate upholds the answer.
+	Object {
+		/// The job, or its claim
+		#[arg(value_name = "CLAIM-or-JOB", value_parser = claim_or_job)]
+		target: Named,
+		#[command(flatten)]
+		key: KeyArgs,
 	},
 	/// Remove the receipt of a job you requested and get its deposit back
 	Prune {
@@ -97,9 +106,10 @@ pub(crate) struct AskArgs {
 	/// Name or id of the model; without it the only one that is served
 	#[arg(long, value_name = "MODEL")]
 	pub(crate) model: Option<String>,
-	/// Providers that compute the answer: 1 (nobody verifies), 4, 7, 10 or 13
-	#[arg(long, default_value_t = 4, value_name = "N", value_parser = committee)]
-	pub(crate) committee: u32,
+	/// Verifiers that recompute the answer, drawn after it is published: 0 (nobody checks it) to 8
+	#[arg(long, default_value_t = 2, value_name = "N",
+		value_parser = clap::value_parser!(u8).range(0..=i64::from(assay_primitives::limits::MAX_VERIFIERS)))]
+	pub(crate) verifiers: u8,
 	#[command(flatten)]
 	pub(crate) sampling: SamplingArgs,
 	/// Most to pay, in ASY; without it the chain's quote
@@ -108,12 +118,63 @@ pub(crate) struct AskArgs {
 	/// Return at the verdict; do not wait until its block is finalized
 	#[arg(long)]
 	pub(crate) no_wait: bool,
+	/// Wait until the job is settled: nobody can object any more, and an audit had its chance
+	#[arg(long, conflicts_with = "no_wait")]
+	pub(crate) settled: bool,
 	/// Write the receipt to a file that `assay verify` reads
 	#[arg(long, value_name = "FILE")]
 	pub(crate) save: Option<PathBuf>,
 	#[command(flatten)]
+	pub(crate) assume: AssumeArgs,
+	#[command(flatten)]
 	pub(crate) key: KeyArgs,
 }
+
+/// What is assumed when an answer's worth is reckoned.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct AssumeArgs {
+	/// Part of the model's stake to assume corrupt or lazy, in per cent
+	#[arg(long, default_value = "20", value_name = "PERCENT", value_parser = percent)]
+	alpha: u32,
+	/// Instead: part of all providers' stake to assume corrupt or lazy, all of it serving this model, in per cent
+	#[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "alpha")]
+	beta: Option<u32>,
+}
+
+impl AssumeArgs {
+	/// Returns the assumptions, with the rest as it is by default.
+	pub(crate) fn assumptions(&self) -> Assumptions {
+		let share = |parts: u32| f64::from(parts) / 1e6;
+		Assumptions {
+			corrupt: match self.beta {
+				Some(beta) => Corrupt::OfChain(share(beta)),
+				None => Corrupt::OfModel(share(self.alpha)),
+			},
+			..Assumptions::default()
+		}
+	}
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+	/// File from `--save`
+	pub(crate) file: PathBuf,
+	/// Use no node: check only what the file proves by itself
+	#[arg(long)]
+	pub(crate) offline: bool,
+	/// Least number of different providers that recomputed the answer and agree
+	#[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+	pub(crate) min_verifiers: u32,
+	/// Least stake of the electorate that they were drawn from
+	#[arg(long, default_value = "0", value_name = "ASY")]
+	pub(crate) min_stake: Asy,
+	#[command(flatten)]
+	pub(crate) assume: AssumeArgs,
+}
+
+/// 32 bytes that name a claim or a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named(pub(crate) [u8; 32]);
 
 /// How tokens are sampled and when an answer ends.
 #[derive(Args)]
@@ -343,12 +404,17 @@ pub(crate) enum ProviderCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Leave jail, once its time is over
+	/// Declare that you vote again, after lapses or a suspension: your stake is sealed from the next electorates on
+	Ready {
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Validate again after an offence against consensus, once the time in jail is over
 	Unjail {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Show a provider's bond, key, models and faults
+	/// Show a provider's bond, sealed stake, key, models, suspension and fines
 	Show {
 		/// SS58, hex or a development name
 		#[arg(value_parser = account)]
@@ -372,12 +438,10 @@ fn seed(text: &str) -> Result<Seed, String> {
 		.map_err(|_| "a seed is 64 hex digits, with or without 0x".into())
 }
 
-fn committee(text: &str) -> Result<u32, String> {
-	let n = text
-		.parse()
-		.ok()
-		.filter(|n| assay_primitives::quorum::is_committee_size(*n));
-	n.ok_or_else(|| "a committee has 1, 4, 7, 10 or 13 seats".into())
+fn claim_or_job(text: &str) -> Result<Named, String> {
+	hash::parse(text)
+		.map(Named)
+		.map_err(|_| "a claim or a job is named by 64 hex digits, with or without 0x".into())
 }
 
 fn temperature(text: &str) -> Result<u32, String> {
@@ -411,16 +475,45 @@ mod tests {
 	}
 
 	#[test]
-	fn a_plain_question_is_for_a_committee_of_four() {
+	fn a_plain_question_is_checked_by_two_verifiers() {
 		let args = ask(&["What is a receipt?"]).unwrap();
-		assert_eq!((args.committee, args.sampling.temperature, args.max_fee), (4, 0, None));
+		assert_eq!((args.verifiers, args.sampling.temperature, args.max_fee), (2, 0, None));
+		assert_eq!(args.assume.assumptions(), Assumptions::default());
+		assert_eq!(ask(&["hi", "--verifiers", "0"]).unwrap().verifiers, 0);
+	}
+
+	#[test]
+	fn corruption_is_assumed_of_the_model_or_of_the_chain() {
+		let corrupt = |args: &[&str]| ask(args).map(|ask| ask.assume.assumptions().corrupt);
+		assert_eq!(corrupt(&["hi", "--alpha", "12.5%"]), Ok(Corrupt::OfModel(0.125)));
+		assert_eq!(corrupt(&["hi", "--beta", "10"]), Ok(Corrupt::OfChain(0.1)));
+		assert!(corrupt(&["hi", "--alpha", "10", "--beta", "10"]).is_err());
+		assert!(corrupt(&["hi", "--alpha", "101"]).is_err());
+	}
+
+	#[test]
+	fn a_question_waits_for_one_end_only() {
+		assert!(ask(&["hi", "--settled"]).unwrap().settled);
+		assert!(ask(&["hi", "--settled", "--no-wait"]).is_err());
+	}
+
+	#[test]
+	fn verification_needs_at_least_one_verifier() {
+		let verify = |args: &[&str]| Cli::try_parse_from(["assay", "verify", "f.json"].iter().chain(args));
+		match verify(&["--min-verifiers", "3", "--min-stake", "1000"]).map(|cli| cli.command) {
+			Ok(Command::Verify(args)) => {
+				assert_eq!((args.min_verifiers, args.min_stake), (3, Asy(1000 * 10u128.pow(12))))
+			}
+			_ => unreachable!(),
+		}
+		assert!(verify(&["--min-verifiers", "0"]).is_err());
 	}
 
 	#[test]
 	fn numbers_out_of_range_are_refused_without_a_node() {
 		for wrong in [
-			["--committee", "3"],
-			["--committee", "16"],
+			["--verifiers", "9"],
+			["--verifiers", "-1"],
 			["--max-tokens", "0"],
 			["--max-tokens", "1025"],
 			["--temperature", "17"],
@@ -443,5 +536,6 @@ mod tests {
 	fn a_job_id_has_64_hex_digits() {
 		assert!(job(&"ab".repeat(32)).is_ok() && job(&format!("0x{}", "ab".repeat(32))).is_ok());
 		assert!(job("0xab").is_err() && job(&"zz".repeat(32)).is_err());
+		assert_eq!(claim_or_job(&"ab".repeat(32)), Ok(Named([0xab; 32])));
 	}
 }

@@ -114,14 +114,32 @@ impl CliError {
 fn next_step(name: &str) -> &'static str {
 	match name {
 		"Jobs::FeeTooLow" => "Raise --max-fee, or leave it out to accept the quote",
-		"Jobs::TooFewProviders" => "Ask for a smaller --committee, or see who serves the model: `assay model show`",
+		"Jobs::NoProvider" => {
+			"Nobody serves the model in the electorate that is in force; a new provider is in it within ten minutes: `assay model show`"
+		}
+		"Jobs::NoVerifier" => {
+			"Nobody but the executor serves the model, so nobody could check it: wait for others, or take --verifiers 0 and an answer that nobody checks"
+		}
 		"Jobs::UnknownModel" | "Models::UnknownModel" => "`assay models` lists what there is",
 		"Jobs::RetiredModel" | "Models::Retired" => "The model takes no new jobs: `assay models` lists others",
 		"Jobs::EmptyInput" => "Give a prompt",
 		"Jobs::InputTooLong" => "Shorten the prompt, or ask a model with a longer context: `assay models`",
 		"Jobs::BadParams" => "See the ranges in `assay ask --help`",
-		"Jobs::BadCommitteeSize" => "Use --committee 1, 4, 7, 10 or 13, up to the chain's limit",
+		"Jobs::InputNotUtf8" => "Give the prompt as UTF-8 text",
+		"Jobs::TooManyVerifiers" | "Verification::TooManyVerifiers" => "Ask for at most 8: --verifiers",
 		"Jobs::TooManyJobs" => "The chain is busy: try again in a minute",
+		"Jobs::UnknownReceipt" => "The job has not ended yet, or its receipt is pruned: `assay job`",
+		"Jobs::StillRetained" => "Only who asked may prune it now: sign with that account (--suri)",
+		"Jobs::WrongClaim" => "The job was drawn again, or on another fork: `assay job` shows its claim",
+		"Verification::UnknownClaim" => "It was never published here, or it has ended and nobody can object any more",
+		"Verification::AlreadyDisputed" => "A claim is disputed once: `assay receipt` shows how it ended",
+		"Verification::WrongState" => "One can object once there is a verdict, until the job is settled: `assay job`",
+		"Verification::WindowClosed" => "The time for objections is over",
+		"Verification::IsParty" => "Who executed a claim, or voted on it, has said what it thinks of it",
+		"Verification::MayNotObject" => "Bonded providers and whoever asked may object: sign with such an account (--suri)",
+		"Verification::OtherOutput" => "The claim has another output than the one that this program saw: try again",
+		"Payments::AlreadyObjected" => "Somebody has objected already: `assay receipt` shows how it ends",
+		"Providers::Suspended" => "The bond is frozen until a conviction is carried out or canceled: `assay provider show`",
 		"Models::AlreadyRegistered" => "The same model is in the catalog already: `assay models`",
 		"Models::NotOwner" => "Sign with the account that registered the model (--suri)",
 		"Models::NotRetired" => "Retire it first: `assay model retire`",
@@ -132,6 +150,7 @@ fn next_step(name: &str) -> &'static str {
 			"The signing account has too little free balance: send it some ASY, or sign with another (--suri)"
 		}
 		_ if name.starts_with("Providers::") => "`assay provider show` shows the state of the provider",
+		_ if name.starts_with("Verification::") => "`assay receipt` shows the state of the claim",
 		_ if name.starts_with("Models::") => "`assay model show` shows the state of the model",
 		_ if name.starts_with("Jobs::") => "`assay job` shows the state of the job",
 		_ => "Nothing was changed",
@@ -146,7 +165,11 @@ mod tests {
 	fn every_error_of_a_request_names_its_own_next_step() {
 		let names = [
 			"FeeTooLow",
-			"TooFewProviders",
+			"NoProvider",
+			"NoVerifier",
+			"TooManyVerifiers",
+			"BadParams",
+			"TooManyJobs",
 			"UnknownModel",
 			"RetiredModel",
 			"EmptyInput",
@@ -157,6 +180,26 @@ mod tests {
 			assert!(text.contains(name), "{text}");
 			assert!(
 				!text.contains("Nothing was changed") && !text.contains("state of the job"),
+				"{text}"
+			);
+		}
+	}
+
+	#[test]
+	fn every_error_of_an_objection_names_its_own_next_step() {
+		let names = [
+			"UnknownClaim",
+			"AlreadyDisputed",
+			"WrongState",
+			"WindowClosed",
+			"IsParty",
+			"MayNotObject",
+			"OtherOutput",
+		];
+		for name in names {
+			let text = CliError::refused(format!("Verification::{name}")).to_string();
+			assert!(
+				!text.contains("Nothing was changed") && !text.contains("state of the claim"),
 				"{text}"
 			);
 		}

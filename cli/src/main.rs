@@ -5,6 +5,7 @@
 
 mod amount;
 mod args;
+mod assurance;
 mod chain;
 mod commands;
 mod error;

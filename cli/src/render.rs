@@ -2,12 +2,13 @@
 
 use crate::{
 	amount::Asy,
+	assurance::Worth,
 	chain::{Job, Model, Provider},
 	keys::name_of,
 };
 use assay_model_folder::manifest::ManifestFile;
 use assay_primitives::{
-	api::JobPhase, economics::Fault, receipt::SeatRecord, vote::Vote, Balance, Failure, FinishReason, Verdict,
+	economics::Fault, receipt::SeatRecord, vote::Defect, Balance, Failure, FinishReason, State, Verdict, Vote,
 };
 use assay_receipt::{Account, Checked, ReceiptFile};
 use const_hex::encode_prefixed;
@@ -41,13 +42,16 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 	match verdict {
 		Verdict::Confirmed => "confirmed",
 		Verdict::Unchecked => "unchecked",
+		Verdict::Unverified => "unverified",
+		Verdict::Overturned => "overturned",
 		Verdict::Refunded(_) => "refunded",
 	}
 }
 
-/// Returns the answer's text, or why there is none; empty after a refund.
+/// Returns the answer's text, or why there is none; empty after a refund, whatever was published.
 pub(crate) fn answer(file: &ReceiptFile) -> String {
-	match file.output.as_ref().map(|o| o.finish) {
+	let published = file.output.as_ref().filter(|_| stands(file.receipt.verdict));
+	match published.map(|o| o.finish) {
 		None => String::new(),
 		Some(FinishReason::Failed(failure)) => format!("({})", no_answer(failure)),
 		Some(_) => file.answer().unwrap_or_default().into(),
@@ -59,6 +63,9 @@ pub(crate) fn no_answer(failure: Failure) -> &'static str {
 	match failure {
 		Failure::PromptTooLong => "No answer: the prompt fills the model's context. Ask something shorter.",
 		Failure::NonFinite => "No answer: this prompt drives the model's numbers out of range. Ask in other words.",
+		Failure::Template => "No answer: the model's chat template refuses this prompt. Ask in other words.",
+		Failure::NoTokens => "No answer: this prompt has no tokens. Ask in other words.",
+		Failure::NotGenerative => "No answer: this model generates no text. `assay models` lists others.",
 	}
 }
 
@@ -72,48 +79,86 @@ pub(crate) fn finish(reason: FinishReason) -> &'static str {
 	}
 }
 
-fn seat(seat: &SeatRecord<Account>, winner: Option<Vote>, alone: bool) -> String {
-	let word = match (&seat.vote, winner) {
-		(Some(_), Some(_)) if alone => "answered",
-		(Some(vote), Some(won)) if *vote == won => "agrees",
-		(Some(Vote::Confirm { .. }), None) => "confirmed",
-		(Some(Vote::Reject { .. }), None) => "rejected",
-		(Some(_), Some(_)) => "dissents",
-		(None, _) => "no vote",
+/// Returns what a seat said, and what that cost.
+fn seat(seat: &SeatRecord<Account>) -> String {
+	let word = match &seat.vote {
+		Some(cast) => match cast.vote {
+			Vote::Approve(_) => "agrees".into(),
+			Vote::Reject { defect, .. } => rejection(defect),
+		},
+		None if seat.fault == Some(Fault::Lapse) => "was late".into(),
+		None => "has not voted".into(),
 	};
-	let fault = match &seat.fault {
+	let cost = match seat.fault {
 		None => "",
-		Some(Fault::Rejected) => ", slashed: output rejected",
-		Some(Fault::Dissent) => ", slashed: dissent",
-		Some(Fault::NoReveal) => ", slashed: vote not revealed",
-		Some(Fault::NoOutput) => ", slashed: no output",
+		Some(Fault::Lapse) if seat.approves() => ", fined: nobody opened the claim",
+		Some(Fault::Lapse) => ", replaced by two",
+		Some(Fault::FalseClaim) => ", convicted: the answer was false",
+		Some(Fault::FalseRejection) => ", convicted: the answer was true",
+		Some(Fault::FalseApproval) => ", convicted: that does not fit what was opened",
+		Some(Fault::WrongJuror) => ", slashed: against the decision",
+		Some(Fault::NoOutput) => ", fined: no output",
 	};
-	format!("{} {word}{fault}", name_of(&seat.provider))
+	format!("{} {word}{cost}", name_of(&seat.provider))
+}
+
+fn rejection(defect: Defect) -> String {
+	match defect {
+		Defect::Output(position) => format!("rejects it from token {position} on"),
+		Defect::Seal => "rejects its seal".into(),
+	}
+}
+
+/// Lists seats, those of verifiers by their tranche.
+fn seats(seats: &[SeatRecord<Account>]) -> Vec<(&'static str, String)> {
+	let line = |s: &SeatRecord<Account>| match (s.is_auditor(), s.tranche) {
+		(true, _) => ("auditor", seat(s)),
+		(false, 0 | 1) => ("verifier", seat(s)),
+		(false, tranche) => ("verifier", format!("{} (draw {tranche})", seat(s))),
+	};
+	seats.iter().map(line).collect()
+}
+
+/// Breaks a text into lines for a box.
+fn wrapped(text: &str) -> Vec<String> {
+	let mut lines = vec![String::new()];
+	for word in text.split_whitespace() {
+		match lines.last_mut() {
+			Some(line) if line.is_empty() => line.push_str(word),
+			Some(line) if line.chars().count() + word.chars().count() < WIDTH => {
+				line.push(' ');
+				line.push_str(word);
+			}
+			_ => lines.push(word.to_owned()),
+		}
+	}
+	lines
 }
 
 /// Draws a receipt.
-pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>) -> String {
+pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, worth: &Worth, model: Option<&str>) -> String {
 	let r = &file.receipt;
-	let winner = r.answer.map(|a| Vote::Confirm {
-		trace_root: a.trace_root,
-	});
 	let mut lines = vec![
 		("job", r.job.to_string()),
 		(
 			"model",
 			model.map_or_else(|| short(&r.model.0), |name| format!("{name} ({})", short(&r.model.0))),
 		),
-		("verdict", format!("{}, attempt {}", verdict(r.verdict), r.attempts)),
-		("", checked.to_string()),
+		(
+			"verdict",
+			format!("{}, {}, attempt {}", verdict(r.verdict), state(r.state), r.attempts),
+		),
 	];
-	for (i, s) in r.committee.iter().enumerate() {
-		lines.push((
-			if i == 0 { "executor" } else { "verifier" },
-			seat(s, winner, r.committee.len() == 1),
-		));
+	if let (Some(claim), Some(id)) = (&r.claim, &checked.claim) {
+		lines.push(("claim", id.to_string()));
+		lines.push(("executor", name_of(&claim.executor)));
+		lines.extend(seats(&claim.seats));
+		let root = claim
+			.root
+			.map_or_else(|| "not opened yet".into(), |root| short(&root.0));
+		lines.push(("root", root));
 	}
 	if let Some(answer) = &r.answer {
-		lines.push(("digest", short(&answer.digest.0)));
 		let tokens = format!(
 			"{} in, {} out; {}",
 			answer.input_tokens,
@@ -123,40 +168,68 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, model: Option<&str>
 		lines.push(("tokens", tokens));
 	}
 	lines.push(("fee", Asy(r.fee).to_string()));
+	let closed = r
+		.closed_at
+		.map_or_else(String::new, |block| format!(", {} in {block}", state(r.state)));
 	lines.push((
 		"blocks",
-		format!("requested in {}, verdict in {}", r.requested_at, r.concluded_at),
+		format!("requested in {}, verdict in {}{closed}", r.requested_at, r.verdict_at),
 	));
 	let at = &file.read_at;
-	let state = if at.finalized { "final" } else { "not final yet" };
-	lines.push(("read", format!("at block {} ({}), {state}", at.number, short(&at.hash))));
+	let finality = if at.finalized { "final" } else { "not final yet" };
+	lines.push((
+		"read",
+		format!("at block {} ({}), {finality}", at.number, short(&at.hash)),
+	));
+	for (i, line) in wrapped(&worth.text()).into_iter().enumerate() {
+		lines.push((if i == 0 { "worth" } else { "" }, line));
+	}
 	boxed("receipt", &lines)
 }
 
 /// Returns a receipt file as JSON, with its meaning in words.
-pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked) -> Value {
+pub(crate) fn receipt_json(file: &ReceiptFile, checked: &Checked, worth: &Worth) -> Value {
 	json!({
 		"job": file.receipt.job,
+		"claim": checked.claim,
 		"verdict": verdict(file.receipt.verdict),
+		"state": state(file.receipt.state),
+		"settled": file.receipt.is_settled(),
+		"checked": checked.is_checked(),
 		"meaning": checked.to_string(),
-		"answer": file.answer(),
+		"answer": file.answer().filter(|_| stands(file.receipt.verdict)),
 		"finish": file.output.as_ref().map(|o| o.finish),
-		"agreeing": checked.agreeing,
-		"committee": checked.committee,
+		"verifiers": checked.asked,
+		"agreeing": checked.approvals,
+		"agreeing_providers": checked.checkers,
+		"opened": checked.opened,
+		"contested": checked.contested,
+		"assurance": worth.json(),
 		"fee": Asy(file.receipt.fee),
 		"finalized": file.read_at.finalized,
 		"file": file,
 	})
 }
 
-/// Returns the word for a phase.
-pub(crate) fn phase(phase: JobPhase) -> &'static str {
-	match phase {
-		JobPhase::Drawing => "drawing",
-		JobPhase::Executing => "executing",
-		JobPhase::Committing => "committing",
-		JobPhase::Revealing => "revealing",
-		JobPhase::Concluded => "concluded",
+/// Returns whether a verdict leaves the published answer as one that may be shown.
+pub(crate) fn stands(verdict: Verdict) -> bool {
+	!matches!(verdict, Verdict::Overturned | Verdict::Refunded(_))
+}
+
+/// Returns the word for a state.
+pub(crate) fn state(state: State) -> &'static str {
+	match state {
+		State::Waiting => "waiting",
+		State::Executing => "executing",
+		State::Published => "published",
+		State::Voting => "voting",
+		State::Lapsed => "lapsed",
+		State::Window => "not settled",
+		State::Auditing => "being audited",
+		State::Disputed => "disputed",
+		State::Settled => "settled",
+		State::Overturned => "overturned",
+		State::Refunded => "refunded",
 	}
 }
 
@@ -164,7 +237,7 @@ pub(crate) fn phase(phase: JobPhase) -> &'static str {
 pub(crate) fn job(job: &Job) -> String {
 	let mut lines = vec![
 		("job", job.id.to_string()),
-		("phase", format!("{}, attempt {}", phase(job.phase), job.attempt)),
+		("state", format!("{}, attempt {}", state(job.state), job.attempt)),
 		("model", short(&job.model.0)),
 		(
 			"requester",
@@ -172,24 +245,21 @@ pub(crate) fn job(job: &Job) -> String {
 		),
 		("prompt", String::from_utf8_lossy(&job.input).into_owned()),
 	];
-	for (i, s) in job.committee.iter().enumerate() {
-		let state = if s.revealed {
-			"has revealed"
-		} else if s.committed {
-			"has committed"
-		} else {
-			"computes"
-		};
-		lines.push((
-			if i == 0 { "executor" } else { "verifier" },
-			format!("{} {state}", name_of(&s.provider)),
-		));
+	if let Some(claim) = &job.claim {
+		lines.push(("claim", claim.to_string()));
 	}
+	if let Some(executor) = &job.executor {
+		lines.push(("executor", name_of(executor)));
+	}
+	lines.extend(seats(&job.seats));
 	if let Some(output) = &job.output {
 		lines.push(("published", format!("{} tokens", output.tokens.len())));
 	}
+	if let (Some(word), Some(block)) = (job.verdict, job.verdict_at) {
+		lines.push(("verdict", format!("{} in block {block}", verdict(word))));
+	}
 	if let Some(deadline) = job.deadline {
-		lines.push(("deadline", format!("block {deadline}")));
+		lines.push(("due", format!("block {deadline}")));
 	}
 	boxed("job", &lines)
 }
@@ -230,9 +300,9 @@ pub(crate) fn model_json(model: &Model) -> Value {
 	)
 }
 
-/// Returns a provider of a model as JSON, with the bond in ASY.
+/// Returns a provider of a model as JSON, with the stakes in ASY.
 pub(crate) fn provider_json(provider: &Provider) -> Value {
-	with_asy(provider, &[("bond", provider.bond)])
+	with_asy(provider, &[("bond", provider.bond), ("sealed", provider.sealed)])
 }
 
 /// Returns a view's JSON in which amounts, which views give in base units, are in ASY.
@@ -254,7 +324,7 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 			"kind",
 			format!(
 				"{}, {} parameters, {} bytes",
-				m.architecture, m.parameters, m.weight_bytes
+				m.architecture, m.terms.parameters, m.weight_bytes
 			),
 		),
 		("owner", name_of(&m.terms.owner)),
@@ -279,13 +349,18 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 		lines.push(("state", "retired: takes no new jobs".into()));
 	}
 	for p in providers {
-		let state = if p.available { "free" } else { "not available" };
+		let state = match (p.available, p.ready) {
+			(true, _) => "free",
+			(false, true) => "no free place",
+			(false, false) => "not ready",
+		};
 		let load = format!(
-			"{}: {} of {} jobs, bond {}, {state}",
+			"{}: {} of {} jobs, bond {}, sealed {}, {state}",
 			name_of(&p.provider),
 			p.load,
 			p.capacity,
-			Asy(p.bond)
+			Asy(p.bond),
+			Asy(p.sealed)
 		);
 		lines.push(("provider", load));
 	}
@@ -398,45 +473,75 @@ mod tests {
 	use super::*;
 	use assay_receipt::check;
 
-	const GOLDEN: &str = include_str!("../../receipt/tests/golden.json");
+	use crate::assurance;
+	use assay_primitives::assurance::Assumptions;
+
+	const SETTLED: &str = include_str!("../../receipt/tests/golden/settled.json");
+	const OVERTURNED: &str = include_str!("../../receipt/tests/golden/overturned.json");
+	const UNCHECKED: &str = include_str!("../../receipt/tests/golden/unchecked.json");
+
+	fn read(golden: &str) -> (ReceiptFile, Checked, Worth) {
+		let file = ReceiptFile::from_json(golden).unwrap();
+		let checked = check(&file).unwrap();
+		let worth = assurance::of_receipt(&file.receipt, &checked, &Assumptions::default());
+		(file, checked, worth)
+	}
+
+	fn drawn(golden: &str) -> String {
+		let (file, checked, worth) = read(golden);
+		receipt(&file, &checked, &worth, Some("assay-demo"))
+	}
 
 	#[test]
-	fn a_receipt_names_votes_slashes_and_the_fee() {
-		let file = ReceiptFile::from_json(GOLDEN).unwrap();
-		let text = receipt(&file, &check(&file).unwrap(), Some("assay-demo"));
+	fn a_receipt_names_votes_replacements_the_fee_and_its_worth() {
+		let text = drawn(SETTLED);
 		for part in [
-			"confirmed, attempt 1",
-			"3 of 4 providers computed this answer",
+			"confirmed, settled, attempt 1",
 			"executor",
 			"agrees",
-			"dissents, slashed: dissent",
+			"was late, replaced by two",
+			"agrees (draw 2)",
 			"assay-demo (0x02020202…",
 			"9 in, 4 out",
 			"0.00637 ASY",
-			"requested in 20, verdict in 24",
+			"requested in 20, verdict in 34, settled in 234",
 			", final",
+			"worth",
+			"It is settled",
 		] {
 			assert!(text.contains(part), "{part} is missing in\n{text}");
 		}
 		assert!(text.lines().all(|l| l.starts_with(['┌', '│', '└'])), "{text}");
+		assert!(text.lines().all(|l| l.chars().count() <= WIDTH + 12), "{text}");
 	}
 
 	#[test]
 	fn an_unchecked_receipt_is_described_as_such() {
-		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
-		file.receipt.committee.truncate(1);
-		file.receipt.verdict = Verdict::Unchecked;
-		let checked = check(&file).unwrap();
-		assert!(receipt(&file, &checked, None).contains("Nobody checked it."));
+		assert!(drawn(UNCHECKED).contains("Nobody was asked to check this answer."));
+		let (file, checked, worth) = read(UNCHECKED);
+		let json = receipt_json(&file, &checked, &worth);
+		assert_eq!(json["meaning"], "One provider computed this answer. Nobody checked it.");
 		assert_eq!(
-			receipt_json(&file, &checked)["meaning"],
-			"One provider computed this answer. Nobody checked it."
+			(&json["checked"], &json["assurance"]["numbers"]),
+			(&json!(false), &Value::Null)
+		);
+	}
+
+	#[test]
+	fn an_overturned_answer_is_not_shown() {
+		let (file, checked, worth) = read(OVERTURNED);
+		assert_eq!(answer(&file), "");
+		assert_eq!(receipt_json(&file, &checked, &worth)["answer"], Value::Null);
+		let text = drawn(OVERTURNED);
+		assert!(
+			text.contains("rejects it from token 3 on") && text.contains("convicted: the answer was false"),
+			"{text}"
 		);
 	}
 
 	#[test]
 	fn a_failed_answer_is_explained() {
-		let mut file = ReceiptFile::from_json(GOLDEN).unwrap();
+		let (mut file, ..) = read(SETTLED);
 		assert_eq!(answer(&file), "The stored outcome of a job.");
 		if let Some(output) = &mut file.output {
 			output.finish = FinishReason::Failed(Failure::PromptTooLong);

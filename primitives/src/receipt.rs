@@ -351,6 +351,8 @@ impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {
 	/// Returns whether an objection left the dispute undecided, so that the verdict stands contested.
 	pub fn is_contested(&self) -> bool {
 		let dispute = self.claim.as_ref().and_then(|claim| claim.dispute.as_ref());
-		dispute.is_some_and(|dispute| dispute.decision.is_none() && self.state != State::Disputed)
+		dispute.is_some_and(|dispute| {
+			dispute.objector.is_some() && dispute.decision.is_none() && self.state != State::Disputed
+		})
 	}
 }

@@ -9,7 +9,7 @@ use assay_primitives::{job::Input, Hash32, Output, Receipt};
 pub type ChainReceipt = Receipt<Account, u32>;
 
 /// Version of the file format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Most bytes of JSON that are read. A receipt with the longest prompt and answer stays well below.
 pub const MAX_FILE_BYTES: usize = 512 * 1024;
@@ -37,14 +37,12 @@ pub struct ReceiptFile {
 	/// Hash of the chain's block 0.
 	#[cfg_attr(feature = "std", serde(with = "assay_primitives::hash::hex32"))]
 	pub genesis: Hash32,
-	/// The requester's job counter at the request, from which the job's id is derived.
-	pub job_count: Option<u64>,
 	/// The block it was read at.
 	pub read_at: ReadAt,
 	/// The prompt.
 	#[cfg_attr(feature = "std", serde(with = "json::text"))]
 	pub input: Input,
-	/// The answer; none if the job was refunded.
+	/// What was published; none if nothing was. The verdict says what it is worth.
 	#[cfg_attr(feature = "std", serde(with = "json::output"))]
 	pub output: Option<Output>,
 	/// The receipt as the chain stores it.
@@ -52,7 +50,7 @@ pub struct ReceiptFile {
 }
 
 impl ReceiptFile {
-	/// Returns the answer's text.
+	/// Returns the text that was published. The verdict says what it is worth.
 	pub fn answer(&self) -> Option<&str> {
 		self.output.as_ref().and_then(|o| core::str::from_utf8(&o.text).ok())
 	}
@@ -64,6 +62,8 @@ impl ReceiptFile {
 pub enum ReadError {
 	/// Longer than [`MAX_FILE_BYTES`].
 	TooLong(usize),
+	/// Of another format than [`FORMAT`].
+	Format(u32),
 	/// Not the JSON form of a receipt.
 	Json(serde_json::Error),
 }
@@ -73,6 +73,10 @@ impl core::fmt::Display for ReadError {
 	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
 		match self {
 			Self::TooLong(n) => write!(f, "{n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"),
+			Self::Format(n) => write!(
+				f,
+				"this receipt has format {n}; this program reads format {FORMAT} only, which chains of its version write"
+			),
 			Self::Json(e) => write!(f, "this is not an Assay receipt: {e}"),
 		}
 	}
@@ -87,6 +91,19 @@ impl ReceiptFile {
 	pub fn from_json(text: &str) -> Result<Self, ReadError> {
 		if text.len() > MAX_FILE_BYTES {
 			return Err(ReadError::TooLong(text.len()));
+		}
+		/// What every format begins with.
+		#[derive(serde::Deserialize)]
+		struct Named {
+			format: u32,
+			#[serde(rename = "receipt")]
+			_receipt: serde::de::IgnoredAny,
+		}
+		// Named before it is read: another format has other fields.
+		if let Ok(Named { format, .. }) = serde_json::from_str(text) {
+			if format != FORMAT {
+				return Err(ReadError::Format(format));
+			}
 		}
 		serde_json::from_str(text).map_err(ReadError::Json)
 	}

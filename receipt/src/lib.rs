@@ -1,9 +1,10 @@
 //! Checks an Assay receipt with no chain and no network.
 //!
-//! A [`ReceiptFile`] carries a receipt together with the prompt and the answer that its hashes name. [`check`] recomputes
-//! everything in it that follows from something else: the hashes, the digest, the job's id, the token counts, the faults,
-//! and that the votes reach the supermajority which the verdict needs. [`differences`] compares the rest
-//! ([`ONLY_A_CHAIN_KNOWS`]) with a chain's storage.
+//! A [`ReceiptFile`] carries a receipt together with the prompt and the answer that its hashes name. [`check`]
+//! recomputes everything in it that follows from something else: hashes, the job's id, the claim's name and its sampling
+//! seed, token counts, that the seats are those of legal tranches, that the seal opens to the root and every approval
+//! fits it, the faults, and the verdict. [`differences`] compares the rest ([`ONLY_A_CHAIN_KNOWS`]) with a chain's
+//! storage.
 //!
 //! The crate is `no_std`; the JSON form needs the feature `std`.
 

@@ -8,7 +8,7 @@ mod tests;
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
 	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
-	Hash32, JobId, ModelId,
+	ClaimId, Hash32, JobId, ModelId, OutputHash,
 };
 use assay_receipt::{Account, ChainReceipt, ReadAt};
 use codec::{DecodeAll, Encode};
@@ -238,20 +238,34 @@ impl Chain {
 		model: ModelId,
 		input: u32,
 		tokens: u32,
-		n: u32,
+		verifiers: u8,
 	) -> Result<Quote, CliError> {
-		let quote: Result<Quote, QuoteError> = self.view(at, "quote", (model, input, tokens, n)).await?;
+		let quote: Result<Quote, QuoteError> = self.view(at, "quote", (model, input, tokens, verifiers)).await?;
 		quote.map_err(|e| CliError::refused(format!("Jobs::{e:?}")))
 	}
 
-	/// Returns a job, open or concluded.
+	/// Returns a job, open or closed.
 	pub(crate) async fn job(&self, at: &At, id: JobId) -> Result<Option<Job>, CliError> {
 		self.view(at, "job", id).await
 	}
 
-	/// Returns the receipt of a concluded job.
+	/// Returns the receipt of a job that has a verdict.
 	pub(crate) async fn receipt(&self, at: &At, id: JobId) -> Result<Option<ChainReceipt>, CliError> {
 		self.view(at, "receipt", id).await
+	}
+
+	/// Returns the hash of an open claim's output.
+	pub(crate) async fn output_of(&self, at: &At, claim: ClaimId) -> Result<Option<OutputHash>, CliError> {
+		let address = runtime::storage().verification().claims();
+		let stored = at
+			.storage()
+			.try_fetch(address, (claim.into(),))
+			.await
+			.map_err(|e| self.failed(e))?;
+		let claim = stored.map(|value| value.decode()).transpose();
+		Ok(claim
+			.map_err(|e| self.failed(e))?
+			.map(|claim| claim.record.output_hash.0))
 	}
 
 	/// Signs a call, submits it and follows it.

@@ -1,6 +1,7 @@
 //! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file current.
 
-use subxt::Metadata;
+use assay_primitives::{Balance, ClaimId, ModelId, OutputHash, SamplingParams};
+use subxt::{tx::Payload, Metadata};
 
 /// Name of the runtime that this program talks to.
 pub(crate) const SPEC_NAME: &str = "assay";
@@ -12,6 +13,14 @@ pub(crate) const SPEC_NAME: &str = "assay";
 	substitute_type(
 		path = "assay_primitives::hash::JobId",
 		with = "::subxt::utils::Static<::assay_primitives::JobId>"
+	),
+	substitute_type(
+		path = "assay_primitives::hash::ClaimId",
+		with = "::subxt::utils::Static<::assay_primitives::ClaimId>"
+	),
+	substitute_type(
+		path = "assay_primitives::hash::OutputHash",
+		with = "::subxt::utils::Static<::assay_primitives::OutputHash>"
 	),
 	substitute_type(
 		path = "assay_primitives::hash::ModelId",
@@ -33,6 +42,28 @@ pub(crate) use generated::{jobs, runtime_types, storage, tx};
 use runtime_types::{
 	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill,
 };
+
+/// Returns the call that requests a job.
+pub(crate) fn request(
+	model: ModelId,
+	input: &[u8],
+	params: SamplingParams,
+	verifiers: u8,
+	max_fee: Balance,
+) -> impl Payload {
+	tx().jobs()
+		.request(model.into(), bounded(input.to_vec()), params.into(), verifiers, max_fee)
+}
+
+/// Returns the call that objects to a claim's output.
+pub(crate) fn object(claim: ClaimId, output_hash: OutputHash) -> impl Payload {
+	tx().verification().object(claim.into(), output_hash.into())
+}
+
+/// Returns the call by which a provider declares that it votes again.
+pub(crate) fn ready() -> impl Payload {
+	tx().providers().ready()
+}
 
 /// Wraps bytes for a call; the chain checks their length.
 pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {

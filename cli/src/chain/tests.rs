@@ -2,9 +2,12 @@
 
 use super::{runtime, Job, Model, Provider};
 use assay_primitives::{
-	api::{JobPhase, Quote, QuoteError, SeatView},
+	api::{Quote, QuoteError},
+	economics::Fault,
 	model::{ModelTerms, Profile},
-	FinishReason, JobId, ModelId, Output, SamplingParams,
+	receipt::{ElectorateSummary, SeatRecord, SeatVote},
+	vote::Defect,
+	BoundRoot, ClaimId, FinishReason, JobId, ModelId, Output, OutputHash, SamplingParams, State, Verdict, Vote,
 };
 use assay_receipt::{Account, ReceiptFile};
 use codec::{Decode, Encode};
@@ -16,7 +19,8 @@ use subxt::{
 };
 
 const METADATA: &[u8] = include_bytes!("../../metadata.scale");
-const GOLDEN: &str = include_str!("../../../receipt/tests/golden.json");
+const SETTLED: &str = include_str!("../../../receipt/tests/golden/settled.json");
+const OVERTURNED: &str = include_str!("../../../receipt/tests/golden/overturned.json");
 
 fn metadata() -> Metadata {
 	Metadata::decode(&mut &METADATA[..]).unwrap()
@@ -65,11 +69,11 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 		prompt_overhead: 4,
 		parent: Some(ModelId([3; 32]).into()),
 	};
-	let input = runtime::bounded(b"What is a receipt?".to_vec());
-	read(
-		at.tx()
-			.call_data(&tx().jobs().request(model.into(), input, params().into(), 4, 7)),
-	);
+	let request = runtime::request(model, b"What is a receipt?", params(), 2, 7);
+	read(at.tx().call_data(&request));
+	let object = runtime::object(ClaimId([4; 32]), OutputHash([5; 32]));
+	read(at.tx().call_data(&object));
+	read(at.tx().call_data(&runtime::ready()));
 	read(at.tx().call_data(&tx().jobs().prune(job.into())));
 	read(at.tx().call_data(&tx().models().register(registration)));
 	read(at.tx().call_data(&tx().models().update_price(model.into(), 1, 2)));
@@ -104,11 +108,11 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		name: "assay-demo".into(),
 		architecture: "llama".into(),
 		profile: Profile::C1W8,
-		parameters: 1,
 		weight_bytes: 2,
 		parent: Some(ModelId([3; 32])),
 		terms: ModelTerms {
 			owner: account,
+			parameters: 1,
 			price_in: 1,
 			price_out: 2,
 			royalty: Default::default(),
@@ -123,6 +127,8 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		bond: 1,
 		capacity: 2,
 		load: 1,
+		sealed: 3,
+		ready: true,
 		available: true,
 	};
 	let output = Output {
@@ -136,12 +142,24 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		requester: account,
 		model: ModelId([2; 32]),
 		params: params(),
-		phase: JobPhase::Revealing,
+		verifiers: 2,
+		state: State::Disputed,
+		verdict: Some(Verdict::Confirmed),
+		verdict_at: Some(9),
 		attempt: 2,
-		committee: vec![SeatView {
+		executor: Some(account),
+		claim: Some(ClaimId([4; 32])),
+		seats: vec![SeatRecord {
 			provider: account,
-			committed: true,
-			revealed: false,
+			tranche: 1,
+			vote: Some(SeatVote {
+				tranche: 1,
+				vote: Vote::Reject {
+					defect: Defect::Output(3),
+					root: BoundRoot([5; 32]),
+				},
+			}),
+			fault: Some(Fault::Lapse),
 		}]
 		.try_into()
 		.unwrap(),
@@ -156,15 +174,26 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		deposit: 2,
 		input_tokens: 3,
 		output_tokens: 4,
-		candidates: 5,
+		seat_fee: 5,
+		electorate: ElectorateSummary {
+			members: 4,
+			stake: 40,
+			largest: 10,
+			executor: 10,
+			chain: 50,
+		},
+		median_stake: 10,
+		jobs_ahead: 1,
+		longest_wait: 600,
 		t_max: 6,
 	};
-	let receipt = ReceiptFile::from_json(GOLDEN).unwrap().receipt;
 	returns("models", vec![model.clone()]);
 	returns("model", Some(model));
 	returns("providers_of", vec![provider]);
 	returns("job", Some(job));
-	returns("receipt", Some(receipt));
+	for golden in [SETTLED, OVERTURNED] {
+		returns("receipt", Some(ReceiptFile::from_json(golden).unwrap().receipt));
+	}
 	returns("quote", Ok::<_, QuoteError>(quote));
-	returns("quote", Err::<Quote, _>(QuoteError::TooFewProviders));
+	returns("quote", Err::<Quote, _>(QuoteError::NoVerifier));
 }

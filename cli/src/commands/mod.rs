@@ -3,19 +3,21 @@
 pub(crate) mod ask;
 pub(crate) mod model;
 pub(crate) mod model_directory;
+pub(crate) mod object;
 pub(crate) mod provider;
 pub(crate) mod receipt;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use crate::{
 	args::{Cli, Command, GlobalArgs},
-	chain::{read_at, runtime, At, Chain, Until},
+	chain::{read_at, At, Chain, Until},
 	error::CliError,
 	keys::KeyArgs,
 	output::{Outcome, Reporter},
 };
 use assay_primitives::{JobId, ModelId};
-use assay_receipt::{check, Account, ChainReceipt, Checked, ReceiptFile, FORMAT};
+use assay_receipt::{check, Checked, ReceiptFile, FORMAT};
 use serde_json::{json, Value};
 use std::path::Path;
 use subxt::tx::Payload;
@@ -65,9 +67,10 @@ pub(crate) async fn run(cli: Cli) -> u8 {
 async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 	match command {
 		Command::Ask(args) => ask::run(cx, args).await,
-		Command::Receipt { job, save } => receipt::show(cx, job, save.as_deref()).await,
-		Command::Verify { file, offline } => receipt::verify(cx, &file, offline).await,
+		Command::Receipt { job, save, assume } => receipt::show(cx, job, save.as_deref(), &assume).await,
+		Command::Verify(args) => verify::run(cx, &args).await,
 		Command::Job { job } => receipt::job(cx, job).await,
+		Command::Object { target, key } => object::run(cx, target, &key).await,
 		Command::Prune { job, key } => receipt::prune(cx, job, &key).await,
 		Command::Models => model::list(cx).await,
 		Command::Model(command) => model::run(cx, command).await,
@@ -122,35 +125,14 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 		.try_into()
 		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
 	let output = receipt.answer.and(job.output);
-	let job_count = find_job_count(cx, at, &receipt).await?;
-	let genesis = chain.genesis();
 	Ok(ReceiptFile {
 		format: FORMAT,
-		genesis,
-		job_count,
+		genesis: chain.genesis(),
 		read_at: read_at(at, finalized),
 		input,
 		output,
 		receipt,
 	})
-}
-
-/// Finds the requester's job counter that gives this job its id: the chain stores only the current counter.
-async fn find_job_count(cx: &Context, at: &At, receipt: &ChainReceipt) -> Result<Option<u64>, CliError> {
-	const MAX_TRIES: usize = 1_000_000;
-	let chain = cx.chain().await?;
-	let Account(requester) = receipt.requester;
-	let address = runtime::storage().jobs().job_count();
-	let count = at
-		.storage()
-		.fetch(address, (requester.into(),))
-		.await
-		.map_err(|e| chain.failed(e))?;
-	let current: u64 = count.decode().map_err(|e| chain.failed(e))?;
-	let genesis = chain.genesis();
-	let gives_id =
-		|n: &u64| JobId::derive(&genesis, &receipt.requester, *n, &receipt.model, &receipt.input_hash) == receipt.job;
-	Ok((0..=current).rev().take(MAX_TRIES).find(gives_id))
 }
 
 fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {

@@ -47,6 +47,11 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 			let text = format!("{model} is no longer served; jobs that were drawn before are still due.");
 			submit(cx, tx().stop_serving(id.into()), &key, &text, json!({ "model": id })).await
 		}
+		ProviderCommand::Ready { key } => {
+			let text =
+				"Ready: the next electorates that are sealed include your stake; draws read them one period later.";
+			submit(cx, runtime::ready(), &key, text, json!({})).await
+		}
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
 		ProviderCommand::Show { account } => show(cx, account).await,
 	}
@@ -112,19 +117,50 @@ async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 	};
 	let record = value.decode().map_err(|e| chain.failed(e))?;
 	let now = u32::try_from(at.block_number()).unwrap_or(u32::MAX);
+	let mut models = Vec::new();
+	let mut will_be_sealed = false;
+	for model in record.models.0.iter().map(|m| m.0) {
+		let views = chain.providers_of(&at, model).await?;
+		let view = views.into_iter().find(|view| view.provider == account);
+		will_be_sealed |= view.as_ref().is_some_and(|view| view.ready);
+		let sealed = Asy(view.map_or(0, |view| view.sealed));
+		models.push(Served { model, sealed });
+	}
 	let provider = ProviderRecord {
 		account,
 		bond: Asy(record.bond),
 		unlocking: record.unlocking.0.iter().map(|c| (Asy(c.amount), c.at)).collect(),
 		capacity: record.capacity,
 		load: record.load,
-		models: record.models.0.iter().map(|m| m.0).collect(),
+		models,
+		will_be_sealed,
 		key: record.key.map(|key| encode_prefixed(key.0)),
 		last_seen: record.last_seen,
+		ready: record.ready,
+		suspensions: record.suspensions,
+		suspended_at: record.suspended_at,
+		fines: Fines {
+			amount: Asy(record.fines.amount),
+			lapses: record.fines.lapses,
+		},
+		lost_bond: Asy(record.lost_bond),
 		jailed_until: record.jailed_until,
-		faults: record.faults.0,
 	};
 	Ok(Outcome::new(provider.text(now), json!(provider)))
+}
+
+/// A model that a provider serves, and its stake in the electorate that is in force.
+#[derive(serde::Serialize)]
+struct Served {
+	model: ModelId,
+	sealed: Asy,
+}
+
+/// What a provider was fined in the last session in which it was.
+#[derive(serde::Serialize)]
+struct Fines {
+	amount: Asy,
+	lapses: u8,
 }
 
 /// A provider as the chain stores it.
@@ -135,11 +171,18 @@ struct ProviderRecord {
 	unlocking: Vec<(Asy, u32)>,
 	capacity: u32,
 	load: u32,
-	models: Vec<ModelId>,
+	models: Vec<Served>,
+	/// Whether the next electorates will include it.
+	will_be_sealed: bool,
 	key: Option<String>,
 	last_seen: Option<u32>,
+	/// Whether it was ready last, by its own call.
+	ready: bool,
+	suspensions: u32,
+	suspended_at: Option<u32>,
+	fines: Fines,
+	lost_bond: Asy,
 	jailed_until: Option<u32>,
-	faults: Vec<u32>,
 }
 
 impl ProviderRecord {
@@ -166,14 +209,49 @@ impl ProviderRecord {
 		if self.models.is_empty() {
 			out.push_str("serves     nothing: `assay provider serve MODEL`\n");
 		}
-		self.models
-			.iter()
-			.for_each(|model| out.push_str(&format!("serves     {model}\n")));
+		for Served { model, sealed } in &self.models {
+			let stake = match sealed.0 {
+				0 => "in no electorate yet".into(),
+				_ => format!("{sealed} sealed in the electorate that is in force"),
+			};
+			out.push_str(&format!("serves     {model}, {stake}\n"));
+		}
 		match self.last_seen {
 			Some(block) => out.push_str(&format!("last seen  in block {block}; the best block is {now}\n")),
 			None => {
 				out.push_str("last seen  never: its node sends a heartbeat once the engine has loaded a served model\n")
 			}
+		}
+		self.standing(now, &mut out);
+		out
+	}
+
+	/// Adds whether it will be drawn, and what it was punished for.
+	fn standing(&self, now: u32, out: &mut String) {
+		let ready = match (self.suspensions, self.ready, self.will_be_sealed) {
+			(0, true, true) => "yes: the next electorates include it",
+			(0, true, false) => "yes, but the next electorates leave it out: it lacks bond, key, heartbeat or models",
+			(0, false, _) => "no, after lapses or a suspension: `assay provider ready`",
+			_ => "no: it is suspended",
+		};
+		out.push_str(&format!("ready      {ready}\n"));
+		if self.suspensions > 0 {
+			let since = self
+				.suspended_at
+				.map_or_else(String::new, |block| format!(" since block {block}"));
+			out.push_str(&format!(
+				"suspended  {} times{since}: its bond is frozen until each conviction is carried out or canceled\n",
+				self.suspensions
+			));
+		}
+		if self.fines.amount.0 > 0 || self.fines.lapses > 0 {
+			out.push_str(&format!(
+				"fined      {} in its last session with a fine, {} lapses\n",
+				self.fines.amount, self.fines.lapses
+			));
+		}
+		if self.lost_bond.0 > 0 {
+			out.push_str(&format!("slashed    {} of the bond\n", self.lost_bond));
 		}
 		match self.jailed_until {
 			Some(until) if until <= now => out.push_str("jailed     can leave now: `assay provider unjail`\n"),
@@ -182,11 +260,6 @@ impl ProviderRecord {
 			)),
 			None => {}
 		}
-		if !self.faults.is_empty() {
-			let blocks: Vec<String> = self.faults.iter().map(u32::to_string).collect();
-			out.push_str(&format!("faults     in blocks {}\n", blocks.join(", ")));
-		}
-		out
 	}
 }
 
@@ -203,10 +276,18 @@ mod tests {
 			capacity: 2,
 			load: 1,
 			models: Vec::new(),
+			will_be_sealed: false,
 			key: None,
 			last_seen: None,
+			ready: false,
+			suspensions: 0,
+			suspended_at: None,
+			fines: Fines {
+				amount: Asy(3_000_000_000_000),
+				lapses: 4,
+			},
+			lost_bond: Asy(0),
 			jailed_until: Some(100),
-			faults: vec![40, 41],
 		};
 		let text = provider.text(100);
 		for part in [
@@ -216,14 +297,32 @@ mod tests {
 			"assay provider set-key",
 			"assay provider serve MODEL",
 			"a heartbeat",
+			"assay provider ready",
+			"3 ASY in its last session with a fine, 4 lapses",
 			"can leave now",
-			"in blocks 40, 41",
 		] {
 			assert!(text.contains(part), "{part} is missing in\n{text}");
 		}
 		assert!(provider.text(99).contains("until block 100"));
 		provider.key = Some("0x01".into());
 		provider.last_seen = Some(98);
-		assert!(provider.text(100).contains("last seen  in block 98"));
+		provider.ready = true;
+		let text = provider.text(100);
+		assert!(
+			text.contains("last seen  in block 98") && text.contains("leave it out"),
+			"{text}"
+		);
+		provider.will_be_sealed = true;
+		provider.models.push(Served {
+			model: ModelId([2; 32]),
+			sealed: Asy(5_000_000_000_000),
+		});
+		let text = provider.text(100);
+		assert!(
+			text.contains("the next electorates include it") && text.contains("5 ASY sealed"),
+			"{text}"
+		);
+		(provider.suspensions, provider.suspended_at) = (1, Some(90));
+		assert!(provider.text(100).contains("suspended  1 times since block 90"));
 	}
 }
