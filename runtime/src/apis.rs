@@ -68,8 +68,8 @@ impl_runtime_apis! {
 			views::providers_of(model)
 		}
 
-		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, committee_size: u32) -> Result<Quote, QuoteError> {
-			views::quote(model, input_bytes, max_tokens, committee_size)
+		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
+			views::quote(model, input_bytes, max_tokens, verifiers)
 		}
 
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {

@@ -143,7 +143,7 @@ mod runtime {
 	#[runtime::pallet_index(0)]
 	pub type System = frame_system;
 	// Before everything that reads the time or the block's VRF output: Babe sets `AuthorVrfRandomness` in its
-	// `on_finalize`, and Jobs draws from it in its own, which runs later.
+	// `on_finalize`, and the beacon reads it in its own, which runs later.
 	#[runtime::pallet_index(1)]
 	pub type Babe = pallet_babe;
 	#[runtime::pallet_index(2)]
@@ -154,6 +154,9 @@ mod runtime {
 	pub type Balances = pallet_balances;
 	#[runtime::pallet_index(5)]
 	pub type TransactionPayment = pallet_transaction_payment;
+	// After Babe, whose VRF output it accumulates, and before everything that draws by it in its own `on_finalize`.
+	#[runtime::pallet_index(6)]
+	pub type Beacon = pallet_beacon;
 	// Models before Providers before Session, because genesis is built in this order: providers serve models, and
 	// the first validators are chosen among providers.
 	#[runtime::pallet_index(10)]
@@ -164,6 +167,8 @@ mod runtime {
 	pub type Payments = pallet_payments;
 	#[runtime::pallet_index(13)]
 	pub type Jobs = pallet_jobs;
+	#[runtime::pallet_index(14)]
+	pub type Verification = pallet_verification;
 	#[runtime::pallet_index(20)]
 	pub type Offences = pallet_offences;
 	#[runtime::pallet_index(21)]

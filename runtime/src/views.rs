@@ -20,9 +20,9 @@ pub(crate) fn model(id: ModelId) -> Option<ModelView<AccountId>> {
 
 /// Adds the number of providers, which the catalog doesn't know.
 fn with_providers(view: ModelView<AccountId>) -> ModelView<AccountId> {
-	let candidates = <Providers as ProviderSet<AccountId>>::candidates(&view.id);
+	let electorate = <Providers as ProviderSet<AccountId>>::electorate(&view.id);
 	ModelView {
-		providers: u32::try_from(candidates.len()).unwrap_or(u32::MAX),
+		providers: u32::try_from(electorate.len()).unwrap_or(u32::MAX),
 		..view
 	}
 }
@@ -37,9 +37,9 @@ pub(crate) fn quote(
 	model: ModelId,
 	input_bytes: u32,
 	max_tokens: u32,
-	committee_size: u32,
+	verifiers: u8,
 ) -> Result<Quote, QuoteError> {
-	Jobs::quote(model, input_bytes, max_tokens, committee_size)
+	Jobs::quote(model, input_bytes, max_tokens, verifiers)
 }
 
 /// Returns one job.

@@ -1,31 +1,44 @@
-//! The four pallets of Assay, wired: who calls whom, and every number that a job, a bond or a catalog entry depends on.
+//! The pallets of Assay, wired: who calls whom, and every number that a job, a claim, a bond or a catalog entry depends
+//! on.
 //!
 //! ```text
-//!  Jobs ── Catalog ──▶ Models ◀── Catalog ── Providers ── SessionKeys ──▶ Session
+//!  Babe ── VRF ──▶ Beacon ◀── Beacon ── Jobs · Verification
+//!  Jobs ── Catalog ───▶ Models ◀── Catalog ── Providers ── SessionKeys ──▶ Session
 //!   ├───── Providers ─▶ Providers ── OnSlash (offences) ──▶ treasury
-//!   ├───── Escrow ────▶ Payments ── Treasury ──▶ treasury
-//!   └───── Randomness ▶ Babe
+//!   ├───── Escrow ────▶ Payments ── Treasury, PoolAccount ──▶ treasury, pool
+//!   └───── Claims ────▶ Verification ── Source ──▶ Jobs
+//!                        ├── Providers ──▶ Providers
+//!                        └── Pool ──▶ Payments
 //! ```
 
-use super::{consensus::HasSessionKeys, tokens::TreasuryAccount};
+use super::{
+	consensus::HasSessionKeys,
+	tokens::{PoolAccount, TreasuryAccount},
+};
 use crate::{
 	constants::{
 		currency::{deposit, ASY, MICRO_ASY},
-		time::{DAYS, MINUTES},
+		time::{DAYS, EPOCH_DURATION},
 	},
-	Balances, BlockNumber, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
+	AccountId, Balances, Beacon, BlockNumber, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
+	Verification,
 };
-use assay_primitives::{economics::Rates, limits::MAX_COMMITTEE, Hash32};
+use assay_primitives::{economics::Rates, Hash32};
 use frame_support::{
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, Get},
 };
+use frame_system::EnsureRoot;
 use pallet_jobs::JobParams;
 use pallet_models::ModelParams;
 use pallet_providers::ProviderParams;
+use pallet_verification::VerificationParams;
 
-/// The rates every chain of this runtime pays, slashes and refunds by.
+/// The rates every chain of this runtime pays, fines and slashes by.
 pub const RATES: Rates = Rates::DEFAULT;
+
+/// The least speed of a provider, in prefilled tokens a block: 100 a second, or 10 generated ones.
+pub const LEAST_SPEED: u32 = 300;
 
 parameter_types! {
 	/// What a catalog entry costs, and its limits.
@@ -40,29 +53,33 @@ parameter_types! {
 	/// What a bond must be, and what it loses.
 	pub const ProviderLimits: ProviderParams<BlockNumber> = ProviderParams {
 		min_bond: 10_000 * ASY,
-		// Longer than T_max and than an equivocation can be reported late.
-		unbonding_period: DAYS,
+		// Longer than T_max and the delay of a slash together, and than an equivocation can be reported late.
+		unbonding_period: 7 * DAYS,
 		max_validators: 100,
 		jail_period: DAYS,
-		fault_window: DAYS,
-		faults_to_jail: 3,
-		heartbeat_interval: 50,
-		offline_after: 10 * MINUTES,
+		heartbeat_interval: 40,
+		max_seals_per_block: 4,
+		least_speed: LEAST_SPEED,
+		session_blocks: EPOCH_DURATION,
 		rates: RATES,
 	};
-	/// How long each phase of a job may take, and how much of it one block does.
+	/// How long a request may take until it is published, and how much of it one block does.
 	pub const JobLimits: JobParams<BlockNumber> = JobParams {
-		draw_blocks: 20,
-		execute_blocks: 40,
-		commit_blocks: 40,
-		reveal_blocks: 20,
-		max_committee: MAX_COMMITTEE,
-		max_open_jobs: 10_000,
-		max_due_per_block: 32,
-		max_draws_per_block: 8,
+		queue_blocks: 600,
+		execution_blocks: 100,
+		max_waiting_jobs: 10_000,
+		max_due_per_block: 64,
+		max_draws_per_block: 64,
 		retention: 7 * DAYS,
 		deposit_base: deposit(1, 0),
 		deposit_per_byte: 10 * MICRO_ASY,
+		rates: RATES,
+	};
+	/// How claims are verified.
+	pub const VerificationLimits: VerificationParams<BlockNumber> = VerificationParams {
+		least_speed: LEAST_SPEED,
+		slash_delay: DAYS,
+		max_due_per_block: 1_024,
 		rates: RATES,
 	};
 }
@@ -91,17 +108,37 @@ impl pallet_payments::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Treasury = TreasuryAccount;
+	type PoolAccount = PoolAccount;
 	type WeightInfo = pallet_payments::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_beacon::Config for Runtime {
+	type Randomness = BlockVrf;
+	type WeightInfo = pallet_beacon::weights::SubstrateWeight<Runtime>;
 }
 
 impl pallet_jobs::Config for Runtime {
 	type Catalog = Models;
 	type Providers = Providers;
 	type Escrow = Payments;
-	type Randomness = BlockVrf;
+	type Claims = Verification;
+	type Beacon = Beacon;
 	type GenesisHash = GenesisHash;
 	type Params = JobLimits;
 	type WeightInfo = pallet_jobs::weights::SubstrateWeight<Runtime>;
+	#[cfg(feature = "runtime-benchmarks")]
+	type BenchmarkHelper = crate::benchmarks::BenchmarkSetup;
+}
+
+impl pallet_verification::Config for Runtime {
+	type Providers = Providers;
+	type Pool = Payments;
+	type Source = Jobs;
+	type Beacon = Beacon;
+	type AdminOrigin = EnsureRoot<AccountId>;
+	type GenesisHash = GenesisHash;
+	type Params = VerificationLimits;
+	type WeightInfo = pallet_verification::weights::SubstrateWeight<Runtime>;
 	#[cfg(feature = "runtime-benchmarks")]
 	type BenchmarkHelper = crate::benchmarks::BenchmarkSetup;
 }

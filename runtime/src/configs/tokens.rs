@@ -51,6 +51,15 @@ impl Get<AccountId> for TreasuryAccount {
 	}
 }
 
+/// The pool that pays audits, juries and replaced seats: an account that nobody has the key of. Levies and fines fill
+/// it.
+pub struct PoolAccount;
+impl Get<AccountId> for PoolAccount {
+	fn get() -> AccountId {
+		PalletId(*b"asy/pool").into_account_truncating()
+	}
+}
+
 parameter_types! {
 	/// Blocks a quarter full keep the fee multiplier where it is.
 	pub const TargetBlockFullness: Perquintill = Perquintill::from_percent(25);

@@ -13,12 +13,15 @@ mod staging;
 pub use staging::STAGING_RUNTIME_PRESET;
 
 use crate::{
-	configs::tokens::TreasuryAccount, constants::currency::ASY, AccountId, BabeConfig, BalancesConfig, ModelsConfig,
+	configs::tokens::{PoolAccount, TreasuryAccount}, constants::currency::ASY, AccountId, BabeConfig, BalancesConfig, ModelsConfig,
 	ProvidersConfig, RuntimeGenesisConfig, SessionConfig, SessionKeys, SudoConfig,
 };
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
 use assay_primitives::{crypto::InferenceId, Balance};
-use frame_support::{build_struct_json_patch, traits::TypedGet};
+use frame_support::{
+	build_struct_json_patch,
+	traits::{Get, TypedGet},
+};
 use pallet_models::Registration;
 use pallet_providers::GenesisProvider;
 use serde_json::Value;
@@ -33,6 +36,8 @@ pub const BOND: Balance = 100_000 * ASY;
 pub const CAPACITY: u32 = 8;
 /// The balance that keeps the treasury's account alive, so that it can always receive.
 pub const TREASURY_ENDOWMENT: Balance = ASY;
+/// What the pool of audits and juries begins with: it pays the first audits before any levy has come in.
+pub const POOL_ENDOWMENT: Balance = 1_000 * ASY;
 
 /// Returns the catalog entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
 /// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
@@ -77,12 +82,13 @@ fn genesis(
 		.chain([model_owner.clone()])
 		.collect();
 	let treasury = (<TreasuryAccount as TypedGet>::get(), TREASURY_ENDOWMENT);
+	let pool = (<PoolAccount as Get<AccountId>>::get(), POOL_ENDOWMENT);
 	Some(build_struct_json_patch!(RuntimeGenesisConfig {
 		balances: BalancesConfig {
 			balances: endowed
 				.into_iter()
 				.map(|who| (who, ENDOWMENT))
-				.chain([treasury])
+				.chain([treasury, pool])
 				.collect::<Vec<_>>(),
 		},
 		babe: BabeConfig {
