@@ -413,7 +413,7 @@ pub mod pallet {
 			assert!(params.max_due_per_block > 0, "a chain must make progress");
 			assert!(params.least_speed > 0, "work must end");
 			let heaviest = T::WeightInfo::due_list()
-				.saturating_add(T::WeightInfo::light_due().saturating_mul(params.max_due_per_block.into()));
+				.saturating_add(T::WeightInfo::pass_claim().saturating_mul(params.max_due_per_block.into()));
 			assert!(
 				heaviest.all_lte(T::BlockWeights::get().max_block),
 				"what is due in one block must fit into it: {heaviest:?}"

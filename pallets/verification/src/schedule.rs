@@ -4,7 +4,7 @@
 //! list that is full passes what is due on to the next block.
 
 use crate::*;
-use assay_primitives::{limits::MAX_MEMBERS, state::Trigger, ClaimId, State};
+use assay_primitives::{state::Trigger, ClaimId, State};
 use frame_support::{traits::Get, weights::Weight};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::traits::{One, Saturating};
@@ -17,12 +17,9 @@ impl<T: Config> Pallet<T> {
 	/// claim.
 	pub(crate) fn schedule(id: ClaimId, claim: &mut ClaimOf<T>, at: BlockNumberFor<T>) {
 		let due = match claim.state {
-			State::Published | State::Lapsed => Due::HeavyClaim(id, claim.next_seats as u8),
-			State::Disputed => Due::HeavyClaim(id, MAX_MEMBERS as u8),
-			// The executor, the owner and the treasury are paid besides the seats.
-			State::Window if at >= claim.settle_at => {
-				Due::HeavyClaim(id, (claim.record.seats.len() as u8).saturating_add(3))
-			}
+			State::Published | State::Lapsed => Due::Draw(id, claim.next_seats as u8),
+			State::Disputed => Due::Dispute(id),
+			State::Window if at >= claim.settle_at => Due::Settle(id, claim.record.seats.len() as u8),
 			_ => Due::Claim(id),
 		};
 		claim.due = Self::put_due(due, at);
@@ -47,8 +44,10 @@ impl<T: Config> Pallet<T> {
 		let due = DueAt::<T>::get(now);
 		due.iter().fold(T::WeightInfo::due_list(), |sum, due| {
 			sum.saturating_add(match due {
-				Due::Claim(_) => T::WeightInfo::light_due(),
-				Due::HeavyClaim(_, n) => T::WeightInfo::heavy_due((*n).into()),
+				Due::Claim(_) => T::WeightInfo::pass_claim(),
+				Due::Draw(_, n) => T::WeightInfo::draw_seats((*n).into()),
+				Due::Settle(_, n) => T::WeightInfo::settle((*n).into()),
+				Due::Dispute(_) => T::WeightInfo::dispute(),
 				Due::Slash(_, n) => T::WeightInfo::slash((*n).into()),
 			})
 		})
@@ -57,9 +56,10 @@ impl<T: Config> Pallet<T> {
 	/// Handles what is due in this block, with its beacon.
 	pub(crate) fn handle_due(now: BlockNumberFor<T>) {
 		for due in DueAt::<T>::take(now) {
-			match due {
-				Due::Claim(id) | Due::HeavyClaim(id, _) => Self::handle_claim(id, now),
-				Due::Slash(index, _) => Self::take_slash(index),
+			match (due.claim(), due) {
+				(Some(id), _) => Self::handle_claim(id, now),
+				(None, Due::Slash(index, _)) => Self::take_slash(index),
+				(None, _) => (),
 			}
 		}
 	}

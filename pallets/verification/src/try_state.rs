@@ -37,9 +37,7 @@ impl<T: Config> Pallet<T> {
 
 	fn check_claim(id: &ClaimId, claim: &ClaimOf<T>) -> Result<(), TryRuntimeError> {
 		let due = DueAt::<T>::get(claim.due);
-		let listed = due
-			.iter()
-			.any(|due| matches!(due, Due::Claim(other) | Due::HeavyClaim(other, _) if other == id));
+		let listed = due.iter().any(|due| due.claim() == Some(*id));
 		ensure!(listed, "something of every open claim is due");
 		ensure!(claim.due >= Self::now(), "nothing was forgotten");
 		ensure!(!claim.state.is_final(), "a claim that has ended is closed");

@@ -139,10 +139,24 @@ impl<AccountId: PartialEq, BlockNumber: Copy + PartialOrd> Claim<AccountId, Bloc
 pub enum Due {
 	/// Something of a claim that reads or writes little.
 	Claim(ClaimId),
-	/// A claim's draw, settlement or dispute, and how many providers it concerns.
-	HeavyClaim(ClaimId, u8),
+	/// The draw of a claim's seats, and how many.
+	Draw(ClaimId, u8),
+	/// A claim's settlement, and how many seats it may pay.
+	Settle(ClaimId, u8),
+	/// A step of a claim's dispute.
+	Dispute(ClaimId),
 	/// The slash of a conviction, and how many accounts it names.
 	Slash(u32, u8),
+}
+
+impl Due {
+	/// Returns the claim that it is about.
+	pub(crate) fn claim(&self) -> Option<ClaimId> {
+		match self {
+			Self::Claim(id) | Self::Draw(id, _) | Self::Settle(id, _) | Self::Dispute(id) => Some(*id),
+			Self::Slash(..) => None,
+		}
+	}
 }
 
 /// A member of a jury.

@@ -3,6 +3,7 @@
 //! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst
 //! case at the chain's reference weight for a read and a write, and a generous allowance for computing.
 
+use assay_primitives::limits::MAX_MEMBERS;
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -25,10 +26,14 @@ pub trait WeightInfo {
 	fn slash(n: u32) -> Weight;
 	/// Reading and removing a block's list of what is due.
 	fn due_list() -> Weight;
-	/// A lottery, a lapse, or a wait that goes on.
-	fn light_due() -> Weight;
-	/// A draw, a settlement, or a step of a dispute that concerns `n` providers.
-	fn heavy_due(n: u32) -> Weight;
+	/// A lottery, a lapse, an auditor's draw, or a wait that goes on.
+	fn pass_claim() -> Weight;
+	/// The draw of `n` seats.
+	fn draw_seats(n: u32) -> Weight;
+	/// A settlement that pays `n` seats.
+	fn settle(n: u32) -> Weight;
+	/// A step of a dispute.
+	fn dispute() -> Weight;
 }
 
 /// Microseconds of computing.
@@ -93,19 +98,37 @@ macro_rules! weights {
 			computing(micros(5), 512).saturating_add($db.reads_writes(1, 1))
 		}
 
-		fn light_due() -> Weight {
-			computing(micros(10), CLAIM).saturating_add($db.reads_writes(2, 2))
+		fn pass_claim() -> Weight {
+			computing(micros(10), CLAIM).saturating_add($db.reads_writes(3, 2))
 		}
 
-		fn heavy_due(n: u32) -> Weight {
-			// The claim, the electorate and the beacon; at the settlement the source's record, its receipt, the escrow
-			// and the accounts that it pays. Each provider: its record, or its account.
+		fn draw_seats(n: u32) -> Weight {
+			// The claim, the electorate, the beacon, the chain's stake, the executor's record; the claim and what is due
+			// next. Each seat: its provider's record.
 			let n = u64::from(n);
 			computing(
-				CALL.saturating_add(micros(5).saturating_mul(n)),
+				micros(10).saturating_add(micros(3).saturating_mul(n)),
 				CLAIM.saturating_add(ELECTORATE),
 			)
-			.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(8), n.saturating_add(7)))
+			.saturating_add($db.reads_writes(n.saturating_add(6), n.saturating_add(2)))
+		}
+
+		fn settle(n: u32) -> Weight {
+			// The claim, the source's record, its receipt, the escrow; the accounts of payer, executor, owner, treasury
+			// and pool. Each seat: its provider's record, and its account.
+			let n = u64::from(n);
+			computing(CALL.saturating_add(micros(5).saturating_mul(n)), CLAIM)
+				.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(10), n.saturating_add(10)))
+		}
+
+		fn dispute() -> Weight {
+			// Each member may be fined: its record, hold and account.
+			let n = u64::from(MAX_MEMBERS).saturating_mul(3);
+			computing(
+				CALL.saturating_add(micros(20).saturating_mul(n)),
+				ELECTORATE.saturating_mul(3),
+			)
+			.saturating_add($db.reads_writes(n.saturating_add(10), n.saturating_add(10)))
 		}
 	};
 }

@@ -243,8 +243,8 @@ impl<T: Config> Pallet<T> {
 				});
 			}
 			Self::require_audit(&mut claim, now);
-			Self::await_window(id, &mut claim);
 		}
+		Self::await_window(id, &mut claim);
 		Claims::<T>::insert(id, claim);
 		Ok(())
 	}
