@@ -14,8 +14,8 @@ impl<T: Config> ModelCatalog<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Returns one entry for clients. Its count of providers is zero: this pallet doesn't know who serves, the runtime
-	/// does.
+	/// Returns one entry for clients. Its count of providers is zero: this pallet doesn't know the electorates, the
+	/// runtime does.
 	pub fn view(id: &ModelId) -> Option<ModelView<T::AccountId>> {
 		Models::<T>::get(id).map(|record| to_view(*id, record))
 	}
@@ -40,7 +40,6 @@ fn to_view<AccountId, BlockNumber>(id: ModelId, record: ModelRecord<AccountId, B
 		name,
 		architecture,
 		profile,
-		parameters,
 		weight_bytes,
 		parent,
 		..
@@ -51,7 +50,6 @@ fn to_view<AccountId, BlockNumber>(id: ModelId, record: ModelRecord<AccountId, B
 		name: text(&name),
 		architecture: text(&architecture),
 		profile,
-		parameters,
 		weight_bytes,
 		parent,
 		terms,

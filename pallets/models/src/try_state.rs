@@ -20,6 +20,7 @@ impl<T: Config> Pallet<T> {
 				"names are readable"
 			);
 			ensure!(record.terms.context_length > 0, "every model has a context");
+			ensure!(record.terms.parameters > 0, "every model has a size");
 			let sum = deposits.entry(record.terms.owner).or_default();
 			*sum = sum.saturating_add(record.deposit);
 		}

@@ -71,7 +71,7 @@ pub struct Registration {
 /// A catalog entry.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct ModelRecord<AccountId, BlockNumber> {
-	/// Owner, prices, limits.
+	/// Owner, size, prices, limits.
 	pub terms: ModelTerms<AccountId>,
 	/// The model's display name.
 	pub name: Name,
@@ -79,8 +79,6 @@ pub struct ModelRecord<AccountId, BlockNumber> {
 	pub architecture: Architecture,
 	/// The numeric profile its results are defined by.
 	pub profile: Profile,
-	/// Parameter count.
-	pub parameters: u64,
 	/// Size of the weights in bytes.
 	pub weight_bytes: u64,
 	/// The model it was made from, if any. It was registered then; it may have been removed since.
@@ -112,6 +110,7 @@ impl<AccountId, BlockNumber> ModelRecord<AccountId, BlockNumber> {
 		} = registration;
 		let terms = ModelTerms {
 			owner,
+			parameters,
 			price_in,
 			price_out,
 			royalty,
@@ -124,7 +123,6 @@ impl<AccountId, BlockNumber> ModelRecord<AccountId, BlockNumber> {
 			name,
 			architecture,
 			profile,
-			parameters,
 			weight_bytes,
 			parent,
 			deposit,

@@ -1,12 +1,13 @@
-//! Benchmarks: the worst case of each call, of choosing validators and of an offence.
+//! Benchmarks: the worst case of each call, of sealing, of choosing validators and of an offence.
 
 use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId},
-	limits::MAX_PROVIDERS_PER_MODEL,
+	limits::{MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
 	Balance, ModelId,
 };
+use codec::Decode;
 use frame_benchmarking::v2::*;
 use frame_support::traits::{fungible::Mutate, Get};
 use frame_system::RawOrigin;
@@ -55,6 +56,21 @@ mod benches {
 			let record = record.as_mut().expect("it is bonded; qed");
 			record.models.try_push(model).expect("there is room; qed");
 		});
+	}
+
+	/// Lists `n` providers of a model that are eligible with the least bond.
+	fn eligible<T: Config>(model: ModelId, n: u32) {
+		let now = Pallet::<T>::now();
+		let serving: Vec<T::AccountId> = (1..=n).map(|i| account("other", i, 0)).collect();
+		for (i, who) in (0u8..).zip(&serving) {
+			let mut record = ProviderRecord::new(min::<T>());
+			record.key = InferenceId::decode(&mut &[i; 32][..]).ok();
+			record.last_seen = Some(now);
+			record.models.try_push(model).expect("it is the first; qed");
+			Providers::<T>::insert(who, record);
+		}
+		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(serving));
+		Electorates::<T>::insert(model, Electorate::new(Pallet::<T>::block()));
 	}
 
 	#[benchmark]
@@ -116,8 +132,7 @@ mod benches {
 	fn serve() {
 		let who = bonded::<T>(0);
 		let model = T::BenchmarkHelper::model();
-		let others: Vec<T::AccountId> = (1..MAX_PROVIDERS_PER_MODEL).map(|i| account("other", i, 0)).collect();
-		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(others));
+		eligible::<T>(model, MAX_PROVIDERS_PER_MODEL);
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), model);
 		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(1));
@@ -150,6 +165,44 @@ mod benches {
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()));
 		assert_eq!(Providers::<T>::get(who).and_then(|r| r.jailed_until), None);
+	}
+
+	#[benchmark]
+	fn ready() {
+		let who = bonded::<T>(0);
+		Providers::<T>::mutate(&who, |record| {
+			record.as_mut().expect("it is bonded; qed").ready = false;
+		});
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()));
+		assert_eq!(Providers::<T>::get(who).map(|r| r.ready), Some(true));
+	}
+
+	#[benchmark]
+	fn find_electorate() {
+		let model = ModelId([7; 32]);
+		eligible::<T>(model, MAX_PROVIDERS_PER_MODEL);
+		// The second seal waits until the first is in force.
+		Pallet::<T>::seal_due();
+		let before = Electorates::<T>::get(model);
+		#[block]
+		{
+			Pallet::<T>::seal_due();
+		}
+		assert_eq!(Electorates::<T>::get(model), before);
+	}
+
+	#[benchmark]
+	fn seal(n: Linear<0, { MAX_PROVIDERS_PER_MODEL }>) {
+		let model = ModelId([7; 32]);
+		eligible::<T>(model, n);
+		#[block]
+		{
+			Pallet::<T>::seal_due();
+		}
+		let sealed = Electorates::<T>::get(model).and_then(|electorate| electorate.next);
+		let members = sealed.map_or(0, |seal| seal.members.len());
+		assert_eq!(members, n.min(MAX_MEMBERS) as usize);
 	}
 
 	#[benchmark]

@@ -13,7 +13,7 @@ use frame_support::{
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_application_crypto::RuntimeAppPublic;
 use sp_runtime::{
-	traits::{Saturating, Zero},
+	traits::{Saturating, UniqueSaturatedInto, Zero},
 	DispatchResult,
 };
 
@@ -26,6 +26,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(Providers::<T>::count() < MAX_PROVIDERS, Error::<T>::TooManyProviders);
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		Providers::<T>::insert(&who, RecordOf::<T>::new(amount));
+		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
 		Self::deposit_event(Event::Bonded {
 			provider: who,
 			amount,
@@ -37,9 +38,10 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_bond_extra(who: T::AccountId, amount: Balance) -> DispatchResult {
 		let mut record = Self::record(&who)?;
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
-		record.bond = record.bond.saturating_add(amount);
+		record.add_bond(amount);
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
+		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
 		Self::deposit_event(Event::Bonded {
 			provider: who.clone(),
 			amount,
@@ -52,6 +54,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_unbond(who: T::AccountId, amount: Balance) -> DispatchResult {
 		let params = T::Params::get();
 		let mut record = Self::record(&who)?;
+		ensure!(!record.is_suspended(), Error::<T>::Suspended);
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
 		let left = record.bond.checked_sub(amount).ok_or(Error::<T>::NotEnoughBond)?;
 		ensure!(left == 0 || left >= params.min_bond, Error::<T>::BondTooSmall);
@@ -63,6 +66,7 @@ impl<T: Config> Pallet<T> {
 			}
 		}
 		Providers::<T>::insert(&who, record);
+		TotalBond::<T>::mutate(|total| *total = total.saturating_sub(amount));
 		Self::deposit_event(Event::Unbonded {
 			provider: who,
 			amount,
@@ -74,6 +78,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_withdraw(who: T::AccountId) -> DispatchResult {
 		let now = Self::now();
 		let mut record = Self::record(&who)?;
+		ensure!(!record.is_suspended(), Error::<T>::Suspended);
 		let amount = record.withdraw(now);
 		// After a total slash nothing is left to withdraw, but the empty record can be removed.
 		let empty = record.slashable().is_zero();
@@ -127,17 +132,42 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn do_serve(who: T::AccountId, model: ModelId) -> DispatchResult {
 		let mut record = Self::record(&who)?;
-		// The list of a model is bounded: only providers that can be drawn may take a place.
+		// The list of a model is bounded: only bonds that can be sealed may take a place.
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
 		let terms = T::Catalog::terms(&model).ok_or(Error::<T>::UnknownModel)?;
 		ensure!(!terms.retired, Error::<T>::RetiredModel);
 		ensure!(!record.models.contains(&model), Error::<T>::AlreadyServing);
 		record.models.try_push(model).map_err(|_| Error::<T>::TooManyModels)?;
-		Serving::<T>::try_mutate(model, |serving| serving.try_push(who.clone()))
-			.map_err(|_| Error::<T>::TooManyForModel)?;
+		Self::join_model(&who, record.bond, model)?;
 		Providers::<T>::insert(&who, record);
 		Self::deposit_event(Event::ServingStarted { provider: who, model });
 		Ok(())
+	}
+
+	/// Lists a provider of a model. In a full list it takes the place of the smallest bond, if its own is larger:
+	/// otherwise small bonds could keep a large one out.
+	fn join_model(who: &T::AccountId, bond: Balance, model: ModelId) -> DispatchResult {
+		let mut serving = Serving::<T>::get(model);
+		if serving.try_push(who.clone()).is_err() {
+			let smallest = Self::bonds_of(&serving)
+				.min()
+				.filter(|(least, _)| *least < bond)
+				.map(|(_, other)| other)
+				.ok_or(Error::<T>::TooManyForModel)?;
+			Self::do_stop_serving(smallest, model)?;
+			serving = Serving::<T>::get(model);
+			serving.try_push(who.clone()).map_err(|_| Error::<T>::TooManyForModel)?;
+		}
+		Serving::<T>::insert(model, serving);
+		if !Electorates::<T>::contains_key(model) {
+			Electorates::<T>::insert(model, Electorate::new(Self::block()));
+		}
+		Ok(())
+	}
+
+	fn bonds_of(serving: &[T::AccountId]) -> impl Iterator<Item = (Balance, T::AccountId)> + '_ {
+		let bond = |who: &T::AccountId| Providers::<T>::get(who).map_or(0, |record| record.bond);
+		serving.iter().map(move |who| (bond(who), who.clone()))
 	}
 
 	pub(crate) fn do_stop_serving(who: T::AccountId, model: ModelId) -> DispatchResult {
@@ -168,6 +198,16 @@ impl<T: Config> Pallet<T> {
 		record.jailed_until = None;
 		Providers::<T>::insert(&who, record);
 		Self::deposit_event(Event::Unjailed { provider: who });
+		Ok(())
+	}
+
+	pub(crate) fn do_ready(who: T::AccountId) -> DispatchResult {
+		let mut record = Self::record(&who)?;
+		ensure!(!record.is_suspended(), Error::<T>::Suspended);
+		ensure!(!record.ready, Error::<T>::AlreadyReady);
+		record.ready = true;
+		Providers::<T>::insert(&who, record);
+		Self::deposit_event(Event::Ready { provider: who });
 		Ok(())
 	}
 
@@ -222,5 +262,10 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn now() -> BlockNumberFor<T> {
 		frame_system::Pallet::<T>::block_number()
+	}
+
+	/// Returns the block number as the rules count it.
+	pub(crate) fn block() -> u32 {
+		Self::now().unique_saturated_into()
 	}
 }

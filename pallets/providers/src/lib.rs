@@ -4,26 +4,32 @@
 //!
 //! ## Pallet API
 //!
-//! See the [`pallet`] module for calls, storage, events and errors. The jobs pallet draws, engages and punishes
-//! providers through [`assay_primitives::traits::ProviderSet`]; the session pallet gets validators through its
-//! `SessionManager`; the offences pallet reports equivocations through `OnOffenceHandler`; clients read
-//! [`Pallet::providers_of`] behind the runtime API.
+//! See the [`pallet`] module for calls, storage, events and errors. Other pallets read electorates and give work through
+//! [`assay_primitives::traits::ProviderSet`], and fine, slash and suspend through
+//! [`assay_primitives::traits::Penalties`]; the session pallet gets validators through its `SessionManager`; the offences
+//! pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the runtime API.
 //!
 //! ## Overview
 //!
-//! A provider is an account with a bond. To be drawn for jobs it registers an inference key, which its node signs votes
-//! with, sets which models it serves and how many jobs it holds at once, and sends heartbeats. The providers with the
-//! largest bonds and session keys are the chain's validators.
+//! A provider is an account with a bond. To be drawn it registers an inference key, which its node signs votes with, sets
+//! which models it serves and how many jobs it executes at once, and sends heartbeats. The providers with the largest
+//! bonds and session keys are the chain's validators.
 //!
-//! Faults cost bond at published rates; too many within a window lead to jail, where a provider is neither drawn nor
-//! chosen as a validator until it calls [`Call::unjail`]. Leaving takes an unbonding period, during which the money
-//! stays slashable.
+//! Each model has an electorate: the providers that are drawn for its jobs, with their bonds. It is sealed once a
+//! [period](assay_primitives::rules::PERIOD), and the seal is in force a period later, so that no bond, key or heartbeat
+//! of the last period changes a draw. Nothing but the next seal changes an electorate.
+//!
+//! Lapses and missing outputs are fined, up to a cap in each session; a provider that lapses too often is not sealed until
+//! it calls [`Call::ready`]. Other faults cost a part of the bond at published rates; a provider that is suspended for
+//! one can neither be drawn nor move its bond. An offence against the consensus leads to jail, until the provider calls
+//! [`Call::unjail`]. Leaving takes an unbonding period, during which the money stays slashable.
 //!
 //! ### Terminology
 //!
-//! * **Active bond**: the weight in draws and elections. **Slashable**: the active bond and what is unbonding.
-//! * **Ready**: enough active bond, a key, a model, a capacity, not jailed. **Available**: ready, alive, with free
-//!   capacity.
+//! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and what
+//!   is unbonding.
+//! * **Eligible**: enough active bond, a key, a recent message, ready, neither suspended nor jailed. **Available**:
+//!   eligible, with a free place.
 //!
 //! ## Examples
 //!
@@ -37,10 +43,17 @@
 //!
 //! ## Low Level / Implementation Details
 //!
-//! A slash takes the active bond first, then what would be withdrawn last. All of a provider's jobs count against one
-//! capacity. Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider
-//! ([`MAX_MODELS`]), providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`]). Money taken from a
-//! bond is never burned here: for a job's fault it is handed to the caller, for an offence to `OnSlash`.
+//! Seals are made in turn, a few models a block: a cursor walks all electorates and waits where the last seal is not in
+//! force yet. A model that nobody serves is sealed empty, and removed when no seal has members.
+//!
+//! A slash takes the active bond first, then what would be withdrawn last. Faults in inference never change the
+//! validators: what they took of the active bond counts as if it were there, until the provider unbonds or offends
+//! against the consensus. Otherwise the jury of one model, which its own people can make up, would decide who makes
+//! blocks.
+//!
+//! Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]), providers
+//! of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`], among whom a larger bond replaces the smallest).
+//! Money taken from a bond is never burned here: for a fault it is handed to the caller, for an offence to `OnSlash`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -49,7 +62,11 @@
 extern crate alloc;
 
 mod calls;
+mod electorate;
+mod errors;
+mod events;
 mod offences;
+mod penalties;
 mod session;
 mod set;
 mod try_state;
@@ -66,12 +83,16 @@ mod tests;
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 pub use pallet::*;
+pub use penalties::CreditOf;
 pub use session::UnitIdentification;
-pub use set::CreditOf;
 pub use types::*;
 pub use weights::WeightInfo;
 
+use frame_support::pallet_macros::import_section;
+
 /// The pallet: configuration, storage, calls, events and errors.
+#[import_section(events::events)]
+#[import_section(errors::errors)]
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
@@ -80,6 +101,7 @@ pub mod pallet {
 		crypto::{InferenceId, InferenceSignature},
 		economics::Fault,
 		limits::MAX_PROVIDERS_PER_MODEL,
+		rules::HEARTBEAT_AGE,
 		traits::ModelCatalog,
 		Balance, Hash32, ModelId,
 	};
@@ -154,11 +176,25 @@ pub mod pallet {
 		ValueQuery,
 	>;
 
+	/// The electorate of each model that is served, or was until the last seals.
+	// Blake2_128Concat: model ids are chosen by users.
+	#[pallet::storage]
+	pub type Electorates<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, Electorate<T::AccountId>>;
+
+	/// The model whose electorate was sealed last.
+	#[pallet::storage]
+	pub type LastSealed<T: Config> = StorageValue<_, ModelId>;
+
+	/// The sum of all active bonds.
+	#[pallet::storage]
+	pub type TotalBond<T: Config> = StorageValue<_, Balance, ValueQuery>;
+
 	/// Providers that exist from the start.
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
 	pub struct GenesisConfig<T: Config> {
-		/// The providers, alive at block 0. Their models must be in the catalog already.
+		/// The providers, alive at block 0, when their electorates are sealed. Their models must be in the catalog
+		/// already.
 		pub providers: Vec<GenesisProvider<T::AccountId>>,
 	}
 
@@ -173,182 +209,28 @@ pub mod pallet {
 					provider.account
 				);
 			}
+			Pallet::<T>::seal_genesis();
 		}
-	}
-
-	/// Events of providers.
-	#[pallet::event]
-	#[pallet::generate_deposit(pub(super) fn deposit_event)]
-	pub enum Event<T: Config> {
-		/// Money was bonded.
-		Bonded {
-			/// The provider.
-			provider: T::AccountId,
-			/// The amount.
-			amount: Balance,
-			/// The active bond now.
-			bond: Balance,
-		},
-		/// A part of a bond is unbonding.
-		Unbonded {
-			/// The provider.
-			provider: T::AccountId,
-			/// The amount.
-			amount: Balance,
-			/// First block in which it can be withdrawn.
-			withdrawable_at: BlockNumberFor<T>,
-		},
-		/// Unbonded money was withdrawn.
-		Withdrawn {
-			/// The provider.
-			provider: T::AccountId,
-			/// The amount.
-			amount: Balance,
-		},
-		/// An account is no longer a provider: nothing of its bond is left.
-		Left {
-			/// The provider.
-			provider: T::AccountId,
-		},
-		/// A provider's votes are signed by this key from now on.
-		InferenceKeySet {
-			/// The provider.
-			provider: T::AccountId,
-			/// The key.
-			key: InferenceId,
-		},
-		/// A provider serves a model.
-		ServingStarted {
-			/// The provider.
-			provider: T::AccountId,
-			/// The model.
-			model: ModelId,
-		},
-		/// A provider no longer serves a model.
-		ServingStopped {
-			/// The provider.
-			provider: T::AccountId,
-			/// The model.
-			model: ModelId,
-		},
-		/// A provider holds at most this many jobs at once from now on.
-		CapacitySet {
-			/// The provider.
-			provider: T::AccountId,
-			/// The number of jobs; zero: it is not drawn.
-			capacity: u32,
-		},
-		/// A provider lost bond for a fault in a job.
-		Punished {
-			/// The provider.
-			provider: T::AccountId,
-			/// The fault.
-			fault: Fault,
-			/// The amount it lost.
-			amount: Balance,
-		},
-		/// A validator lost bond for an offence against the consensus.
-		OffenceSlashed {
-			/// The provider.
-			provider: T::AccountId,
-			/// The part of the bond that the offence costs.
-			fraction: Perbill,
-			/// The amount it lost.
-			amount: Balance,
-		},
-		/// A provider is in jail: neither drawn nor chosen as a validator.
-		Jailed {
-			/// The provider.
-			provider: T::AccountId,
-			/// First block in which it may leave.
-			until: BlockNumberFor<T>,
-		},
-		/// A provider left jail.
-		Unjailed {
-			/// The provider.
-			provider: T::AccountId,
-		},
-	}
-
-	/// Reasons of refusal. Nothing has changed then.
-	#[pallet::error]
-	pub enum Error<T> {
-		/// This account is a provider already: use `bond_extra`.
-		#[codec(index = 0)]
-		AlreadyBonded,
-		/// This account is not a provider: use `bond` first.
-		#[codec(index = 1)]
-		NotBonded,
-		/// The active bond would be above zero and below the chain's minimum.
-		#[codec(index = 2)]
-		BondTooSmall,
-		/// The chain has as many providers as it can have.
-		#[codec(index = 3)]
-		TooManyProviders,
-		/// The amount must be above zero.
-		#[codec(index = 4)]
-		ZeroAmount,
-		/// The active bond is smaller than that.
-		#[codec(index = 5)]
-		NotEnoughBond,
-		/// Too many withdrawals are pending: withdraw, or wait until you can.
-		#[codec(index = 6)]
-		TooManyChunks,
-		/// Nothing has completed its unbonding period yet.
-		#[codec(index = 7)]
-		NothingToWithdraw,
-		/// The last of a bond stays while jobs are running: try again when they are concluded.
-		#[codec(index = 8)]
-		JobsRunning,
-		/// Another provider has registered this inference key.
-		#[codec(index = 9)]
-		KeyTaken,
-		/// The proof doesn't show that this account holds the key on this chain.
-		#[codec(index = 10)]
-		BadProof,
-		/// No such model is in the catalog.
-		#[codec(index = 11)]
-		UnknownModel,
-		/// The model is retired.
-		#[codec(index = 12)]
-		RetiredModel,
-		/// The provider serves this model already.
-		#[codec(index = 13)]
-		AlreadyServing,
-		/// The provider doesn't serve this model.
-		#[codec(index = 14)]
-		NotServing,
-		/// The provider serves as many models as it may: stop serving one first.
-		#[codec(index = 15)]
-		TooManyModels,
-		/// The model has as many providers as it can have.
-		#[codec(index = 16)]
-		TooManyForModel,
-		/// The capacity is above the limit.
-		#[codec(index = 17)]
-		CapacityTooHigh,
-		/// The provider is not in jail.
-		#[codec(index = 18)]
-		NotJailed,
-		/// The provider must stay in jail until its time is over.
-		#[codec(index = 19)]
-		StillJailed,
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+		/// Seals the electorates that are due.
+		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+			Self::seal_due()
+		}
+
 		#[cfg(feature = "std")]
 		fn integrity_test() {
 			let params = T::Params::get();
 			assert!(params.min_bond > 0, "min_bond must be above zero");
 			assert!(
-				(1..=MAX_FAULTS).contains(&params.faults_to_jail),
-				"faults_to_jail is outside 1..=MAX_FAULTS"
+				params.heartbeat_interval < HEARTBEAT_AGE.into(),
+				"heartbeat_interval must be below HEARTBEAT_AGE"
 			);
-			assert!(
-				params.heartbeat_interval < params.offline_after,
-				"heartbeat_interval must be below offline_after"
-			);
+			assert!(params.max_seals_per_block > 0, "max_seals_per_block must be above zero");
+			assert!(params.least_speed > 0, "least_speed must be above zero");
+			assert!(params.session_blocks > 0, "session_blocks must be above zero");
 			assert!(params.max_validators > 0, "max_validators must be above zero");
 		}
 
@@ -368,8 +250,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds `amount` in the signer's own account. A new provider holds one job at a time, serves nothing and has
-		/// no key.
+		/// Holds `amount` in the signer's own account. A new provider executes one job at a time, serves nothing and
+		/// has no key.
 		///
 		/// ## Errors
 		///
@@ -394,7 +276,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Also for a provider that was slashed below the minimum or has unbonded everything and not withdrawn it yet.
+		/// Also for a provider that is suspended, was slashed below the minimum, or has unbonded everything and not
+		/// withdrawn it yet.
 		///
 		/// ## Errors
 		///
@@ -425,7 +308,7 @@ pub mod pallet {
 		/// ## Errors
 		///
 		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::NotEnoughBond`], [`Error::BondTooSmall`],
-		/// [`Error::TooManyChunks`].
+		/// [`Error::TooManyChunks`], [`Error::Suspended`].
 		///
 		/// ## Events
 		///
@@ -450,8 +333,8 @@ pub mod pallet {
 		///
 		/// ## Errors
 		///
-		/// [`Error::NotBonded`], [`Error::NothingToWithdraw`]; if nothing would be left: [`Error::JobsRunning`],
-		/// [`Error::StillJailed`].
+		/// [`Error::NotBonded`], [`Error::Suspended`], [`Error::NothingToWithdraw`]; if nothing would be left:
+		/// [`Error::JobsRunning`], [`Error::StillJailed`].
 		///
 		/// ## Events
 		///
@@ -497,7 +380,9 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// The provider is drawn for the model's jobs while it is available. Its node must have the model's files.
+		/// The provider is a member of the model's electorates as long as it is eligible and its bond is among the largest.
+		/// Its node must have the model's files. If the model has as many providers as it can have, the one with the
+		/// smallest bond makes way for a larger one.
 		///
 		/// ## Errors
 		///
@@ -506,7 +391,7 @@ pub mod pallet {
 		///
 		/// ## Events
 		///
-		/// [`Event::ServingStarted`].
+		/// [`Event::ServingStarted`]; [`Event::ServingStopped`] if another provider makes way.
 		#[pallet::call_index(5)]
 		#[pallet::weight(T::WeightInfo::serve())]
 		pub fn serve(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
@@ -522,7 +407,8 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Jobs it was drawn for must still be done.
+		/// It is drawn until the electorates of which it is a member are no longer in force, and must do what it is drawn
+		/// for.
 		///
 		/// ## Errors
 		///
@@ -538,7 +424,7 @@ pub mod pallet {
 			Self::do_stop_serving(who, model)
 		}
 
-		/// Sets how many jobs the provider holds at once, over all its models.
+		/// Sets how many jobs the provider executes at once, over all its models.
 		///
 		/// ## Dispatch Origin
 		///
@@ -546,7 +432,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Zero pauses: it is not drawn. Jobs it was drawn for must still be done.
+		/// With zero it only verifies. Jobs it was drawn for must still be done.
 		///
 		/// ## Errors
 		///
@@ -562,7 +448,7 @@ pub mod pallet {
 			Self::do_set_capacity(who, capacity)
 		}
 
-		/// Leaves jail.
+		/// Leaves jail, to which an offence against the consensus led.
 		///
 		/// ## Dispatch Origin
 		///
@@ -570,7 +456,7 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Possible once its time is over. The provider still needs enough bond to be drawn.
+		/// Possible once its time is over. The provider still needs enough bond.
 		///
 		/// ## Errors
 		///
@@ -584,6 +470,31 @@ pub mod pallet {
 		pub fn unjail(origin: OriginFor<T>) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_unjail(who)
+		}
+
+		/// Declares that the provider is ready for work again.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// After too many lapses in a session, or after the last suspension was lifted. The provider can be sealed into
+		/// electorates from the next block on.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::Suspended`], [`Error::AlreadyReady`].
+		///
+		/// ## Events
+		///
+		/// [`Event::Ready`].
+		#[pallet::call_index(9)]
+		#[pallet::weight(T::WeightInfo::ready())]
+		pub fn ready(origin: OriginFor<T>) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_ready(who)
 		}
 	}
 }

@@ -53,6 +53,7 @@ impl ModelCatalog<u64> for MockCatalog {
 		let [id, ..] = model.0;
 		matches!(id, 1..=40 | 200).then(|| ModelTerms {
 			owner: 1,
+			parameters: 1,
 			price_in: 1,
 			price_out: 1,
 			royalty: Permill::zero(),
@@ -86,10 +87,10 @@ pub(crate) const PARAMS: ProviderParams<u64> = ProviderParams {
 	unbonding_period: 50,
 	max_validators: 3,
 	jail_period: 30,
-	fault_window: 100,
-	faults_to_jail: 3,
-	heartbeat_interval: 5,
-	offline_after: 10,
+	heartbeat_interval: 40,
+	max_seals_per_block: 2,
+	least_speed: 300,
+	session_blocks: 200,
 	rates: Rates::DEFAULT,
 };
 

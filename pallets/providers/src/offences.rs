@@ -30,7 +30,9 @@ impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, Full
 				continue;
 			};
 			let amount = fraction.mul_floor(record.slashable());
-			let credit = Self::slash(who, &mut record, amount);
+			let (credit, _) = Self::take(who, &mut record, amount);
+			// From here on only what is left counts in the choice of validators.
+			record.lost_bond = 0;
 			let until = record.jail(&params, now);
 			Providers::<T>::insert(who, record);
 			let (provider, amount) = (who.clone(), credit.peek());

@@ -13,12 +13,15 @@ use sp_staking::SessionIndex;
 impl<T: Config> Pallet<T> {
 	/// Returns the validators of the next session, the largest bond first, equal bonds by account: bonded, with session
 	/// keys, not jailed, at most `max_validators`.
+	///
+	/// What faults in inference took of an active bond counts as if it were there, and suspensions do not matter: only an
+	/// offence against the consensus or the provider itself ends its time as a validator.
 	pub fn validators() -> Vec<T::AccountId> {
 		let params = T::Params::get();
 		let mut able: Vec<_> = Providers::<T>::iter()
-			.filter(|(_, record)| record.bond >= params.min_bond && record.jailed_until.is_none())
+			.filter(|(_, record)| record.seat_weight() >= params.min_bond && record.jailed_until.is_none())
 			.filter(|(who, _)| T::SessionKeys::contains(who))
-			.map(|(who, record)| (Reverse(record.bond), who))
+			.map(|(who, record)| (Reverse(record.seat_weight()), who))
 			.collect();
 		able.sort_unstable();
 		able.truncate(params.max_validators as usize);

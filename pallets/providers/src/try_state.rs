@@ -1,17 +1,24 @@
 //! What must hold after every block.
 
 use crate::*;
+use assay_primitives::Balance;
 use frame_support::{ensure, traits::fungible::hold::Inspect as _};
 use sp_runtime::TryRuntimeError;
 
 impl<T: Config> Pallet<T> {
-	/// Checks that holds equal the records, and that the lists by key and by model agree with them.
+	/// Checks that holds equal the records, that the lists by key and by model agree with them, and that electorates are
+	/// well-formed.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
-		let (mut keys, mut served) = (0usize, 0usize);
+		let (mut keys, mut served, mut bonds) = (0usize, 0usize, Balance::default());
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
 			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
 			ensure!(record.capacity <= MAX_CAPACITY, "capacities keep to the limit");
+			ensure!(
+				!(record.ready && record.is_suspended()),
+				"no suspended provider is ready"
+			);
+			bonds = bonds.saturating_add(record.bond);
 			ensure!(
 				record.unlocking.iter().all(|chunk| chunk.amount > 0),
 				"no unbonding chunk is empty"
@@ -36,6 +43,25 @@ impl<T: Config> Pallet<T> {
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
 		ensure!(listed == served, "every listed provider serves the model");
+		ensure!(
+			TotalBond::<T>::get() == bonds,
+			"the total is the sum of all active bonds"
+		);
+		ensure!(
+			Serving::<T>::iter_keys().all(Electorates::<T>::contains_key),
+			"every served model has an electorate"
+		);
+		for electorate in Electorates::<T>::iter_values() {
+			let Electorate { in_force, next } = electorate;
+			ensure!(
+				next.as_ref().is_none_or(|next| in_force.sealed_at <= next.sealed_at),
+				"seals are in the order of their blocks"
+			);
+			ensure!(
+				in_force.is_sorted() && next.is_none_or(|next| next.is_sorted()),
+				"seals are sorted"
+			);
+		}
 		Ok(())
 	}
 }

@@ -9,7 +9,7 @@ use frame_support::{
 	weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
 };
 
-/// Weights of the calls, of choosing validators and of an offence.
+/// Weights of the calls, of sealing, of choosing validators and of an offence.
 pub trait WeightInfo {
 	/// [`crate::Pallet::bond`].
 	fn bond() -> Weight;
@@ -29,6 +29,12 @@ pub trait WeightInfo {
 	fn set_capacity() -> Weight;
 	/// [`crate::Pallet::unjail`].
 	fn unjail() -> Weight;
+	/// [`crate::Pallet::ready`].
+	fn ready() -> Weight;
+	/// Finding the electorate that is sealed next.
+	fn find_electorate() -> Weight;
+	/// Sealing the electorate of a model that `n` providers serve.
+	fn seal(n: u32) -> Weight;
 	/// Choosing validators among `n` providers.
 	fn validators(n: u32) -> Weight;
 	/// Slashing and jailing one offender.
@@ -44,17 +50,18 @@ fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 
 macro_rules! weights {
 	($db:expr) => {
+		// Record, count, total, account and holds.
 		fn bond() -> Weight {
-			cost($db, 90, 5, 5)
+			cost($db, 90, 6, 6)
 		}
 
 		fn bond_extra() -> Weight {
-			cost($db, 80, 4, 4)
+			cost($db, 80, 5, 5)
 		}
 
 		// All models may be left: a list each.
 		fn unbond() -> Weight {
-			cost($db, 300, 17, 17)
+			cost($db, 300, 18, 18)
 		}
 
 		fn withdraw() -> Weight {
@@ -66,8 +73,9 @@ macro_rules! weights {
 			cost($db, 200, 4, 3)
 		}
 
+		// The list may be full: then the records of all that serve the model are read, and one of them makes way.
 		fn serve() -> Weight {
-			cost($db, 80, 3, 2)
+			cost($db, 500, 133, 4)
 		}
 
 		fn stop_serving() -> Weight {
@@ -82,13 +90,27 @@ macro_rules! weights {
 			cost($db, 40, 1, 1)
 		}
 
+		fn ready() -> Weight {
+			cost($db, 40, 1, 1)
+		}
+
+		// The last one sealed, the next key twice, its electorate.
+		fn find_electorate() -> Weight {
+			cost($db, 60, 4, 0)
+		}
+
+		// The list, and a record each; the electorate and its model are written.
+		fn seal(n: u32) -> Weight {
+			cost($db, 60, 1, 2).saturating_add(cost($db, 5, 1, 0).saturating_mul(n.into()))
+		}
+
 		// A record and session keys each.
 		fn validators(n: u32) -> Weight {
 			cost($db, 20, 1, 0).saturating_add(cost($db, 10, 2, 0).saturating_mul(n.into()))
 		}
 
 		fn offence() -> Weight {
-			cost($db, 120, 5, 5)
+			cost($db, 120, 6, 6)
 		}
 	};
 }

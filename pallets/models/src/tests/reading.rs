@@ -15,6 +15,7 @@ fn a_view_shows_the_entry_and_leaves_providers_to_the_runtime() {
 			(view.name.as_str(), view.architecture.as_str(), view.providers),
 			("Tiny Llama", "llama", 0)
 		);
+		assert_eq!(view.terms.parameters, registration(7).parameters);
 	});
 }
 

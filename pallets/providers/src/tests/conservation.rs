@@ -1,8 +1,7 @@
-//! Money is conserved: random sequences of bonding, unbonding, withdrawing and slashing, checked after every step.
+//! Money is conserved: random sequences of bonding, unbonding, withdrawing, fines, suspensions and slashes, checked after every step.
 
 use super::*;
-use assay_primitives::{economics::Fault, traits::ProviderSet};
-use frame_support::traits::{fungible::Balanced, Imbalance};
+use assay_primitives::{economics::Fault, traits::Penalties};
 use proptest::prelude::*;
 use sp_runtime::Perbill;
 use sp_staking::offence::{OffenceDetails, OnOffenceHandler};
@@ -19,7 +18,11 @@ enum Step {
 	Key(u64, u8),
 	Engage(u64),
 	Release(u64),
-	Punish(u64, Fault),
+	Slash(u64, Fault),
+	Fine(u64, Fault, u128),
+	Suspend(u64),
+	Lift(u64),
+	Ready(u64),
 	Offence(u64, u32),
 	Unjail(u64),
 	Wait(u64),
@@ -29,11 +32,12 @@ fn step() -> impl Strategy<Value = Step> {
 	let who = || 1u64..5;
 	let amount = || prop_oneof![0u128..1_200, 0u128..20_000];
 	let fault = prop_oneof![
-		Just(Fault::Rejected),
-		Just(Fault::Dissent),
-		Just(Fault::NoReveal),
-		Just(Fault::NoOutput)
+		Just(Fault::FalseClaim),
+		Just(Fault::FalseRejection),
+		Just(Fault::FalseApproval),
+		Just(Fault::WrongJuror)
 	];
+	let lapse = prop_oneof![Just(Fault::Lapse), Just(Fault::NoOutput)];
 	prop_oneof![
 		4 => (who(), amount()).prop_map(|(w, a)| Step::Bond(w, a)),
 		2 => (who(), amount()).prop_map(|(w, a)| Step::BondExtra(w, a)),
@@ -45,11 +49,23 @@ fn step() -> impl Strategy<Value = Step> {
 		1 => (who(), 1u8..4).prop_map(|(w, k)| Step::Key(w, k)),
 		1 => who().prop_map(Step::Engage),
 		2 => who().prop_map(Step::Release),
-		3 => (who(), fault).prop_map(|(w, f)| Step::Punish(w, f)),
+		3 => (who(), fault).prop_map(|(w, f)| Step::Slash(w, f)),
+		3 => (who(), lapse, amount()).prop_map(|(w, f, a)| Step::Fine(w, f, a)),
+		1 => who().prop_map(Step::Suspend),
+		2 => who().prop_map(Step::Lift),
+		1 => who().prop_map(Step::Ready),
 		1 => (who(), 0u32..=100).prop_map(|(w, p)| Step::Offence(w, p)),
 		1 => who().prop_map(Step::Unjail),
 		3 => (0u64..60).prop_map(Step::Wait),
 	]
+}
+
+/// Takes money from a bond.
+fn take(who: u64, take: impl FnOnce() -> CreditOf<Test>) {
+	let (before, held_before) = (Balances::total_issuance(), held(who));
+	let credit = take();
+	assert_eq!(Balances::total_issuance(), before, "a slash alone burns nothing");
+	assert_eq!(held_before - held(who), bank(credit), "what is taken is handed over");
 }
 
 /// Executes one step. It may be refused, and then must change nothing, which `check` verifies.
@@ -68,24 +84,30 @@ fn execute(step: Step) {
 		Step::Key(who, seed) => set_key(who, seed),
 		Step::Unjail(who) => Providers::unjail(signed(who)),
 		Step::Engage(who) => {
-			Providers::engage(&who);
+			Providers::engage(&who, 100);
 			Ok(())
 		}
 		Step::Release(who) => {
 			Providers::release(&who);
 			Ok(())
 		}
-		Step::Punish(who, fault) => {
-			let (before, held_before) = (Balances::total_issuance(), held(who));
-			let credit = Providers::punish(&who, fault);
-			assert_eq!(Balances::total_issuance(), before, "a slash alone burns nothing");
-			assert_eq!(held_before - held(who), credit.peek(), "what is taken is handed over");
-			let left = Balances::resolve(&TREASURY, credit)
-				.err()
-				.map_or(0, |credit| credit.peek());
-			assert_eq!(left, 0, "the treasury can receive");
+		Step::Slash(who, fault) => {
+			take(who, || Providers::slash(&who, fault));
 			Ok(())
 		}
+		Step::Fine(who, fault, amount) => {
+			take(who, || Providers::fine(&who, fault, amount));
+			Ok(())
+		}
+		Step::Suspend(who) => {
+			Providers::suspend(&who);
+			Ok(())
+		}
+		Step::Lift(who) => {
+			Providers::lift(&who);
+			Ok(())
+		}
+		Step::Ready(who) => Providers::ready(signed(who)),
 		Step::Offence(who, percent) => {
 			let details = OffenceDetails::<u64, _> {
 				offender: (who, ()),
@@ -95,7 +117,7 @@ fn execute(step: Step) {
 			Ok(())
 		}
 		Step::Wait(blocks) => {
-			System::set_block_number(System::block_number() + blocks);
+			run_to(System::block_number() + blocks);
 			Ok(())
 		}
 	};
@@ -130,6 +152,9 @@ proptest! {
 			for who in 1..5 {
 				while crate::Providers::<Test>::get(who).is_some_and(|record| record.load > 0) {
 					Providers::release(&who);
+				}
+				while Providers::is_suspended(&who) {
+					Providers::lift(&who);
 				}
 				execute(Step::UnbondAll(who));
 			}

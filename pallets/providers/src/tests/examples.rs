@@ -1,7 +1,7 @@
 //! The examples of the pallet's documentation.
 
 use super::*;
-use assay_primitives::{economics::Fault, traits::ProviderSet};
+use assay_primitives::{economics::Fault, rules::PERIOD, traits::Penalties};
 use frame_support::{assert_ok, traits::OnUnbalanced};
 
 #[docify::export]
@@ -17,10 +17,21 @@ fn an_account_becomes_a_provider() {
 		assert_ok!(Providers::serve(signed(provider), model(1)));
 		assert_ok!(Providers::set_capacity(signed(provider), 4));
 
-		// It is drawn once it was seen alive. Any vote counts as a heartbeat.
-		assert!(candidates().is_empty());
+		// It is sealed into the model's electorate once it was seen alive. Any vote counts as a heartbeat.
 		Providers::mark_alive(&provider);
-		assert_eq!(candidates(), vec![(provider, 5_000)]);
+		run_to(2);
+		assert!(Providers::electorate(&model(1)).is_empty());
+
+		// A period later the seal is in force, and draws read it.
+		run_to(2 + u64::from(PERIOD));
+		let members = Providers::electorate(&model(1));
+		assert_eq!(
+			members,
+			vec![Member {
+				who: provider,
+				stake: 5_000
+			}]
+		);
 	});
 }
 
@@ -32,11 +43,11 @@ fn a_provider_leaves_after_the_unbonding_period() {
 		assert_ok!(Providers::unbond(signed(1), 10_000));
 
 		// A fault is slashed from the unbonding money too. The money is the caller's to distribute.
-		let slashed = Providers::punish(&1, Fault::NoOutput);
+		let slashed = Providers::slash(&1, Fault::FalseRejection);
 		<Test as crate::Config>::OnSlash::on_unbalanced(slashed);
 
 		System::set_block_number(System::block_number() + PARAMS.unbonding_period);
 		assert_ok!(Providers::withdraw(signed(1)));
-		assert_eq!(Balances::free_balance(1), MONEY - 100);
+		assert_eq!(Balances::free_balance(1), MONEY - 1_000);
 	});
 }

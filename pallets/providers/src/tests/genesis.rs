@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{GenesisConfig, GenesisProvider};
-use assay_primitives::traits::ProviderSet;
 use frame_support::traits::BuildGenesisConfig;
 
 fn genesis(seeds: &[u8]) -> GenesisConfig<Test> {
@@ -23,7 +22,12 @@ fn genesis_providers_can_be_drawn_at_once() {
 	build_and_execute(|| {
 		System::set_block_number(0);
 		genesis(&[1]).build();
-		assert_eq!(candidates(), vec![(1, 5_000)]);
+		for block in 0..200 {
+			run_to(block);
+			assert_eq!(electorate(1), vec![(1, 5_000)], "block {block}");
+			Providers::mark_alive(&1);
+		}
+		assert!(electorate(2).is_empty());
 		assert_eq!((record(1).capacity, Providers::owner_of(&key(7))), (8, Some(1)));
 		assert_eq!(Providers::validators(), vec![1]);
 	});

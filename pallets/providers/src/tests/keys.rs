@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{Error, Event};
-use assay_primitives::traits::ProviderSet;
 use frame_support::{assert_noop, assert_ok};
 
 #[test]

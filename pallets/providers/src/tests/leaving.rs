@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{Error, Event, MAX_CHUNKS, MAX_PROVIDERS};
-use assay_primitives::traits::ProviderSet;
 use frame_support::{assert_noop, assert_ok};
 use sp_runtime::{DispatchError, TokenError};
 
@@ -125,7 +124,7 @@ fn pending_withdrawals_are_bounded_and_merged_by_block() {
 #[test]
 fn a_provider_that_unbonds_everything_stops_serving_and_leaves() {
 	build_and_execute(|| {
-		ready(1, 5_000);
+		join(1, 5_000);
 		assert_ok!(Providers::serve(signed(1), model(2)));
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		System::assert_has_event(
@@ -135,7 +134,7 @@ fn a_provider_that_unbonds_everything_stops_serving_and_leaves() {
 			}
 			.into(),
 		);
-		assert!(candidates().is_empty() && Providers::serves(&1).is_empty());
+		assert!(eligible().is_empty() && Providers::serves(&1).is_empty());
 		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::BondTooSmall);
 		System::set_block_number(51);
 		assert_ok!(Providers::withdraw(signed(1)));
@@ -163,8 +162,8 @@ fn a_provider_that_unbonded_everything_can_bond_again() {
 #[test]
 fn nobody_leaves_while_jobs_run() {
 	build_and_execute(|| {
-		ready(1, 5_000);
-		Providers::engage(&1);
+		join(1, 5_000);
+		Providers::engage(&1, 1);
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		System::set_block_number(51);
 		assert_noop!(Providers::withdraw(signed(1)), Error::<Test>::JobsRunning);

@@ -7,15 +7,23 @@ mod genesis;
 mod keys;
 mod leaving;
 mod offences;
+mod places;
+mod sealing;
 mod serving;
+mod suspension;
 mod validators;
 
-use crate::{mock::*, HoldReason, ProviderRecord};
+use crate::{mock::*, CreditOf, HoldReason, ProviderRecord};
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferencePair},
+	draw::Member,
+	traits::ProviderSet,
 	ModelId,
 };
-use frame_support::traits::fungible::InspectHold;
+use frame_support::traits::{
+	fungible::{Balanced, InspectHold},
+	Imbalance, OnInitialize,
+};
 use sp_core::Pair;
 use sp_runtime::DispatchResult;
 
@@ -48,19 +56,43 @@ fn set_key(who: u64, seed: u8) -> DispatchResult {
 	Providers::set_inference_key(signed(who), key(seed), proof)
 }
 
-/// Makes an account a provider that can be drawn for model 1.
-fn ready(who: u64, bond: u128) {
-	use assay_primitives::traits::ProviderSet;
+/// Makes an account a provider that can be sealed into the electorate of model 1.
+fn join(who: u64, bond: u128) {
 	Providers::bond(signed(who), bond).expect("it can pay");
 	set_key(who, who as u8).expect("its own key");
 	Providers::serve(signed(who), model(1)).expect("a model of the catalog");
 	Providers::mark_alive(&who);
 }
 
-fn candidates() -> Vec<(u64, u128)> {
-	use assay_primitives::traits::ProviderSet;
-	Providers::candidates(&model(1))
-		.into_iter()
-		.map(|c| (c.who, c.weight))
-		.collect()
+fn pairs(members: impl IntoIterator<Item = Member<u64>>) -> Vec<(u64, u128)> {
+	members.into_iter().map(|member| (member.who, member.stake)).collect()
+}
+
+/// Returns whom a seal of model 1 would hold now.
+fn eligible() -> Vec<(u64, u128)> {
+	pairs(Providers::seal_of(&crate::Serving::<Test>::get(model(1))).members)
+}
+
+/// Returns the electorate of a model that is in force now.
+fn electorate(id: u8) -> Vec<(u64, u128)> {
+	pairs(Providers::electorate(&model(id)))
+}
+
+/// Begins each block up to `end`, sealing electorates as it does.
+fn run_to(end: u64) {
+	while System::block_number() < end {
+		let n = System::block_number() + 1;
+		System::set_block_number(n);
+		Providers::on_initialize(n);
+	}
+}
+
+/// Puts money taken from a bond into the treasury and returns the amount.
+fn bank(credit: CreditOf<Test>) -> u128 {
+	let amount = credit.peek();
+	let left = Balances::resolve(&TREASURY, credit)
+		.err()
+		.map_or(0, |credit| credit.peek());
+	assert_eq!(left, 0, "the treasury can receive");
+	amount
 }

@@ -21,8 +21,8 @@ fn report(offenders: &[u64], percent: u32) -> Weight {
 #[test]
 fn an_equivocation_costs_its_fraction_and_leads_to_jail() {
 	build_and_execute(|| {
-		ready(1, 10_000);
-		ready(2, 10_000);
+		join(1, 10_000);
+		join(2, 10_000);
 		assert_ok!(Providers::unbond(signed(1), 4_000));
 		let weight = report(&[1], 50);
 		assert!(weight.ref_time() > 0);
@@ -38,14 +38,14 @@ fn an_equivocation_costs_its_fraction_and_leads_to_jail() {
 		assert_eq!((record(1).bond, held(1)), (1_000, 5_000));
 		assert_eq!(Balances::free_balance(TREASURY), 5_000);
 		assert_eq!(Providers::validators(), vec![2]);
-		assert_eq!(candidates(), vec![(2, 10_000)]);
+		assert_eq!(eligible(), vec![(2, 10_000)]);
 	});
 }
 
 #[test]
 fn a_provider_that_lost_everything_can_only_leave() {
 	build_and_execute(|| {
-		ready(1, 10_000);
+		join(1, 10_000);
 		report(&[1], 100);
 		assert_eq!((record(1).slashable(), held(1)), (0, 0));
 		assert_noop!(Providers::withdraw(signed(1)), crate::Error::<Test>::StillJailed);
@@ -58,8 +58,8 @@ fn a_provider_that_lost_everything_can_only_leave() {
 #[test]
 fn every_offender_pays_and_accounts_without_a_bond_do_not() {
 	build_and_execute(|| {
-		ready(1, 10_000);
-		ready(2, 20_000);
+		join(1, 10_000);
+		join(2, 20_000);
 		let one = report(&[], 50);
 		let three = report(&[1, 2, 8], 50);
 		assert_eq!(one, Weight::zero());

@@ -1,9 +1,9 @@
-//! Serving: which models, how many jobs, and who can be drawn.
+//! Serving: which models, how many jobs, and who is eligible.
 
 use super::*;
 use crate::{Error, Event, MAX_CAPACITY, MAX_MODELS};
-use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, traits::ProviderSet};
-use frame_support::{assert_noop, assert_ok};
+use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, rules::HEARTBEAT_AGE};
+use frame_support::{assert_noop, assert_ok, traits::fungible::Mutate};
 
 #[test]
 fn a_provider_serves_models_of_the_catalog() {
@@ -30,7 +30,7 @@ fn a_provider_serves_models_of_the_catalog() {
 fn a_provider_stops_serving_what_it_serves() {
 	build_and_execute(|| {
 		assert_noop!(Providers::stop_serving(signed(1), model(1)), Error::<Test>::NotBonded);
-		ready(1, 1_000);
+		join(1, 1_000);
 		assert_noop!(Providers::stop_serving(signed(1), model(2)), Error::<Test>::NotServing);
 		assert_ok!(Providers::stop_serving(signed(1), model(1)));
 		System::assert_last_event(
@@ -40,7 +40,7 @@ fn a_provider_stops_serving_what_it_serves() {
 			}
 			.into(),
 		);
-		assert!(candidates().is_empty());
+		assert!(eligible().is_empty());
 		assert!(
 			!crate::Serving::<Test>::contains_key(model(1)),
 			"an empty list is not stored"
@@ -59,62 +59,84 @@ fn a_provider_serves_a_bounded_number_of_models() {
 	});
 }
 
+/// Fills the list of model 1 with providers, who bond 2 000 each but the last, who bonds 1 500. Returns the last.
+fn fill_model() -> u64 {
+	let last = 999 + u64::from(MAX_PROVIDERS_PER_MODEL);
+	for who in 1_000..=last {
+		Balances::mint_into(&who, 10_000).unwrap();
+		assert_ok!(Providers::bond(signed(who), if who == last { 1_500 } else { 2_000 }));
+		assert_ok!(Providers::serve(signed(who), model(1)));
+	}
+	last
+}
+
 #[test]
 fn a_model_has_a_bounded_number_of_providers() {
 	new_test_ext().execute_with(|| {
-		assert_ok!(Providers::bond(signed(1), 1_000));
-		let all: Vec<u64> = (1_000..1_000 + u64::from(MAX_PROVIDERS_PER_MODEL)).collect();
-		crate::Serving::<Test>::insert(model(1), frame_support::BoundedVec::truncate_from(all));
+		fill_model();
+		assert_ok!(Providers::bond(signed(1), 1_500));
 		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::TooManyForModel);
 	});
 }
 
 #[test]
-fn a_candidate_is_bonded_keyed_serving_alive_and_free() {
-	build_and_execute(|| {
-		assert_ok!(Providers::bond(signed(1), 1_000));
+fn a_larger_bond_takes_the_place_of_the_smallest() {
+	new_test_ext().execute_with(|| {
+		let smallest = fill_model();
+		assert_ok!(Providers::bond(signed(1), 1_501));
 		assert_ok!(Providers::serve(signed(1), model(1)));
-		Providers::mark_alive(&1);
-		assert!(candidates().is_empty(), "without a key");
-		assert_ok!(set_key(1, 1));
-		assert_eq!(candidates(), vec![(1, 1_000)]);
-
-		assert_ok!(Providers::set_capacity(signed(1), 2));
-		Providers::engage(&1);
-		assert_eq!(candidates().len(), 1, "capacity for one more");
-		Providers::engage(&1);
-		assert!(candidates().is_empty(), "no free capacity");
-		Providers::release(&1);
-		assert_eq!(candidates().len(), 1, "free capacity again");
-		assert_ok!(Providers::set_capacity(signed(1), 0));
-		assert!(candidates().is_empty(), "it pauses");
-		Providers::release(&1);
-		Providers::release(&1);
-		assert_eq!(record(1).load, 0, "the load does not underflow");
+		System::assert_has_event(
+			Event::ServingStopped {
+				provider: smallest,
+				model: model(1),
+			}
+			.into(),
+		);
+		assert!(Providers::serves(&smallest).is_empty());
+		let serving = crate::Serving::<Test>::get(model(1));
+		assert!(serving.len() == MAX_PROVIDERS_PER_MODEL as usize && serving.contains(&1));
+		Providers::do_try_state().unwrap();
 	});
 }
 
 #[test]
-fn a_silent_provider_is_not_drawn_until_its_next_heartbeat() {
+fn an_eligible_provider_is_bonded_keyed_serving_and_alive() {
 	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
-		assert!(!Providers::heartbeat_due(&1), "there is nothing to be drawn for");
-		assert_ok!(set_key(1, 1));
 		assert_ok!(Providers::serve(signed(1), model(1)));
-		assert!(candidates().is_empty() && Providers::heartbeat_due(&1), "never seen");
 		Providers::mark_alive(&1);
-		assert!(candidates().len() == 1 && !Providers::heartbeat_due(&1));
-		System::set_block_number(1 + PARAMS.heartbeat_interval);
+		assert!(eligible().is_empty(), "without a key");
+		assert_ok!(set_key(1, 1));
+		assert_eq!(eligible(), vec![(1, 1_000)]);
+		assert_ok!(Providers::stop_serving(signed(1), model(1)));
+		assert!(eligible().is_empty(), "not serving");
+	});
+}
+
+#[test]
+fn a_silent_provider_is_not_eligible_until_its_next_heartbeat() {
+	build_and_execute(|| {
+		let (due, offline) = (1 + PARAMS.heartbeat_interval, 2 + u64::from(HEARTBEAT_AGE));
+		assert_ok!(Providers::bond(signed(1), 1_000));
+		assert_ok!(set_key(1, 1));
+		assert!(!Providers::heartbeat_due(&1), "there is nothing to be drawn for");
+		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert!(eligible().is_empty() && Providers::heartbeat_due(&1), "never seen");
+		Providers::mark_alive(&1);
+		assert!(eligible().len() == 1 && !Providers::heartbeat_due(&1));
+		System::set_block_number(due - 1);
+		assert!(!Providers::heartbeat_due(&1));
+		System::set_block_number(due);
 		assert!(
-			candidates().len() == 1 && Providers::heartbeat_due(&1),
+			eligible().len() == 1 && Providers::heartbeat_due(&1),
 			"due before it is missed"
 		);
-		System::set_block_number(1 + PARAMS.offline_after);
-		assert_eq!(candidates().len(), 1);
-		System::set_block_number(2 + PARAMS.offline_after);
-		assert!(candidates().is_empty(), "offline");
+		System::set_block_number(offline - 1);
+		assert_eq!(eligible().len(), 1);
+		System::set_block_number(offline);
+		assert!(eligible().is_empty(), "offline");
 		Providers::mark_alive(&1);
-		assert_eq!(candidates().len(), 1);
+		assert_eq!(eligible().len(), 1);
 	});
 }
 
@@ -142,15 +164,26 @@ fn capacity_has_a_limit() {
 #[test]
 fn clients_see_who_serves_a_model_and_who_could_be_drawn() {
 	build_and_execute(|| {
-		ready(1, 3_000);
-		ready(2, 2_000);
-		Providers::engage(&2);
-		let views = Providers::providers_of(model(1));
-		let facts: Vec<_> = views
+		join(1, 3_000);
+		join(2, 2_000);
+		run_to(52);
+		assert_ok!(Providers::bond_extra(signed(1), 500));
+		join(3, 4_000);
+		Providers::engage(&2, 1);
+		let facts: Vec<_> = Providers::providers_of(model(1))
 			.iter()
-			.map(|v| (v.provider, v.bond, v.capacity, v.load, v.available))
+			.map(|v| (v.provider, v.bond, v.sealed, v.load, v.ready, v.available))
 			.collect();
-		assert_eq!(facts, vec![(1, 3_000, 1, 0, true), (2, 2_000, 1, 1, false)]);
+		let expected = vec![
+			(1, 3_500, 3_000, 0, true, true),
+			(2, 2_000, 2_000, 1, true, false),
+			(3, 4_000, 0, 0, true, true),
+		];
+		assert_eq!(facts, expected);
+		System::set_block_number(102);
+		assert!(Providers::providers_of(model(1))
+			.iter()
+			.all(|v| v.ready == (v.provider == 3)));
 		assert!(Providers::providers_of(model(9)).is_empty());
 	});
 }
@@ -158,7 +191,7 @@ fn clients_see_who_serves_a_model_and_who_could_be_drawn() {
 #[test]
 fn accounts_without_a_bond_change_nothing() {
 	build_and_execute(|| {
-		Providers::engage(&5);
+		Providers::engage(&5, 1);
 		Providers::release(&5);
 		Providers::mark_alive(&5);
 		assert_eq!(crate::Providers::<Test>::count(), 0);
