@@ -4,7 +4,7 @@ mod common;
 
 use assay_runtime::{configs::tokens::TreasuryAccount, AccountId};
 use common::{
-	committee::{committee, publish, request_job, truth, CONFIRM},
+	claims::{executor, publish, request_job, truth, TRUTH},
 	signed, Chain,
 };
 use frame_support::traits::TypedGet;
@@ -33,10 +33,10 @@ fn a_fifth_of_a_fee_goes_to_the_author_and_the_rest_to_the_treasury() {
 #[test]
 fn a_providers_message_costs_nothing() {
 	let mut chain = Chain::new("development", 1);
-	let id = request_job(&mut chain, Ferdie, 4);
+	let id = request_job(&mut chain, Ferdie, 2);
 	chain.idle(1);
-	let executor = committee(&mut chain, id).remove(0);
+	let (executor, _) = executor(&mut chain, id);
 	let before = [chain.wealth(&executor), chain.wealth(&treasury())];
-	publish(&mut chain, id, truth(), &CONFIRM);
+	publish(&mut chain, id, truth(), TRUTH);
 	assert_eq!([chain.wealth(&executor), chain.wealth(&treasury())], before);
 }

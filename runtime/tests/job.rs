@@ -4,35 +4,36 @@
 mod common;
 
 use assay_primitives::{
-	digest::{input_hash, output_hash, Subject},
-	economics::{fee, split, Fault, Shares},
-	receipt::RefundReason,
-	JobId, Receipt, SamplingParams, TraceRoot, Verdict, Vote,
+	economics::{settle as split, Bill, Fault},
+	receipt::{Audit, RefundReason},
+	state::State,
+	JobId, Verdict,
 };
 use assay_runtime::{
-	configs::{inference::RATES, tokens::TreasuryAccount},
+	configs::{
+		inference::RATES,
+		tokens::{PoolAccount, TreasuryAccount},
+	},
 	genesis_config_presets::{demo_model, BOND},
 	AccountId, Balance, Runtime,
 };
 use common::{
-	committee::{
-		commit, committee, job, lie, model, publish, request_job, reveal, run_attempt, truth, CONFIRM, LIE, MAX_TOKENS,
-		PROMPT, REJECT,
+	claims::{
+		claim, drawn, executor, fee_ceiling, jury, lie, open_claim, publish, receipt, request_job, run_until, settle,
+		truth, vote_all, waiting, LIE, TRUTH,
 	},
 	signed, Chain,
 };
-use frame_support::traits::TypedGet;
+use frame_support::traits::{Get, TypedGet};
 use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Eve, Ferdie};
 use std::collections::BTreeMap;
 
-fn receipt(chain: &mut Chain, id: JobId) -> Receipt<AccountId, u32> {
-	chain
-		.read(|| pallet_jobs::Receipts::<Runtime>::get(id))
-		.expect("the job has a receipt")
-}
-
 fn treasury() -> AccountId {
 	<TreasuryAccount as TypedGet>::get()
+}
+
+fn pool() -> AccountId {
+	<PoolAccount as Get<AccountId>>::get()
 }
 
 /// Returns the balances of all accounts that a job can pay or charge.
@@ -40,7 +41,7 @@ fn wealth(chain: &mut Chain) -> BTreeMap<AccountId, Balance> {
 	let people = [Alice, Bob, Charlie, Dave, Eve, Ferdie].map(|key| key.to_account_id());
 	people
 		.into_iter()
-		.chain([treasury()])
+		.chain([treasury(), pool()])
 		.map(|who| (who.clone(), chain.wealth(&who)))
 		.collect()
 }
@@ -50,254 +51,217 @@ fn change(before: &BTreeMap<AccountId, Balance>, after: &BTreeMap<AccountId, Bal
 	after[who] as i128 - before[who] as i128
 }
 
-/// Returns what the truth costs for a committee of `n`, and who gets it if `confirming` verifiers confirm.
-fn price(n: u32, confirming: u32) -> (Balance, Shares) {
+/// Returns what an answer costs in the end.
+fn bill(output: &assay_primitives::Output) -> Bill {
 	let terms = demo_model().expect("the demo model has a registration");
-	let output = truth();
-	let fee = fee(
-		&RATES,
-		terms.price_in,
-		terms.price_out,
-		output.input_tokens,
-		output.tokens.len() as u32,
-		n,
-	);
-	(fee, split(&RATES, fee, n, confirming, terms.royalty))
-}
-
-/// Returns every seat with its vote.
-fn votes(committee: &[AccountId], vote: impl Fn(usize) -> Vote) -> Vec<(AccountId, Vote)> {
-	committee
-		.iter()
-		.enumerate()
-		.map(|(seat, who)| (who.clone(), vote(seat)))
-		.collect()
+	let tokens = (output.input_tokens, output.tokens.len() as u32);
+	Bill::new(&RATES, (terms.price_in, terms.price_out), terms.parameters, tokens)
 }
 
 #[test]
-fn four_providers_agree_and_everyone_is_paid_the_published_split() {
+fn two_verifiers_agree_and_everyone_is_paid_the_published_parts() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
-	let id = request_job(&mut chain, Ferdie, 4);
+	let job = request_job(&mut chain, Ferdie, 2);
+	let ceiling = chain.held(&Ferdie.to_account_id());
 	let before = wealth(&mut chain);
-	assert!(
-		committee_is_empty(&mut chain, id),
-		"nobody is drawn in the block of the request"
-	);
-
 	chain.idle(1);
-	let seats = committee(&mut chain, id);
-	assert_eq!(seats.len(), 4);
-	let all = votes(&seats, |_| CONFIRM);
-	publish(&mut chain, id, truth(), &CONFIRM);
-	commit(&mut chain, id, &all[1..]);
-	assert!(chain.read(|| pallet_jobs::Receipts::<Runtime>::get(id)).is_none());
-	reveal(&mut chain, id, &all);
+	let (executor, id) = executor(&mut chain, job);
+	publish(&mut chain, job, truth(), TRUTH);
+	run_until(&mut chain, id, |claim| claim.state == State::Voting);
+	let seats: Vec<_> = claim(&mut chain, id).record.seats.iter().map(|seat| seat.provider.clone()).collect();
+	assert!(seats.len() == 2 && !seats.contains(&executor));
+	vote_all(&mut chain, id, |_| Some(TRUTH));
 
-	let receipt = receipt(&mut chain, id);
-	let answer = receipt.answer.expect("confirmed");
-	assert_eq!(
-		(receipt.verdict, receipt.attempts, receipt.agreeing()),
-		(Verdict::Confirmed, 1, 4)
-	);
-	assert_eq!(
-		receipt.seed_block,
-		Some(3),
-		"the VRF output of the block after the request"
-	);
-	let params = SamplingParams::greedy(MAX_TOKENS);
-	let subject = Subject {
-		job: id,
-		model: model(),
-		input_hash: input_hash(PROMPT.as_bytes()),
-		params: &params,
-		seed: receipt.seed,
-		output_hash: output_hash(&truth()),
-	};
-	assert_eq!(
-		answer.digest,
-		subject.digest(&TraceRoot([1; 32])),
-		"anyone can recompute the digest"
-	);
+	let provisional = receipt(&mut chain, job);
+	assert_eq!((provisional.verdict, provisional.state), (Verdict::Confirmed, State::Window));
+	assert_eq!(wealth(&mut chain), before, "no money moves before the window is closed");
 
+	settle(&mut chain, id, TRUTH);
+	let settled = receipt(&mut chain, job);
+	assert_eq!((settled.verdict, settled.state), (Verdict::Confirmed, State::Settled));
+	let record = settled.claim.expect("a claim");
+	assert_eq!(record.root, Some(id.bind(&TRUTH)));
+	let audited = if record.audit == Audit::Approved { bill(&truth()).seat } else { 0 };
+	let royalty = demo_model().expect("a registration").royalty;
+	let bill = bill(&truth());
+	let shares = split(&RATES, ceiling, &bill, 2, 2, royalty);
 	let after = wealth(&mut chain);
-	let (fee, shares) = price(4, 3);
-	assert_eq!(receipt.fee, fee);
-	assert_eq!(change(&before, &after, &seats[0]), shares.executor as i128);
-	for verifier in &seats[1..] {
-		assert_eq!(change(&before, &after, verifier), shares.verifier as i128);
-	}
+	assert_eq!(settled.fee, bill.total(2));
+	assert_eq!(change(&before, &after, &executor), shares.executor as i128);
+	let paid_seats: i128 = [Alice, Bob, Charlie, Dave]
+		.map(|key| key.to_account_id())
+		.iter()
+		.filter(|who| **who != executor)
+		.map(|who| change(&before, &after, who))
+		.sum();
+	assert_eq!(paid_seats, (2 * shares.seat + audited) as i128);
 	assert_eq!(change(&before, &after, &Eve.to_account_id()), shares.royalty as i128);
 	assert_eq!(change(&before, &after, &treasury()), shares.treasury as i128);
-	assert_eq!(change(&before, &after, &Ferdie.to_account_id()), -(fee as i128));
+	assert_eq!(change(&before, &after, &pool()), shares.pool as i128 - audited as i128);
+	assert_eq!(change(&before, &after, &Ferdie.to_account_id()), -(settled.fee as i128));
 	assert_eq!(chain.issuance(), issuance);
 }
 
-fn committee_is_empty(chain: &mut Chain, id: JobId) -> bool {
-	job(chain, id).committee.is_empty()
-}
-
 #[test]
-fn the_receipt_of_a_committee_of_one_is_unchecked() {
+fn an_answer_that_nobody_was_asked_to_check_is_unchecked() {
 	let mut chain = Chain::new("development", 1);
-	let id = request_job(&mut chain, Ferdie, 1);
+	let job = request_job(&mut chain, Ferdie, 0);
 	chain.idle(1);
-	let seats = committee(&mut chain, id);
-	run_attempt(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
-	let receipt = receipt(&mut chain, id);
-	assert_eq!((receipt.verdict, receipt.committee.len()), (Verdict::Unchecked, 1));
-	assert_eq!(receipt.fee, price(1, 0).0);
+	let id = publish(&mut chain, job, truth(), TRUTH);
+	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Unchecked);
+	settle(&mut chain, id, TRUTH);
+	let receipt = receipt(&mut chain, job);
+	assert_eq!((receipt.verdict, receipt.state), (Verdict::Unchecked, State::Settled));
+	assert_eq!(receipt.fee, bill(&truth()).total(0));
 }
 
 #[test]
-fn a_lying_verifier_is_slashed_and_unpaid_and_the_answer_stands() {
+fn a_lone_liar_is_caught_and_the_requester_is_whole_at_once() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
-	let id = request_job(&mut chain, Ferdie, 4);
 	let before = wealth(&mut chain);
-	chain.idle(1);
-	let seats = committee(&mut chain, id);
-	run_attempt(
-		&mut chain,
-		id,
-		truth(),
-		&votes(&seats, |seat| if seat == 2 { LIE } else { CONFIRM }),
-	);
-
-	let receipt = receipt(&mut chain, id);
-	assert_eq!((receipt.verdict, receipt.agreeing()), (Verdict::Confirmed, 3));
-	assert_eq!(receipt.committee[2].fault, Some(Fault::Dissent));
-	let after = wealth(&mut chain);
-	let slash = RATES.slash_dissent.mul_floor(BOND);
-	let (fee, shares) = price(4, 2);
-	assert_eq!(change(&before, &after, &seats[2]), -(slash as i128));
-	assert_eq!(chain.held(&seats[2]), BOND - slash);
-	assert_eq!(change(&before, &after, &seats[1]), shares.verifier as i128);
-	assert_eq!(
-		change(&before, &after, &Ferdie.to_account_id()),
-		-((fee - shares.refund) as i128)
-	);
-	assert_eq!(change(&before, &after, &treasury()), (shares.treasury + slash) as i128);
-	assert_eq!(receipt.fee, fee - shares.refund, "the receipt has what was paid");
+	let (job, id) = drawn(&mut chain, 2, lie(), LIE);
+	let liar = claim(&mut chain, id).record.executor;
+	vote_all(&mut chain, id, |_| None);
+	assert_eq!(claim(&mut chain, id).state, State::Disputed);
+	jury(&mut chain, id, |_| Some(false));
+	let receipt = receipt(&mut chain, job);
+	assert_eq!((receipt.verdict, receipt.state, receipt.fee), (Verdict::Overturned, State::Overturned, 0));
+	assert_eq!(chain.held(&liar), BOND, "frozen, and not taken yet");
+	// The deposit of the receipt and the fee of the transaction are all that is missing.
+	let paid = -change(&before, &wealth(&mut chain), &Ferdie.to_account_id());
+	assert!(paid < 10_000_000_000, "{paid}");
+	assert!(chain.read(|| pallet_verification::Convictions::<Runtime>::iter().next().is_some()));
+	let cancel = pallet_verification::Call::<Runtime>::cancel_slash { conviction: 0 };
+	let sudo = pallet_sudo::Call::sudo {
+		call: Box::new(cancel.into()),
+	};
+	let transaction = chain.read(|| signed(Alice, sudo));
+	chain.good_block(vec![transaction]);
+	assert_eq!(chain.held(&liar), BOND);
 	assert_eq!(chain.issuance(), issuance);
 }
 
 #[test]
-fn a_lying_executor_is_slashed_and_the_requester_gets_an_honest_answer() {
+fn a_lying_verifier_costs_itself_and_not_the_executor() {
 	let mut chain = Chain::new("development", 1);
-	let issuance = chain.issuance();
-	let id = request_job(&mut chain, Ferdie, 4);
-	let fee_ceiling = job(&mut chain, id).fee_ceiling;
-	let before = wealth(&mut chain);
-	chain.idle(1);
-	let first = committee(&mut chain, id);
-	let liar = first[0].clone();
-	run_attempt(
-		&mut chain,
-		id,
-		lie(),
-		&votes(&first, |seat| if seat == 0 { LIE } else { REJECT }),
-	);
-
-	assert!(
-		chain.read(|| pallet_jobs::Receipts::<Runtime>::get(id)).is_none(),
-		"a lie gets no receipt"
-	);
-	assert!(
-		chain.read(|| pallet_jobs::Outputs::<Runtime>::get(id)).is_none(),
-		"a lie is not shown as the answer"
-	);
-	let slash = RATES.slash_rejected.mul_floor(BOND);
-	assert_eq!(chain.held(&liar), BOND - slash);
-
-	chain.idle(1);
-	let second = committee(&mut chain, id);
-	assert_eq!(second.len(), 4);
-	assert_ne!(second[0], liar, "who lied as executor is not the job's executor again");
-	run_attempt(&mut chain, id, truth(), &votes(&second, |_| CONFIRM));
-
-	let receipt = receipt(&mut chain, id);
-	assert_eq!((receipt.verdict, receipt.attempts), (Verdict::Confirmed, 2));
-	assert_eq!(chain.read(|| pallet_jobs::Outputs::<Runtime>::get(id)), Some(truth()));
-	let after = wealth(&mut chain);
-	let (fee, shares) = price(4, 3);
-	let restitution = RATES.restitution.mul_floor(fee_ceiling);
-	assert_eq!(change(&before, &after, &liar), shares.verifier as i128 - slash as i128);
-	assert_eq!(
-		change(&before, &after, &Ferdie.to_account_id()),
-		restitution as i128 - fee as i128
-	);
-	assert_eq!(
-		change(&before, &after, &treasury()),
-		(shares.treasury + slash - restitution) as i128
-	);
-	assert_eq!(chain.issuance(), issuance);
+	let (job, id) = drawn(&mut chain, 1, truth(), TRUTH);
+	let executor = claim(&mut chain, id).record.executor;
+	let liar = waiting(&mut chain, id).remove(0);
+	vote_all(&mut chain, id, |_| None);
+	jury(&mut chain, id, |_| Some(true));
+	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Confirmed);
+	let record = claim(&mut chain, id).record;
+	assert!(record.seats.iter().all(|seat| seat.provider != liar || seat.fault == Some(Fault::FalseRejection)));
+	assert_eq!(chain.held(&executor), BOND);
+	settle(&mut chain, id, TRUTH);
+	assert_eq!(receipt(&mut chain, job).state, State::Settled);
 }
 
 #[test]
-fn a_job_that_nobody_answers_is_refunded_within_t_max() {
+fn a_job_that_nobody_answers_is_refunded_and_its_executors_are_fined() {
 	let mut chain = Chain::new("development", 1);
 	let issuance = chain.issuance();
 	let ferdie = Ferdie.to_account_id();
-	let id = request_job(&mut chain, Ferdie, 4);
 	let before = wealth(&mut chain);
-	let requested_at = chain.number();
-	let t_max = chain.read(assay_runtime::Jobs::t_max);
-	while chain.read(|| pallet_jobs::Jobs::<Runtime>::contains_key(id)) {
-		assert!(chain.number() - requested_at < t_max, "every job ends within T_max");
+	let job = request_job(&mut chain, Ferdie, 2);
+	let held = chain.held(&ferdie);
+	let mut claims = Vec::new();
+	for _ in 0..400 {
+		let open = chain.read(|| pallet_jobs::Jobs::<Runtime>::get(job));
+		let Some(open) = open else { break };
+		if let Some(engagement) = open.engagement {
+			if !claims.contains(&engagement.claim) {
+				claims.push(engagement.claim);
+			}
+		}
 		chain.idle(1);
 	}
-
-	let receipt = receipt(&mut chain, id);
+	let receipt = receipt(&mut chain, job);
 	assert_eq!(receipt.verdict, Verdict::Refunded(RefundReason::NoOutput));
 	assert_eq!((receipt.fee, receipt.answer, receipt.attempts), (0, None, 3));
+	assert_eq!(claims.len(), 3, "every attempt has a claim, and a seed, of its own");
 	let after = wealth(&mut chain);
-	assert!(
-		change(&before, &after, &ferdie) > 0,
-		"the fee is back, and a restitution on top"
-	);
 	let lost: i128 = [Alice, Bob, Charlie, Dave]
 		.iter()
 		.map(|key| change(&before, &after, &key.to_account_id()))
 		.sum();
-	assert!(lost < 0, "the executors paid for it");
-
-	assert!(
-		chain.held(&ferdie) > 0,
-		"the deposit is held as long as the receipt is stored"
-	);
-	let prune = chain.read(|| signed(Ferdie, pallet_jobs::Call::prune { job: id }));
+	// Alice also earned a part of the transaction's fee.
+	assert!(change(&before, &after, &pool()) > 0 && lost < 0, "the executors paid the pool");
+	assert!(chain.held(&ferdie) < held && chain.held(&ferdie) > 0, "the deposit stays with the receipt");
+	let prune = chain.read(|| signed(Ferdie, pallet_jobs::Call::prune { job }));
 	chain.good_block(vec![prune]);
 	assert_eq!(chain.held(&ferdie), 0);
-	assert!(chain.read(|| pallet_jobs::Receipts::<Runtime>::get(id)).is_none());
 	assert_eq!(chain.issuance(), issuance);
 }
 
 #[test]
-fn two_against_two_decide_nothing_and_nobody_is_slashed() {
+fn silent_seats_leave_it_unverified_and_the_executor_is_paid() {
 	let mut chain = Chain::new("development", 1);
-	let id = request_job(&mut chain, Ferdie, 4);
-	chain.idle(1);
-	let before = wealth(&mut chain);
-	let seats = committee(&mut chain, id);
-	run_attempt(
-		&mut chain,
-		id,
-		truth(),
-		&votes(&seats, |seat| if seat < 2 { CONFIRM } else { LIE }),
-	);
-	assert_eq!(wealth(&mut chain), before);
-	assert_eq!(job(&mut chain, id).attempt, 1, "another attempt follows");
+	let (job, id) = drawn(&mut chain, 2, truth(), TRUTH);
+	let executor = claim(&mut chain, id).record.executor;
+	let before = chain.wealth(&executor);
+	run_until(&mut chain, id, |claim| claim.verdict.is_some());
+	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Unverified);
+	run_until(&mut chain, id, |_| false);
+	assert_eq!(receipt(&mut chain, job).state, State::Settled);
+	let royalty = demo_model().expect("a registration").royalty;
+	let bill = bill(&truth());
+	let shares = split(&RATES, bill.total(2), &bill, 2, 0, royalty);
+	assert_eq!(chain.wealth(&executor) - before, shares.executor);
+}
+
+#[test]
+fn a_burst_of_a_hundred_requests_waits_and_is_answered() {
+	let mut chain = Chain::new("development", 1);
+	let max_fee = fee_ceiling(&mut chain, 0);
+	let mut jobs: Vec<JobId> = Vec::new();
+	for _ in 0..10 {
+		let calls = (0..10).map(|_| common::claims::request(0, max_fee).into()).collect();
+		let batch = pallet_utility::Call::batch_all { calls };
+		let transaction = chain.read(|| signed(Ferdie, batch));
+		chain.good_block(vec![transaction]);
+		jobs.extend(chain.events().into_iter().filter_map(|event| match event {
+			assay_runtime::RuntimeEvent::Jobs(pallet_jobs::Event::Requested { job, .. }) => Some(job),
+			_ => None,
+		}));
+	}
+	assert_eq!(jobs.len(), 100);
+	for _ in 0..200 {
+		let engaged: Vec<_> = jobs
+			.iter()
+			.copied()
+			.filter(|job| {
+				chain.read(|| {
+					let open = pallet_jobs::Jobs::<Runtime>::get(job);
+					open.is_some_and(|open| open.engagement.is_some() && open.answer.is_none())
+				})
+			})
+			.collect();
+		let mut transactions = Vec::new();
+		for job in engaged {
+			let publication = common::claims::publication(&mut chain, job, truth(), TRUTH);
+			let (genesis, signer) = (common::claims::chain_hash(&mut chain), common::keyring(&publication.executor));
+			transactions.push(common::claims::publication_signed(publication, &genesis, signer));
+		}
+		chain.good_block(transactions);
+	}
+	for job in jobs {
+		assert_eq!(receipt(&mut chain, job).verdict, Verdict::Unchecked, "none was refunded");
+	}
 }
 
 #[test]
 fn a_job_outlives_a_change_of_session() {
 	let mut chain = Chain::new("development", 1);
 	let session = chain.read(assay_runtime::Session::current_index);
-	let id = request_job(&mut chain, Ferdie, 1);
+	let job = request_job(&mut chain, Ferdie, 2);
 	chain.next_session();
 	assert_eq!(chain.read(assay_runtime::Session::current_index), session + 1);
-	let seats = committee(&mut chain, id);
-	run_attempt(&mut chain, id, truth(), &votes(&seats, |_| CONFIRM));
-	assert_eq!(receipt(&mut chain, id).verdict, Verdict::Unchecked);
+	let id = publish(&mut chain, job, truth(), TRUTH);
+	run_until(&mut chain, id, |claim| claim.state == State::Voting);
+	vote_all(&mut chain, id, |_| Some(TRUTH));
+	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Confirmed);
+	assert!(open_claim(&mut chain, id).is_some());
 }

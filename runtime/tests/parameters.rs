@@ -3,33 +3,40 @@
 mod common;
 
 use assay_primitives::{
-	limits::{MAX_BATCH, MAX_INPUT_BYTES},
-	vote::Salt,
-	Commitment, JobId, SamplingParams,
+	limits::{MAX_BATCH, MAX_INPUT_BYTES, MAX_VERIFIERS},
+	rules::{check_work, generation_work, HEARTBEAT_AGE},
+	vote::{Approval, Vote},
+	ClaimId, DrawId, SamplingParams, Seal,
 };
 use assay_runtime::{
 	configs::{
 		consensus::{MAX_AUTHORITIES, REPORT_LONGEVITY},
-		inference::{JobLimits, ModelLimits, ProviderLimits},
+		inference::{JobLimits, ModelLimits, ProviderLimits, VerificationLimits},
 		system::RuntimeBlockWeights,
 	},
-	Jobs, RuntimeCall,
+	Jobs, Runtime, RuntimeCall,
 };
 use common::{
-	committee::{model, truth, CONFIRM},
+	claims::{model, truth},
 	genesis,
 };
-use frame_support::dispatch::{DispatchClass, GetDispatchInfo};
-use pallet_jobs::{Batch, CommitItem, Publication, RevealItem};
+use frame_support::{
+	dispatch::{DispatchClass, GetDispatchInfo},
+	weights::Weight,
+};
+use pallet_jobs::{Publication, WeightInfo as _};
+use pallet_verification::{Batch, Message, VoteItem, WeightInfo as _};
 use sp_keyring::Sr25519Keyring::Alice;
 
 #[test]
 fn stake_and_catalog_entries_outlast_every_job() {
 	genesis("development").execute_with(|| {
-		let t_max = Jobs::t_max();
+		// A long prompt and the longest answer.
+		let t_max = Jobs::t_max(generation_work(8_192, 1_024), check_work(8_192, 1_024));
+		let slash = VerificationLimits::get().slash_delay;
 		assert!(
-			ProviderLimits::get().unbonding_period > t_max,
-			"a bond can't leave before the verdict"
+			ProviderLimits::get().unbonding_period > t_max + slash,
+			"a bond cannot leave before its slash"
 		);
 		assert!(
 			ModelLimits::get().retention > t_max,
@@ -46,69 +53,53 @@ fn a_bond_stays_slashable_as_long_as_an_equivocation_can_be_reported() {
 
 #[test]
 fn a_provider_can_miss_a_heartbeat_before_it_counts_as_offline() {
-	assert!(ProviderLimits::get().offline_after >= 2 * ProviderLimits::get().heartbeat_interval);
+	assert!(HEARTBEAT_AGE >= 2 * ProviderLimits::get().heartbeat_interval);
 }
 
 #[test]
-fn the_catalog_and_the_jobs_pay_by_the_same_rates_as_the_stake() {
+fn all_pallets_pay_by_the_same_rates_and_reckon_with_the_same_speed() {
 	assert_eq!(JobLimits::get().rates, ProviderLimits::get().rates);
+	assert_eq!(JobLimits::get().rates, VerificationLimits::get().rates);
 	assert_eq!(JobLimits::get().rates.royalty_max, ModelLimits::get().royalty_max);
+	assert_eq!(VerificationLimits::get().least_speed, ProviderLimits::get().least_speed);
 }
 
 #[test]
 fn the_largest_request_publication_and_batch_fit_in_a_block() {
 	let limits = RuntimeBlockWeights::get();
-	let voter = Alice.to_account_id();
-	let (job, attempt, commitment) = (JobId([1; 32]), 0, Commitment([2; 32]));
-	let signature = Alice.sign(b"any").into();
-	let items = MAX_BATCH as usize;
-	let salt: Salt = [3; 32];
+	let executor = Alice.to_account_id();
+	let vote = Message::Vote(VoteItem {
+		claim: ClaimId([1; 32]),
+		tranche: 1,
+		draw: DrawId([2; 32]),
+		vote: Vote::Approve(Approval([3; 32])),
+	});
 	let calls: [RuntimeCall; 3] = [
 		pallet_jobs::Call::request {
 			model: model(),
 			input: vec![b'x'; MAX_INPUT_BYTES as usize].try_into().expect("the longest"),
 			params: SamplingParams::greedy(1),
-			committee_size: 13,
+			verifiers: MAX_VERIFIERS,
 			max_fee: 0,
 		}
 		.into(),
 		pallet_jobs::Call::publish {
 			publication: Publication {
-				voter: voter.clone(),
-				job,
-				attempt,
+				executor: executor.clone(),
+				claim: ClaimId([1; 32]),
+				job: assay_primitives::JobId([1; 32]),
 				output: truth(),
-				commitment,
+				seal: Seal([2; 32]),
 				at: 1,
 			},
-			signature,
+			signature: Alice.sign(b"any").into(),
 		}
 		.into(),
-		pallet_jobs::Call::vote {
+		pallet_verification::Call::submit {
 			batch: Batch {
-				voter,
+				voter: executor,
 				at: 1,
-				commitments: vec![
-					CommitItem {
-						job,
-						attempt,
-						commitment
-					};
-					items
-				]
-				.try_into()
-				.expect("the most"),
-				reveals: vec![
-					RevealItem {
-						job,
-						attempt,
-						vote: CONFIRM,
-						salt
-					};
-					items
-				]
-				.try_into()
-				.expect("the most"),
+				messages: vec![vote; MAX_BATCH as usize].try_into().expect("the most"),
 			},
 			signature: Alice.sign(b"any").into(),
 		}
@@ -131,4 +122,32 @@ fn blocks_leave_room_for_votes_when_they_are_full_of_transfers() {
 	let limits = RuntimeBlockWeights::get();
 	let normal = limits.get(DispatchClass::Normal).max_total.expect("limited");
 	assert!(normal.all_lt(limits.max_block));
+}
+
+/// The weight of one job that two verifiers check and that the lottery spares, from its request to its settlement.
+#[test]
+fn a_whole_job_is_light_enough_for_a_hundred_a_second() {
+	type Jobs = <Runtime as pallet_jobs::Config>::WeightInfo;
+	type Verification = <Runtime as pallet_verification::Config>::WeightInfo;
+	let steps = [
+		("request", Jobs::request(256)),
+		("executor's draw", Jobs::draw_executor()),
+		("publication", Jobs::publish(512)),
+		("its check in the pool", Jobs::authorize_publish(512)),
+		("verifiers' draw", Verification::draw_seats(2)),
+		("two votes", Verification::submit(1).saturating_mul(2)),
+		("their checks in the pool", Verification::authorize_submit(1).saturating_mul(2)),
+		("lottery", Verification::pass_claim()),
+		("opening", Verification::open()),
+		("its check in the pool", Verification::authorize_open()),
+		("settlement", Verification::settle(2)),
+	];
+	let mut sum = Weight::zero();
+	for (step, weight) in steps {
+		println!("{step:26} {:7.3} ms", weight.ref_time() as f64 / 1e9);
+		sum = sum.saturating_add(weight);
+	}
+	let total = sum.ref_time() as f64 / 1e9;
+	println!("{:26} {total:7.3} ms", "sum");
+	assert!(total < 3.0, "a block of three seconds computes for one: {total} ms a job");
 }

@@ -4,12 +4,14 @@ mod common;
 
 use assay_primitives::traits::{ModelCatalog, ProviderSet};
 use assay_runtime::{
-	configs::tokens::TreasuryAccount,
-	genesis_config_presets::{demo_model, get_preset, preset_names, BOND, ENDOWMENT, TREASURY_ENDOWMENT},
+	configs::tokens::{PoolAccount, TreasuryAccount},
+	genesis_config_presets::{
+		demo_model, get_preset, preset_names, BOND, ENDOWMENT, POOL_ENDOWMENT, TREASURY_ENDOWMENT,
+	},
 	AccountId, Balances, Models, Providers, Runtime, Session,
 };
 use common::{check_state, genesis};
-use frame_support::traits::{fungible::Inspect, fungible::InspectHold, TypedGet};
+use frame_support::traits::{fungible::Inspect, fungible::InspectHold, Get, TypedGet};
 use sp_genesis_builder::PresetId;
 use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave};
 
@@ -32,9 +34,9 @@ fn every_preset_builds_a_consistent_state() {
 			let model = demo_model().expect("the demo model has a registration");
 			assert!(Models::terms(&model.id).is_some(), "{name:?} registers the demo model");
 			assert_eq!(
-				Providers::candidates(&model.id).len(),
+				Providers::electorate(&model.id).len(),
 				4,
-				"{name:?} can draw a committee of four"
+				"{name:?} has an electorate from the first block on"
 			);
 		});
 	}
@@ -88,13 +90,14 @@ fn staging_has_no_root_and_no_well_known_key() {
 }
 
 #[test]
-fn the_treasury_can_receive_from_the_first_block_on() {
+fn treasury_and_pool_can_receive_and_pay_from_the_first_block_on() {
 	for name in preset_names() {
 		genesis(name.as_ref()).execute_with(|| {
 			assert_eq!(
 				Balances::total_balance(&<TreasuryAccount as TypedGet>::get()),
 				TREASURY_ENDOWMENT
 			);
+			assert_eq!(Balances::total_balance(&PoolAccount::get()), POOL_ENDOWMENT);
 		});
 	}
 }

@@ -2,19 +2,20 @@
 
 mod common;
 
-use assay_primitives::{limits::MAX_OUTPUT_TOKENS, JobId, ModelId, SamplingParams, Vote};
+use assay_primitives::{limits::MAX_OUTPUT_TOKENS, receipt::Audit, JobId, ModelId, SamplingParams, State};
 use assay_runtime::{AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
 use common::{
-	committee::{
-		batch_signed, chain_hash, commit, commit_batch, committee, job, lie, model, publication, publication_signed,
-		publish, request, request_job, reveal, reveal_batch, run_attempt, sent, truth, CONFIRM, LIE, PROMPT, REJECT,
+	claims::{
+		batch_signed, chain_hash, claim, drawn, executor, lie, model, opening, publication, publication_signed, publish,
+		request, request_job, run_until, sent, truth, vote, vote_all, waiting, LIE, PROMPT, TRUTH,
 	},
 	keyring, signed, Chain,
 };
 use frame_support::traits::fungible::InspectHold;
 use pallet_jobs::Error;
-use sp_keyring::Sr25519Keyring::{self, Eve, Ferdie};
+use pallet_verification::{Batch, Error as Refused};
+use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Eve, Ferdie};
 use sp_runtime::{
 	transaction_validity::{InvalidTransaction, TransactionValidityError},
 	DispatchError,
@@ -28,15 +29,25 @@ fn refused(chain: &mut Chain, message: UncheckedExtrinsic) -> u8 {
 	}
 }
 
-fn code(error: Error<Runtime>) -> u8 {
+fn code(error: impl Encode) -> u8 {
 	error.encode()[0]
 }
 
-fn drawn(chain: &mut Chain) -> (JobId, Vec<AccountId>) {
-	let id = request_job(chain, Ferdie, 4);
+/// A job that has an executor.
+fn engaged(chain: &mut Chain) -> (JobId, AccountId) {
+	let id = request_job(chain, Ferdie, 2);
 	chain.idle(1);
-	let seats = committee(chain, id);
-	(id, seats)
+	let (executor, _) = executor(chain, id);
+	(id, executor)
+}
+
+/// Returns the key of a provider that is not this one.
+fn another(who: &AccountId) -> Sr25519Keyring {
+	if *who == Alice.to_account_id() {
+		Bob
+	} else {
+		Alice
+	}
 }
 
 fn message_of(chain: &mut Chain, call: pallet_jobs::Call<Runtime>) -> DispatchError {
@@ -54,7 +65,7 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 		model: model(),
 		input: PROMPT.into(),
 		params: SamplingParams::greedy(16),
-		committee_size: 4,
+		verifiers: 2,
 		max_fee: u128::from(u64::MAX),
 	};
 	change(&mut request);
@@ -62,14 +73,14 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 		model,
 		input,
 		params,
-		committee_size,
+		verifiers,
 		max_fee,
 	} = request;
 	pallet_jobs::Call::request {
 		model,
 		input: input.try_into().expect("bounded"),
 		params,
-		committee_size,
+		verifiers,
 		max_fee,
 	}
 }
@@ -78,7 +89,7 @@ struct Request {
 	model: ModelId,
 	input: Vec<u8>,
 	params: SamplingParams,
-	committee_size: u32,
+	verifiers: u8,
 	max_fee: u128,
 }
 
@@ -98,16 +109,14 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			with(|request| request.params.max_tokens = MAX_OUTPUT_TOKENS + 1),
 			Error::BadParams,
 		),
-		(with(|request| request.committee_size = 5), Error::BadCommitteeSize),
-		(with(|request| request.committee_size = 16), Error::BadCommitteeSize),
-		(with(|request| request.committee_size = 7), Error::TooFewProviders),
-		(request(4, 1), Error::FeeTooLow),
+		(with(|request| request.verifiers = 9), Error::TooManyVerifiers),
+		(request(2, 1), Error::FeeTooLow),
 	];
 	for (call, error) in cases {
 		assert_eq!(message_of(&mut chain, call), error.into());
 		assert_eq!(chain.held(&Ferdie.to_account_id()), 0);
 	}
-	assert_eq!(chain.read(pallet_jobs::Jobs::<Runtime>::count), 0);
+	assert_eq!(chain.read(|| pallet_jobs::Jobs::<Runtime>::iter_keys().count()), 0);
 }
 
 #[test]
@@ -139,121 +148,155 @@ fn a_requester_that_cannot_pay_the_fee_ceiling_is_refused() {
 #[test]
 fn a_forged_publication_is_refused() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let forged = publication(&mut chain, id, lie(), &LIE);
-	let message = publication_signed(forged, &genesis, keyring(&seats[1]));
-	assert_eq!(refused(&mut chain, message), code(Error::BadSignature));
-	publish(&mut chain, id, truth(), &CONFIRM);
+	let forged = publication(&mut chain, job, lie(), LIE);
+	let message = publication_signed(forged, &genesis, another(&executor));
+	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::BadSignature));
+	publish(&mut chain, job, truth(), TRUTH);
 }
 
 #[test]
 fn only_the_executor_publishes() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let mut usurped = publication(&mut chain, id, truth(), &CONFIRM);
-	usurped.voter = seats[1].clone();
-	let message = publication_signed(usurped, &genesis, keyring(&seats[1]));
-	assert_eq!(refused(&mut chain, message), code(Error::NotInCommittee));
+	let mut usurped = publication(&mut chain, job, truth(), TRUTH);
+	let other = another(&executor);
+	usurped.executor = other.to_account_id();
+	let message = publication_signed(usurped, &genesis, other);
+	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::NotExecutor));
 }
 
 #[test]
 fn a_message_for_another_chain_is_refused() {
 	let (mut chain, mut twin) = (Chain::new("development", 1), Chain::new("development", 2));
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let elsewhere = chain_hash(&mut twin);
-	let message = publication(&mut chain, id, truth(), &CONFIRM);
-	let message = publication_signed(message, &elsewhere, keyring(&seats[0]));
-	assert_eq!(refused(&mut chain, message), code(Error::BadSignature));
+	let message = publication(&mut chain, job, truth(), TRUTH);
+	let message = publication_signed(message, &elsewhere, keyring(&executor));
+	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::BadSignature));
 
-	publish(&mut chain, id, truth(), &CONFIRM);
-	let batch = commit_batch(&mut chain, id, &seats[1], &CONFIRM);
-	let message = batch_signed(batch, &elsewhere, keyring(&seats[1]));
-	assert_eq!(refused(&mut chain, message), code(Error::BadSignature));
+	let id = publish(&mut chain, job, truth(), TRUTH);
+	run_until(&mut chain, id, |claim| claim.state == State::Voting);
+	let voter = waiting(&mut chain, id).remove(0);
+	let messages = vec![vote(&mut chain, id, &voter, Some(TRUTH))];
+	let batch = Batch {
+		voter: voter.clone(),
+		at: chain.number(),
+		messages: messages.try_into().expect("one fits"),
+	};
+	let message = batch_signed(batch, &elsewhere, keyring(&voter));
+	assert_eq!(refused(&mut chain, message), code(Refused::<Runtime>::BadSignature));
 }
 
 #[test]
-fn a_message_of_an_earlier_attempt_is_refused() {
+fn a_publication_of_an_earlier_attempt_is_refused() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let old = publication(&mut chain, id, lie(), &LIE);
-	let votes: Vec<(AccountId, Vote)> = seats
-		.iter()
-		.enumerate()
-		.map(|(seat, who)| (who.clone(), if seat == 0 { LIE } else { REJECT }))
-		.collect();
-	run_attempt(&mut chain, id, lie(), &votes);
-	chain.idle(1);
-	assert_eq!(job(&mut chain, id).attempt, 1);
-	let message = publication_signed(old, &genesis, keyring(&seats[0]));
-	assert_eq!(refused(&mut chain, message), code(Error::WrongAttempt));
-}
-
-#[test]
-fn an_account_outside_the_committee_has_no_vote() {
-	let mut chain = Chain::new("development", 1);
-	let (id, _) = drawn(&mut chain);
-	publish(&mut chain, id, truth(), &CONFIRM);
-	let batch = commit_batch(&mut chain, id, &Eve.to_account_id(), &CONFIRM);
-	let message = sent(&mut chain, batch);
+	let mut old = publication(&mut chain, job, truth(), TRUTH);
+	for _ in 0..100 {
+		let open = chain.read(|| pallet_jobs::Jobs::<Runtime>::get(job)).expect("open");
+		if open.attempt == 1 && open.engagement.is_some() {
+			break;
+		}
+		chain.idle(1);
+	}
+	old.at = chain.number();
+	let message = publication_signed(old, &genesis, keyring(&executor));
 	let refusal = refused(&mut chain, message);
-	assert!(
-		[Error::NoInferenceKey, Error::NotInCommittee]
-			.map(code)
-			.contains(&refusal),
-		"{refusal}"
-	);
+	assert!([Error::<Runtime>::WrongClaim, Error::NotExecutor].map(code).contains(&refusal), "{refusal}");
 }
 
 #[test]
-fn nobody_commits_or_reveals_twice_or_reveals_another_vote() {
+fn an_account_without_a_seat_has_no_vote() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
-	publish(&mut chain, id, truth(), &CONFIRM);
-	commit(&mut chain, id, &[(seats[1].clone(), CONFIRM)]);
+	let (_, id) = drawn(&mut chain, 1, truth(), TRUTH);
+	let voter = waiting(&mut chain, id).remove(0);
+	let stolen = vote(&mut chain, id, &voter, Some(TRUTH));
+	let executor = claim(&mut chain, id).record.executor;
+	for other in [executor, Eve.to_account_id()] {
+		let message = sent(&mut chain, &other, &[stolen]);
+		let refusal = refused(&mut chain, message);
+		let named = [Refused::<Runtime>::NoInferenceKey, Refused::NoSeat].map(code);
+		assert!(named.contains(&refusal), "{refusal}");
+	}
+}
 
-	let again = commit_batch(&mut chain, id, &seats[1], &LIE);
-	let message = sent(&mut chain, again);
-	assert_eq!(refused(&mut chain, message), code(Error::AlreadyCommitted));
+#[test]
+fn nobody_votes_twice() {
+	let mut chain = Chain::new("development", 1);
+	let (_, id) = drawn(&mut chain, 3, truth(), TRUTH);
+	let voter = waiting(&mut chain, id).remove(0);
+	let first = vote(&mut chain, id, &voter, Some(TRUTH));
+	let other = vote(&mut chain, id, &voter, None);
+	let message = sent(&mut chain, &voter, &[first]);
+	chain.good_block(vec![message]);
+	for again in [first, other] {
+		let message = sent(&mut chain, &voter, &[again]);
+		let refusal = refused(&mut chain, message);
+		let named = [Refused::<Runtime>::AlreadyVoted, Refused::WrongState].map(code);
+		assert!(named.contains(&refusal), "{refusal}");
+	}
+}
 
-	commit(
-		&mut chain,
-		id,
-		&[(seats[2].clone(), CONFIRM), (seats[3].clone(), CONFIRM)],
-	);
-	let other = reveal_batch(&mut chain, id, &seats[1], &LIE);
-	let message = sent(&mut chain, other);
-	assert_eq!(refused(&mut chain, message), code(Error::BadOpening));
+#[test]
+fn an_opening_that_does_not_match_is_refused() {
+	let mut chain = Chain::new("development", 1);
+	let (_, id) = drawn(&mut chain, 1, truth(), TRUTH);
+	assert_eq!(refused(&mut chain, opening(id, TRUTH)), code(Refused::<Runtime>::WrongState));
+	vote_all(&mut chain, id, |_| Some(TRUTH));
+	run_until(&mut chain, id, |claim| claim.record.audit == Audit::Spared || claim.state == State::Auditing);
+	if claim(&mut chain, id).state == State::Auditing {
+		vote_all(&mut chain, id, |_| Some(TRUTH));
+	}
+	assert_eq!(refused(&mut chain, opening(id, LIE)), code(Refused::<Runtime>::BadOpening));
+	chain.good_block(vec![opening(id, TRUTH)]);
+	assert_eq!(refused(&mut chain, opening(id, TRUTH)), code(Refused::<Runtime>::AlreadyOpened));
+}
 
-	reveal(&mut chain, id, &[(seats[1].clone(), CONFIRM)]);
-	let again = reveal_batch(&mut chain, id, &seats[1], &CONFIRM);
-	let message = sent(&mut chain, again);
-	assert_eq!(refused(&mut chain, message), code(Error::AlreadyRevealed));
+#[test]
+fn an_objection_without_its_bond_changes_nothing() {
+	let mut chain = Chain::new("development", 1);
+	let (_, id) = drawn(&mut chain, 1, truth(), TRUTH);
+	vote_all(&mut chain, id, |_| Some(TRUTH));
+	let output_hash = claim(&mut chain, id).record.output_hash;
+	let all = chain.wealth(&Ferdie.to_account_id()) - chain.held(&Ferdie.to_account_id());
+	let gift = chain.read(|| {
+		let dest = Eve.to_account_id().into();
+		let value = all - assay_runtime::constants::currency::ASY;
+		signed(Ferdie, pallet_balances::Call::transfer_allow_death { dest, value })
+	});
+	chain.good_block(vec![gift]);
+	let call = pallet_verification::Call::object { claim: id, output_hash };
+	let transaction = chain.read(|| signed(Ferdie, call));
+	let result = chain.block(vec![transaction]).remove(0).expect("valid");
+	assert!(matches!(result, Err(DispatchError::Token(_) | DispatchError::Module(_))), "{result:?}");
+	assert_eq!(claim(&mut chain, id).state, State::Window);
 }
 
 #[test]
 fn an_old_message_is_refused() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let message = publication(&mut chain, id, truth(), &CONFIRM);
-	chain.idle(20);
-	let message = publication_signed(message, &genesis, keyring(&seats[0]));
-	assert_eq!(refused(&mut chain, message), code(Error::StaleBatch));
+	let mut message = publication(&mut chain, job, truth(), TRUTH);
+	message.at = chain.number() + 5;
+	let message = publication_signed(message, &genesis, keyring(&executor));
+	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::StaleMessage));
 }
 
 #[test]
 fn an_output_longer_than_requested_is_refused() {
 	let mut chain = Chain::new("development", 1);
-	let (id, seats) = drawn(&mut chain);
+	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
 	let mut long = truth();
 	long.tokens = vec![1; 17].try_into().expect("bounded");
-	let message = publication(&mut chain, id, long, &CONFIRM);
-	let message = publication_signed(message, &genesis, keyring(&seats[0]));
-	assert_eq!(refused(&mut chain, message), code(Error::OutputTooLong));
+	let message = publication(&mut chain, job, long, TRUTH);
+	let message = publication_signed(message, &genesis, keyring(&executor));
+	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::OutputTooLong));
 }
 
 #[test]

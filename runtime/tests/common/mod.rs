@@ -3,13 +3,14 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code, unreachable_pub)]
 
-pub mod committee;
+pub mod claims;
 
 use assay_runtime::{
 	constants::time::{EPOCH_DURATION, SLOT_DURATION},
 	AccountId, Babe, Balance, Balances, Block, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent,
 	SignedPayload, System, TxExtension, UncheckedExtrinsic,
 };
+use assay_primitives::traits::ProviderSet;
 use codec::Encode;
 use frame_support::traits::fungible::{Inspect, InspectHold};
 use frame_system::offchain::CreateAuthorizedTransaction;
@@ -58,12 +59,13 @@ fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
 	}
 }
 
-/// Checks the state of the four pallets.
+/// Checks the state of the pallets.
 pub fn check_state() {
 	pallet_models::Pallet::<Runtime>::do_try_state().expect("models");
 	pallet_providers::Pallet::<Runtime>::do_try_state().expect("providers");
 	pallet_payments::Pallet::<Runtime>::do_try_state().expect("payments");
 	pallet_jobs::Pallet::<Runtime>::do_try_state().expect("jobs");
+	pallet_verification::Pallet::<Runtime>::do_try_state().expect("verification");
 }
 
 /// A chain whose blocks Alice makes.
@@ -151,6 +153,23 @@ impl Chain {
 		self.idle(1);
 	}
 
+	/// Leaves slots without a block, as where the next block has another author's output.
+	pub fn skip_slots(&mut self, slots: u64) {
+		self.slot += slots;
+	}
+
+	/// Makes blocks in which every provider is alive: each sends its heartbeat when it is due.
+	pub fn heartbeats_for(&mut self, blocks: u32) {
+		for _ in 0..blocks {
+			let due = self.read(|| {
+				let providers = pallet_providers::Providers::<Runtime>::iter_keys();
+				providers.filter(<assay_runtime::Providers as ProviderSet<AccountId>>::heartbeat_due).collect::<Vec<_>>()
+			});
+			let beats = due.iter().map(|who| claims::sent(self, who, &[])).collect();
+			self.good_block(beats);
+		}
+	}
+
 	/// Gives the node a keystore.
 	pub fn with_keystore(mut self) -> Self {
 		self.ext.register_extension(KeystoreExt::new(MemoryKeystore::new()));
@@ -217,8 +236,8 @@ pub fn signed(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> UncheckedExt
 }
 
 /// Returns a provider's message as a transaction.
-pub fn authorized(call: pallet_jobs::Call<Runtime>) -> UncheckedExtrinsic {
-	<Runtime as CreateAuthorizedTransaction<pallet_jobs::Call<Runtime>>>::create_authorized_transaction(call.into())
+pub fn authorized(call: RuntimeCall) -> UncheckedExtrinsic {
+	<Runtime as CreateAuthorizedTransaction<pallet_jobs::Call<Runtime>>>::create_authorized_transaction(call)
 }
 
 /// Returns the well-known key of an account.
