@@ -3,11 +3,12 @@
 use crate::*;
 use alloc::{vec, vec::Vec};
 use assay_primitives::{
-	crypto::InferenceId,
+	crypto::{InferenceId, InferenceSignature},
 	job::Input,
-	limits::{MAX_BATCH, MAX_COMMITTEE, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_PROVIDERS_PER_MODEL},
-	vote::Salt,
-	Balance, Commitment, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot, Vote,
+	limits::{MAX_INPUT_BYTES, MAX_MEMBERS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_SEAT_RECORDS, MAX_VERIFIERS},
+	receipt::{Audit, ClaimRecord, SeatRecord, SeatVote},
+	traits::{ClaimSource, ClaimStatus},
+	Approval, Balance, FinishReason, JobId, ModelId, Output, SamplingParams, Seal, State, Verdict, Vote,
 };
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -24,21 +25,12 @@ use sp_runtime::{
 
 /// What benchmarks need of other pallets: models, providers and money.
 pub trait BenchmarkHelper<AccountId> {
-	/// Returns a model of the longest context and the providers that serve it, one for each key, bonded, with a
-	/// capacity of fifty jobs.
+	/// Returns a model of the longest context and the members of its electorate, one for each key, each with room for
+	/// fifty jobs.
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>);
 	/// Returns an account that can pay for fifty jobs.
 	fn requester() -> AccountId;
 }
-
-const SALT: Salt = [8; 32];
-const CONFIRM: Vote = Vote::Confirm {
-	trace_root: TraceRoot([3; 32]),
-};
-const DISSENT: Vote = Vote::Reject {
-	position: 1,
-	prefix_root: TraceRoot([4; 32]),
-};
 
 /// A model, its providers and a requester.
 struct Fixture<T: Config> {
@@ -48,9 +40,9 @@ struct Fixture<T: Config> {
 }
 
 impl<T: Config> Fixture<T> {
-	fn new(providers: u32) -> Self {
+	fn new() -> Self {
 		frame_system::Pallet::<T>::set_block_number(One::one());
-		let keys: Vec<_> = (1..=providers)
+		let keys: Vec<_> = (1..=MAX_MEMBERS)
 			.map(|n| InferenceId::generate_pair(Some(alloc::format!("0x{n:064x}").into_bytes())))
 			.collect();
 		let (model, accounts) = T::BenchmarkHelper::providers(&keys);
@@ -61,150 +53,122 @@ impl<T: Config> Fixture<T> {
 		}
 	}
 
-	fn sign(&self, who: &T::AccountId, message: &[u8]) -> assay_primitives::crypto::InferenceSignature {
-		let (_, key) = self
-			.keys
-			.iter()
-			.find(|(account, _)| account == who)
-			.expect("a provider of the fixture");
-		key.sign(&message).expect("a key of the keystore")
-	}
-
-	/// Returns a new job that waits for the largest committee.
-	fn requested(&self, bytes: u32) -> JobId {
-		let before: Vec<_> = Jobs::<T>::iter_keys().collect();
-		let input: Input = BoundedVec::truncate_from(vec![b'a'; bytes as usize]);
+	/// Returns a new job that waits, and moves on to the next block.
+	fn requested(&self) -> JobId {
+		let input: Input = BoundedVec::truncate_from(vec![b'a'; MAX_INPUT_BYTES as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
-		let size = T::Params::get().max_committee;
-		Pallet::<T>::do_request(self.requester.clone(), self.model, input, params, size, Balance::MAX)
-			.expect("a request");
-		Jobs::<T>::iter_keys().find(|id| !before.contains(id)).expect("a job")
+		Pallet::<T>::do_request(
+			self.requester.clone(),
+			self.model,
+			input,
+			params,
+			MAX_VERIFIERS,
+			Balance::MAX,
+		)
+		.expect("a request");
+		frame_system::Pallet::<T>::set_block_number(now::<T>().saturating_add(One::one()));
+		Jobs::<T>::iter_keys().next().expect("a job")
 	}
 
-	/// Returns a job whose committee of `n` is at work.
-	fn drawn(&self, n: u32) -> JobId {
-		let id = self.requested(1);
-		Jobs::<T>::mutate(id, |job| job.as_mut().expect("a job").size = n);
-		leave_queue::<T>(&id);
-		Pallet::<T>::draw_one(&id, &[1; 32], now::<T>());
+	fn drawn(&self) -> JobId {
+		let id = self.requested();
+		Pallet::<T>::draw_waiting(now::<T>());
 		id
 	}
 
-	fn publication(&self, id: JobId, bytes: u32) -> PublicationOf<T> {
-		let voter = seats::<T>(&id).swap_remove(0);
-		let commitment = commitment::<T>(&id, &voter, CONFIRM);
+	fn publication(&self, bytes: u32) -> PublicationOf<T> {
+		let id = self.drawn();
+		let engagement = Jobs::<T>::get(id).expect("a job").engagement.expect("an executor");
 		Publication {
-			commitment,
-			voter,
+			executor: engagement.executor,
+			claim: engagement.claim,
 			job: id,
-			attempt: 0,
-			output: output(bytes),
+			output: Output {
+				input_tokens: 1,
+				tokens: BoundedVec::truncate_from(vec![1; MAX_OUTPUT_TOKENS as usize]),
+				text: BoundedVec::truncate_from(vec![b'a'; bytes as usize]),
+				finish: FinishReason::Eos,
+			},
+			seal: Seal([2; 32]),
 			at: now::<T>(),
 		}
 	}
 
-	/// Returns a job in which all of a committee of `n` but `who` have committed.
-	fn committing(&self, n: u32, who: &T::AccountId) -> JobId {
-		let id = self.drawn(n);
-		// The executor is drawn at random; `who` must be a verifier.
-		Jobs::<T>::mutate(id, |job| {
-			let seats = &mut job.as_mut().expect("a job").committee;
-			if seats.first().map(|seat| &seat.provider) == Some(who) {
-				seats.as_mut().swap(0, 1);
-			}
-		});
-		Pallet::<T>::do_publish(self.publication(id, 1)).expect("a publication");
-		for voter in seats::<T>(&id).iter().skip(1).filter(|voter| *voter != who) {
-			let item = CommitItem {
-				job: id,
-				attempt: 0,
-				commitment: commitment::<T>(&id, voter, CONFIRM),
-			};
-			Pallet::<T>::do_vote(batch::<T>(voter, vec![item], vec![])).expect("a commitment");
-		}
-		id
+	fn sign(&self, publication: &PublicationOf<T>) -> InferenceSignature {
+		let (_, key) = self
+			.keys
+			.iter()
+			.find(|(account, _)| *account == publication.executor)
+			.expect("a provider of the fixture");
+		key.sign(&publication.message(&T::GenesisHash::get()))
+			.expect("a key of the keystore")
 	}
 
-	/// Returns the batch of `who` for `c` jobs that wait for its commitment and `r` that wait for its reveal and for
-	/// another.
-	fn votes(&self, who: &T::AccountId, c: u32, r: u32) -> BatchOf<T> {
-		let n = T::Params::get().max_committee;
-		let commit = |id| CommitItem {
-			job: id,
+	/// Returns a job with the longest answer, and how its claim ends if every seat that there can be is recorded.
+	fn ending(&self) -> (JobId, ClaimStatus<T::AccountId, BlockNumberFor<T>>) {
+		let publication = self.publication(MAX_OUTPUT_BYTES);
+		let id = publication.job;
+		Pallet::<T>::do_publish(publication).expect("a publication");
+		let engagement = Jobs::<T>::get(id).expect("a job").engagement.expect("an executor");
+		let seats = self
+			.keys
+			.iter()
+			.take(MAX_SEAT_RECORDS as usize)
+			.map(|(who, _)| SeatRecord {
+				provider: who.clone(),
+				tranche: 1,
+				vote: Some(SeatVote {
+					tranche: 1,
+					vote: Vote::Approve(Approval([4; 32])),
+				}),
+				fault: None,
+			});
+		let record = ClaimRecord {
 			attempt: 0,
-			commitment: commitment::<T>(&id, who, CONFIRM),
+			executor: engagement.executor,
+			drawn: engagement.drawn,
+			output_hash: Default::default(),
+			seal: Seal([2; 32]),
+			root: None,
+			published_at: now::<T>(),
+			verifiers: MAX_VERIFIERS,
+			tranches: Default::default(),
+			audits: Default::default(),
+			seats: BoundedVec::truncate_from(seats.collect()),
+			audit: Audit::Spared,
+			dispute: None,
+			electorate: Default::default(),
+			slashable: 0,
+			open_claims: 0,
 		};
-		let commitments = (0..c).map(|_| commit(self.committing(n, who))).collect();
-		let reveals = (0..r)
-			.map(|_| {
-				let id = self.committing(n, who);
-				Pallet::<T>::do_vote(batch::<T>(who, vec![commit(id)], vec![])).expect("a commitment");
-				RevealItem {
-					job: id,
-					attempt: 0,
-					vote: CONFIRM,
-					salt: SALT,
-				}
-			})
+		let status = ClaimStatus {
+			state: State::Settled,
+			verdict: Some(Verdict::Confirmed),
+			verdict_at: Some(now::<T>()),
+			due: now::<T>(),
+			record,
+		};
+		(id, status)
+	}
+
+	/// Ends the claim of a job with this many paid seats.
+	fn close(&self, id: &JobId, status: ClaimStatus<T::AccountId, BlockNumberFor<T>>, seats: u32) {
+		let claim = Jobs::<T>::get(id)
+			.and_then(|job| job.engagement)
+			.expect("an executor")
+			.claim;
+		let approvals: Vec<_> = self
+			.keys
+			.iter()
+			.take(seats as usize)
+			.map(|(who, _)| who.clone())
 			.collect();
-		batch::<T>(who, commitments, reveals)
+		<Pallet<T> as ClaimSource<_, _>>::closed(id, &claim, status, &approvals);
 	}
 }
 
 fn now<T: Config>() -> BlockNumberFor<T> {
 	frame_system::Pallet::<T>::block_number()
-}
-
-fn seats<T: Config>(id: &JobId) -> Vec<T::AccountId> {
-	Jobs::<T>::get(id)
-		.expect("a job")
-		.committee
-		.into_iter()
-		.map(|seat| seat.provider)
-		.collect()
-}
-
-fn leave_queue<T: Config>(id: &JobId) {
-	if let Phase::Drawing { index } = Jobs::<T>::get(id).expect("a job").phase {
-		Queue::<T>::remove(index);
-	}
-}
-
-fn commitment<T: Config>(id: &JobId, who: &T::AccountId, vote: Vote) -> Commitment {
-	Commitment::new(&T::GenesisHash::get(), id, 0, who, &vote, &SALT)
-}
-
-fn output(bytes: u32) -> Output {
-	Output {
-		input_tokens: 1,
-		tokens: BoundedVec::truncate_from(vec![1; MAX_OUTPUT_TOKENS as usize]),
-		text: BoundedVec::truncate_from(vec![b'a'; bytes as usize]),
-		finish: FinishReason::Eos,
-	}
-}
-
-fn batch<T: Config>(who: &T::AccountId, commitments: Vec<CommitItem>, reveals: Vec<RevealItem>) -> BatchOf<T> {
-	Batch {
-		voter: who.clone(),
-		at: now::<T>(),
-		commitments: BoundedVec::truncate_from(commitments),
-		reveals: BoundedVec::truncate_from(reveals),
-	}
-}
-
-/// Returns a job whose committee of `n` has voted: a supermajority confirms, the others are paid nothing and slashed.
-fn decided<T: Config>(fixture: &Fixture<T>, n: u32) -> (JobId, JobOf<T>) {
-	let id = fixture.drawn(n);
-	Pallet::<T>::do_publish(fixture.publication(id, MAX_OUTPUT_BYTES)).expect("a publication");
-	let mut job = Jobs::<T>::get(id).expect("a job");
-	let needed = assay_primitives::quorum::supermajority_threshold(n) as usize;
-	for (index, seat) in job.committee.iter_mut().enumerate() {
-		let vote = if index < needed { CONFIRM } else { DISSENT };
-		seat.commitment = Some(commitment::<T>(&id, &seat.provider, vote));
-		seat.vote = Some(vote);
-	}
-	Jobs::<T>::insert(id, &job);
-	(id, job)
 }
 
 #[benchmarks]
@@ -213,10 +177,9 @@ mod benches {
 
 	#[benchmark]
 	fn request(b: Linear<1, MAX_INPUT_BYTES>) {
-		let fixture = Fixture::<T>::new(MAX_PROVIDERS_PER_MODEL);
+		let fixture = Fixture::<T>::new();
 		let input: Input = BoundedVec::truncate_from(vec![b'a'; b as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
-		let size = T::Params::get().max_committee;
 
 		#[extrinsic_call]
 		_(
@@ -224,19 +187,18 @@ mod benches {
 			fixture.model,
 			input,
 			params,
-			size,
+			MAX_VERIFIERS,
 			Balance::MAX,
 		);
 
-		assert_eq!(Jobs::<T>::count(), 1);
+		assert_eq!(Jobs::<T>::iter_keys().count(), 1);
 	}
 
 	#[benchmark]
 	fn publish(b: Linear<1, MAX_OUTPUT_BYTES>) {
-		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
-		let id = fixture.drawn(MAX_COMMITTEE);
-		let publication = fixture.publication(id, b);
-		let signature = fixture.sign(&publication.voter, &publication.message(&T::GenesisHash::get()));
+		let fixture = Fixture::<T>::new();
+		let publication = fixture.publication(b);
+		let (id, signature) = (publication.job, fixture.sign(&publication));
 
 		#[extrinsic_call]
 		_(RawOrigin::Authorized, publication, signature);
@@ -246,9 +208,9 @@ mod benches {
 
 	#[benchmark]
 	fn authorize_publish(b: Linear<1, MAX_OUTPUT_BYTES>) -> Result<(), BenchmarkError> {
-		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
-		let publication = fixture.publication(fixture.drawn(MAX_COMMITTEE), b);
-		let signature = fixture.sign(&publication.voter, &publication.message(&T::GenesisHash::get()));
+		let fixture = Fixture::<T>::new();
+		let publication = fixture.publication(b);
+		let signature = fixture.sign(&publication);
 		let call = Call::<T>::publish { publication, signature };
 
 		#[block]
@@ -261,44 +223,10 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn vote(c: Linear<0, MAX_BATCH>, r: Linear<0, MAX_BATCH>) {
-		let fixture = Fixture::<T>::new(T::Params::get().max_committee);
-		let who = fixture.keys[0].0.clone();
-		// Not empty: that would be a heartbeat.
-		let batch = fixture.votes(&who, if r == 0 { c.max(1) } else { c }, r);
-		let signature = fixture.sign(&who, &batch.message(&T::GenesisHash::get()));
-		let last = batch.reveals.last().map(|item| item.job);
-
-		#[extrinsic_call]
-		_(RawOrigin::Authorized, batch, signature);
-
-		assert!(last.is_none_or(|id| Jobs::<T>::get(id)
-			.and_then(|job| job.seat(&who).map(|seat| seat.vote.is_some()))
-			.unwrap_or(false)));
-	}
-
-	#[benchmark]
-	fn authorize_vote(c: Linear<0, MAX_BATCH>, r: Linear<0, MAX_BATCH>) -> Result<(), BenchmarkError> {
-		let fixture = Fixture::<T>::new(T::Params::get().max_committee);
-		let who = fixture.keys[0].0.clone();
-		let batch = fixture.votes(&who, if r == 0 { c.max(1) } else { c }, r);
-		let signature = fixture.sign(&who, &batch.message(&T::GenesisHash::get()));
-		let call = Call::<T>::vote { batch, signature };
-
-		#[block]
-		{
-			call.authorize(TransactionSource::External)
-				.ok_or("vote must be authorized")??;
-		}
-
-		Ok(())
-	}
-
-	#[benchmark]
 	fn prune() {
-		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
-		let (id, job) = decided(&fixture, MAX_COMMITTEE);
-		Pallet::<T>::conclude(&id, job, now::<T>());
+		let fixture = Fixture::<T>::new();
+		let (id, status) = fixture.ending();
+		fixture.close(&id, status, MAX_VERIFIERS.into());
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(fixture.requester.clone()), id);
@@ -307,31 +235,59 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn conclude(n: Linear<1, MAX_COMMITTEE>) {
-		let fixture = Fixture::<T>::new(MAX_COMMITTEE);
-		let (id, job) = decided(&fixture, n);
+	fn closed(s: Linear<0, { MAX_VERIFIERS as u32 }>) {
+		let fixture = Fixture::<T>::new();
+		let (id, status) = fixture.ending();
 
 		#[block]
 		{
-			Pallet::<T>::conclude(&id, job, now::<T>());
+			fixture.close(&id, status, s);
 		}
 
-		assert!(Receipts::<T>::get(id).and_then(|receipt| receipt.answer).is_some());
+		assert!(Receipts::<T>::get(id).is_some_and(|receipt| receipt.fee > 0));
 	}
 
 	#[benchmark]
-	fn draw(p: Linear<MAX_COMMITTEE, MAX_PROVIDERS_PER_MODEL>, n: Linear<1, MAX_COMMITTEE>) {
-		let fixture = Fixture::<T>::new(p);
-		let id = fixture.requested(1);
-		Jobs::<T>::mutate(id, |job| job.as_mut().expect("a job").size = n);
-		leave_queue::<T>(&id);
+	fn draw() {
+		let fixture = Fixture::<T>::new();
+		let id = fixture.requested();
+		let job = Jobs::<T>::get(id).expect("a job");
+		let electorate = Pallet::<T>::electorate(&fixture.model);
 
 		#[block]
 		{
-			Pallet::<T>::draw_one(&id, &[1; 32], now::<T>());
+			Pallet::<T>::draw_executor(&id, job, electorate, now::<T>());
 		}
 
-		assert_eq!(seats::<T>(&id).len(), n as usize);
+		assert_eq!(Jobs::<T>::get(id).map(|job| job.state), Some(State::Executing));
+	}
+
+	#[benchmark]
+	fn turn() {
+		let fixture = Fixture::<T>::new();
+		fixture.requested();
+
+		#[block]
+		{
+			// In the block of the request a model's turn draws nobody.
+			Pallet::<T>::draw_waiting(One::one());
+		}
+
+		assert_eq!(WaitingJobs::<T>::get().jobs, 1);
+	}
+
+	#[benchmark]
+	fn no_output() {
+		let fixture = Fixture::<T>::new();
+		let id = fixture.drawn();
+		let job = Jobs::<T>::get(id).expect("a job");
+
+		#[block]
+		{
+			Pallet::<T>::fail_attempt(&id, job, now::<T>());
+		}
+
+		assert_eq!(Jobs::<T>::get(id).map(|job| job.attempt), Some(1));
 	}
 
 	#[benchmark]

@@ -1,266 +1,195 @@
-//! The tally of an attempt, and what follows: the faults, the money, the receipt, or another attempt.
+//! The end of a job: the money, and the receipt.
 
 use crate::*;
-use alloc::vec::Vec;
 use assay_primitives::{
-	digest::{output_hash, Subject},
-	economics::{self, Fault, Shares},
-	limits::{MAX_ATTEMPTS, MAX_COMMITTEE},
-	quorum,
-	receipt::{AnswerRecord, RefundReason, SeatRecord},
-	traits::{Escrow, ProviderSet},
-	Balance, Hash32, JobId, Output, Receipt, TraceRoot, Verdict, Vote,
+	economics::{self, Shares},
+	receipt::{ClaimRecord, RefundReason},
+	state::Trigger,
+	traits::{ClaimSource, ClaimStatus, Claims, Escrow},
+	Balance, ClaimId, JobId, Receipt, State, Verdict, Work,
 };
-use frame_support::{traits::Get, weights::Weight, BoundedVec};
+use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
 
-/// Returns the most that the conclusion of one attempt can cost.
-pub(crate) fn heaviest_conclusion<W: WeightInfo>() -> Weight {
-	W::conclude(MAX_COMMITTEE)
+type StatusOf<T> = ClaimStatus<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
+type RecordOf<T> = ClaimRecord<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
+
+/// What is known of the end of a job, final or not.
+struct End<T: Config> {
+	verdict: Verdict,
+	verdict_at: BlockNumberFor<T>,
+	state: State,
+	closed_at: Option<BlockNumberFor<T>>,
+	claim: Option<RecordOf<T>>,
+	fee: Balance,
 }
 
-/// What a job costs and who is paid for it.
-struct Settlement<AccountId> {
-	shares: Shares,
-	/// Confirming verifiers, who get a verifier's share each.
-	verifiers: Vec<AccountId>,
-	/// What the requester pays in the end.
-	paid: Balance,
+impl<T: Config> ClaimSource<T::AccountId, BlockNumberFor<T>> for Pallet<T> {
+	fn work(origin: &JobId, check: bool) -> Option<Work> {
+		let job = Jobs::<T>::get(origin)?;
+		let execution = job.execution(T::GenesisHash::get(), origin)?;
+		Some(Work {
+			model: job.model,
+			input: Inputs::<T>::get(origin)?,
+			params: job.params,
+			seed: execution.sampling_seed(),
+			claim: if check { Some(Outputs::<T>::get(origin)?) } else { None },
+		})
+	}
+
+	fn closed(origin: &JobId, claim: &ClaimId, status: StatusOf<T>, approvals: &[T::AccountId]) -> u32 {
+		let now = frame_system::Pallet::<T>::block_number();
+		let job = Jobs::<T>::get(origin).filter(|job| {
+			let engagement = job.engagement.as_ref();
+			engagement.is_some_and(|engagement| engagement.claim == *claim) && job.answer.is_some()
+		});
+		let Some(job) = job.filter(|_| status.state.is_final()) else {
+			log::error!(target: LOG_TARGET, "Claim {claim} ended, and job {origin} does not wait for it");
+			return 0;
+		};
+		let (fee, paid) = if status.state == State::Settled {
+			Self::settle(origin, &job, &status.record, approvals)
+		} else {
+			Self::refund_fee(origin);
+			(0, 0)
+		};
+		let end = End::<T> {
+			verdict: status.verdict.unwrap_or(match status.state {
+				State::Overturned => Verdict::Overturned,
+				State::Settled => Verdict::Unverified,
+				_ => Verdict::Refunded(RefundReason::Undecided),
+			}),
+			verdict_at: status.verdict_at.unwrap_or(now),
+			state: status.state,
+			closed_at: Some(now),
+			claim: Some(status.record),
+			fee,
+		};
+		Self::close(origin, job, end, now);
+		paid
+	}
 }
 
 impl<T: Config> Pallet<T> {
-	/// Counts the revealed votes of a committee and acts on the result.
-	pub(crate) fn conclude(id: &JobId, mut job: JobOf<T>, now: BlockNumberFor<T>) {
-		let votes: Vec<Vote> = job.committee.iter().filter_map(|seat| seat.vote).collect();
-		let won = quorum::tally(job.size, votes.iter());
-		// With an agreed answer nothing more is due to the requester: what dissenters lose goes to the treasury.
-		let mut due = if matches!(won, Some(Vote::Confirm { .. })) {
-			0
-		} else {
-			Self::restitution_due(&job)
-		};
-		let faults: Vec<_> = job
-			.committee
-			.iter()
-			.enumerate()
-			.filter_map(|(index, seat)| fault_of(index, seat, won.as_ref()).map(|fault| (index, fault)))
-			.collect();
-		for (index, fault) in faults {
-			Self::slash(id, &mut job, index, fault, &mut due);
-		}
-		match (won, Outputs::<T>::get(id)) {
-			(Some(Vote::Confirm { trace_root }), Some(output)) => Self::settle(id, job, output, trace_root, now),
-			(Some(Vote::Reject { .. }), _) => Self::fail_attempt(id, job, RefundReason::Rejected, now),
-			_ => Self::fail_attempt(id, job, RefundReason::NoSupermajority, now),
-		}
-	}
-
-	/// Returns what is due to the requester for an attempt that fails by a provider's fault.
-	pub(crate) fn restitution_due(job: &JobOf<T>) -> Balance {
-		T::Params::get().rates.restitution.mul_floor(job.fee_ceiling)
-	}
-
-	/// Slashes the provider of a seat for a fault and pays the requester from it, up to `due`, which shrinks by as
-	/// much.
-	pub(crate) fn slash(id: &JobId, job: &mut JobOf<T>, index: usize, fault: Fault, due: &mut Balance) {
-		let Some(seat) = job.committee.get_mut(index) else {
+	/// Ends a job without an answer and gives everything back.
+	pub(crate) fn refund(
+		id: &JobId,
+		mut job: JobOf<T>,
+		trigger: Trigger,
+		reason: RefundReason,
+		now: BlockNumberFor<T>,
+	) {
+		if !job.step(trigger) {
+			log::error!(target: LOG_TARGET, "Job {id}: {trigger:?} cannot happen in state {:?}", job.state);
 			return;
-		};
-		seat.fault = Some(fault);
-		let slashed = T::Providers::punish(&seat.provider, fault);
-		let restitution = T::Escrow::restitute(id, slashed, *due);
-		*due = due.saturating_sub(restitution);
-		let provider = seat.provider.clone();
-		Self::deposit_event(Event::Faulted {
-			job: *id,
-			attempt: job.attempt,
-			provider,
-			fault,
-			restitution,
-		});
-	}
-
-	/// Ends an attempt without an agreed answer: another committee, or the money back.
-	pub(crate) fn fail_attempt(id: &JobId, mut job: JobOf<T>, reason: RefundReason, now: BlockNumberFor<T>) {
-		Self::deposit_event(Event::AttemptFailed {
-			job: *id,
-			attempt: job.attempt,
-			reason,
-		});
-		Self::release_committee(id, &job);
-		Outputs::<T>::remove(id);
-		let next = job.attempt.saturating_add(1);
-		if u32::from(next) >= MAX_ATTEMPTS {
-			return Self::refund(id, job, reason, now);
 		}
-		if let Some(executor) = job.executor().cloned() {
-			// Bounded by the attempts.
-			let _ = job.failed.try_push(executor);
-		}
-		// A requester who wanted no check gets none by a larger committee.
-		job.enlarge = reason == RefundReason::NoSupermajority && job.size > 1;
-		job.attempt = next;
-		Self::enter_queue(id, &mut job, now);
-		Jobs::<T>::insert(id, job);
-	}
-
-	/// Pays for an agreed answer and writes its receipt.
-	fn settle(id: &JobId, job: JobOf<T>, output: Output, trace_root: TraceRoot, now: BlockNumberFor<T>) {
-		Self::release_committee(id, &job);
-		let answer = answer_record(id, &job, &output, trace_root);
-		let Settlement {
-			shares,
-			verifiers,
-			mut paid,
-		} = Self::settlement(&job, &answer);
-		let executor = job.executor().unwrap_or(&job.requester);
-		if let Err(error) = T::Escrow::settle(id, &shares, executor, &verifiers, &job.terms.owner) {
-			// Cannot happen while the escrow is consistent. An agreed answer stays agreed, and nobody pays for it.
-			log::error!(target: LOG_TARGET, "Job {id}: the escrow could not settle: {error:?}");
-			Self::refund_fee(id);
-			paid = 0;
-		}
-		let verdict = if job.size == 1 {
-			Verdict::Unchecked
-		} else {
-			Verdict::Confirmed
-		};
-		Self::write_receipt(id, job, verdict, Some(answer), paid, now);
-	}
-
-	/// Returns what an agreed answer costs and who is paid for it.
-	fn settlement(job: &JobOf<T>, answer: &AnswerRecord) -> Settlement<T::AccountId> {
-		let rates = T::Params::get().rates;
-		let won = Some(Vote::Confirm {
-			trace_root: answer.trace_root,
-		});
-		let fee = economics::fee(
-			&rates,
-			job.terms.price_in,
-			job.terms.price_out,
-			answer.input_tokens,
-			answer.output_tokens,
-			job.requested_size,
-		)
-		.min(job.fee_ceiling);
-		let verifiers: Vec<_> = job
-			.committee
-			.iter()
-			.skip(1)
-			.filter(|seat| seat.vote == won)
-			.map(|seat| seat.provider.clone())
-			.collect();
-		let mut shares = economics::split(&rates, fee, job.size, verifiers.len() as u32, job.terms.royalty);
-		if job.committee.first().is_none_or(|seat| seat.vote != won) {
-			// The executor's answer was right, but it did not confirm it.
-			shares.refund = shares.refund.saturating_add(shares.executor);
-			shares.executor = 0;
-		}
-		Settlement {
-			paid: fee.saturating_sub(shares.refund),
-			shares,
-			verifiers,
-		}
-	}
-
-	/// Gives the money back for a job without an agreed answer and writes its receipt.
-	pub(crate) fn refund(id: &JobId, job: JobOf<T>, reason: RefundReason, now: BlockNumberFor<T>) {
 		Self::refund_fee(id);
-		Self::write_receipt(id, job, Verdict::Refunded(reason), None, 0, now);
+		let end = End::<T> {
+			verdict: Verdict::Refunded(reason),
+			verdict_at: now,
+			state: job.state,
+			closed_at: Some(now),
+			claim: None,
+			fee: 0,
+		};
+		Self::close(id, job, end, now);
 	}
 
 	fn refund_fee(id: &JobId) {
 		if let Err(error) = T::Escrow::refund(id) {
+			// Cannot happen while the escrow is consistent. Pruning the receipt gives back what is left.
 			log::error!(target: LOG_TARGET, "Job {id}: the escrow could not refund: {error:?}");
 		}
 	}
 
-	/// Gives the committee's capacity back and removes its assignments.
-	fn release_committee(id: &JobId, job: &JobOf<T>) {
-		for seat in &job.committee {
-			T::Providers::release(&seat.provider);
-			Assignments::<T>::remove(&seat.provider, id);
+	/// Returns the shares of a settled job with this many approvals.
+	fn shares(job: &JobOf<T>, approvals: u32) -> Shares {
+		let rates = T::Params::get().rates;
+		let (tokens_in, tokens_out) = job.answer.as_ref().map_or((0, 0), |answer| {
+			(answer.record.input_tokens, answer.record.output_tokens)
+		});
+		let bill = job.bill(&rates, tokens_in, tokens_out);
+		economics::settle(
+			&rates,
+			job.fee_ceiling,
+			&bill,
+			job.verifiers,
+			approvals,
+			job.terms.royalty,
+		)
+	}
+
+	/// Pays for an answer whose verdict stands. Returns what the requester pays, and how many seats were paid.
+	fn settle(id: &JobId, job: &JobOf<T>, record: &RecordOf<T>, approvals: &[T::AccountId]) -> (Balance, u32) {
+		let shares = Self::shares(job, u32::try_from(approvals.len()).unwrap_or(u32::MAX));
+		let seats = approvals.get(..shares.seats as usize).unwrap_or(approvals);
+		match T::Escrow::settle(id, &shares, &record.executor, seats, &job.terms.owner) {
+			Ok(()) => (job.fee_ceiling.saturating_sub(shares.refund), shares.seats),
+			Err(error) => {
+				// Cannot happen while the escrow is consistent. The verdict stands, and nobody pays for it.
+				log::error!(target: LOG_TARGET, "Job {id}: the escrow could not settle: {error:?}");
+				Self::refund_fee(id);
+				(0, 0)
+			}
 		}
 	}
 
-	fn write_receipt(
-		id: &JobId,
-		job: JobOf<T>,
-		verdict: Verdict,
-		answer: Option<AnswerRecord>,
-		fee: Balance,
-		now: BlockNumberFor<T>,
-	) {
-		Jobs::<T>::remove(id);
-		Deadlines::<T>::remove(job.deadline, id);
-		let seats: Vec<_> = job
-			.committee
-			.into_iter()
-			.map(|seat| SeatRecord {
-				provider: seat.provider,
-				vote: seat.vote,
-				fault: seat.fault,
-			})
-			.collect();
-		let receipt = Receipt {
+	/// Writes the receipt of a job that is final, and forgets the job.
+	fn close(id: &JobId, job: JobOf<T>, end: End<T>, now: BlockNumberFor<T>) {
+		Self::deposit_event(Event::Closed {
 			job: *id,
-			model: job.model,
-			requester: job.requester,
-			params: job.params,
-			input_hash: job.input_hash,
-			verdict,
-			answer,
-			committee: BoundedVec::truncate_from(seats),
-			attempts: job.attempt.saturating_add(1),
-			seed_block: job.seed.map(|seed| seed.block),
-			seed: seed_of(job.seed.as_ref()),
-			fee,
-			requested_at: job.requested_at,
-			concluded_at: now,
-		};
-		Receipts::<T>::insert(id, receipt);
+			state: end.state,
+			verdict: end.verdict,
+			fee: end.fee,
+		});
+		Jobs::<T>::remove(id);
 		Concluded::<T>::insert(now, id, ());
-		Self::deposit_event(Event::Concluded { job: *id, verdict, fee });
+		Receipts::<T>::insert(id, receipt_of::<T>(*id, job, end));
+	}
+
+	/// Returns the receipt of a job that has a verdict. It may change until its state is final.
+	pub fn receipt(id: JobId) -> Option<ReceiptOf<T>> {
+		if let Some(receipt) = Receipts::<T>::get(id) {
+			return Some(receipt);
+		}
+		let job = Jobs::<T>::get(id)?;
+		let ClaimStatus {
+			state,
+			verdict,
+			verdict_at,
+			due: _,
+			record,
+		} = T::Claims::status(&job.engagement.as_ref()?.claim)?;
+		let approvals = u32::try_from(record.approvals().count()).unwrap_or(u32::MAX);
+		let shares = Self::shares(&job, approvals);
+		let end = End::<T> {
+			verdict: verdict?,
+			verdict_at: verdict_at?,
+			state,
+			closed_at: None,
+			claim: Some(record),
+			fee: job.fee_ceiling.saturating_sub(shares.refund),
+		};
+		Some(receipt_of::<T>(id, job, end))
 	}
 }
 
-/// Returns the record of an agreed answer. Prompt tokens over the quoted number are not paid.
-fn answer_record<AccountId, BlockNumber>(
-	id: &JobId,
-	job: &Job<AccountId, BlockNumber>,
-	output: &Output,
-	trace_root: TraceRoot,
-) -> AnswerRecord {
-	let output_hash = output_hash(output);
-	let subject = Subject {
-		job: *id,
+fn receipt_of<T: Config>(id: JobId, job: JobOf<T>, end: End<T>) -> ReceiptOf<T> {
+	Receipt {
+		job: id,
+		attempts: job.attempts(),
 		model: job.model,
+		requester: job.requester,
+		count: job.count,
+		params: job.params,
 		input_hash: job.input_hash,
-		params: &job.params,
-		seed: seed_of(job.seed.as_ref()),
-		output_hash,
-	};
-	AnswerRecord {
-		output_hash,
-		trace_root,
-		digest: subject.digest(&trace_root),
-		input_tokens: output.input_tokens.min(job.input_ceiling),
-		output_tokens: output.tokens.len() as u32,
-		finish: output.finish,
-	}
-}
-
-/// Returns the sampling seed; zeros if no committee was ever drawn.
-fn seed_of<BlockNumber>(seed: Option<&JobSeed<BlockNumber>>) -> Hash32 {
-	seed.map_or_else(Hash32::default, |seed| seed.value)
-}
-
-/// Returns the fault of a seat, given the vote that won, if any. A vote is a fault only against a supermajority.
-fn fault_of<AccountId>(index: usize, seat: &Seat<AccountId>, won: Option<&Vote>) -> Option<Fault> {
-	match (won, &seat.vote) {
-		(Some(Vote::Reject { .. }), _) if index == 0 => Some(Fault::Rejected),
-		(Some(won), Some(vote)) if won != vote => Some(Fault::Dissent),
-		(_, None) if seat.commitment.is_some() => Some(Fault::NoReveal),
-		_ => None,
+		verdict: end.verdict,
+		state: end.state,
+		answer: job.answer.map(|answer| answer.record),
+		claim: end.claim,
+		fee: end.fee,
+		requested_at: job.requested_at,
+		verdict_at: end.verdict_at,
+		closed_at: end.closed_at,
 	}
 }

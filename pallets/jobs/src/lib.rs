@@ -1,6 +1,6 @@
 //! # Jobs Pallet
 //!
-//! A job from request to verdict.
+//! A job from request to receipt.
 //!
 //! ## Pallet API
 //!
@@ -8,26 +8,24 @@
 //!
 //! ## Overview
 //!
-//! A user requests an answer of a model and sets the most it may cost. A committee of providers is drawn at random; its
-//! first member computes the answer, the others recompute it and vote on the same 32 bytes, first blinded, then
-//! revealed. A supermajority decides; the money is settled; a receipt stays.
+//! A user requests an answer of a model and sets the most it may cost. The job waits in the queue of its model until an
+//! executor is drawn at random who has a free place. The executor computes and publishes the answer with a seal over its
+//! root. From then on the answer is a claim, which is verified elsewhere, behind
+//! [`Claims`](assay_primitives::traits::Claims). When the claim ends, the money is settled or refunded, and a receipt
+//! stays.
 //!
-//! | phase | ends when | or at its deadline |
+//! | state | ends when | or at its deadline |
 //! |---|---|---|
-//! | drawing | enough providers are available | the job is refunded |
-//! | executing | the executor has published | the executor is at fault, next attempt |
-//! | committing | every verifier has committed | a supermajority has committed: reveal; else next attempt |
-//! | revealing | every committed vote is revealed | the revealed votes are counted |
+//! | waiting | an executor is drawn | the job is refunded |
+//! | executing | the executor has published | the executor is fined, next attempt |
+//! | from then on | the claim ends | the claim has deadlines of its own |
 //!
-//! A job gets at most [`MAX_ATTEMPTS`](assay_primitives::limits::MAX_ATTEMPTS) committees and ends in a receipt within
-//! [`Pallet::t_max`] blocks, whatever anybody does.
-//!
-//! The requester never pays more than the fee ceiling quoted for the committee size it requested: if votes differ and
-//! the next committee is larger, the same fee is split among more.
+//! A job gets at most [`MAX_ATTEMPTS`](assay_primitives::limits::MAX_ATTEMPTS) executors, each with a sampling seed of
+//! its own, and ends in a receipt within the blocks that its quote states, whatever anybody does.
 //!
 //! ## Examples
 //!
-//! A job from its request to its receipt, with one message of each kind:
+//! A job from its request to its receipt:
 //!
 #![doc = docify::embed!("src/tests/examples.rs", a_job_from_request_to_receipt)]
 //!
@@ -37,24 +35,29 @@
 //!
 //! ## Low Level / Implementation Details
 //!
-//! ### Messages of providers
+//! ### Messages of executors
 //!
-//! [`Call::publish`] and [`Call::vote`] are authorized general transactions: feeless, signed inside by the inference
-//! key over (purpose, genesis hash, payload). What refuses them before a block refuses them in it:
-//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata. One batch carries
-//! all votes that a provider sends in a block; items that no longer apply are skipped, the rest counts.
+//! [`Call::publish`] is an authorized general transaction: feeless, signed inside by the inference key over (purpose,
+//! genesis hash, publication). The publication names the claim, which follows from the executor's draw: one that was made
+//! for the draw of another fork is refused and costs nobody anything. What refuses it before a block refuses it in it:
+//! `InvalidTransaction::Custom(n)` carries the index *n* of the [`Error`] in this pallet's metadata.
+//!
+//! ### Queues
+//!
+//! Each model has a queue, first come, first served. Models with waiting jobs take turns, so none blocks another; a job
+//! whose executor failed waits at the head. The draw happens at the end of a block, with the randomness of that block and
+//! for jobs that were requested in earlier ones.
 //!
 //! ### Bounds
 //!
-//! Deadlines are a map by block, read in order by a cursor; at most `max_due_per_block` are handled in a block and the
-//! rest wait, so no block's work grows with the number of open jobs, and storing a deadline cannot fail. The draw reads
-//! a queue in order; a job for which too few providers are available goes to the end of it.
+//! At most `max_draws_per_block` draws and `max_due_per_block` deadlines are handled in a block, and the rest wait.
+//! Deadlines of executors are lists by block. A publication leaves its entry there, which is ignored when its block
+//! comes. The lists are also where the worker finds what its provider must execute.
 //!
 //! ### The worker
 //!
-//! The offchain worker (`worker.rs`) hands tasks to the engine, polls it, and sends its providers' messages. It returns
-//! at once, remembers only what it sent lately, and trusts nothing but chain state: a message without effect there is
-//! sent again.
+//! The offchain worker (`worker.rs`) hands work to the engine, polls it, and publishes answers. It returns at once,
+//! remembers only what it sent lately, and trusts nothing but chain state: a message without effect there is sent again.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
@@ -68,8 +71,9 @@ pub(crate) const LOG_TARGET: &str = "assay::jobs";
 mod conclude;
 mod deadlines;
 mod draw;
-mod messages;
 mod prune;
+mod publish;
+mod queue;
 mod request;
 mod try_state;
 mod types;
@@ -93,12 +97,11 @@ pub mod pallet {
 	use super::*;
 	use assay_primitives::{
 		crypto::InferenceSignature,
-		economics::Fault,
 		job::Input,
-		limits::MAX_PROVIDERS_PER_MODEL,
-		receipt::RefundReason,
-		traits::{Escrow, ModelCatalog, ProviderSet},
-		Balance, Hash32, JobId, ModelId, Output, OutputHash, Receipt, SamplingParams, Verdict, Vote,
+		limits::{MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS},
+		rules::{check_work, generation_work},
+		traits::{Beacon, Claims, Escrow, ModelCatalog, Penalties, Pool, ProviderSet},
+		Balance, ClaimId, Hash32, JobId, ModelId, Output, OutputHash, Receipt, SamplingParams, State, Verdict,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
@@ -111,8 +114,11 @@ pub mod pallet {
 	pub type ReceiptOf<T> = Receipt<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 	/// A publication as this chain reads it.
 	pub type PublicationOf<T> = Publication<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
-	/// A batch as this chain reads it.
-	pub type BatchOf<T> = Batch<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
+
+	/// Most executors whose deadline is one block; that of others is a later one.
+	pub const MAX_DUE: u32 = 256;
+	/// The largest prompt and answer, prompt tokens included, that a job can have.
+	pub(crate) const MAX_WORK: (u32, u32) = (MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS);
 
 	#[pallet::pallet]
 	#[pallet::storage_version(STORAGE_VERSION)]
@@ -126,16 +132,20 @@ pub mod pallet {
 		/// The models that may be requested.
 		type Catalog: ModelCatalog<Self::AccountId>;
 
-		/// The providers that may answer.
-		type Providers: ProviderSet<Self::AccountId>;
+		/// The providers that may execute, and what it costs them if they do not.
+		type Providers: ProviderSet<Self::AccountId> + Penalties<Self::AccountId>;
 
-		/// The requester's money.
-		type Escrow: Escrow<Self::AccountId, Credit = <Self::Providers as ProviderSet<Self::AccountId>>::Credit>;
+		/// The requester's money, and the pool that fines go to.
+		type Escrow: Escrow<Self::AccountId>
+			+ Pool<Self::AccountId, Credit = <Self::Providers as Penalties<Self::AccountId>>::Credit>;
 
-		/// The VRF output of the block being finalized, if it has one.
-		type Randomness: Get<Option<Hash32>>;
+		/// The verification of published answers.
+		type Claims: Claims<Self::AccountId, BlockNumberFor<Self>>;
 
-		/// The hash of block 0, which binds messages to this chain.
+		/// The randomness of executors' draws.
+		type Beacon: Beacon;
+
+		/// The hash of block 0, which binds names and messages to this chain.
 		type GenesisHash: Get<Hash32>;
 
 		/// The chain's parameters of a job.
@@ -150,22 +160,22 @@ pub mod pallet {
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
 
-	/// Open jobs.
+	/// Jobs that are not final.
 	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
-	pub type Jobs<T: Config> = CountedStorageMap<_, Identity, JobId, JobOf<T>>;
+	pub type Jobs<T: Config> = StorageMap<_, Identity, JobId, JobOf<T>>;
 
-	/// Prompts of open jobs and of receipts.
+	/// Prompts of jobs, until their receipts are pruned.
 	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Inputs<T: Config> = StorageMap<_, Identity, JobId, Input>;
 
-	/// Published answers: of open jobs from their publication on, and those that receipts confirm.
+	/// Published answers, until their receipts are pruned.
 	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Outputs<T: Config> = StorageMap<_, Identity, JobId, Output>;
 
-	/// Outcomes of concluded jobs, until they are pruned.
+	/// Outcomes of jobs that are final, until they are pruned.
 	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Receipts<T: Config> = StorageMap<_, Identity, JobId, ReceiptOf<T>>;
@@ -175,32 +185,37 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type JobCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
 
-	/// The jobs on whose committee a provider has a seat.
-	// Blake2_128Concat: account ids are chosen by users. Identity: a job's name is a BLAKE2b hash.
+	/// The waiting jobs of each model, in the order in which they are drawn.
+	// Blake2_128Concat: models are registered by users. Twox64Concat: the chain counts the indices itself.
 	#[pallet::storage]
-	pub type Assignments<T: Config> =
-		StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, JobId, (), OptionQuery>;
+	pub type Queue<T: Config> = StorageDoubleMap<_, Blake2_128Concat, ModelId, Twox64Concat, u64, JobId>;
 
-	/// Jobs that wait for a committee, in the order in which they are drawn.
+	/// The ends of each model's queue. There is none if no job waits.
+	// Blake2_128Concat: models are registered by users.
+	#[pallet::storage]
+	pub type Lines<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, Line>;
+
+	/// The models with waiting jobs, in the order of their turns.
 	// Twox64Concat: the chain counts the indices itself.
 	#[pallet::storage]
-	pub type Queue<T: Config> = StorageMap<_, Twox64Concat, u64, Waiting<BlockNumberFor<T>>>;
+	pub type Turns<T: Config> = StorageMap<_, Twox64Concat, u64, ModelId>;
 
-	/// The first index of the queue that may be occupied, and the next to be given out.
+	/// How many jobs wait, and where the turns begin and end.
 	#[pallet::storage]
-	pub type QueueEnds<T: Config> = StorageValue<_, (u64, u64), ValueQuery>;
+	pub type WaitingJobs<T: Config> = StorageValue<_, Waiting, ValueQuery>;
 
-	/// Each open job under the last block of its phase.
-	// Twox64Concat: block numbers come from the chain. Identity: a job's name is a BLAKE2b hash.
+	/// The executors that must publish, under the last block in which they may. An entry stays until that block is over,
+	/// also if its executor has published.
+	// Twox64Concat: block numbers come from the chain.
 	#[pallet::storage]
-	pub type Deadlines<T: Config> =
-		StorageDoubleMap<_, Twox64Concat, BlockNumberFor<T>, Identity, JobId, (), OptionQuery>;
+	pub type Due<T: Config> =
+		StorageMap<_, Twox64Concat, BlockNumberFor<T>, BoundedVec<Duty<T::AccountId>, ConstU32<MAX_DUE>>, ValueQuery>;
 
 	/// The first block whose deadlines may not all be handled.
 	#[pallet::storage]
 	pub type DueFrom<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
 
-	/// Each receipt under the block of its verdict.
+	/// Each receipt under the block in which its job became final.
 	// Twox64Concat: block numbers come from the chain. Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Concluded<T: Config> =
@@ -210,11 +225,12 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type PruneFrom<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
 
-	/// Events of jobs. Attempts are counted from 0, as in the messages of providers.
+	/// Events of jobs. Attempts are counted from 0.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(crate) fn deposit_event)]
 	pub enum Event<T: Config> {
 		/// A job was requested and its fee ceiling is held.
+		#[codec(index = 0)]
 		Requested {
 			/// The job.
 			job: JobId,
@@ -222,90 +238,63 @@ pub mod pallet {
 			requester: T::AccountId,
 			/// The requested model.
 			model: ModelId,
+			/// How many verifiers were asked for.
+			verifiers: u8,
 			/// The most that the job can cost.
 			fee_ceiling: Balance,
-			/// The requested committee size.
-			committee_size: u32,
 		},
-		/// A committee was drawn.
+		/// An executor was drawn.
+		#[codec(index = 1)]
 		Drawn {
-			/// The job.
-			job: JobId,
-			/// The attempt.
-			attempt: u8,
-			/// The committee, the executor first.
-			committee: alloc::vec::Vec<T::AccountId>,
-		},
-		/// The executor published an answer. It is not checked yet.
-		Published {
 			/// The job.
 			job: JobId,
 			/// The attempt.
 			attempt: u8,
 			/// The executor.
 			executor: T::AccountId,
-			/// Hash of the output.
-			output_hash: OutputHash,
+			/// The claim that it will publish.
+			claim: ClaimId,
+			/// The last block in which it may.
+			deadline: BlockNumberFor<T>,
 		},
-		/// A verifier sent its blinded vote.
-		Committed {
-			/// The job.
-			job: JobId,
-			/// The attempt.
-			attempt: u8,
-			/// The verifier.
-			voter: T::AccountId,
-		},
-		/// Votes may be revealed now.
-		RevealStarted {
-			/// The job.
-			job: JobId,
-			/// The attempt.
-			attempt: u8,
-		},
-		/// A vote was revealed.
-		Revealed {
-			/// The job.
-			job: JobId,
-			/// The attempt.
-			attempt: u8,
-			/// The voter.
-			voter: T::AccountId,
-			/// The vote.
-			vote: Vote,
-		},
-		/// A provider was found at fault.
-		Faulted {
-			/// The job.
-			job: JobId,
-			/// The attempt.
-			attempt: u8,
-			/// The provider.
-			provider: T::AccountId,
-			/// The fault.
-			fault: Fault,
-			/// The part of the slash that the requester got.
-			restitution: Balance,
-		},
-		/// An attempt brought no agreed answer.
+		/// An executor published nothing in time.
+		#[codec(index = 2)]
 		AttemptFailed {
 			/// The job.
 			job: JobId,
 			/// The attempt.
 			attempt: u8,
-			/// The reason.
-			reason: RefundReason,
+			/// The executor.
+			executor: T::AccountId,
+			/// What it was fined.
+			fine: Balance,
 		},
-		/// The job has a receipt.
-		Concluded {
+		/// The executor published an answer. It is not checked yet.
+		#[codec(index = 3)]
+		Published {
 			/// The job.
 			job: JobId,
-			/// How it ended.
+			/// The claim.
+			claim: ClaimId,
+			/// The executor.
+			executor: T::AccountId,
+			/// Hash of the output.
+			output_hash: OutputHash,
+		},
+		/// The job is final and has a receipt.
+		#[codec(index = 4)]
+		Closed {
+			/// The job.
+			job: JobId,
+			/// Its final state.
+			state: State,
+			/// What is known of the answer.
 			verdict: Verdict,
 			/// What the requester paid.
 			fee: Balance,
 		},
 		/// A receipt was removed and its deposit given back.
+		#[codec(index = 5)]
 		Pruned {
 			/// The job.
 			job: JobId,
@@ -338,85 +327,75 @@ pub mod pallet {
 		/// empty.
 		#[codec(index = 5)]
 		BadParams,
-		/// The committee size is not 1, 4, 7, 10 … up to the chain's limit.
+		/// More verifiers than the chain allows. Ask for at most 8.
 		#[codec(index = 6)]
-		BadCommitteeSize,
+		TooManyVerifiers,
 		/// `max_fee` does not cover what the job may cost. Get a quote from the runtime API's `quote`.
 		#[codec(index = 7)]
 		FeeTooLow,
-		/// Fewer providers of the model are available than the committee needs. Request a smaller committee, or try
-		/// later.
+		/// Nobody serves the model in the electorate that is in force. Try later.
 		#[codec(index = 8)]
-		TooFewProviders,
-		/// As many jobs are open as the chain takes. Try again in a few blocks.
+		NoProvider,
+		/// Nobody but the executor serves the model, so nobody could check the answer. Ask for no verifier, or try later.
 		#[codec(index = 9)]
+		NoVerifier,
+		/// As many requests wait as the chain takes. Try again in a few blocks.
+		#[codec(index = 10)]
 		TooManyJobs,
 		/// No such job is open.
-		#[codec(index = 10)]
-		UnknownJob,
-		/// The message is for another attempt of the job.
 		#[codec(index = 11)]
-		WrongAttempt,
-		/// The job is in another phase.
+		UnknownJob,
+		/// The job has another claim: this one was drawn on another fork, or its attempt is over.
 		#[codec(index = 12)]
-		WrongPhase,
-		/// The sender has no seat in the job's committee, or is not its executor.
+		WrongClaim,
+		/// The sender does not execute the job.
 		#[codec(index = 13)]
-		NotInCommittee,
-		/// The sender has committed already.
+		NotExecutor,
+		/// The claim is published already.
 		#[codec(index = 14)]
-		AlreadyCommitted,
-		/// The sender has not committed, so there is nothing to reveal.
+		AlreadyPublished,
+		/// The message was made more than 16 blocks ago, or at a block that is not here yet.
 		#[codec(index = 15)]
-		NotCommitted,
-		/// The commitment was made from another vote or another salt.
+		StaleMessage,
+		/// The sender has no inference key. Set one first.
 		#[codec(index = 16)]
-		BadOpening,
-		/// The sender has revealed already.
+		NoInferenceKey,
+		/// The output has more tokens than the request allows.
 		#[codec(index = 17)]
-		AlreadyRevealed,
+		OutputTooLong,
 		/// The sender's inference key did not sign this message for this chain.
 		#[codec(index = 18)]
 		BadSignature,
-		/// The sender has no inference key. Set one first.
-		#[codec(index = 19)]
-		NoInferenceKey,
-		/// The output has more tokens than the request allows.
-		#[codec(index = 20)]
-		OutputTooLong,
 		/// The output's text is not UTF-8.
-		#[codec(index = 21)]
+		#[codec(index = 19)]
 		OutputNotUtf8,
-		/// The message was made more than 16 blocks ago, or at a block that is not here yet.
-		#[codec(index = 22)]
-		StaleBatch,
-		/// The batch is empty and no heartbeat is due.
-		#[codec(index = 23)]
-		NoHeartbeatDue,
-		/// No such job has a receipt.
-		#[codec(index = 24)]
+		/// No such job has a final receipt.
+		#[codec(index = 20)]
 		UnknownReceipt,
 		/// Only the requester may prune the receipt now; later anyone may.
-		#[codec(index = 25)]
+		#[codec(index = 21)]
 		StillRetained,
 	}
 
 	#[pallet::extra_constants]
 	impl<T: Config> Pallet<T> {
-		/// The most blocks from a request to its receipt, whatever anybody does.
+		/// The most blocks from any request to its final state, whatever anybody does.
 		#[pallet::constant_name(TMax)]
-		fn published_t_max() -> u32 {
-			Self::t_max()
+		fn longest_job() -> u32 {
+			let (tokens_in, tokens_out) = MAX_WORK;
+			Self::t_max(
+				generation_work(tokens_in, tokens_out),
+				check_work(tokens_in, tokens_out),
+			)
 		}
 	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(now: BlockNumberFor<T>) -> Weight {
-			// Jobs that a deadline sends back to the queue are drawn in a later block, so the draws of this one are
-			// known now.
-			let draws = Self::weight_of_draws();
-			Self::handle_due(now).saturating_add(draws)
+			// Deadlines come first: their jobs may be drawn again at the end of this block.
+			let due = Self::handle_due(now);
+			due.saturating_add(Self::weight_of_draws())
 		}
 
 		fn on_idle(now: BlockNumberFor<T>, remaining: Weight) -> Weight {
@@ -434,19 +413,19 @@ pub mod pallet {
 		fn integrity_test() {
 			let params = T::Params::get();
 			assert!(
-				assay_primitives::quorum::is_committee_size(params.max_committee),
-				"max_committee must be 1, 4, 7, 10 or 13"
+				params.max_draws_per_block > 0 && params.max_due_per_block >= params.max_draws_per_block,
+				"as many deadlines must be handled in a block as are made"
 			);
+			assert!(Self::longest_job() < u32::MAX, "T_max must be a number of blocks");
+			let (tokens_in, tokens_out) = MAX_WORK;
 			assert!(
-				params.max_due_per_block > 0 && params.max_draws_per_block > 0,
-				"a chain must make progress"
+				T::Providers::blocks_for(generation_work(tokens_in, tokens_out)) <= params.execution_blocks,
+				"an executor must have time for the largest job"
 			);
-			assert!(Self::t_max() < u32::MAX, "T_max must be a number of blocks");
-			let heaviest = T::WeightInfo::draw(MAX_PROVIDERS_PER_MODEL, params.max_committee)
+			let draw = T::WeightInfo::turn().saturating_add(T::WeightInfo::draw());
+			let heaviest = draw
 				.saturating_mul(params.max_draws_per_block.into())
-				.saturating_add(
-					conclude::heaviest_conclusion::<T::WeightInfo>().saturating_mul(params.max_due_per_block.into()),
-				);
+				.saturating_add(T::WeightInfo::no_output().saturating_mul(params.max_due_per_block.into()));
 			assert!(
 				heaviest.all_lte(T::BlockWeights::get().max_block),
 				"the draws and deadlines of one block must fit into it: {heaviest:?}"
@@ -469,14 +448,16 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Holds what the job may cost at most and a deposit for its storage. The committee is drawn at the end of the
-		/// next block. A committee of one is the cheapest, and nobody checks its answer.
+		/// Holds what the job may cost at most and a deposit for its storage. The executor is drawn at the end of the next
+		/// block, or of the first in which the job's turn has come and somebody has a free place. Then that many verifiers
+		/// check the answer; without any, nobody does.
 		///
 		/// ## Errors
 		///
 		/// [`Error::UnknownModel`], [`Error::RetiredModel`], [`Error::EmptyInput`], [`Error::InputNotUtf8`],
-		/// [`Error::InputTooLong`], [`Error::BadParams`], [`Error::BadCommitteeSize`], [`Error::FeeTooLow`],
-		/// [`Error::TooFewProviders`], [`Error::TooManyJobs`], and the escrow's errors if the money cannot be held.
+		/// [`Error::InputTooLong`], [`Error::BadParams`], [`Error::TooManyVerifiers`], [`Error::FeeTooLow`],
+		/// [`Error::NoProvider`], [`Error::NoVerifier`], [`Error::TooManyJobs`], and the escrow's errors if the money
+		/// cannot be held.
 		///
 		/// ## Events
 		///
@@ -488,14 +469,14 @@ pub mod pallet {
 			model: ModelId,
 			input: Input,
 			params: SamplingParams,
-			committee_size: u32,
+			verifiers: u8,
 			max_fee: Balance,
 		) -> DispatchResult {
 			let who = ensure_signed(origin)?;
-			Self::do_request(who, model, input, params, committee_size, max_fee)
+			Self::do_request(who, model, input, params, verifiers, max_fee)
 		}
 
-		/// Publishes an answer together with the executor's own blinded vote.
+		/// Publishes an answer with the executor's seal over its root.
 		///
 		/// ## Dispatch Origin
 		///
@@ -503,17 +484,17 @@ pub mod pallet {
 		///
 		/// ## Details
 		///
-		/// Verifiers may commit from the next block on. In a committee of one the vote may be revealed at once.
+		/// Gives the executor its place back. Seats that check the answer are drawn two blocks later.
 		///
 		/// ## Errors
 		///
-		/// [`Error::StaleBatch`], [`Error::UnknownJob`], [`Error::WrongAttempt`], [`Error::WrongPhase`],
-		/// [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::OutputTooLong`], [`Error::OutputNotUtf8`],
-		/// [`Error::NoInferenceKey`], [`Error::BadSignature`].
+		/// [`Error::StaleMessage`], [`Error::UnknownJob`], [`Error::WrongClaim`], [`Error::NotExecutor`],
+		/// [`Error::AlreadyPublished`], [`Error::OutputTooLong`], [`Error::OutputNotUtf8`], [`Error::NoInferenceKey`],
+		/// [`Error::BadSignature`].
 		///
 		/// ## Events
 		///
-		/// [`Event::Published`], and [`Event::RevealStarted`] in a committee of one.
+		/// [`Event::Published`].
 		#[pallet::call_index(1)]
 		#[pallet::weight((T::WeightInfo::publish(publication.encoded_size() as u32), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_publish)]
@@ -528,50 +509,11 @@ pub mod pallet {
 			Self::do_publish(publication)
 		}
 
-		/// Commits blinded votes and reveals others; without either it is a heartbeat.
-		///
-		/// ## Dispatch Origin
-		///
-		/// Authorized: signed inside by the voter's inference key. Feeless.
-		///
-		/// ## Details
-		///
-		/// Items that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat is
-		/// due. The reveal that completes a committee concludes the attempt.
-		///
-		/// ## Errors
-		///
-		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if
-		/// no item applies, the error of the first: [`Error::UnknownJob`], [`Error::WrongAttempt`],
-		/// [`Error::WrongPhase`], [`Error::NotInCommittee`], [`Error::AlreadyCommitted`], [`Error::NotCommitted`],
-		/// [`Error::AlreadyRevealed`], [`Error::BadOpening`].
-		///
-		/// ## Events
-		///
-		/// [`Event::Committed`], [`Event::RevealStarted`], [`Event::Revealed`], [`Event::Faulted`],
-		/// [`Event::AttemptFailed`], [`Event::Concluded`].
-		#[pallet::call_index(2)]
-		#[pallet::weight((Pallet::<T>::weight_of_vote(batch), DispatchClass::Operational, Pays::No))]
-		#[pallet::authorize(Self::authorize_vote)]
-		#[pallet::weight_of_authorize(T::WeightInfo::authorize_vote(
-			batch.commitments.len() as u32,
-			batch.reveals.len() as u32,
-		))]
-		pub fn vote(
-			origin: OriginFor<T>,
-			batch: BatchOf<T>,
-			signature: InferenceSignature,
-		) -> DispatchResultWithPostInfo {
-			ensure_authorized(origin)?;
-			let _ = signature; // checked by `authorize_vote`
-			Self::do_vote(batch)
-		}
-
 		/// Removes a receipt with its prompt and answer, and gives the requester its deposit back.
 		///
 		/// ## Dispatch Origin
 		///
-		/// Signed: by the requester at any time, by anyone once the chain's retention is over.
+		/// Signed: by the requester once the job is final, by anyone once the chain's retention is over.
 		///
 		/// ## Details
 		///
@@ -584,7 +526,7 @@ pub mod pallet {
 		/// ## Events
 		///
 		/// [`Event::Pruned`].
-		#[pallet::call_index(3)]
+		#[pallet::call_index(2)]
 		#[pallet::weight(T::WeightInfo::prune())]
 		pub fn prune(origin: OriginFor<T>, job: JobId) -> DispatchResult {
 			let who = ensure_signed(origin)?;

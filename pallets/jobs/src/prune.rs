@@ -19,24 +19,26 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_prune(who: T::AccountId, id: JobId) -> DispatchResult {
 		let receipt = Receipts::<T>::get(id).ok_or(Error::<T>::UnknownReceipt)?;
 		let now = frame_system::Pallet::<T>::block_number();
+		// A stored receipt is final.
+		let closed_at = receipt.closed_at.unwrap_or(receipt.verdict_at);
 		ensure!(
-			receipt.requester == who || Self::is_expired(receipt.concluded_at, now),
+			receipt.requester == who || Self::is_expired(closed_at, now),
 			Error::<T>::StillRetained
 		);
 		T::Escrow::close(&id)?;
-		Self::remove(&id, receipt.concluded_at);
+		Self::remove(&id, closed_at);
 		Ok(())
 	}
 
-	fn is_expired(concluded_at: BlockNumberFor<T>, now: BlockNumberFor<T>) -> bool {
-		concluded_at.saturating_add(T::Params::get().retention) < now
+	fn is_expired(closed_at: BlockNumberFor<T>, now: BlockNumberFor<T>) -> bool {
+		closed_at.saturating_add(T::Params::get().retention) < now
 	}
 
-	fn remove(id: &JobId, concluded_at: BlockNumberFor<T>) {
+	fn remove(id: &JobId, closed_at: BlockNumberFor<T>) {
 		Receipts::<T>::remove(id);
 		Inputs::<T>::remove(id);
 		Outputs::<T>::remove(id);
-		Concluded::<T>::remove(concluded_at, id);
+		Concluded::<T>::remove(closed_at, id);
 		Self::deposit_event(Event::Pruned { job: *id });
 	}
 
@@ -65,7 +67,9 @@ impl<T: Config> Pallet<T> {
 				cursor.saturating_inc();
 			}
 		}
-		PruneFrom::<T>::put(cursor);
+		if cursor != PruneFrom::<T>::get() {
+			PruneFrom::<T>::put(cursor);
+		}
 		meter.consumed()
 	}
 }

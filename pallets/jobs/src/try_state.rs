@@ -1,18 +1,17 @@
 //! What must hold after every block.
 
 use crate::*;
-use alloc::collections::BTreeSet;
-use assay_primitives::JobId;
+use assay_primitives::{traits::Claims, JobId, State};
 use frame_support::ensure;
 use sp_runtime::TryRuntimeError;
 
 /// Counts that the other maps must match.
 #[derive(Default)]
 struct Counts {
-	jobs: u32,
+	jobs: usize,
 	waiting: usize,
-	seats: usize,
 	receipts: usize,
+	outputs: usize,
 }
 
 impl<T: Config> Pallet<T> {
@@ -21,108 +20,123 @@ impl<T: Config> Pallet<T> {
 		let mut counts = Counts::default();
 		for (id, job) in Jobs::<T>::iter() {
 			counts.jobs = counts.jobs.saturating_add(1);
-			Self::check_job(&id, &job)?;
-			if let Phase::Drawing { index } = job.phase {
-				counts.waiting = counts.waiting.saturating_add(1);
-				Self::check_waiting(&id, index)?;
-			} else {
-				counts.seats = counts.seats.saturating_add(job.committee.len());
-				Self::check_committee(&id, &job)?;
+			counts.outputs = counts.outputs.saturating_add(job.answer.is_some().into());
+			ensure!(Inputs::<T>::contains_key(id), "an open job has its prompt");
+			ensure!(!Receipts::<T>::contains_key(id), "an open job has no receipt");
+			ensure!(
+				Outputs::<T>::contains_key(id) == job.answer.is_some(),
+				"a job has an output from its publication on"
+			);
+			match job.state {
+				State::Waiting => {
+					counts.waiting = counts.waiting.saturating_add(1);
+					ensure!(job.engagement.is_none(), "a waiting job has no executor");
+				}
+				State::Executing => Self::check_executing(&id, &job)?,
+				State::Published | State::Window => Self::check_published(&job)?,
+				_ => return Err("a job has a state up to its publication, then its claim has".into()),
 			}
 		}
 		for (id, receipt) in Receipts::<T>::iter() {
 			counts.receipts = counts.receipts.saturating_add(1);
+			counts.outputs = counts.outputs.saturating_add(receipt.answer.is_some().into());
 			Self::check_receipt(&id, &receipt)?;
 		}
+		Self::check_queues(counts.waiting)?;
 		Self::check_counts(&counts)
 	}
 
-	fn check_job(id: &JobId, job: &JobOf<T>) -> Result<(), TryRuntimeError> {
-		ensure!(Inputs::<T>::contains_key(id), "an open job has its prompt");
-		ensure!(!Receipts::<T>::contains_key(id), "an open job has no receipt");
+	fn check_executing(id: &JobId, job: &JobOf<T>) -> Result<(), TryRuntimeError> {
+		let executor = job.executor().ok_or("an executing job has an executor")?;
+		ensure!(job.answer.is_none(), "an executing job has no answer");
+		let due = Due::<T>::get(job.deadline);
 		ensure!(
-			Deadlines::<T>::contains_key(job.deadline, id),
-			"an open job has a deadline"
+			due.iter().any(|duty| duty.job == *id && duty.executor == *executor),
+			"an executor has a deadline"
 		);
 		ensure!(
 			job.deadline >= DueFrom::<T>::get(),
 			"no deadline lies behind the cursor"
 		);
-		let has_output = matches!(job.phase, Phase::Committing | Phase::Revealing);
-		ensure!(
-			Outputs::<T>::contains_key(id) == has_output,
-			"an open job has an output from its publication on"
-		);
 		Ok(())
 	}
 
-	fn check_waiting(id: &JobId, index: u64) -> Result<(), TryRuntimeError> {
-		let (first, end) = QueueEnds::<T>::get();
+	fn check_published(job: &JobOf<T>) -> Result<(), TryRuntimeError> {
+		let engagement = job.engagement.as_ref().ok_or("a published job has an executor")?;
+		ensure!(job.answer.is_some(), "a published job has an answer");
 		ensure!(
-			(first..end).contains(&index),
-			"a waiting job's index is within the queue"
+			T::Claims::status(&engagement.claim).is_some(),
+			"a published job has an open claim"
 		);
-		ensure!(
-			Queue::<T>::get(index).is_some_and(|waiting| waiting.job == *id),
-			"a waiting job is in the queue at its index"
-		);
-		Ok(())
-	}
-
-	fn check_committee(id: &JobId, job: &JobOf<T>) -> Result<(), TryRuntimeError> {
-		ensure!(job.seed.is_some(), "a drawn job has a seed");
-		ensure!(job.committee.len() as u32 == job.size, "a committee is complete");
-		let members: BTreeSet<_> = job.committee.iter().map(|seat| &seat.provider).collect();
-		ensure!(members.len() == job.committee.len(), "no provider has two seats");
-		for seat in &job.committee {
-			ensure!(
-				Assignments::<T>::contains_key(&seat.provider, id),
-				"a seat is an assignment"
-			);
-			ensure!(
-				seat.vote.is_none() || seat.commitment.is_some(),
-				"a revealed vote was committed first"
-			);
-		}
 		Ok(())
 	}
 
 	fn check_receipt(id: &JobId, receipt: &ReceiptOf<T>) -> Result<(), TryRuntimeError> {
 		ensure!(receipt.job == *id, "a receipt names its job");
+		ensure!(receipt.state.is_final(), "a stored receipt is final");
 		ensure!(Inputs::<T>::contains_key(id), "a receipt has its prompt");
 		ensure!(
-			Concluded::<T>::contains_key(receipt.concluded_at, id),
+			receipt.closed_at.is_some_and(|at| Concluded::<T>::contains_key(at, id)),
 			"a receipt will expire"
 		);
 		ensure!(
 			Outputs::<T>::contains_key(id) == receipt.answer.is_some(),
-			"a receipt has an output if an answer was agreed on"
+			"a receipt has an output if there was an answer"
+		);
+		Ok(())
+	}
+
+	/// Checks that each waiting job is in its model's queue, and that each model with waiting jobs has a turn.
+	fn check_queues(jobs: usize) -> Result<(), TryRuntimeError> {
+		let waiting = WaitingJobs::<T>::get();
+		let mut sum = 0u64;
+		for (model, line) in Lines::<T>::iter() {
+			ensure!(!line.is_empty(), "a model without waiting jobs has no queue");
+			sum = sum.saturating_add(line.len());
+			for index in line.first..line.end {
+				let id = Queue::<T>::get(model, index).ok_or("a queue has no holes")?;
+				let job = Jobs::<T>::get(id).ok_or("a job in a queue is open")?;
+				ensure!(job.state == State::Waiting, "a job in a queue waits");
+				ensure!(job.model == model, "a job is in the queue of its model");
+			}
+			ensure!(
+				Turns::<T>::iter_values().filter(|turn| *turn == model).count() == 1,
+				"a model with waiting jobs has one turn"
+			);
+		}
+		ensure!(sum == jobs as u64, "only waiting jobs are in queues, and all are");
+		ensure!(
+			Queue::<T>::iter_keys().count() == jobs,
+			"nothing is in a queue beyond its ends"
+		);
+		ensure!(waiting.jobs as usize == jobs, "waiting jobs are counted");
+		ensure!(
+			Turns::<T>::iter_keys().all(|index| (waiting.first_turn..waiting.end_turn).contains(&index)),
+			"turns lie within their ends"
+		);
+		ensure!(
+			Turns::<T>::iter_keys().count() as u64 == waiting.models(),
+			"turns have no holes"
+		);
+		ensure!(
+			Lines::<T>::iter_keys().count() as u64 == waiting.models(),
+			"every turn is that of a queue"
 		);
 		Ok(())
 	}
 
 	fn check_counts(counts: &Counts) -> Result<(), TryRuntimeError> {
-		let jobs = counts.jobs as usize;
-		ensure!(Jobs::<T>::count() == counts.jobs, "open jobs are counted");
-		ensure!(
-			Queue::<T>::iter_keys().count() == counts.waiting,
-			"only waiting jobs are in the queue"
-		);
-		ensure!(
-			Deadlines::<T>::iter_keys().count() == jobs,
-			"only open jobs have deadlines"
-		);
-		ensure!(
-			Assignments::<T>::iter_keys().count() == counts.seats,
-			"only seats are assignments"
-		);
 		ensure!(
 			Concluded::<T>::iter_keys().count() == counts.receipts,
 			"only receipts expire"
 		);
 		ensure!(
-			Inputs::<T>::iter_keys().count() == jobs.saturating_add(counts.receipts),
+			Inputs::<T>::iter_keys().count() == counts.jobs.saturating_add(counts.receipts),
 			"only jobs and receipts have prompts"
+		);
+		ensure!(
+			Outputs::<T>::iter_keys().count() == counts.outputs,
+			"only jobs and receipts have outputs"
 		);
 		Ok(())
 	}

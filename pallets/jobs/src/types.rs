@@ -1,11 +1,13 @@
-//! What the pallet stores of a job, and the messages of providers.
+//! What the pallet stores of a job, and the message of executors.
 
 use assay_primitives::{
-	economics::{Fault, Rates},
-	limits::{MAX_ATTEMPTS, MAX_BATCH, MAX_COMMITTEE},
+	claim::Execution,
+	economics::{Bill, Rates},
+	limits::MAX_ATTEMPTS,
 	model::ModelTerms,
-	vote::Salt,
-	Balance, Commitment, Hash32, InputHash, JobId, ModelId, Output, SamplingParams, Vote,
+	receipt::{AnswerRecord, DrawRecord},
+	state::Trigger,
+	Balance, ClaimId, ExecutionId, Hash32, InputHash, JobId, ModelId, Output, OutputHash, SamplingParams, Seal, State,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
@@ -14,87 +16,53 @@ use scale_info::TypeInfo;
 /// The chain's parameters of a job, in one struct.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct JobParams<BlockNumber> {
-	/// Blocks in which a committee must be found.
-	pub draw_blocks: BlockNumber,
-	/// Blocks in which the executor must publish.
-	pub execute_blocks: BlockNumber,
-	/// Blocks in which the verifiers must commit.
-	pub commit_blocks: BlockNumber,
-	/// Blocks in which the committed votes must be revealed.
-	pub reveal_blocks: BlockNumber,
-	/// Largest committee, n = 3f + 1.
-	pub max_committee: u32,
-	/// Jobs that may be open at once.
-	pub max_open_jobs: u32,
-	/// Jobs whose deadline is handled in one block; the others wait for the next.
+	/// Blocks that a job waits for an executor at most.
+	pub queue_blocks: BlockNumber,
+	/// Most blocks that an executor may have. A provider with more to do than that is not drawn.
+	pub execution_blocks: u32,
+	/// Requests that may wait for an executor at once.
+	pub max_waiting_jobs: u32,
+	/// Deadlines of executors that are looked at in one block; the others wait for the next.
 	pub max_due_per_block: u32,
-	/// Committees drawn in one block.
+	/// Executors drawn in one block.
 	pub max_draws_per_block: u32,
-	/// Blocks after the verdict from which anyone may prune a receipt.
+	/// Blocks after the final state from which anyone may prune a receipt.
 	pub retention: BlockNumber,
 	/// Held for every job until its receipt is pruned.
 	pub deposit_base: Balance,
-	/// Held on top for each byte of prompt and answer.
+	/// Held on top for each byte of the prompt, of the longest text, and of the token ids that may be stored.
 	pub deposit_per_byte: Balance,
 	/// Who pays whom, and what faults cost.
 	pub rates: Rates,
 }
 
-/// The phase of an open job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub enum Phase {
-	/// The job waits in the queue for its committee.
-	Drawing {
-		/// Its index in the queue.
-		index: u64,
-	},
-	/// The executor computes.
-	Executing,
-	/// The verifiers compute and commit.
-	Committing,
-	/// Committed votes are being revealed.
-	Revealing,
-}
-
-/// A committee member and its vote. The first seat is the executor's.
+/// The draw of one attempt's executor.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Seat<AccountId> {
-	/// The member's account.
-	pub provider: AccountId,
-	/// Its blinded vote.
-	pub commitment: Option<Commitment>,
-	/// Its vote, once revealed.
-	pub vote: Option<Vote>,
-	/// The fault for which it was slashed, if any.
-	pub fault: Option<Fault>,
+pub struct Engagement<AccountId, BlockNumber> {
+	/// The executor.
+	pub executor: AccountId,
+	/// Block and beacon of the draw.
+	pub drawn: DrawRecord<BlockNumber>,
+	/// The claim that the executor will publish.
+	pub claim: ClaimId,
 }
 
-impl<AccountId> Seat<AccountId> {
-	/// Returns the seat of a provider that has not voted yet.
-	pub(crate) fn new(provider: AccountId) -> Self {
-		Self {
-			provider,
-			commitment: None,
-			vote: None,
-			fault: None,
-		}
-	}
+/// What is stored of a publication besides its output.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Answer {
+	/// Hash of the output.
+	pub output_hash: OutputHash,
+	/// What is paid for, and why the answer ended.
+	pub record: AnswerRecord,
 }
 
-/// The sampling seed of a job and its source, fixed at the first draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct JobSeed<BlockNumber> {
-	/// The block whose VRF output it comes from.
-	pub block: BlockNumber,
-	/// The sampling seed.
-	pub value: Hash32,
-}
-
-/// An open job. Its prompt and its answer are stored separately, so that votes do not read them.
+/// A job that is not final. Its prompt and its answer are stored separately.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Job<AccountId, BlockNumber> {
 	/// Who requested the job and pays for it.
 	pub requester: AccountId,
+	/// Which of the requester's jobs it is, from 1.
+	pub count: u64,
 	/// The requested model.
 	pub model: ModelId,
 	/// The model's terms at the time of the request: a later price is for later jobs.
@@ -105,130 +73,169 @@ pub struct Job<AccountId, BlockNumber> {
 	pub input_hash: InputHash,
 	/// Most prompt tokens that are paid.
 	pub input_ceiling: u32,
+	/// Most generated tokens that are paid.
+	pub output_ceiling: u32,
 	/// The most that the job can cost, held from the requester.
 	pub fee_ceiling: Balance,
-	/// Committee size that was requested, and is paid.
-	pub requested_size: u32,
-	/// Committee size of this attempt.
-	pub size: u32,
-	/// Whether the next committee shall be larger than the last.
-	pub enlarge: bool,
-	/// Attempt, from 0.
-	pub attempt: u8,
-	/// The phase of the job.
-	pub phase: Phase,
-	/// Last block of the phase.
-	pub deadline: BlockNumber,
+	/// How many verifiers were asked for.
+	pub verifiers: u8,
 	/// Block of the request.
 	pub requested_at: BlockNumber,
-	/// The sampling seed, from the first draw on.
-	pub seed: Option<JobSeed<BlockNumber>>,
-	/// The committee of this attempt; while drawing, that of the attempt before.
-	pub committee: BoundedVec<Seat<AccountId>, ConstU32<MAX_COMMITTEE>>,
+	/// The state up to the publication; from then on the state that the claim began with.
+	pub state: State,
+	/// Attempt, from 0: the present one, or the next while the job waits.
+	pub attempt: u8,
+	/// Last block in which an executor may be found, or in which it may publish.
+	pub deadline: BlockNumber,
+	/// The draw of this attempt; none while the job waits.
+	pub engagement: Option<Engagement<AccountId, BlockNumber>>,
+	/// What was published.
+	pub answer: Option<Answer>,
 	/// Executors of failed attempts.
 	pub failed: BoundedVec<AccountId, ConstU32<MAX_ATTEMPTS>>,
 }
 
-impl<AccountId: PartialEq, BlockNumber> Job<AccountId, BlockNumber> {
-	/// Returns the executor's account, if a committee was drawn.
-	pub fn executor(&self) -> Option<&AccountId> {
-		self.committee.first().map(|seat| &seat.provider)
+impl<AccountId: Encode, BlockNumber: Encode + Clone> Job<AccountId, BlockNumber> {
+	/// Returns the name of the present attempt; none while the job waits.
+	pub fn execution(&self, genesis: Hash32, id: &JobId) -> Option<ExecutionId> {
+		let engagement = self.engagement.as_ref()?;
+		Some(self.execution_by(genesis, id, &engagement.executor, &engagement.drawn))
 	}
 
-	/// Returns a provider's seat.
-	pub fn seat(&self, who: &AccountId) -> Option<&Seat<AccountId>> {
-		self.committee.iter().find(|seat| seat.provider == *who)
-	}
-
-	/// Returns a provider's seat for writing.
-	pub fn seat_mut(&mut self, who: &AccountId) -> Option<&mut Seat<AccountId>> {
-		self.committee.iter_mut().find(|seat| seat.provider == *who)
-	}
-
-	/// Returns whether a committee is at work.
-	pub fn is_at_work(&self) -> bool {
-		!matches!(self.phase, Phase::Drawing { .. })
+	/// Returns the name of the attempt with this draw.
+	pub(crate) fn execution_by(
+		&self,
+		genesis: Hash32,
+		id: &JobId,
+		executor: &AccountId,
+		drawn: &DrawRecord<BlockNumber>,
+	) -> ExecutionId {
+		Execution {
+			genesis,
+			job: *id,
+			attempt: self.attempt,
+			block: drawn.block.clone(),
+			beacon: drawn.beacon,
+			executor,
+			model: self.model,
+		}
+		.id()
 	}
 }
 
-/// A job that waits in the queue of draws.
+impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
+	/// Returns the executor of this attempt; none while the job waits.
+	pub fn executor(&self) -> Option<&AccountId> {
+		self.engagement.as_ref().map(|engagement| &engagement.executor)
+	}
+
+	/// Returns how many attempts have begun.
+	pub fn attempts(&self) -> u8 {
+		self.attempt.saturating_add(self.engagement.is_some().into())
+	}
+
+	/// Returns what the job costs with these token counts.
+	pub fn bill(&self, rates: &Rates, tokens_in: u32, tokens_out: u32) -> Bill {
+		let prices = (self.terms.price_in, self.terms.price_out);
+		Bill::new(rates, prices, self.terms.parameters, (tokens_in, tokens_out))
+	}
+
+	/// Returns what the job costs at most.
+	pub fn bill_at_most(&self, rates: &Rates) -> Bill {
+		self.bill(rates, self.input_ceiling, self.output_ceiling)
+	}
+
+	/// Moves the job to the state after a trigger. Returns false, and changes nothing, if there is no such step.
+	#[must_use]
+	pub(crate) fn step(&mut self, trigger: Trigger) -> bool {
+		match self.state.after(trigger) {
+			Some(state) => {
+				self.state = state;
+				true
+			}
+			None => false,
+		}
+	}
+}
+
+/// A model's queue: the indices of its waiting jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Waiting<BlockNumber> {
+pub struct Line {
+	/// The index of the head.
+	pub first: u64,
+	/// The index that the next job gets.
+	pub end: u64,
+}
+
+impl Default for Line {
+	/// Returns an empty queue with room at both ends.
+	fn default() -> Self {
+		Self {
+			first: 1 << 63,
+			end: 1 << 63,
+		}
+	}
+}
+
+impl Line {
+	/// Returns how many jobs wait.
+	pub fn len(&self) -> u64 {
+		self.end.saturating_sub(self.first)
+	}
+
+	/// Returns whether no job waits.
+	pub fn is_empty(&self) -> bool {
+		self.len() == 0
+	}
+}
+
+/// Waiting jobs, and the models whose turn comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Waiting {
+	/// Jobs that wait, of all models.
+	pub jobs: u32,
+	/// The index of the model whose turn comes first.
+	pub first_turn: u64,
+	/// The index that the next model gets.
+	pub end_turn: u64,
+}
+
+impl Waiting {
+	/// Returns how many models have waiting jobs.
+	pub fn models(&self) -> u64 {
+		self.end_turn.saturating_sub(self.first_turn)
+	}
+}
+
+/// An executor that must publish.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Duty<AccountId> {
 	/// The job.
 	pub job: JobId,
-	/// Block in which it was enqueued; it is drawn in a later one.
-	pub since: BlockNumber,
+	/// The executor.
+	pub executor: AccountId,
 }
 
-/// The executor's message: the answer and its own blinded vote.
+/// The executor's message: the answer and the seal over its root.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Publication<AccountId, BlockNumber> {
 	/// The executor, who sends it.
-	pub voter: AccountId,
+	pub executor: AccountId,
+	/// The claim: this attempt, by its draw.
+	pub claim: ClaimId,
 	/// The job.
 	pub job: JobId,
-	/// Which attempt, from 0.
-	pub attempt: u8,
 	/// The answer.
 	pub output: Output,
-	/// The executor's blinded vote.
-	pub commitment: Commitment,
+	/// The seal over the root.
+	pub seal: Seal,
 	/// The block the worker saw.
 	pub at: BlockNumber,
-}
-
-/// A blinded vote on one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct CommitItem {
-	/// The job.
-	pub job: JobId,
-	/// Which attempt, from 0.
-	pub attempt: u8,
-	/// The blinded vote.
-	pub commitment: Commitment,
-}
-
-/// The vote behind a commitment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct RevealItem {
-	/// The job.
-	pub job: JobId,
-	/// Which attempt, from 0.
-	pub attempt: u8,
-	/// The vote.
-	pub vote: Vote,
-	/// What blinded it.
-	pub salt: Salt,
-}
-
-/// All votes that a provider sends in one block. An empty batch is a heartbeat.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct Batch<AccountId, BlockNumber> {
-	/// The provider, who sends it.
-	pub voter: AccountId,
-	/// The block the worker saw.
-	pub at: BlockNumber,
-	/// Blinded votes.
-	pub commitments: BoundedVec<CommitItem, ConstU32<MAX_BATCH>>,
-	/// Revealed votes.
-	pub reveals: BoundedVec<RevealItem, ConstU32<MAX_BATCH>>,
 }
 
 impl<AccountId: Encode, BlockNumber: Encode> Publication<AccountId, BlockNumber> {
 	/// Returns the bytes that the inference key signs.
 	pub fn message(&self, genesis: &Hash32) -> alloc::vec::Vec<u8> {
-		(b"assay/v1/publish", genesis, self).encode()
-	}
-}
-
-impl<AccountId: Encode, BlockNumber: Encode> Batch<AccountId, BlockNumber> {
-	/// Returns the bytes that the inference key signs.
-	pub fn message(&self, genesis: &Hash32) -> alloc::vec::Vec<u8> {
-		(b"assay/v1/vote", genesis, self).encode()
-	}
-
-	/// Returns whether the batch carries no votes.
-	pub fn is_heartbeat(&self) -> bool {
-		self.commitments.is_empty() && self.reveals.is_empty()
+		(b"assay/v2/publish", genesis, self).encode()
 	}
 }

@@ -1,80 +1,86 @@
 //! A job as the runtime API shows it.
 
 use crate::*;
-use alloc::vec::Vec;
-use assay_primitives::{
-	api::{JobPhase, JobView, SeatView},
-	economics::Fault,
-	JobId,
-};
-use frame_support::{traits::Get, BoundedVec};
+use assay_primitives::{api::JobView, traits::Claims, JobId};
+use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
 
-impl From<Phase> for JobPhase {
-	fn from(phase: Phase) -> Self {
-		match phase {
-			Phase::Drawing { .. } => Self::Drawing,
-			Phase::Executing => Self::Executing,
-			Phase::Committing => Self::Committing,
-			Phase::Revealing => Self::Revealing,
-		}
-	}
-}
+type JobViewOf<T> = JobView<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 
 impl<T: Config> Pallet<T> {
-	/// Returns a job, open or concluded and not yet pruned.
-	pub fn view(id: JobId) -> Option<JobView<T::AccountId, BlockNumberFor<T>>> {
-		let input = Inputs::<T>::get(id)?.into_inner();
-		let output = Outputs::<T>::get(id);
-		let genesis = T::GenesisHash::get();
-		if let Some(job) = Jobs::<T>::get(id) {
-			let at_work = job.is_at_work();
-			let seats: Vec<_> = job
-				.committee
-				.into_iter()
-				.filter(|_| at_work)
-				.map(|seat| SeatView {
-					provider: seat.provider,
-					committed: seat.commitment.is_some(),
-					revealed: seat.vote.is_some(),
-				})
-				.collect();
-			return Some(JobView {
-				id,
-				requester: job.requester,
-				model: job.model,
-				params: job.params,
-				phase: job.phase.into(),
-				attempt: job.attempt.saturating_add(1),
-				committee: BoundedVec::truncate_from(seats),
-				deadline: Some(job.deadline),
-				input,
-				output,
-				requested_at: job.requested_at,
-				genesis,
-			});
+	/// Returns a job, open or closed and not yet pruned.
+	pub fn view(id: JobId) -> Option<JobViewOf<T>> {
+		match Jobs::<T>::get(id) {
+			Some(job) => Self::view_open(id, job),
+			None => Self::view_closed(id, Receipts::<T>::get(id)?),
 		}
-		let receipt = Receipts::<T>::get(id)?;
-		let seats: Vec<_> = receipt
-			.committee
-			.into_iter()
-			.map(|seat| SeatView {
-				provider: seat.provider,
-				committed: seat.vote.is_some() || seat.fault == Some(Fault::NoReveal),
-				revealed: seat.vote.is_some(),
-			})
-			.collect();
+	}
+
+	fn view_open(id: JobId, job: JobOf<T>) -> Option<JobViewOf<T>> {
+		let attempt = job.attempts();
+		let (executor, claim) = match job.engagement {
+			Some(engagement) => (Some(engagement.executor), Some(engagement.claim)),
+			None => (None, None),
+		};
+		let mut view = JobView {
+			id,
+			requester: job.requester,
+			model: job.model,
+			params: job.params,
+			verifiers: job.verifiers,
+			state: job.state,
+			verdict: None,
+			verdict_at: None,
+			attempt,
+			executor,
+			claim,
+			seats: Default::default(),
+			deadline: Some(job.deadline),
+			input: Inputs::<T>::get(id)?.into_inner(),
+			output: Outputs::<T>::get(id),
+			requested_at: job.requested_at,
+			genesis: T::GenesisHash::get(),
+		};
+		// From the publication on, the claim knows better.
+		let status = claim
+			.filter(|_| job.answer.is_some())
+			.and_then(|claim| T::Claims::status(&claim));
+		if let Some(status) = status {
+			view.state = status.state;
+			view.verdict = status.verdict;
+			view.verdict_at = status.verdict_at;
+			view.deadline = Some(status.due);
+			view.seats = status.record.seats;
+		}
+		Some(view)
+	}
+
+	fn view_closed(id: JobId, receipt: ReceiptOf<T>) -> Option<JobViewOf<T>> {
+		let genesis = T::GenesisHash::get();
+		let record = receipt.claim;
+		let claim = record
+			.as_ref()
+			.map(|record| record.execution(genesis, id, receipt.model).claim());
+		let (verifiers, executor, seats) = match record {
+			Some(record) => (record.verifiers, Some(record.executor), record.seats),
+			None => (0, None, Default::default()),
+		};
 		Some(JobView {
 			id,
 			requester: receipt.requester,
 			model: receipt.model,
 			params: receipt.params,
-			phase: JobPhase::Concluded,
+			verifiers,
+			state: receipt.state,
+			verdict: Some(receipt.verdict),
+			verdict_at: Some(receipt.verdict_at),
 			attempt: receipt.attempts,
-			committee: BoundedVec::truncate_from(seats),
+			executor,
+			claim,
+			seats,
 			deadline: None,
-			input,
-			output,
+			input: Inputs::<T>::get(id)?.into_inner(),
+			output: Outputs::<T>::get(id),
 			requested_at: receipt.requested_at,
 			genesis,
 		})

@@ -1,9 +1,11 @@
 //! Weights of calls and hooks.
 //!
 //! Conservative figures until the benchmarks of `benchmarking.rs` generate them: the database operations of the worst
-//! case at the chain's reference weight for a read and a write, and a generous allowance for computing.
+//! case at the chain's reference weight for a read and a write, and a generous allowance for computing. What happens in
+//! other pallets is contained: the comments list it. The verification pallet adds what its own part of a publication
+//! and of an end costs.
 
-use assay_primitives::limits::MAX_PROVIDERS_PER_MODEL;
+use assay_primitives::{limits::MAX_MEMBERS, rules::EXECUTOR_CANDIDATES};
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -18,19 +20,19 @@ pub trait WeightInfo {
 	fn publish(b: u32) -> Weight;
 	/// Authorizing a `publish` with an output of `b` bytes.
 	fn authorize_publish(b: u32) -> Weight;
-	/// `vote` with `c` commitments and `r` reveals that conclude nothing.
-	fn vote(c: u32, r: u32) -> Weight;
-	/// Authorizing a `vote` with `c` commitments and `r` reveals.
-	fn authorize_vote(c: u32, r: u32) -> Weight;
 	/// `prune`.
 	fn prune() -> Weight;
-	/// Concluding an attempt of a committee of `n`, whatever its outcome.
-	fn conclude(n: u32) -> Weight;
-	/// Drawing one committee of `n` from `p` candidates.
-	fn draw(p: u32, n: u32) -> Weight;
+	/// Ending a job whose claim has ended, with `s` paid seats.
+	fn closed(s: u32) -> Weight;
+	/// Drawing an executor for one job, or refunding it if its time is over.
+	fn draw() -> Weight;
+	/// One model's turn, without its draws.
+	fn turn() -> Weight;
+	/// Ending an attempt without an output: the job waits again, or is refunded.
+	fn no_output() -> Weight;
 	/// The hooks of a block in which nothing is due.
 	fn idle_block() -> Weight;
-	/// Scanning one block's deadlines or expired receipts, or one hole of the queue.
+	/// Looking at one block's deadlines, at one of them that has no effect, or at one block's expired receipts.
 	fn scan() -> Weight;
 }
 
@@ -45,94 +47,86 @@ const SIGNATURE: u64 = micros(60);
 const PER_KB: u64 = micros(6);
 /// The rest of a call.
 const CALL: u64 = micros(30);
-/// Bytes of a job with a full committee.
-const JOB: u64 = 4 * 1024;
-/// Bytes of a small value and its proof.
-const SMALL: u64 = 512;
+/// Bytes of a job.
+const JOB: u64 = 1024;
+/// Bytes of a receipt with all seats that there can be.
+const RECEIPT: u64 = 8 * 1024;
+/// Bytes of an electorate.
+const ELECTORATE: u64 = 48 * MAX_MEMBERS as u64;
 
 fn computing(ref_time: u64, bytes: u64) -> Weight {
-	Weight::from_parts(ref_time.saturating_add(PER_KB.saturating_mul(bytes / 1024)), bytes)
+	Weight::from_parts(ref_time.saturating_add(PER_KB.saturating_mul(bytes / 1024)), 0)
 }
 
 macro_rules! weights {
 	($db:expr) => {
+		// Reads: the model's terms, two for its electorate, the chain's stake, waiting jobs, the queue twice, the counter;
+		// the hold: record, account, holds. Writes: prompt, job, counter, queue, its ends, waiting jobs, turn; the hold: 3.
 		fn request(b: u32) -> Weight {
-			let providers = u64::from(MAX_PROVIDERS_PER_MODEL);
-			// The model's terms, the candidates (index, provider and load of each), the hold, and what a job is stored
-			// in.
 			computing(
-				micros(100),
-				JOB.saturating_add(providers.saturating_mul(SMALL))
-					.saturating_add(b.into()),
+				micros(60),
+				JOB.saturating_add(ELECTORATE).saturating_add(b.into()),
 			)
-			.saturating_add($db.reads_writes(providers.saturating_mul(3).saturating_add(12), 12))
+			.saturating_add($db.reads_writes(11, 10))
 		}
 
+		// Reads: the job; the provider to release, and whether its heartbeat is due; the claim. Writes: job, output, the
+		// provider twice, and the claim with its deadline.
 		fn publish(b: u32) -> Weight {
 			computing(CALL, JOB.saturating_add(b.into())).saturating_add($db.reads_writes(6, 6))
 		}
 
+		// Reads: the job, the key.
 		fn authorize_publish(b: u32) -> Weight {
-			computing(CALL.saturating_add(SIGNATURE), JOB.saturating_add(b.into())).saturating_add($db.reads(5))
+			computing(CALL.saturating_add(SIGNATURE), JOB.saturating_add(b.into())).saturating_add($db.reads(3))
 		}
 
-		fn vote(c: u32, r: u32) -> Weight {
-			let items = u64::from(c).saturating_add(r.into());
-			computing(
-				CALL.saturating_mul(items.saturating_add(1)),
-				JOB.saturating_mul(items.saturating_add(1)),
-			)
-			.saturating_add($db.reads_writes(
-				items.saturating_mul(3).saturating_add(4),
-				items.saturating_mul(4).saturating_add(2),
-			))
-		}
-
-		fn authorize_vote(c: u32, r: u32) -> Weight {
-			let items = u64::from(c).saturating_add(r.into());
-			computing(
-				SIGNATURE.saturating_add(CALL.saturating_mul(items.saturating_add(1))),
-				JOB.saturating_mul(items.saturating_add(1)),
-			)
-			.saturating_add($db.reads(items.saturating_add(4)))
-		}
-
+		// Reads: the receipt; record, account and holds of the deposit. Writes: those, prompt, output and index.
 		fn prune() -> Weight {
-			computing(CALL, 48 * 1024).saturating_add($db.reads_writes(6, 8))
+			computing(CALL, RECEIPT).saturating_add($db.reads_writes(4, 7))
 		}
 
-		fn conclude(n: u32) -> Weight {
-			let n = u64::from(n);
-			// A seat: its capacity given back, its assignment, a payment or a slash with restitution.
+		// Reads: the job; the escrow's record, account, holds, and the accounts of executor, owner, treasury and pool.
+		// Writes: those, the receipt and its index, and the job. One account for each seat.
+		fn closed(s: u32) -> Weight {
+			let seats = u64::from(s);
 			computing(
-				CALL.saturating_mul(n.saturating_add(2)),
-				JOB.saturating_add(n.saturating_mul(SMALL))
-					.saturating_add(24 * 1024),
+				CALL.saturating_mul(seats.saturating_add(4)),
+				JOB.saturating_add(RECEIPT),
 			)
-			.saturating_add($db.reads_writes(
-				n.saturating_mul(6).saturating_add(10),
-				n.saturating_mul(6).saturating_add(12),
-			))
+			.saturating_add($db.reads_writes(seats.saturating_add(8), seats.saturating_add(10)))
 		}
 
-		fn draw(p: u32, n: u32) -> Weight {
-			let (p, n) = (u64::from(p), u64::from(n));
+		// Reads: the queue, the job, three for each candidate, the provider to engage, the list of deadlines. Writes: the
+		// queue, the job, the provider, the list. A refund reads and writes no more.
+		fn draw() -> Weight {
+			let candidates = u64::from(EXECUTOR_CANDIDATES);
+			let members = u64::from(MAX_MEMBERS);
 			computing(
-				CALL.saturating_add(micros(2).saturating_mul(p.saturating_mul(n))),
-				JOB.saturating_add(p.saturating_mul(SMALL)),
+				CALL.saturating_add(micros(1).saturating_mul(candidates.saturating_mul(members) / 8)),
+				JOB.saturating_add(ELECTORATE),
 			)
-			.saturating_add($db.reads_writes(
-				p.saturating_mul(3).saturating_add(n).saturating_add(6),
-				n.saturating_mul(2).saturating_add(6),
-			))
+			.saturating_add($db.reads_writes(candidates.saturating_mul(3).saturating_add(4), 7))
 		}
 
+		// Reads: the turn, the queue's ends, two for the electorate. Writes: the turn twice, the ends, waiting jobs.
+		fn turn() -> Weight {
+			computing(micros(10), ELECTORATE).saturating_add($db.reads_writes(5, 4))
+		}
+
+		// Reads: the job, the provider to release and to fine, its fines, the pool, issuance; the queue, its ends, the job
+		// behind, waiting jobs. Writes: all but the last job, and the turn. A refund with its receipt: as many.
+		fn no_output() -> Weight {
+			computing(CALL.saturating_mul(3), JOB.saturating_mul(2)).saturating_add($db.reads_writes(12, 11))
+		}
+
+		// The cursors of deadlines and of receipts, one list of each, and waiting jobs.
 		fn idle_block() -> Weight {
-			computing(CALL, SMALL).saturating_add($db.reads_writes(6, 2))
+			computing(CALL, 0).saturating_add($db.reads_writes(6, 3))
 		}
 
 		fn scan() -> Weight {
-			computing(micros(5), SMALL).saturating_add($db.reads_writes(1, 1))
+			computing(micros(5), JOB).saturating_add($db.reads_writes(1, 1))
 		}
 	};
 }

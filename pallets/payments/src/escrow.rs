@@ -1,30 +1,19 @@
-//! The escrow: hold, settle, refund, restitute, close.
+//! The escrow: hold, settle, refund, close.
 
 use crate::*;
-use assay_primitives::{
-	economics::{restitution, Shares},
-	traits::Escrow,
-	Balance, JobId,
-};
+use assay_primitives::{economics::Shares, traits::Escrow, Balance, JobId};
 use frame_support::{
 	ensure,
 	storage::with_storage_layer,
 	traits::{
-		fungible::{hold::Mutate as _, Balanced as _, Credit},
+		fungible::hold::Mutate as _,
 		tokens::{Fortitude, Precision, Restriction},
-		Get, Imbalance,
+		Get,
 	},
 };
-use sp_runtime::{DispatchError, DispatchResult};
-
-const LOG_TARGET: &str = "assay::payments";
-
-/// Money that is in no account yet.
-pub type CreditOf<T> = Credit<<T as frame_system::Config>::AccountId, <T as Config>::Currency>;
+use sp_runtime::DispatchResult;
 
 impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
-	type Credit = CreditOf<T>;
-
 	fn hold(job: JobId, payer: &T::AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult {
 		with_storage_layer(|| {
 			ensure!(!Escrows::<T>::contains_key(job), Error::<T>::AlreadyHeld);
@@ -52,19 +41,20 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 		job: &JobId,
 		shares: &Shares,
 		executor: &T::AccountId,
-		verifiers: &[T::AccountId],
+		seats: &[T::AccountId],
 		owner: &T::AccountId,
-	) -> Result<(), DispatchError> {
+	) -> DispatchResult {
 		with_storage_layer(|| {
-			let record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
-			let treasury = T::Treasury::get();
-			let payments = verifiers
+			let mut record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
+			let (treasury, pool) = (T::Treasury::get(), T::PoolAccount::get());
+			let payments = seats
 				.iter()
-				.map(|who| (who, shares.verifier, Purpose::Verification))
+				.map(|who| (who, shares.seat, Purpose::Verification))
 				.chain([
 					(executor, shares.executor, Purpose::Execution),
 					(owner, shares.royalty, Purpose::Royalty),
 					(&treasury, shares.treasury, Purpose::Treasury),
+					(&pool, shares.pool, Purpose::Levy),
 				]);
 			let total = payments
 				.clone()
@@ -73,86 +63,23 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 				.and_then(|total| record.fee_ceiling.checked_sub(total))
 				.ok_or(Error::<T>::Overdrawn)?;
 			for (to, amount, purpose) in payments {
-				Self::pay(job, &record.payer, to, amount, purpose)?;
+				Self::pay_fee(job, &record.payer, to, amount, purpose)?;
 			}
 			Self::refund_fee(job, &record.payer, rest)?;
-			Escrows::<T>::insert(
-				job,
-				EscrowRecord {
-					fee_ceiling: 0,
-					..record
-				},
-			);
+			record.fee_ceiling = 0;
+			Escrows::<T>::insert(job, record);
 			Ok(())
 		})
 	}
 
 	fn refund(job: &JobId) -> DispatchResult {
 		with_storage_layer(|| {
-			let record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
+			let mut record = Escrows::<T>::get(job).ok_or(Error::<T>::UnknownJob)?;
 			Self::refund_fee(job, &record.payer, record.fee_ceiling)?;
-			Escrows::<T>::insert(
-				job,
-				EscrowRecord {
-					fee_ceiling: 0,
-					..record
-				},
-			);
+			record.fee_ceiling = 0;
+			Escrows::<T>::insert(job, record);
 			Ok(())
 		})
-	}
-
-	fn restitute(job: &JobId, slashed: Self::Credit, due: Balance) -> Balance {
-		let payer = Escrows::<T>::get(job).map(|record| record.payer);
-		let due = if payer.is_some() { due } else { 0 };
-		let (to_payer, _) = restitution(slashed.peek(), due);
-		let (mut for_payer, mut for_treasury) = slashed.split(to_payer);
-		let mut got = 0;
-
-		// An account that can't receive loses its part to the other; see "Low Level" in the crate's documentation.
-		if let Some(payer) = &payer {
-			for_payer = match Self::resolve(payer, for_payer) {
-				Ok(amount) => {
-					got = amount;
-					CreditOf::<T>::zero()
-				}
-				Err(credit) => credit,
-			};
-		}
-		for_treasury.subsume(for_payer);
-		let treasury = T::Treasury::get();
-		let mut left = CreditOf::<T>::zero();
-		match Self::resolve(&treasury, for_treasury) {
-			Ok(0) => {}
-			Ok(amount) => Self::deposit_event(Event::Paid {
-				job: *job,
-				to: treasury,
-				amount,
-				purpose: Purpose::Slash,
-			}),
-			Err(credit) => left = credit,
-		}
-		if let Some(payer) = &payer {
-			left = match Self::resolve(payer, left) {
-				Ok(amount) => {
-					got = got.saturating_add(amount);
-					CreditOf::<T>::zero()
-				}
-				Err(credit) => credit,
-			};
-		}
-		if left.peek() > 0 {
-			// Dropping it burns it. A payer with a record exists, so only a chain without a treasury account gets here.
-			log::error!(target: LOG_TARGET, "{} of slashed money burned: the treasury can't receive", left.peek());
-		}
-		if let (Some(to), 1..) = (payer, got) {
-			Self::deposit_event(Event::Restituted {
-				job: *job,
-				to,
-				amount: got,
-			});
-		}
-		got
 	}
 
 	fn close(job: &JobId) -> DispatchResult {
@@ -162,7 +89,7 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 				fee_ceiling,
 				deposit,
 			} = Escrows::<T>::take(job).ok_or(Error::<T>::UnknownJob)?;
-			// Nothing is left of it once a job is concluded. If ever there is, it must not stay held forever.
+			// Nothing is left of it once a job is final. If ever there is, it must not stay held forever.
 			Self::refund_fee(job, &payer, fee_ceiling)?;
 			T::Currency::release(&HoldReason::Deposit.into(), &payer, deposit, Precision::Exact)?;
 			Self::deposit_event(Event::Closed {
@@ -178,24 +105,18 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 impl<T: Config> Pallet<T> {
 	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount; if it can't either, the payer
 	/// does.
-	fn pay(job: &JobId, payer: &T::AccountId, to: &T::AccountId, amount: Balance, purpose: Purpose) -> DispatchResult {
+	fn pay_fee(
+		job: &JobId,
+		payer: &T::AccountId,
+		to: &T::AccountId,
+		amount: Balance,
+		purpose: Purpose,
+	) -> DispatchResult {
 		if amount == 0 {
 			return Ok(());
 		}
-		let treasury = T::Treasury::get();
-		for to in [to, &treasury] {
-			let paid = with_storage_layer(|| {
-				T::Currency::transfer_on_hold(
-					&HoldReason::Fee.into(),
-					payer,
-					to,
-					amount,
-					Precision::Exact,
-					Restriction::Free,
-					Fortitude::Force,
-				)
-			});
-			if paid.is_ok() {
+		for to in [to, &T::Treasury::get()] {
+			if Self::transfer_held(HoldReason::Fee, payer, to, amount).is_ok() {
 				Self::deposit_event(Event::Paid {
 					job: *job,
 					to: to.clone(),
@@ -206,6 +127,27 @@ impl<T: Config> Pallet<T> {
 			}
 		}
 		Self::refund_fee(job, payer, amount)
+	}
+
+	/// Moves held money to another account, where it is free.
+	pub(crate) fn transfer_held(
+		reason: HoldReason,
+		from: &T::AccountId,
+		to: &T::AccountId,
+		amount: Balance,
+	) -> DispatchResult {
+		with_storage_layer(|| {
+			T::Currency::transfer_on_hold(
+				&reason.into(),
+				from,
+				to,
+				amount,
+				Precision::Exact,
+				Restriction::Free,
+				Fortitude::Force,
+			)
+			.map(|_| ())
+		})
 	}
 
 	/// Releases a part of the held fee ceiling to the payer.
@@ -219,14 +161,5 @@ impl<T: Config> Pallet<T> {
 			});
 		}
 		Ok(())
-	}
-
-	/// Deposits a credit into an account. Returns the amount, or the credit if the account can't receive it.
-	fn resolve(to: &T::AccountId, credit: CreditOf<T>) -> Result<Balance, CreditOf<T>> {
-		let amount = credit.peek();
-		if amount == 0 {
-			return Ok(0);
-		}
-		T::Currency::resolve(to, credit).map(|()| amount)
 	}
 }

@@ -1,4 +1,4 @@
-//! A small chain with money: accounts 1 to 6 have some, the existential deposit is 10.
+//! A small chain with money: accounts 1 to 6 and the pool have some, the existential deposit is 10.
 
 use crate as pallet_payments;
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
@@ -40,16 +40,21 @@ impl pallet_balances::Config for Test {
 }
 
 pub(crate) const TREASURY: u64 = 99;
+pub(crate) const POOL: u64 = 98;
 pub(crate) const MONEY: u128 = 100_000;
+/// What the pool has at genesis.
+pub(crate) const ENDOWMENT: u128 = 1_000;
 
 parameter_types! {
 	pub const Treasury: u64 = TREASURY;
+	pub const PoolAccount: u64 = POOL;
 }
 
 impl pallet_payments::Config for Test {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Treasury = Treasury;
+	type PoolAccount = PoolAccount;
 	type WeightInfo = ();
 }
 
@@ -57,7 +62,7 @@ impl pallet_payments::Config for Test {
 pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
 	let genesis = RuntimeGenesisConfig {
 		balances: pallet_balances::GenesisConfig {
-			balances: (1..=6).map(|who| (who, MONEY)).collect(),
+			balances: (1..=6).map(|who| (who, MONEY)).chain([(POOL, ENDOWMENT)]).collect(),
 			..Default::default()
 		},
 		..Default::default()

@@ -1,4 +1,4 @@
-//! The records of jobs' money, and the purposes of payments.
+//! The records of held money, and the purposes of payments.
 
 use assay_primitives::Balance;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -15,22 +15,45 @@ pub struct EscrowRecord<AccountId> {
 	pub deposit: Balance,
 }
 
-/// What a payment is for.
+/// The bond of an objection.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct ObjectionRecord<AccountId> {
+	/// The objector, in whose account it is held.
+	pub objector: AccountId,
+	/// The amount.
+	pub bond: Balance,
+}
+
+/// What a payment for a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum Purpose {
 	/// The executor's work.
 	#[codec(index = 0)]
 	Execution,
-	/// A verifier's work.
+	/// A seat's check.
 	#[codec(index = 1)]
 	Verification,
 	/// The owner's part for the model.
 	#[codec(index = 2)]
 	Royalty,
-	/// The treasury's own part of a fee.
+	/// The treasury's part of the execution fee.
 	#[codec(index = 3)]
 	Treasury,
-	/// The rest of slashed money after the requester got what was due.
+	/// The pool's part, for audits and juries.
 	#[codec(index = 4)]
-	Slash,
+	Levy,
+}
+
+/// Where money comes from that is paid for audits, juries, replaced seats and bounties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub enum Source {
+	/// The pool.
+	#[codec(index = 0)]
+	Pool,
+	/// A provider's bond: a fine or a slash.
+	#[codec(index = 1)]
+	Bond,
+	/// The bond of an objection.
+	#[codec(index = 2)]
+	Objection,
 }

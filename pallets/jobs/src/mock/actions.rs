@@ -1,17 +1,13 @@
-//! Actions of requesters and providers in tests: request, publish, commit, reveal, as calls and as whole transactions.
+//! Actions of requesters and executors in tests: request and publish, as calls and as whole transactions.
 
 use super::{Jobs, *};
-use assay_primitives::{
-	crypto::InferenceSignature, job::Input, vote::Salt, Commitment, FinishReason, JobId, Output, SamplingParams,
-	TraceRoot, Vote,
-};
+use assay_primitives::{crypto::InferenceSignature, job::Input, FinishReason, JobId, Output, SamplingParams, Seal};
 use codec::Encode;
 use frame_support::{
 	dispatch::{DispatchInfo, GetDispatchInfo},
 	BoundedVec,
 };
-use frame_system::{offchain, RawOrigin};
-use sp_core::Pair;
+use frame_system::RawOrigin;
 use sp_runtime::{
 	traits::{Applyable, Checkable},
 	transaction_validity::{TransactionSource, TransactionValidity, TransactionValidityError},
@@ -24,24 +20,33 @@ pub(crate) fn input() -> Input {
 	BoundedVec::truncate_from(b"What is a receipt?".to_vec())
 }
 
-pub(crate) fn try_request(committee_size: u32) -> DispatchResult {
+pub(crate) fn try_request(model: ModelId, verifiers: u8) -> DispatchResult {
 	Jobs::request(
 		RawOrigin::Signed(requester()).into(),
-		MODEL,
+		model,
 		input(),
 		SamplingParams::greedy(8),
-		committee_size,
+		verifiers,
 		FUNDS,
 	)
 }
 
-/// Requests a job with a committee of this size and returns its name.
-pub(crate) fn request(committee_size: u32) -> JobId {
-	try_request(committee_size).expect("a request");
+/// Requests a job of a model with this many verifiers and returns its name.
+pub(crate) fn request_of(model: ModelId, verifiers: u8) -> JobId {
+	try_request(model, verifiers).expect("a request");
 	match events().last() {
 		Some(Event::Requested { job, .. }) => *job,
 		other => panic!("no request: {other:?}"),
 	}
+}
+
+pub(crate) fn request(verifiers: u8) -> JobId {
+	request_of(MODEL, verifiers)
+}
+
+/// Requests so many jobs with this many verifiers each.
+pub(crate) fn request_many(jobs: u32, verifiers: u8) -> Vec<JobId> {
+	(0..jobs).map(|_| request(verifiers)).collect()
 }
 
 pub(crate) fn job(id: JobId) -> JobOf<Test> {
@@ -52,26 +57,29 @@ pub(crate) fn receipt(id: JobId) -> ReceiptOf<Test> {
 	Receipts::<Test>::get(id).expect("a receipt")
 }
 
-/// Returns a job whose committee is drawn.
-pub(crate) fn drawn(committee_size: u32) -> JobId {
-	let id = request(committee_size);
+pub(crate) fn executor(id: JobId) -> AccountId {
+	job(id).executor().expect("an executor").clone()
+}
+
+/// Returns a job whose executor is drawn.
+pub(crate) fn drawn(verifiers: u8) -> JobId {
+	let id = request(verifiers);
 	next_block();
 	next_block();
-	assert_eq!(job(id).phase, Phase::Executing);
+	assert_eq!(job(id).state, State::Executing);
 	id
 }
 
-/// Returns the providers of a committee, the executor first.
-pub(crate) fn committee(id: JobId) -> Vec<AccountId> {
-	job(id).committee.iter().map(|seat| seat.provider.clone()).collect()
+/// Returns a job whose answer is published.
+pub(crate) fn published(verifiers: u8) -> JobId {
+	let id = drawn(verifiers);
+	publish(publication(id)).expect("a publication");
+	id
 }
 
-/// Returns a provider outside the committee; there is one if the chain has more providers than the committee has seats.
-pub(crate) fn outsider(seats: &[AccountId]) -> AccountId {
-	let mut providers = (1..).map(account).take(seats.len() + 1);
-	providers
-		.find(|who| !seats.contains(who))
-		.expect("one more than the seats")
+/// Returns the providers but one.
+pub(crate) fn others(who: &AccountId) -> Vec<AccountId> {
+	Load::iter_keys().filter(|other| other != who).collect()
 }
 
 pub(crate) fn output() -> Output {
@@ -83,70 +91,20 @@ pub(crate) fn output() -> Output {
 	}
 }
 
-pub(crate) const CONFIRM: Vote = Vote::Confirm {
-	trace_root: TraceRoot([3; 32]),
-};
-pub(crate) const LIE: Vote = Vote::Confirm {
-	trace_root: TraceRoot([4; 32]),
-};
-pub(crate) const REJECT: Vote = Vote::Reject {
-	position: 1,
-	prefix_root: TraceRoot([5; 32]),
-};
-pub(crate) const SALT: Salt = [8; 32];
-
-pub(crate) fn commitment(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -> Commitment {
-	Commitment::new(&GENESIS, &id, attempt, who, &vote, &SALT)
-}
-
 /// Returns a signature that nothing checks: calls that are dispatched directly count as authorized.
 pub(crate) fn no_signature() -> InferenceSignature {
 	sp_core::sr25519::Signature::default().into()
 }
 
-pub(crate) fn publication(id: JobId, attempt: u8, who: &AccountId, vote: Vote) -> PublicationOf<Test> {
+/// Returns what the executor of a job's present attempt publishes.
+pub(crate) fn publication(id: JobId) -> PublicationOf<Test> {
 	Publication {
-		voter: who.clone(),
+		executor: executor(id),
+		claim: claim_of(id),
 		job: id,
-		attempt,
 		output: output(),
-		commitment: commitment(id, attempt, who, vote),
+		seal: Seal([3; 32]),
 		at: System::block_number(),
-	}
-}
-
-pub(crate) fn commits(who: &AccountId, items: Vec<(JobId, u8, Vote)>) -> BatchOf<Test> {
-	let items = items
-		.into_iter()
-		.map(|(job, attempt, vote)| CommitItem {
-			job,
-			attempt,
-			commitment: commitment(job, attempt, who, vote),
-		})
-		.collect();
-	Batch {
-		voter: who.clone(),
-		at: System::block_number(),
-		commitments: BoundedVec::truncate_from(items),
-		reveals: Default::default(),
-	}
-}
-
-pub(crate) fn reveals(who: &AccountId, items: Vec<(JobId, u8, Vote)>) -> BatchOf<Test> {
-	let items = items
-		.into_iter()
-		.map(|(job, attempt, vote)| RevealItem {
-			job,
-			attempt,
-			vote,
-			salt: SALT,
-		})
-		.collect();
-	Batch {
-		voter: who.clone(),
-		at: System::block_number(),
-		commitments: Default::default(),
-		reveals: BoundedVec::truncate_from(items),
 	}
 }
 
@@ -154,44 +112,12 @@ pub(crate) fn publish(publication: PublicationOf<Test>) -> DispatchResult {
 	Jobs::publish(RawOrigin::Authorized.into(), publication, no_signature())
 }
 
-pub(crate) fn send_batch(batch: BatchOf<Test>) -> DispatchResult {
-	Jobs::vote(RawOrigin::Authorized.into(), batch, no_signature())
-		.map(|_| ())
-		.map_err(|error| error.error)
-}
-
-/// Commits a vote on the present attempt of a job.
-pub(crate) fn commit(id: JobId, who: &AccountId, vote: Vote) -> DispatchResult {
-	send_batch(commits(who, vec![(id, job(id).attempt, vote)]))
-}
-
-/// Reveals a vote on the present attempt of a job.
-pub(crate) fn reveal(id: JobId, who: &AccountId, vote: Vote) -> DispatchResult {
-	send_batch(reveals(who, vec![(id, job(id).attempt, vote)]))
-}
-
-/// Publishes as the executor and commits these votes, seat by seat; a seat with `None` sends nothing.
-pub(crate) fn publish_and_commit(id: JobId, votes: &[Option<Vote>]) -> Vec<AccountId> {
-	let seats = committee(id);
-	let attempt = job(id).attempt;
-	for (index, who) in seats.iter().enumerate() {
-		match votes[index] {
-			Some(vote) if index == 0 => publish(publication(id, attempt, who, vote)).expect("a publication"),
-			Some(vote) => commit(id, who, vote).expect("a commitment"),
-			None => (),
-		}
+/// Lets every executor publish.
+pub(crate) fn publish_all() {
+	let executing = OpenJobs::iter().filter(|(_, job)| job.state == State::Executing);
+	for id in executing.map(|(id, _)| id).collect::<Vec<_>>() {
+		publish(publication(id)).expect("a publication");
 	}
-	seats
-}
-
-/// Runs a whole attempt with these votes, all committed and all revealed.
-pub(crate) fn run_attempt(id: JobId, votes: &[Vote]) -> Vec<AccountId> {
-	let committed: Vec<_> = votes.iter().copied().map(Some).collect();
-	let seats = publish_and_commit(id, &committed);
-	for (who, vote) in seats.iter().zip(votes) {
-		reveal(id, who, *vote).expect("a reveal");
-	}
-	seats
 }
 
 pub(crate) fn balance(who: &AccountId) -> Balance {
@@ -205,14 +131,9 @@ pub(crate) fn signed_by(who: &AccountId, message: &[u8]) -> InferenceSignature {
 	pair(who).sign(message)
 }
 
-pub(crate) fn signed_publication(publication: PublicationOf<Test>) -> Call<Test> {
-	let signature = signed_by(&publication.voter, &publication.message(&GENESIS));
+pub(crate) fn signed(publication: PublicationOf<Test>) -> Call<Test> {
+	let signature = signed_by(&publication.executor, &publication.message(&GENESIS));
 	Call::publish { publication, signature }
-}
-
-pub(crate) fn signed_batch(batch: BatchOf<Test>) -> Call<Test> {
-	let signature = signed_by(&batch.voter, &batch.message(&GENESIS));
-	Call::vote { batch, signature }
 }
 
 fn checked(

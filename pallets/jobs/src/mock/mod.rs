@@ -1,37 +1,33 @@
-//! A runtime of system, balances and this pallet. The pallets it meets are mocks whose state is in storage and whose
-//! money is real.
+//! A runtime of system, balances, payments and this pallet. Providers and claims are mocks whose state is in storage.
 
 mod actions;
+mod claims;
+mod providers;
 
 pub(crate) use actions::*;
+pub(crate) use claims::*;
+pub(crate) use providers::*;
 
 use crate as pallet_jobs;
 use crate::*;
 use assay_primitives::{
-	crypto::{InferenceId, InferencePair},
-	draw::Candidate,
-	economics::{restitution, Fault, Rates, Shares},
-	limits::MAX_PROVIDERS_PER_MODEL,
+	crypto::InferencePair,
+	economics::Rates,
 	model::ModelTerms,
-	traits::{Escrow, ModelCatalog, ProviderSet},
-	Balance, Hash32, JobId, ModelId,
+	traits::{Beacon, ModelCatalog},
+	Balance, Hash32, ModelId, State,
 };
 use frame_support::{
-	derive_impl, parameter_types, storage_alias,
-	traits::{
-		fungible::{Balanced, Credit, Inspect, Mutate},
-		tokens::{Fortitude, Precision, Preservation},
-		Imbalance, OnFinalize, OnIdle, OnInitialize,
-	},
+	derive_impl, parameter_types,
+	traits::{fungible::Inspect, OnFinalize, OnIdle, OnInitialize},
 	weights::Weight,
-	Identity, Twox64Concat,
 };
 use frame_system::offchain;
 use sp_core::Pair;
 use sp_runtime::{
 	generic,
 	traits::{BlakeTwo256, Hash},
-	AccountId32, BuildStorage, DispatchError, DispatchResult, MultiSignature, Permill,
+	AccountId32, BuildStorage, MultiSignature, Permill,
 };
 
 pub(crate) type AccountId = AccountId32;
@@ -60,6 +56,8 @@ mod runtime {
 	#[runtime::pallet_index(1)]
 	pub type Balances = pallet_balances::Pallet<Test>;
 	#[runtime::pallet_index(2)]
+	pub type Payments = pallet_payments::Pallet<Test>;
+	#[runtime::pallet_index(3)]
 	pub type Jobs = pallet_jobs::Pallet<Test>;
 }
 
@@ -80,28 +78,51 @@ impl pallet_balances::Config for Test {
 
 parameter_types! {
 	pub static Params: JobParams<u64> = JobParams {
-		draw_blocks: 5,
-		execute_blocks: 10,
-		commit_blocks: 10,
-		reveal_blocks: 5,
-		max_committee: 7,
-		max_open_jobs: 40,
-		max_due_per_block: 8,
-		max_draws_per_block: 4,
+		queue_blocks: 20,
+		execution_blocks: 100,
+		max_waiting_jobs: 200,
+		max_due_per_block: 16,
+		max_draws_per_block: 8,
 		retention: 50,
 		deposit_base: 500,
 		deposit_per_byte: 1,
-		rates: Rates::DEFAULT,
+		rates: RATES,
 	};
-	pub static Vrf: Option<Hash32> = None;
+	pub static BeaconValue: Hash32 = [0; 32];
 	pub const Genesis: Hash32 = GENESIS;
+	pub TreasuryAccount: AccountId = treasury();
+	pub PoolAccount: AccountId = pool();
+}
+
+/// Low prices for few tokens.
+pub(crate) const RATES: Rates = Rates {
+	minimum_fee: 100,
+	check_price: 1,
+	..Rates::DEFAULT
+};
+
+#[allow(unreachable_pub)]
+pub struct MockBeacon;
+impl Beacon for MockBeacon {
+	fn value() -> Hash32 {
+		BeaconValue::get()
+	}
+}
+
+impl pallet_payments::Config for Test {
+	type Currency = Balances;
+	type RuntimeHoldReason = RuntimeHoldReason;
+	type Treasury = TreasuryAccount;
+	type PoolAccount = PoolAccount;
+	type WeightInfo = ();
 }
 
 impl pallet_jobs::Config for Test {
 	type Catalog = MockCatalog;
 	type Providers = MockProviders;
-	type Escrow = MockEscrow;
-	type Randomness = Vrf;
+	type Escrow = Payments;
+	type Claims = MockClaims;
+	type Beacon = MockBeacon;
 	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();
@@ -154,8 +175,7 @@ pub(crate) fn owner() -> AccountId {
 pub(crate) fn treasury() -> AccountId {
 	account(102)
 }
-/// Returns the account that keeps what [`MockEscrow`] holds.
-pub(crate) fn escrow_account() -> AccountId {
+pub(crate) fn pool() -> AccountId {
 	account(103)
 }
 
@@ -170,8 +190,13 @@ pub(crate) const MODEL: ModelId = ModelId([1; 32]);
 pub(crate) const RETIRED: ModelId = ModelId([2; 32]);
 /// A model whose context is longer than any prompt.
 pub(crate) const LONG_CONTEXT: ModelId = ModelId([3; 32]);
+/// A model whose prices are zero.
+pub(crate) const FREE: ModelId = ModelId([4; 32]);
+pub(crate) const MODELS: [ModelId; 4] = [MODEL, RETIRED, LONG_CONTEXT, FREE];
 pub(crate) const BOND: Balance = 1_000_000;
 pub(crate) const FUNDS: Balance = 1_000_000_000;
+/// What treasury, pool and owner have at genesis.
+pub(crate) const ENDOWMENT: Balance = 1_000;
 
 // ── the catalog ──────────────────────────────────────────────────────────────
 
@@ -179,181 +204,16 @@ pub(crate) const FUNDS: Balance = 1_000_000_000;
 pub struct MockCatalog;
 impl ModelCatalog<AccountId> for MockCatalog {
 	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>> {
-		[MODEL, RETIRED, LONG_CONTEXT].contains(model).then(|| ModelTerms {
+		MODELS.contains(model).then(|| ModelTerms {
 			owner: owner(),
-			price_in: 10,
-			price_out: 20,
+			parameters: 5_000_000,
+			price_in: if *model == FREE { 0 } else { 10 },
+			price_out: if *model == FREE { 0 } else { 20 },
 			royalty: Permill::from_percent(5),
 			context_length: if *model == LONG_CONTEXT { 8192 } else { 256 },
 			prompt_overhead: 16,
 			retired: *model == RETIRED,
 		})
-	}
-}
-
-// ── the providers ────────────────────────────────────────────────────────────
-
-/// The load of each provider, and its inference key.
-#[storage_alias]
-pub(crate) type Load = StorageMap<MockProviders, Identity, AccountId, (u32, InferenceId)>;
-/// Providers that cannot be drawn.
-#[storage_alias]
-pub(crate) type Jailed = StorageMap<MockProviders, Identity, AccountId, ()>;
-/// Providers whose heartbeat is due.
-#[storage_alias]
-pub(crate) type HeartbeatDue = StorageMap<MockProviders, Identity, AccountId, ()>;
-/// Faults, in order.
-#[storage_alias]
-pub(crate) type Faults =
-	StorageValue<MockProviders, Vec<(AccountId, Fault)>, frame_support::pallet_prelude::ValueQuery>;
-
-parameter_types! {
-	/// Jobs that a provider may hold at once.
-	pub static Capacity: u32 = 4;
-}
-
-#[allow(unreachable_pub)]
-pub struct MockProviders;
-impl ProviderSet<AccountId> for MockProviders {
-	type Credit = Credit<AccountId, Balances>;
-
-	fn candidates(model: &ModelId) -> Vec<Candidate<AccountId>> {
-		if ![MODEL, LONG_CONTEXT].contains(model) {
-			return Vec::new();
-		}
-		Load::iter()
-			.filter(|(who, (load, _))| *load < Capacity::get() && !Jailed::contains_key(who))
-			.map(|(who, _)| Candidate {
-				weight: Balances::balance(&who),
-				who,
-			})
-			.take(MAX_PROVIDERS_PER_MODEL as usize)
-			.collect()
-	}
-	fn engage(who: &AccountId) {
-		Load::mutate(who, |load| load.as_mut().expect("a provider").0 += 1);
-	}
-	fn release(who: &AccountId) {
-		Load::mutate(who, |load| {
-			let load = &mut load.as_mut().expect("a provider").0;
-			*load = load.checked_sub(1).expect("released no more often than engaged");
-		});
-	}
-	fn key_of(who: &AccountId) -> Option<InferenceId> {
-		Load::get(who).map(|(_, key)| key)
-	}
-	fn owner_of(key: &InferenceId) -> Option<AccountId> {
-		Load::iter().find(|(_, (_, own))| own == key).map(|(who, _)| who)
-	}
-	fn serves(_: &AccountId) -> Vec<ModelId> {
-		vec![MODEL]
-	}
-	fn heartbeat_due(who: &AccountId) -> bool {
-		HeartbeatDue::contains_key(who)
-	}
-	fn mark_alive(who: &AccountId) {
-		HeartbeatDue::remove(who);
-	}
-	fn punish(who: &AccountId, fault: Fault) -> Self::Credit {
-		Faults::append((who, fault));
-		let amount = Params::get().rates.slash(fault) * Balances::balance(who);
-		Balances::withdraw(
-			who,
-			amount,
-			Precision::BestEffort,
-			Preservation::Preserve,
-			Fortitude::Force,
-		)
-		.unwrap_or_else(|_| Credit::<AccountId, Balances>::zero())
-	}
-}
-
-#[cfg(feature = "runtime-benchmarks")]
-impl crate::benchmarking::BenchmarkHelper<AccountId> for MockProviders {
-	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
-		Capacity::set(50);
-		let accounts: Vec<_> = (0..keys.len()).map(|n| AccountId::new([n as u8 | 128; 32])).collect();
-		for (who, key) in accounts.iter().zip(keys) {
-			Balances::set_balance(who, BOND);
-			Load::insert(who, (0, key.clone()));
-		}
-		(LONG_CONTEXT, accounts)
-	}
-	fn requester() -> AccountId {
-		requester()
-	}
-}
-
-/// Returns externalities in which benchmarks run as tests: no providers yet, and a keystore for their keys.
-#[cfg(feature = "runtime-benchmarks")]
-pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
-	let mut ext = TestExt::providers(0).build();
-	ext.register_extension(sp_keystore::KeystoreExt::new(
-		sp_keystore::testing::MemoryKeystore::new(),
-	));
-	ext
-}
-
-// ── the money ────────────────────────────────────────────────────────────────
-
-/// The payer, the rest of the fee ceiling, and the deposit of each job.
-#[storage_alias]
-pub(crate) type Held = StorageMap<MockEscrow, Twox64Concat, JobId, (AccountId, Balance, Balance)>;
-
-#[allow(unreachable_pub)]
-pub struct MockEscrow;
-impl MockEscrow {
-	fn pay(to: &AccountId, amount: Balance) {
-		if amount > 0 {
-			Balances::transfer(&escrow_account(), to, amount, Preservation::Expendable).expect("what is held is there");
-		}
-	}
-}
-impl Escrow<AccountId> for MockEscrow {
-	type Credit = Credit<AccountId, Balances>;
-
-	fn hold(job: JobId, payer: &AccountId, fee_ceiling: Balance, deposit: Balance) -> DispatchResult {
-		Balances::transfer(payer, &escrow_account(), fee_ceiling + deposit, Preservation::Preserve)?;
-		Held::insert(job, (payer, fee_ceiling, deposit));
-		Ok(())
-	}
-	fn settle(
-		job: &JobId,
-		shares: &Shares,
-		executor: &AccountId,
-		verifiers: &[AccountId],
-		owner: &AccountId,
-	) -> Result<(), DispatchError> {
-		let (payer, fee_ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
-		let out = shares.executor + shares.verifier * verifiers.len() as u128 + shares.royalty + shares.treasury;
-		let rest = fee_ceiling
-			.checked_sub(out)
-			.ok_or(DispatchError::Arithmetic(sp_runtime::ArithmeticError::Underflow))?;
-		Self::pay(executor, shares.executor);
-		verifiers.iter().for_each(|who| Self::pay(who, shares.verifier));
-		Self::pay(owner, shares.royalty);
-		Self::pay(&treasury(), shares.treasury);
-		Self::pay(&payer, rest);
-		Held::insert(job, (payer, 0, deposit));
-		Ok(())
-	}
-	fn refund(job: &JobId) -> DispatchResult {
-		let (payer, fee_ceiling, deposit) = Held::get(job).ok_or(DispatchError::CannotLookup)?;
-		Self::pay(&payer, fee_ceiling);
-		Held::insert(job, (payer, 0, deposit));
-		Ok(())
-	}
-	fn restitute(job: &JobId, slashed: Self::Credit, due: Balance) -> Balance {
-		let (payer, ..) = Held::get(job).expect("an open job");
-		let (requester, _) = restitution(slashed.peek(), due);
-		let (to_payer, to_treasury) = slashed.split(requester);
-		assert!(Balances::resolve(&payer, to_payer).is_ok() && Balances::resolve(&treasury(), to_treasury).is_ok());
-		requester
-	}
-	fn close(job: &JobId) -> DispatchResult {
-		let (payer, fee_ceiling, deposit) = Held::take(job).ok_or(DispatchError::CannotLookup)?;
-		Self::pay(&payer, fee_ceiling + deposit);
-		Ok(())
 	}
 }
 
@@ -371,12 +231,8 @@ impl TestExt {
 
 	pub(crate) fn build(self) -> sp_io::TestExternalities {
 		let mut balances: Vec<_> = (1..=self.providers).map(|n| (account(n), BOND)).collect();
-		balances.extend([
-			(requester(), FUNDS),
-			(owner(), 1_000),
-			(treasury(), 1_000),
-			(escrow_account(), 1),
-		]);
+		balances.push((requester(), FUNDS));
+		balances.extend([owner(), treasury(), pool()].map(|who| (who, ENDOWMENT)));
 		let mut storage = frame_system::GenesisConfig::<Test>::default()
 			.build_storage()
 			.expect("a genesis");
@@ -391,6 +247,8 @@ impl TestExt {
 			for who in (1..=self.providers).map(account) {
 				Load::insert(&who, (0, pair(&who).public()));
 			}
+			let everybody: Vec<_> = (1..=self.providers).map(|n| (account(n), BOND)).collect();
+			MODELS.iter().for_each(|model| seal(model, everybody.clone()));
 			System::set_block_number(1);
 		});
 		ext
@@ -407,27 +265,22 @@ impl TestExt {
 	}
 }
 
-/// Checks the pallet's storage, and that the escrow holds what open jobs and receipts require.
+/// Checks the storage of jobs and payments, and that money and places are those of the open jobs.
 pub(crate) fn assert_consistent() {
 	Jobs::do_try_state().expect("a consistent state");
-	let mut held = 1;
-	for (id, (_, fee_ceiling, deposit)) in Held::iter() {
-		held += fee_ceiling + deposit;
-		match OpenJobs::get(id) {
-			Some(job) => assert_eq!(fee_ceiling, job.fee_ceiling),
-			None => {
-				assert!(Receipts::<Test>::contains_key(id));
-				assert_eq!(fee_ceiling, 0, "only the deposit stays held");
-			}
-		}
+	Payments::do_try_state().expect("a consistent state");
+	for (id, record) in pallet_payments::Escrows::<Test>::iter() {
+		let expected = OpenJobs::get(id).map_or(0, |job| job.fee_ceiling);
+		assert_eq!(record.fee_ceiling, expected, "the fee of open jobs is held");
+		assert!(OpenJobs::contains_key(id) || Receipts::<Test>::contains_key(id));
 	}
-	assert_eq!(Balances::balance(&escrow_account()), held);
+	let executing: Vec<_> = OpenJobs::iter_values()
+		.filter(|job| job.state == State::Executing)
+		.filter_map(|job| job.executor().cloned())
+		.collect();
 	for (who, (load, _)) in Load::iter() {
-		assert_eq!(
-			Assignments::<Test>::iter_prefix(&who).count(),
-			load as usize,
-			"every engagement has its job"
-		);
+		let jobs = executing.iter().filter(|executor| **executor == who).count();
+		assert_eq!(jobs, load as usize, "every place that is taken has its job");
 	}
 }
 
@@ -436,9 +289,8 @@ pub(crate) fn next_block() {
 	let now = System::block_number();
 	System::reset_events();
 	Jobs::on_idle(now, Weight::MAX);
-	Vrf::set(Some(BlakeTwo256::hash(&now.to_le_bytes()).0));
+	BeaconValue::set(BlakeTwo256::hash(&now.to_le_bytes()).0);
 	Jobs::on_finalize(now);
-	Vrf::set(None);
 	System::set_block_number(now + 1);
 	Jobs::on_initialize(now + 1);
 	assert_consistent();
@@ -446,15 +298,6 @@ pub(crate) fn next_block() {
 
 pub(crate) fn run_to(block: u64) {
 	while System::block_number() < block {
-		next_block();
-	}
-}
-
-/// Makes blocks until the job leaves the phase it is in.
-pub(crate) fn run_out(id: JobId) {
-	let phase = job(id).phase;
-	let deadline = job(id).deadline;
-	while OpenJobs::get(id).is_some_and(|job| job.phase == phase && job.deadline == deadline) {
 		next_block();
 	}
 }

@@ -1,7 +1,6 @@
 //! The pallet's behavior, one file a topic.
 
 mod authorize;
-mod commit;
 mod conclude;
 mod conservation;
 mod deadlines;
@@ -9,6 +8,7 @@ mod draw;
 mod examples;
 mod prune;
 mod publish;
+mod queue;
 mod request;
-mod reveal;
+mod views;
 mod worker;

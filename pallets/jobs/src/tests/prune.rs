@@ -4,14 +4,18 @@ use crate::{
 	mock::{Jobs, *},
 	*,
 };
-use assay_primitives::JobId;
+use assay_primitives::{JobId, State, Verdict};
 use frame_support::{assert_noop, assert_ok, traits::OnIdle, weights::Weight};
 use frame_system::RawOrigin;
 
 fn concluded() -> JobId {
-	let id = drawn(1);
-	run_attempt(id, &[CONFIRM]);
+	let id = published(0);
+	end_claim(id, State::Settled, Verdict::Unchecked);
 	id
+}
+
+fn closed_at(id: JobId) -> u64 {
+	receipt(id).closed_at.expect("a final receipt")
 }
 
 fn prune(who: AccountId, id: JobId) -> sp_runtime::DispatchResult {
@@ -19,13 +23,13 @@ fn prune(who: AccountId, id: JobId) -> sp_runtime::DispatchResult {
 }
 
 #[test]
-fn the_requester_prunes_at_any_time_and_gets_its_deposit_back() {
+fn the_requester_prunes_a_final_receipt_and_gets_its_deposit_back() {
 	TestExt::providers(1).build_and_execute(|| {
 		let id = concluded();
 		let fee = receipt(id).fee;
 		assert_ok!(prune(requester(), id));
 		assert_eq!(balance(&requester()), FUNDS - fee);
-		assert!(Jobs::view(id).is_none() && Held::get(id).is_none());
+		assert!(Jobs::view(id).is_none() && Jobs::receipt(id).is_none());
 		assert_noop!(prune(requester(), id), Error::<Test>::UnknownReceipt);
 	});
 }
@@ -34,7 +38,7 @@ fn the_requester_prunes_at_any_time_and_gets_its_deposit_back() {
 fn anyone_prunes_when_the_retention_is_over() {
 	TestExt::providers(1).build_and_execute(|| {
 		let id = concluded();
-		let at = receipt(id).concluded_at;
+		let at = closed_at(id);
 		System::set_block_number(at + 50);
 		assert_noop!(prune(account(1), id), Error::<Test>::StillRetained);
 		System::set_block_number(at + 51);
@@ -43,9 +47,14 @@ fn anyone_prunes_when_the_retention_is_over() {
 }
 
 #[test]
-fn an_open_job_cannot_be_pruned() {
+fn a_job_that_is_not_final_cannot_be_pruned() {
 	TestExt::providers(1).build_and_execute(|| {
-		let id = request(1);
+		let id = request(0);
+		assert_noop!(prune(requester(), id), Error::<Test>::UnknownReceipt);
+		next_block();
+		next_block();
+		publish(publication(id)).expect("a publication");
+		assert!(Jobs::receipt(id).is_some(), "a verdict is not enough");
 		assert_noop!(prune(requester(), id), Error::<Test>::UnknownReceipt);
 	});
 }
@@ -55,7 +64,7 @@ fn idle_blocks_prune_expired_receipts() {
 	TestExt::providers(1).build_and_execute(|| {
 		let id = concluded();
 		let fee = receipt(id).fee;
-		run_to(receipt(id).concluded_at + 51);
+		run_to(closed_at(id) + 51);
 		assert!(Receipts::<Test>::contains_key(id));
 		next_block();
 		assert!(Jobs::view(id).is_none());
@@ -72,7 +81,7 @@ fn a_full_block_prunes_nothing_and_the_next_catches_up() {
 		assert_eq!(Jobs::on_idle(late, Weight::zero()), Weight::zero());
 		let left = || ids.iter().filter(|id| Receipts::<Test>::contains_key(id)).count();
 		assert_eq!(left(), 3);
-		let search = <() as WeightInfo>::idle_block() + <() as WeightInfo>::scan().saturating_mul(100);
+		let search = <() as WeightInfo>::idle_block() + <() as WeightInfo>::scan().saturating_mul(8);
 		let limit = search + <() as WeightInfo>::prune().saturating_mul(2);
 		assert!(Jobs::on_idle(late, limit).all_lte(limit));
 		assert!((1..3).contains(&left()), "as many as the weight allows");

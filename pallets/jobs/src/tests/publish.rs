@@ -1,102 +1,158 @@
-//! Publications: by whom, when, and of what.
+//! Publications: what counts, and what is refused without a change.
 
-use crate::{
-	mock::{Jobs, *},
-	*,
+use crate::{mock::*, *};
+use assay_primitives::{
+	digest::output_hash, job::Failure, traits::ClaimSource, ClaimId, FinishReason, JobId, State, Verdict,
 };
-use assay_primitives::{api::JobPhase, JobId};
 use frame_support::{assert_noop, assert_ok, BoundedVec};
-use frame_system::RawOrigin;
-use sp_runtime::traits::BadOrigin;
 
 #[test]
-fn a_publication_lets_the_verifiers_commit() {
+fn a_publication_frees_the_place_and_opens_a_claim() {
 	TestExt::providers(4).build_and_execute(|| {
-		let id = drawn(4);
-		let executor = committee(id)[0].clone();
-		HeartbeatDue::insert(&executor, ());
-		assert_ok!(publish(publication(id, 0, &executor, CONFIRM)));
-		assert_eq!(job(id).phase, Phase::Committing);
-		assert!(
-			!HeartbeatDue::contains_key(&executor),
-			"a message counts as a heartbeat"
-		);
-		let view = Jobs::view(id).expect("a view");
-		assert_eq!((view.phase, view.output), (JobPhase::Committing, Some(output())));
-		assert_eq!(view.committee.iter().filter(|seat| seat.committed).count(), 1);
+		let id = drawn(2);
+		let (who, name) = (executor(id), claim_of(id));
+		HeartbeatDue::insert(&who, ());
+		assert_ok!(publish(publication(id)));
+		assert_eq!(job(id).state, State::Published);
+		assert_eq!(Load::get(&who).expect("a provider").0, 0);
+		assert!(!HeartbeatDue::contains_key(&who), "who publishes is alive");
+		let claim = OpenClaims::get(name).expect("a claim");
+		assert_eq!((claim.origin, claim.record.executor), (id, who.clone()));
+		assert_eq!(claim.record.output_hash, output_hash(&output()));
+		assert_eq!((claim.record.verifiers, claim.record.attempt), (2, 0));
+		assert_eq!(claim.work, 12 + 3);
+		assert_eq!(claim.seat_fee, 15 * 10, "at the price of prompt tokens");
+		let work = <crate::mock::Jobs as ClaimSource<_, _>>::work(&id, true).expect("work");
+		assert_eq!(work.claim, Some(output()));
+		let event = Event::Published {
+			job: id,
+			claim: name,
+			executor: who,
+			output_hash: output_hash(&output()),
+		};
+		assert!(events().contains(&event));
 	});
 }
 
 #[test]
-fn a_committee_of_one_reveals_at_once() {
+fn an_answer_that_nobody_will_check_has_its_verdict_at_once() {
 	TestExt::providers(1).build_and_execute(|| {
-		let id = drawn(1);
-		assert_ok!(publish(publication(id, 0, &account(1), CONFIRM)));
-		assert_eq!(job(id).phase, Phase::Revealing);
+		let id = published(0);
+		assert_eq!(job(id).state, State::Window);
+		let receipt = crate::mock::Jobs::receipt(id).expect("a provisional receipt");
+		assert_eq!(receipt.verdict, Verdict::Unchecked);
 	});
 }
 
 #[test]
-fn only_authorized_transactions_publish() {
+fn a_publication_for_the_draw_of_another_fork_costs_nobody_anything() {
 	TestExt::providers(4).build_and_execute(|| {
-		let id = drawn(4);
-		let publication = publication(id, 0, &committee(id)[0], CONFIRM);
-		for origin in [RawOrigin::Signed(account(1)), RawOrigin::None, RawOrigin::Root] {
-			assert_noop!(
-				Jobs::publish(origin.into(), publication.clone(), no_signature()),
-				BadOrigin
-			);
-		}
+		let id = drawn(2);
+		let mut foreign = publication(id);
+		foreign.claim = ClaimId([1; 32]);
+		assert_noop!(publish(foreign), Error::<Test>::WrongClaim);
+		assert_ok!(publish(publication(id)));
+	});
+}
+
+#[test]
+fn a_publication_of_an_earlier_attempt_is_refused() {
+	TestExt::providers(4).build_and_execute(|| {
+		let id = drawn(2);
+		let early = publication(id);
+		let deadline = job(id).deadline;
+		run_to(deadline + 1);
+		let late = Publication {
+			at: System::block_number(),
+			..early
+		};
+		assert_noop!(publish(late.clone()), Error::<Test>::WrongClaim);
+		next_block();
+		assert_eq!(job(id).state, State::Executing, "another attempt");
+		assert_noop!(publish(late), Error::<Test>::WrongClaim);
 	});
 }
 
 #[test]
 fn wrong_publications_are_refused_with_their_errors() {
-	TestExt::providers(5).build_and_execute(|| {
-		let id = drawn(4);
-		let seats = committee(id);
-		let outsider = outsider(&seats);
-		let good = publication(id, 0, &seats[0], CONFIRM);
-		let mut long = good.clone();
-		long.output.tokens = BoundedVec::truncate_from(vec![1; 9]);
-		let mut not_utf8 = good.clone();
-		not_utf8.output.text = BoundedVec::truncate_from(vec![0xff]);
-		for (bad, error) in [
-			(
-				publication(JobId([0; 32]), 0, &seats[0], CONFIRM),
-				Error::<Test>::UnknownJob,
-			),
-			(publication(id, 1, &seats[0], CONFIRM), Error::WrongAttempt),
-			(publication(id, 0, &outsider, CONFIRM), Error::NotInCommittee),
-			(publication(id, 0, &seats[1], CONFIRM), Error::NotInCommittee),
-			(long, Error::OutputTooLong),
-			(not_utf8, Error::OutputNotUtf8),
-			(
-				Publication {
-					at: System::block_number() + 1,
-					..good.clone()
-				},
-				Error::StaleBatch,
-			),
-		] {
-			assert_noop!(publish(bad), error);
-		}
+	TestExt::providers(4).build_and_execute(|| {
+		let waiting = request(2);
+		let mut early = Publication {
+			executor: account(1),
+			claim: ClaimId([0; 32]),
+			job: waiting,
+			output: output(),
+			seal: Default::default(),
+			at: 1,
+		};
+		assert_noop!(publish(early.clone()), Error::<Test>::WrongClaim);
+		early.job = JobId([0; 32]);
+		assert_noop!(publish(early), Error::<Test>::UnknownJob);
+
+		let id = drawn(2);
+		let good = publication(id);
+		let with = |change: fn(&mut PublicationOf<Test>)| {
+			let mut publication = good.clone();
+			change(&mut publication);
+			publication
+		};
+		let stranger = Publication {
+			executor: others(&executor(id))[0].clone(),
+			..good.clone()
+		};
+		assert_noop!(publish(stranger), Error::<Test>::NotExecutor);
+		assert_noop!(publish(with(|p| p.at += 1)), Error::<Test>::StaleMessage);
+		let long = with(|p| p.output.tokens = BoundedVec::truncate_from(vec![1; 9]));
+		assert_noop!(publish(long), Error::<Test>::OutputTooLong);
+		let garbled = with(|p| p.output.text = BoundedVec::truncate_from(vec![0xff]));
+		assert_noop!(publish(garbled), Error::<Test>::OutputNotUtf8);
+
 		assert_ok!(publish(good.clone()));
-		assert_noop!(publish(good), Error::<Test>::AlreadyCommitted);
+		assert_noop!(publish(good.clone()), Error::<Test>::AlreadyPublished);
+		settle(id, &[]);
+		assert_noop!(publish(good), Error::<Test>::UnknownJob);
 	});
 }
 
 #[test]
 fn a_message_is_stale_after_sixteen_blocks() {
 	TestExt::providers(4).build_and_execute(|| {
-		Params::mutate(|params| params.execute_blocks = 30);
-		let id = drawn(4);
-		let publication = publication(id, 0, &committee(id)[0], CONFIRM);
-		run_to(publication.at + 17);
-		assert_noop!(publish(publication.clone()), Error::<Test>::StaleBatch);
-		assert_ok!(publish(Publication {
-			at: publication.at + 1,
-			..publication
-		}));
+		ExecutionBlocks::set(40);
+		let id = drawn(2);
+		let old = publication(id);
+		run_to(old.at + 17);
+		assert_noop!(publish(old.clone()), Error::<Test>::StaleMessage);
+		let fresh = Publication { at: old.at + 1, ..old };
+		assert_ok!(publish(fresh));
+	});
+}
+
+#[test]
+fn a_deterministic_failure_is_an_answer_like_any_other() {
+	TestExt::providers(4).build_and_execute(|| {
+		let id = drawn(1);
+		let mut failed = publication(id);
+		failed.output.tokens = Default::default();
+		failed.output.text = Default::default();
+		failed.output.finish = FinishReason::Failed(Failure::Template);
+		assert_ok!(publish(failed));
+		settle(id, &others(&job(id).executor().expect("an executor").clone())[..1]);
+		let receipt = receipt(id);
+		assert_eq!(receipt.verdict, Verdict::Confirmed);
+		let answer = receipt.answer.expect("an answer");
+		assert_eq!((answer.input_tokens, answer.output_tokens), (12, 0));
+		assert_eq!(answer.finish, FinishReason::Failed(Failure::Template));
+	});
+}
+
+#[test]
+fn more_prompt_tokens_than_quoted_are_not_paid() {
+	TestExt::providers(1).build_and_execute(|| {
+		let id = drawn(0);
+		let mut greedy = publication(id);
+		greedy.output.input_tokens = u32::MAX;
+		assert_ok!(publish(greedy));
+		end_claim(id, State::Settled, Verdict::Unchecked);
+		assert_eq!(receipt(id).answer.expect("an answer").input_tokens, 18 + 16);
 	});
 }

@@ -4,11 +4,7 @@ use crate::{
 	mock::{Jobs, *},
 	*,
 };
-use assay_primitives::{
-	api::{JobPhase, QuoteError},
-	job::Stop,
-	ModelId, SamplingParams,
-};
+use assay_primitives::{api::QuoteError, job::Stop, JobId, ModelId, SamplingParams, State};
 use frame_support::{assert_noop, assert_ok, traits::ConstU32, BoundedVec};
 use frame_system::RawOrigin;
 use sp_runtime::{DispatchResult, TokenError};
@@ -18,7 +14,7 @@ struct Request {
 	model: ModelId,
 	input: Vec<u8>,
 	params: SamplingParams,
-	size: u32,
+	verifiers: u8,
 	max_fee: u128,
 }
 
@@ -28,7 +24,7 @@ impl Default for Request {
 			model: MODEL,
 			input: input().into_inner(),
 			params: SamplingParams::greedy(8),
-			size: 4,
+			verifiers: 2,
 			max_fee: FUNDS,
 		}
 	}
@@ -42,7 +38,7 @@ impl Request {
 			self.model,
 			input,
 			self.params,
-			self.size,
+			self.verifiers,
 			self.max_fee,
 		)
 	}
@@ -51,18 +47,41 @@ impl Request {
 #[test]
 fn a_request_holds_the_quoted_fee_ceiling_and_the_deposit() {
 	TestExt::providers(4).build_and_execute(|| {
-		let quote = Jobs::quote(MODEL, 18, 8, 4).expect("a quote");
-		// (18 + 16) tokens in at 10, 8 out at 20, and 3 verifiers at 10 % each.
-		assert_eq!(quote.fee_ceiling, (340 + 160) * 130 / 100);
-		assert_eq!(quote.deposit, 500 + 18 + 8 * 8);
-		let id = request(4);
+		let quote = Jobs::quote(MODEL, 18, 8, 2).expect("a quote");
+		// (18 + 16) tokens in at 10, 8 out at 20; two checks of 42 tokens at 10; 8 % of one of them.
+		assert_eq!(quote.fee_ceiling, 340 + 160 + 2 * 420 + 34);
+		// The prompt, 8 token ids, and the longest text.
+		assert_eq!(quote.deposit, 500 + 18 + 8 * 4 + 16 * 1024);
+		assert_eq!((quote.seat_fee, quote.input_tokens, quote.output_tokens), (420, 34, 8));
+		let id = request(2);
 		assert_eq!(balance(&requester()), FUNDS - quote.fee_ceiling - quote.deposit);
-		assert!(matches!(job(id).phase, Phase::Drawing { .. }));
-		let view = Jobs::view(id).expect("a view");
-		assert_eq!(
-			(view.phase, view.attempt, view.input),
-			(JobPhase::Drawing, 1, input().into_inner())
-		);
+		assert_eq!((job(id).state, job(id).verifiers), (State::Waiting, 2));
+	});
+}
+
+#[test]
+fn a_quote_states_the_electorate_and_the_queue() {
+	TestExt::providers(4).build_and_execute(|| {
+		let stakes = [50, 10, 30, 20];
+		seal(&MODEL, (1..=4).map(account).zip(stakes).collect());
+		request_many(3, 1);
+		request_of(FREE, 1);
+		let quote = Jobs::quote(MODEL, 18, 8, 2).expect("a quote");
+		assert_eq!((quote.electorate.members, quote.electorate.stake), (4, 110));
+		assert_eq!((quote.electorate.largest, quote.median_stake), (50, 20));
+		assert_eq!(quote.electorate.chain, 4 * BOND);
+		assert_eq!(quote.jobs_ahead, 3);
+	});
+}
+
+#[test]
+fn sampling_parameters_are_part_of_a_jobs_name() {
+	TestExt::providers(4).build_and_execute(|| {
+		let id = request(0);
+		let hash = assay_primitives::digest::input_hash(&input());
+		let name = |params| JobId::derive(&GENESIS, &requester(), 1, &MODEL, &hash, &params);
+		assert_eq!(id, name(SamplingParams::greedy(8)));
+		assert_ne!(id, name(SamplingParams::greedy(9)));
 	});
 }
 
@@ -79,7 +98,7 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 		hot.temperature = u32::MAX;
 		let mut stop = greedy(8);
 		stop.stop = BoundedVec::truncate_from(vec![Stop::default()]);
-		let fee_ceiling = Jobs::quote(MODEL, 18, 8, 4).expect("a quote").fee_ceiling;
+		let fee_ceiling = Jobs::quote(MODEL, 18, 8, 2).expect("a quote").fee_ceiling;
 		for (request, error) in [
 			(
 				Request {
@@ -146,31 +165,10 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			),
 			(
 				Request {
-					size: 0,
+					verifiers: 9,
 					..Request::default()
 				},
-				Error::BadCommitteeSize,
-			),
-			(
-				Request {
-					size: 3,
-					..Request::default()
-				},
-				Error::BadCommitteeSize,
-			),
-			(
-				Request {
-					size: 10,
-					..Request::default()
-				},
-				Error::BadCommitteeSize,
-			),
-			(
-				Request {
-					size: 7,
-					..Request::default()
-				},
-				Error::TooFewProviders,
+				Error::TooManyVerifiers,
 			),
 			(
 				Request {
@@ -198,8 +196,29 @@ fn a_quote_returns_the_error_that_the_request_would_meet() {
 		assert_eq!(Jobs::quote(MODEL, 0, 1, 1), Err(QuoteError::EmptyInput));
 		assert_eq!(Jobs::quote(MODEL, 8193, 1, 1), Err(QuoteError::InputTooLong));
 		assert_eq!(Jobs::quote(MODEL, 1, 0, 1), Err(QuoteError::BadParams));
-		assert_eq!(Jobs::quote(MODEL, 1, 1, 2), Err(QuoteError::BadCommitteeSize));
-		assert_eq!(Jobs::quote(MODEL, 1, 1, 7), Err(QuoteError::TooFewProviders));
+		assert_eq!(Jobs::quote(MODEL, 1, 1, 9), Err(QuoteError::TooManyVerifiers));
+		assert!(Jobs::quote(MODEL, 1, 1, 8).is_ok());
+	});
+}
+
+#[test]
+fn a_model_that_nobody_serves_takes_no_jobs() {
+	TestExt::providers(4).build_and_execute(|| {
+		seal(&MODEL, vec![]);
+		assert_noop!(try_request(MODEL, 0), Error::<Test>::NoProvider);
+		seal(&MODEL, vec![(account(1), 0)]);
+		assert_noop!(try_request(MODEL, 0), Error::<Test>::NoProvider);
+		assert_eq!(Jobs::quote(MODEL, 1, 1, 0), Err(QuoteError::NoProvider));
+	});
+}
+
+#[test]
+fn an_only_provider_cannot_be_checked() {
+	TestExt::providers(4).build_and_execute(|| {
+		seal(&MODEL, vec![(account(1), BOND)]);
+		assert_noop!(try_request(MODEL, 1), Error::<Test>::NoVerifier);
+		assert_eq!(Jobs::quote(MODEL, 1, 1, 1), Err(QuoteError::NoVerifier));
+		assert_ok!(try_request(MODEL, 0));
 	});
 }
 
@@ -222,20 +241,22 @@ fn a_requester_without_money_is_refused() {
 }
 
 #[test]
-fn the_number_of_open_jobs_is_bounded() {
+fn the_number_of_waiting_jobs_is_bounded() {
 	TestExt::providers(4).build_and_execute(|| {
-		for _ in 0..40 {
-			request(1);
-		}
-		assert_noop!(try_request(1), Error::<Test>::TooManyJobs);
+		Params::mutate(|params| params.max_waiting_jobs = 3);
+		request_many(3, 0);
+		assert_noop!(try_request(MODEL, 0), Error::<Test>::TooManyJobs);
+		next_block();
+		next_block();
+		assert_ok!(try_request(MODEL, 0));
 	});
 }
 
 #[test]
 fn a_job_keeps_the_terms_of_its_request() {
 	TestExt::providers(4).build_and_execute(|| {
-		let id = request(1);
+		let id = request(0);
 		assert_eq!(job(id).terms.price_out, 20);
-		assert_eq!(job(id).fee_ceiling, 500);
+		assert_eq!(job(id).fee_ceiling, 534);
 	});
 }

@@ -1,15 +1,11 @@
 //! The worker with a mock engine, a real keystore and a pool whose transactions are validated and applied.
 
-use crate::{
-	mock::{Jobs, *},
-	*,
-};
+use crate::mock::{Jobs, *};
 use assay_primitives::{
 	crypto::INFERENCE_KEY_TYPE,
 	host::{EnqueueResult, InferenceBackend, InferenceExt, PollResult, ProbeResult},
-	receipt::Verdict,
-	task::Answer,
-	JobId, ModelId, Task, TaskId,
+	task::Answer as EngineAnswer,
+	Finding, ModelId, State, TraceRoot, Work, WorkId,
 };
 use codec::Decode;
 use frame_support::traits::Hooks;
@@ -23,27 +19,27 @@ use std::{
 	sync::{Arc, Mutex},
 };
 
+const ROOT: TraceRoot = TraceRoot([3; 32]);
+
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
 	Works,
+	/// Finds that the answer it made is wrong, which no engine does.
+	Rejects,
 	Abstains,
 	Absent,
 }
 
-/// Remembers tasks, and has their answers once `finish` was called.
+/// Remembers work, and has its results once `finish` was called.
 struct MockEngine {
-	tasks: Mutex<BTreeMap<TaskId, (Task, bool)>>,
+	works: Mutex<BTreeMap<WorkId, (Work, bool)>>,
 	mode: Mutex<Mode>,
-	salt: Mutex<u8>,
 }
 
 impl MockEngine {
 	fn finish(&self) {
-		self.tasks
-			.lock()
-			.expect("no poison")
-			.values_mut()
-			.for_each(|(_, done)| *done = true);
+		let mut works = self.works.lock().expect("no poison");
+		works.values_mut().for_each(|(_, done)| *done = true);
 	}
 	fn set(&self, mode: Mode) {
 		*self.mode.lock().expect("no poison") = mode;
@@ -52,51 +48,49 @@ impl MockEngine {
 		*self.mode.lock().expect("no poison")
 	}
 	fn known(&self) -> usize {
-		self.tasks.lock().expect("no poison").len()
-	}
-	/// Forgets everything, as after the loss of its journal: salts are different from now on.
-	fn forget(&self) {
-		self.tasks.lock().expect("no poison").clear();
-		*self.salt.lock().expect("no poison") += 1;
+		self.works.lock().expect("no poison").len()
 	}
 }
 
 impl InferenceBackend for MockEngine {
-	fn enqueue(&self, task: Task) -> EnqueueResult {
+	fn enqueue(&self, work: Work) -> EnqueueResult {
 		match self.mode() {
 			Mode::Abstains => EnqueueResult::Abstained,
 			Mode::Absent => EnqueueResult::NotAvailable,
-			Mode::Works => {
-				let mut tasks = self.tasks.lock().expect("no poison");
-				match tasks.entry(task.id()).or_insert((task, false)) {
+			Mode::Works | Mode::Rejects => {
+				let mut works = self.works.lock().expect("no poison");
+				match works.entry(work.id()).or_insert((work, false)) {
 					(_, false) => EnqueueResult::Pending,
 					(_, true) => EnqueueResult::Done,
 				}
 			}
 		}
 	}
-	fn poll(&self, task: &TaskId) -> PollResult {
-		match self.mode() {
+	fn poll(&self, work: &WorkId) -> PollResult {
+		let finding = match self.mode() {
 			Mode::Abstains => return PollResult::Abstained,
 			Mode::Absent => return PollResult::NotAvailable,
-			Mode::Works => (),
-		}
-		match self.tasks.lock().expect("no poison").get(task) {
+			Mode::Works => Finding::Confirm { trace_root: ROOT },
+			Mode::Rejects => Finding::Reject {
+				position: 0,
+				prefix_root: ROOT,
+			},
+		};
+		match self.works.lock().expect("no poison").get(work) {
 			None => PollResult::Unknown,
 			Some((_, false)) => PollResult::Pending,
-			Some((task, true)) => PollResult::Ready(Answer {
-				output: task.work.claim.is_none().then(output),
-				vote: CONFIRM,
-				salt: [*self.salt.lock().expect("no poison"); 32],
+			Some((work, true)) => PollResult::Ready(EngineAnswer {
+				output: work.claim.is_none().then(output),
+				finding,
+				secret: [1; 32],
 			}),
 		}
 	}
 	fn probe(&self, _: &ModelId) -> ProbeResult {
-		match self.mode() {
-			Mode::Works => ProbeResult::Serving,
-			Mode::Abstains => ProbeResult::Abstained,
-			Mode::Absent => ProbeResult::NotAvailable,
-		}
+		ProbeResult::Serving
+	}
+	fn watch_permille(&self) -> u32 {
+		0
 	}
 }
 
@@ -149,9 +143,8 @@ fn with_node(providers: u8, held: u8, test: impl FnOnce(TestNode)) {
 		keystore.insert(INFERENCE_KEY_TYPE, &seed, &public).expect("a key");
 	}
 	let engine = Arc::new(MockEngine {
-		tasks: Default::default(),
+		works: Default::default(),
 		mode: Mutex::new(Mode::Works),
-		salt: Mutex::new(1),
 	});
 	ext.register_extension(OffchainWorkerExt::new(offchain.clone()));
 	ext.register_extension(OffchainDbExt::new(offchain));
@@ -167,54 +160,43 @@ fn with_node(providers: u8, held: u8, test: impl FnOnce(TestNode)) {
 	});
 }
 
-fn phase(id: JobId) -> Phase {
-	job(id).phase
-}
-
 #[test]
-fn a_node_with_four_keys_carries_a_job_from_draw_to_verdict() {
+fn a_node_publishes_what_its_engine_computed_with_its_seal() {
 	with_node(4, 4, |node| {
-		let id = drawn(4);
+		let id = drawn(2);
+		let (who, claim) = (executor(id), claim_of(id));
 		node.work();
 		assert_eq!(node.engine.known(), 1, "only the executor computes");
 		assert_eq!(node.include(), 0, "not ready yet");
 		node.engine.finish();
 		node.work();
 		assert_eq!(node.include(), 1);
-		assert_eq!(phase(id), Phase::Committing);
-		node.work();
-		assert_eq!(node.engine.known(), 4);
-		node.engine.finish();
-		node.work();
-		assert_eq!(node.include(), 3);
-		assert_eq!(phase(id), Phase::Revealing);
-		node.work();
-		assert_eq!(node.include(), 4, "the engine remembers its answers");
-		assert_eq!((receipt(id).verdict, receipt(id).agreeing()), (Verdict::Confirmed, 4));
+		assert_eq!(job(id).state, State::Published);
+		let open = OpenClaims::get(claim).expect("a claim");
+		assert_eq!(open.record.seal, claim.seal(&who, &claim.bind(&ROOT)));
 		node.work();
 		assert!(node.sent().is_empty(), "nothing is left to send");
+		assert_eq!(node.engine.known(), 1, "checks are not this worker's");
 	});
 }
 
 #[test]
-fn a_second_run_for_the_same_block_sends_only_what_is_new() {
+fn a_second_run_for_the_same_block_sends_nothing_new() {
 	with_node(4, 4, |node| {
-		let id = drawn(4);
+		let id = drawn(2);
 		node.work();
-		node.work();
-		assert!(node.sent().is_empty());
 		node.engine.finish();
 		node.work();
 		node.work();
-		assert_eq!(node.sent().len(), 1, "what became ready in between, once");
-		assert_eq!(phase(id), Phase::Executing);
+		assert_eq!(node.sent().len(), 1);
+		assert_eq!(job(id).state, State::Executing);
 	});
 }
 
 #[test]
 fn a_lost_message_is_replaced_by_a_new_one_at_the_next_block() {
 	with_node(1, 1, |node| {
-		drawn(1);
+		drawn(0);
 		node.work();
 		node.engine.finish();
 		node.work();
@@ -235,112 +217,64 @@ fn a_lost_message_is_replaced_by_a_new_one_at_the_next_block() {
 }
 
 #[test]
-fn all_votes_of_a_provider_are_sent_in_one_transaction() {
-	with_node(4, 4, |node| {
-		let ids = [request(4), request(4), request(4)];
+fn every_job_of_a_provider_is_executed() {
+	with_node(2, 2, |node| {
+		let ids = [(); 6].map(|()| request(1));
 		next_block();
 		next_block();
 		node.work();
+		assert_eq!(node.engine.known(), 6);
 		node.engine.finish();
 		node.work();
-		assert_eq!(node.include(), 3);
-		node.work();
-		node.engine.finish();
-		node.work();
-		let verifying = (1..=4)
-			.map(account)
-			.filter(|who| ids.iter().any(|id| committee(*id)[0] != *who))
-			.count();
-		assert_eq!(node.include(), verifying);
-		node.work();
-		assert_eq!(node.include(), 4);
-		assert!(ids.iter().all(|id| receipt(*id).verdict == Verdict::Confirmed));
+		assert_eq!(node.include(), 6);
+		assert!(ids.iter().all(|id| job(*id).state == State::Published));
 	});
 }
 
 #[test]
-fn nothing_is_sent_while_the_engine_abstains_or_is_missing() {
+fn another_attempt_is_other_work() {
+	with_node(1, 1, |node| {
+		let id = drawn(0);
+		node.work();
+		let deadline = job(id).deadline;
+		run_to(deadline + 2);
+		assert_eq!(job(id).attempt, 1);
+		node.work();
+		assert_eq!(node.engine.known(), 2, "it has a seed of its own");
+	});
+}
+
+#[test]
+fn nothing_is_sent_while_the_engine_abstains_is_missing_or_wrong() {
 	with_node(4, 4, |node| {
-		let id = drawn(4);
-		for mode in [Mode::Abstains, Mode::Absent] {
+		let id = drawn(2);
+		for mode in [Mode::Abstains, Mode::Absent, Mode::Rejects] {
 			node.engine.set(mode);
 			for _ in 0..3 {
 				node.work();
+				node.engine.finish();
 				next_block();
 			}
 		}
 		assert!(node.sent().is_empty());
-		assert_eq!(node.engine.known(), 0);
-		assert_eq!(phase(id), Phase::Executing);
+		assert_eq!(job(id).state, State::Executing);
 	});
 }
 
 #[test]
-fn a_node_votes_only_for_the_keys_it_holds() {
+fn a_node_executes_only_for_the_keys_it_holds() {
 	with_node(4, 0, |node| {
-		drawn(4);
+		drawn(2);
 		node.work();
 		assert_eq!(node.engine.known(), 0);
 	});
-	with_node(4, 2, |node| {
-		let id = drawn(4);
-		publish_and_commit(id, &[Some(CONFIRM), None, None, None]);
+	with_node(4, 1, |node| {
+		(2..=4).for_each(|n| Offline::insert(account(n), ()));
+		let ours = drawn(2);
+		Offline::insert(account(1), ());
+		(2..=4).for_each(|n| Offline::remove(account(n)));
+		drawn(2);
 		node.work();
-		node.engine.finish();
-		node.work();
-		let ours = committee(id)[1..]
-			.iter()
-			.filter(|who| [account(1), account(2)].contains(who))
-			.count();
-		assert_eq!(node.include(), ours);
-	});
-}
-
-#[test]
-fn a_node_that_lost_its_journal_reveals_nothing() {
-	with_node(1, 1, |node| {
-		let id = drawn(1);
-		node.work();
-		node.engine.finish();
-		node.work();
-		assert_eq!(node.include(), 1);
-		node.engine.forget();
-		node.work();
-		node.engine.finish();
-		node.work();
-		assert!(node.sent().is_empty());
-		assert_eq!(phase(id), Phase::Revealing);
-	});
-}
-
-#[test]
-fn a_heartbeat_is_sent_when_it_is_due_and_the_engine_can_work() {
-	with_node(1, 1, |node| {
-		node.work();
-		assert!(node.sent().is_empty(), "nothing is due");
-		HeartbeatDue::insert(account(1), ());
-		node.engine.set(Mode::Abstains);
-		node.work();
-		assert!(node.sent().is_empty(), "a provider that cannot work is not alive");
-		node.engine.set(Mode::Works);
-		node.work();
-		node.work();
-		assert_eq!(node.include(), 1);
-		assert!(!HeartbeatDue::contains_key(account(1)));
-	});
-}
-
-#[test]
-fn a_vote_makes_a_heartbeat_unnecessary() {
-	with_node(1, 1, |node| {
-		drawn(1);
-		HeartbeatDue::insert(account(1), ());
-		node.work();
-		node.sent();
-		node.engine.finish();
-		next_block();
-		node.work();
-		assert_eq!(node.include(), 1, "the publication and no heartbeat");
-		assert!(!HeartbeatDue::contains_key(account(1)));
+		assert_eq!((node.engine.known(), executor(ours)), (1, account(1)));
 	});
 }

@@ -12,15 +12,17 @@ fn a_job_is_held_settled_and_closed() {
 		assert_ok!(Payments::hold(JOB, &payer, fee_ceiling, deposit));
 		assert_eq!(held(payer), (500, 20));
 
-		// An answer was agreed on: the shares are paid, the rest of the fee ceiling goes back.
+		// The answer was confirmed: the shares are paid, the rest of the fee ceiling goes back.
 		let shares = Shares {
 			executor: 300,
-			verifier: 50,
+			seat: 50,
+			seats: 1,
 			royalty: 25,
+			pool: 4,
 			..Default::default()
 		};
 		assert_ok!(Payments::settle(&JOB, &shares, &executor, &[verifier], &owner));
-		assert_eq!(free(payer), MONEY - 300 - 50 - 25 - deposit);
+		assert_eq!(free(payer), MONEY - 300 - 50 - 25 - 4 - deposit);
 
 		// The receipt is pruned: the deposit goes back too.
 		assert_ok!(Payments::close(&JOB));
@@ -30,15 +32,14 @@ fn a_job_is_held_settled_and_closed() {
 
 #[docify::export]
 #[test]
-fn a_job_without_an_answer_is_refunded() {
+fn a_fine_pays_an_audit() {
 	build_and_execute(|| {
-		let payer = 1;
-		assert_ok!(Payments::hold(JOB, &payer, 500, 20));
+		let auditor = 2;
+		// A provider that did not vote was fined 80.
+		Payments::collect(slashed(80));
+		assert_eq!(free(POOL), ENDOWMENT + 80);
 
-		// The provider at fault lost 80, of which 50 are due to the payer. The treasury gets the rest.
-		assert_eq!(Payments::restitute(&JOB, slashed(80), 50), 50);
-		assert_ok!(Payments::refund(&JOB));
-		assert_eq!(free(payer), MONEY - 20 + 50);
-		assert_eq!(free(TREASURY), 30);
+		assert_eq!(Payments::pay(&auditor, 50), 50);
+		assert_eq!(free(auditor), MONEY + 50);
 	});
 }

@@ -2,21 +2,26 @@
 
 use super::*;
 use crate::{Error, Event, Purpose};
-use assay_primitives::economics::{split, Rates};
-use frame_support::{assert_noop, assert_ok, traits::fungible::Mutate};
+use assay_primitives::economics::{self, Bill, Rates};
+use frame_support::{assert_noop, assert_ok};
 use sp_runtime::Permill;
 
 #[test]
 fn the_published_split_reaches_everyone_and_the_rest_returns() {
 	build_and_execute(|| {
-		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
+		endow_treasury();
 		assert_ok!(Payments::hold(JOB, &1, 5_000, 20));
-		let shares = split(&Rates::DEFAULT, 1_000, 4, 2, Permill::from_percent(5));
+		let bill = Bill {
+			execution: 1_000,
+			seat: 100,
+			levy: 8,
+		};
+		let shares = economics::settle(&Rates::DEFAULT, 5_000, &bill, 3, 2, Permill::from_percent(5));
 		assert_ok!(Payments::settle(&JOB, &shares, &2, &[3, 4], &5));
-		assert_eq!([2, 3, 4, 5].map(|who| free(who) - MONEY), [600, 100, 100, 50]);
-		assert_eq!(free(TREASURY), 10 + 50);
-		// The third verifier did not confirm: its part stays with the payer.
-		assert_eq!((free(1), held(1)), (MONEY - 900 - 20, (0, 20)));
+		assert_eq!([2, 3, 4, 5].map(|who| free(who) - MONEY), [900, 100, 100, 50]);
+		assert_eq!((free(TREASURY), free(POOL)), (10 + 50, ENDOWMENT + 8));
+		// The third seat stayed unfilled: its part goes back to the payer.
+		assert_eq!((free(1), held(1)), (MONEY - 1_208 - 20, (0, 20)));
 		let paid = |to, amount, purpose| {
 			Event::Paid {
 				job: JOB,
@@ -28,14 +33,15 @@ fn the_published_split_reaches_everyone_and_the_rest_returns() {
 		};
 		System::assert_has_event(paid(3, 100, Purpose::Verification));
 		System::assert_has_event(paid(4, 100, Purpose::Verification));
-		System::assert_has_event(paid(2, 600, Purpose::Execution));
+		System::assert_has_event(paid(2, 900, Purpose::Execution));
 		System::assert_has_event(paid(5, 50, Purpose::Royalty));
 		System::assert_has_event(paid(TREASURY, 50, Purpose::Treasury));
+		System::assert_has_event(paid(POOL, 8, Purpose::Levy));
 		System::assert_last_event(
 			Event::Refunded {
 				job: JOB,
 				to: 1,
-				amount: 4_100,
+				amount: 5_000 - 1_208,
 			}
 			.into(),
 		);
@@ -48,7 +54,8 @@ fn shares_over_the_fee_ceiling_are_refused() {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
-			verifier: 26,
+			seat: 26,
+			seats: 2,
 			..Default::default()
 		};
 		assert_noop!(
@@ -82,7 +89,7 @@ fn a_job_is_settled_once() {
 #[test]
 fn the_part_of_an_account_that_cannot_receive_goes_to_the_treasury() {
 	build_and_execute(|| {
-		Balances::transfer(&6, &TREASURY, 10, Preservation::Preserve).unwrap();
+		endow_treasury();
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
@@ -123,7 +130,8 @@ fn a_payer_may_be_its_own_executor() {
 		assert_ok!(Payments::hold(JOB, &1, 100, 20));
 		let shares = Shares {
 			executor: 50,
-			verifier: 10,
+			seat: 10,
+			seats: 2,
 			..Default::default()
 		};
 		assert_ok!(Payments::settle(&JOB, &shares, &1, &[1, 2], &1));
