@@ -131,7 +131,7 @@ fn a_whole_job_is_light_enough_for_a_hundred_a_second() {
 	type Verification = <Runtime as pallet_verification::Config>::WeightInfo;
 	let steps = [
 		("request", Jobs::request(256)),
-		("executor's draw", Jobs::draw_executor()),
+		("executor's draw", Jobs::draw()),
 		("publication", Jobs::publish(512)),
 		("its check in the pool", Jobs::authorize_publish(512)),
 		("verifiers' draw", Verification::draw_seats(2)),
