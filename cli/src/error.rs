@@ -115,10 +115,12 @@ fn next_step(name: &str) -> &'static str {
 	match name {
 		"Jobs::FeeTooLow" => "Raise --max-fee, or leave it out to accept the quote",
 		"Jobs::NoProvider" => {
-			"Nobody serves the model in the electorate that is in force; a new provider is in it within ten minutes: `assay model show`"
+			"Nobody serves the model in the electorate that is in force; a new provider is in it within ten minutes: \
+			 `assay model show`"
 		}
 		"Jobs::NoVerifier" => {
-			"Nobody but the executor serves the model, so nobody could check it: wait for others, or take --verifiers 0 and an answer that nobody checks"
+			"Nobody but the executor serves the model, so nobody could check it: wait for others, or take --verifiers 0 \
+			 and an answer that nobody checks"
 		}
 		"Jobs::UnknownModel" | "Models::UnknownModel" => "`assay models` lists what there is",
 		"Jobs::RetiredModel" | "Models::Retired" => "The model takes no new jobs: `assay models` lists others",

@@ -221,7 +221,10 @@ fn unverified(claim: &Claim) -> String {
 	let approved = claim.seats.iter().filter(|seat| !seat.is_auditor() && seat.approves());
 	let asked = number(claim.verifiers.into(), "verifier");
 	if claim.root.is_none() && approved.clone().any(|seat| seat.fault == Some(Fault::Lapse)) {
-		return format!("Of {asked} asked for, some approved this answer, but nobody opened the claim: what they approved is not known.");
+		return format!(
+			"Of {asked} asked for, some approved this answer, but nobody opened the claim: what they approved is not \
+			 known."
+		);
 	}
 	let agree = approved.filter(|seat| seat.fault.is_none()).count();
 	format!("{asked} asked for, but too few checked this answer in time: {agree} of the seats agree.")

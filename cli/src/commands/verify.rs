@@ -132,7 +132,8 @@ fn standing(receipt: &ChainReceipt, checked: &Checked) -> Option<String> {
 			"The answer is disputed: the electorate is recomputing it. Try again when it has decided."
 		}
 		_ if checked.contested => {
-			"The answer is contested: somebody objected, and the electorate did not decide. Ask again, with more verifiers."
+			"The answer is contested: somebody objected, and the electorate did not decide. Ask again, with more \
+			 verifiers."
 		}
 		Verdict::Unchecked => {
 			"Nobody checked this answer: no verifier was asked for. The receipt is consistent, and says nothing of the \
