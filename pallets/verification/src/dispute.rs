@@ -35,8 +35,9 @@ impl<T: Config> Pallet<T> {
 		if !Self::step(&id, claim, trigger) {
 			return;
 		}
-		if matches!(claim.record.audit, Audit::Open) {
-			claim.record.audit = if objector.is_none() {
+		if claim.record.audit == Audit::Open {
+			let mut seats = claim.record.seats.iter();
+			claim.record.audit = if seats.any(|seat| seat.is_auditor() && seat.rejects()) {
 				Audit::Rejected
 			} else {
 				Audit::NotDone

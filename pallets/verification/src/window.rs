@@ -55,7 +55,9 @@ impl<T: Config> Pallet<T> {
 	}
 
 	fn must_be_opened(claim: &ClaimOf<T>) -> bool {
-		claim.verdict == Some(Verdict::Confirmed) && claim.record.root.is_none()
+		// What the electorate upheld needs no opening.
+		let upheld = claim.record.dispute.as_ref().is_some_and(|dispute| dispute.decision.is_some());
+		claim.verdict == Some(Verdict::Confirmed) && claim.record.root.is_none() && !upheld
 	}
 
 	fn open_until(claim: &ClaimOf<T>) -> BlockNumberFor<T> {
