@@ -110,6 +110,8 @@ pub trait Pool<AccountId> {
 	fn collect(credit: Self::Credit);
 	/// Pays from the pool, as far as it reaches. Returns the amount.
 	fn pay(who: &AccountId, amount: Balance) -> Balance;
+	/// Returns the amount of taken money.
+	fn amount(credit: &Self::Credit) -> Balance;
 	/// Pays from taken money; an account that cannot receive loses its part, and the rest goes to the treasury.
 	fn distribute(credit: Self::Credit, payments: &[(AccountId, Balance)]);
 	/// Holds the bond of an objection to a claim.

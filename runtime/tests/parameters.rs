@@ -5,8 +5,7 @@ mod common;
 use assay_primitives::{
 	limits::{MAX_BATCH, MAX_INPUT_BYTES, MAX_VERIFIERS},
 	rules::{check_work, generation_work, HEARTBEAT_AGE},
-	vote::{Approval, Vote},
-	ClaimId, DrawId, SamplingParams, Seal,
+	Approval, ClaimId, DrawId, SamplingParams, Seal, Vote,
 };
 use assay_runtime::{
 	configs::{

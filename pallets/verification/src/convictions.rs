@@ -68,7 +68,7 @@ impl<T: Config> Pallet<T> {
 			taken.subsume(T::Providers::slash(who, conviction.fault));
 			T::Providers::lift(who);
 		}
-		let amount = taken.peek();
+		let amount = T::Pool::amount(&taken);
 		let (workers, finders) = (&conviction.workers, &conviction.finders);
 		let bounty = T::Params::get().rates.bounty;
 		let paid = payout(

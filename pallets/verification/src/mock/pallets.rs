@@ -168,6 +168,9 @@ impl Pool<AccountId> for MockPool {
 		Self::transfer(&pool(), who, amount);
 		amount
 	}
+	fn amount(credit: &Self::Credit) -> Balance {
+		credit.peek()
+	}
 	fn distribute(mut credit: Self::Credit, payments: &[(AccountId, Balance)]) {
 		for (who, amount) in payments {
 			let part = credit.extract(*amount);
