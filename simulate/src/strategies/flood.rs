@@ -4,7 +4,7 @@
 //! executor needs a free place. Seats do not: they are drawn from the sealed stake whatever its holders have to do, and
 //! their deadlines follow what the chain has given them.
 
-use super::{claim, indicator};
+use super::{audits::SPEED, claim, indicator};
 use crate::{
 	electorate::{Account, Electorate},
 	random::{hash, Effort, Mean},
@@ -15,8 +15,6 @@ use assay_primitives::{
 	JobId,
 };
 
-/// The least speed that the deadlines are reckoned with, in units a block.
-const SPEED: u32 = 300;
 /// Tokens of each prompt and answer of the flood.
 const TOKENS: (u32, u32) = (2_000, 1_000);
 

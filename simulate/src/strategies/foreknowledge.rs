@@ -14,7 +14,6 @@ use crate::{
 };
 use assay_primitives::{
 	draw::next_beacon,
-	rules::DRAW_DELAY,
 	ClaimId, Hash32,
 };
 use rand::Rng as _;
@@ -22,14 +21,16 @@ use rand::Rng as _;
 /// Slots in which a secret chain is finished.
 const HORIZON: usize = 6;
 
-/// Returns the share of jobs in which the executor finds a draw that it knows and likes, among this many slots.
-pub fn captured(effort: Effort, cartel: Cartel, k: u32, slots: usize) -> Mean {
+/// Returns the share of jobs in which the executor finds a draw that it knows and likes, among this many slots, if the
+/// draw comes this many blocks after the publication.
+pub fn captured(effort: Effort, cartel: Cartel, k: u32, slots: usize, delay: u32) -> Mean {
 	let electorate = Electorate::full(cartel.alpha);
-	let [captured] = effort.measure(&format!("foreknowledge {cartel:?} {k} {slots}"), |rng| {
+	let [captured] = effort.measure(&format!("foreknowledge {cartel:?} {k} {slots} {delay}"), |rng| {
 		let search = Search {
 			claim: claim(rng),
 			electorate: &electorate,
 			k,
+			delay,
 		};
 		[indicator(search.finds(rng, cartel.blocks, slots))]
 	});
@@ -40,6 +41,7 @@ struct Search<'a> {
 	claim: ClaimId,
 	electorate: &'a Electorate,
 	k: u32,
+	delay: u32,
 }
 
 /// A block of the public chain.
@@ -133,7 +135,7 @@ impl Search<'_> {
 					beacon: next_beacon(&secret.beacon, secret.height + 1, Some(&claim.vrf)),
 					liked: secret.liked,
 				};
-				if !next.liked && next.own > DRAW_DELAY {
+				if !next.liked && next.own > self.delay {
 					next.liked = self.electorate.honest_seats(&self.claim, 1, &next.beacon, self.k) == 0;
 				}
 				let order = (next.primaries, next.height).cmp(&known);

@@ -4,7 +4,7 @@
 //! all its other claims, confirmed or not, before an auditor for certain.
 
 use super::{
-	audits::honest_auditor,
+	audits::{honest_auditor, lottery},
 	claim, indicator,
 	price::convict,
 	Cartel,
@@ -13,7 +13,6 @@ use crate::{
 	electorate::Electorate,
 	random::{Effort, Mean},
 };
-use assay_primitives::economics::Rates;
 use sp_arithmetic::Permill;
 
 /// What many lies at once bring and cost.
@@ -30,7 +29,6 @@ pub struct Many {
 /// Measures `n` lies at once with `k` seats each, at 10 % honest absence from the jury.
 pub fn measure(effort: Effort, cartel: Cartel, k: u32, n: u32) -> Many {
 	let electorate = Electorate::full(cartel.alpha);
-	let rate = Rates::DEFAULT.audit;
 	let [settled, loss, survived] = effort.measure(&format!("many {cartel:?} {k} {n}"), |rng| {
 		let mean = cartel.alpha.powi(k as i32);
 		let mut open = Vec::new();
@@ -38,9 +36,8 @@ pub fn measure(effort: Effort, cartel: Cartel, k: u32, n: u32) -> Many {
 		for _ in 0..n {
 			let claim = claim(rng);
 			let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
-			let spared = |beacon: &_| indicator(!honest_auditor(&electorate, &claim, beacon, rate));
 			let passed = passes(&cartel.draw(rng, mean, &passes)) == 1.0;
-			if passed && spared(&cartel.draw(rng, 0.95, &spared)) == 1.0 {
+			if passed && !lottery(rng, &electorate, cartel, &claim) {
 				open.push(claim);
 			} else {
 				caught = true;

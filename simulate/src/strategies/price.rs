@@ -1,6 +1,6 @@
 //! What a lie costs on average, and so from which value on it pays.
 
-use super::{audits::honest_auditor, claim, indicator, Cartel};
+use super::{audits::lottery, claim, indicator, Cartel};
 use crate::{
 	electorate::{Case, Electorate, ASY, EXECUTOR_BOND},
 	random::{Effort, Mean, Rng},
@@ -54,14 +54,12 @@ pub fn convict(rng: &mut Rng, electorate: &Electorate, absent: f64) -> f64 {
 /// Measures a liar that does not know its `k` seats. Zero seats: one that does, and has but the audit to fear.
 pub fn measure(effort: Effort, cartel: Cartel, k: u32) -> Price {
 	let electorate = Electorate::full(cartel.alpha);
-	let rate = Rates::DEFAULT.audit;
 	let [settled, loss] = effort.measure(&format!("price {cartel:?} {k}"), |rng| {
 		let claim = claim(rng);
 		let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
-		let spared = |beacon: &_| indicator(!honest_auditor(&electorate, &claim, beacon, rate));
 		let mean = cartel.alpha.powi(k as i32);
 		let passed = k == 0 || passes(&cartel.draw(rng, mean, &passes)) == 1.0;
-		let caught = !passed || spared(&cartel.draw(rng, 0.95, &spared)) == 0.0;
+		let caught = !passed || lottery(rng, &electorate, cartel, &claim);
 		if caught {
 			[0.0, convict(rng, &electorate, ABSENT)]
 		} else {

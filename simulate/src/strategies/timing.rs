@@ -40,7 +40,7 @@ pub fn passes(effort: Effort, cartel: Cartel, k: u32, slots: usize) -> Mean {
 
 /// Returns the slot before that of the publication for which the cartel has the most blocks in the slot of the draw and
 /// right after it: a try each, until an honest author comes in between.
-fn best_time(rng: &mut Rng, epoch: &mut Slots, slots: usize) -> usize {
+pub fn best_time(rng: &mut Rng, epoch: &mut Slots, slots: usize) -> usize {
 	let draw = 1 + DRAW_DELAY as usize;
 	let score = |rng: &mut Rng, epoch: &mut Slots, from: usize| {
 		let (mut score, mut weight) = (0.0, 1.0);
