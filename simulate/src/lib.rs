@@ -10,4 +10,5 @@
 pub mod chain;
 pub mod electorate;
 pub mod random;
+pub mod report;
 pub mod strategies;

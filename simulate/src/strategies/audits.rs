@@ -4,11 +4,10 @@
 //! honest auditor. The cartel's seats choose when to vote, within their deadline, so that many slots around the lottery
 //! are their own; then it withholds, overrides and forks as it does at the draw of the seats.
 
-use super::{claim, indicator, timing::best_time, Cartel};
+use super::{claim, indicator, Cartel};
 use crate::{
-	chain::{play, Game, Slots},
 	electorate::Electorate,
-	random::{hash, Effort, Mean, Rng},
+	random::{Effort, Mean, Rng},
 };
 use assay_primitives::{
 	draw::{audit_hits, audit_seed, draw_seats},
@@ -32,15 +31,13 @@ pub fn honest_auditor(electorate: &Electorate, claim: &ClaimId, beacon: &Hash32,
 pub fn lottery(rng: &mut Rng, electorate: &Electorate, cartel: Cartel, claim: &ClaimId) -> bool {
 	let rate = Rates::DEFAULT.audit;
 	let spared = |beacon: &_| indicator(!honest_auditor(electorate, claim, beacon, rate));
-	let mut epoch = Slots::new(cartel.blocks);
-	let game = Game {
-		policy: cartel.policy,
-		from: best_time(rng, &mut epoch, work_blocks(0, check_work(128, 256), SPEED) as usize),
-		beacon: hash(rng),
-		value: &spared,
-		mean: 1.0 - f64::from(rate.deconstruct()) / 1e6 * (1.0 - cartel.alpha),
+	let slots = if cartel.patience > 1 {
+		work_blocks(0, check_work(128, 256), SPEED) as usize
+	} else {
+		1
 	};
-	spared(&play(rng, &mut epoch, &game)) == 0.0
+	let mean = 1.0 - f64::from(rate.deconstruct()) / 1e6 * (1.0 - cartel.alpha);
+	spared(&cartel.draw(rng, slots, mean, &spared)) == 0.0
 }
 
 /// Returns the share of lies that the lottery brings before an honest auditor.
@@ -59,7 +56,7 @@ pub fn passes_certain(effort: Effort, cartel: Cartel) -> Mean {
 	let [passed] = effort.measure(&format!("certain {cartel:?}"), |rng| {
 		let claim = claim(rng);
 		let passes = |beacon: &_| indicator(!honest_auditor(&electorate, &claim, beacon, Permill::one()));
-		[passes(&cartel.draw(rng, cartel.alpha, &passes))]
+		[passes(&cartel.draw(rng, 1, cartel.alpha, &passes))]
 	});
 	passed
 }

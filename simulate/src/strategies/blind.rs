@@ -3,11 +3,10 @@
 //! The executor publishes a false answer as soon as it has one, and hopes that all seats are its friends'. A blind one
 //! leaves the draw to chance. A cartel that makes blocks also withholds its own block if the draw in it is bad, overrides
 //! an honest secondary block by a primary one after having seen its draw, and builds private chains until the draw is
-//! final. The lie passes if every seat of the first tranche is the cartel's.
+//! final. A patient one also chooses its time ([`super::timing`]). The lie passes if every seat of the first tranche is the cartel's.
 
 use super::{claim, indicator, Cartel};
 use crate::{
-	chain::Policy,
 	electorate::Electorate,
 	random::{Effort, Mean},
 };
@@ -20,18 +19,7 @@ pub fn passes(effort: Effort, cartel: Cartel, k: u32) -> Mean {
 	let [passed] = effort.measure(&label, |rng| {
 		let claim = claim(rng);
 		let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
-		[passes(&cartel.draw(rng, mean, &passes))]
+		[passes(&cartel.draw(rng, cartel.patience, mean, &passes))]
 	});
 	passed
-}
-
-/// Returns the larger share of lies that pass, of those that the two ways to play for a draw achieve.
-pub fn best(effort: Effort, share: f64, k: u32) -> Mean {
-	let publish = passes(effort, Cartel::new(share, Policy::Publish), k);
-	let withhold = passes(effort, Cartel::new(share, Policy::Withhold), k);
-	if withhold.value() > publish.value() {
-		withhold
-	} else {
-		publish
-	}
 }

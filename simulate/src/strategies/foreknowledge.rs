@@ -6,7 +6,7 @@
 //! only if it beats the public one. If it does not, nobody has seen the lie, and the cartel waits for the next chance. It
 //! never risks anything but the audit.
 
-use super::{claim, indicator, Cartel};
+use super::{claim, indicator};
 use crate::{
 	chain::{Slots, FINALITY},
 	electorate::Electorate,
@@ -23,16 +23,16 @@ const HORIZON: usize = 6;
 
 /// Returns the share of jobs in which the executor finds a draw that it knows and likes, among this many slots, if the
 /// draw comes this many blocks after the publication.
-pub fn captured(effort: Effort, cartel: Cartel, k: u32, slots: usize, delay: u32) -> Mean {
-	let electorate = Electorate::full(cartel.alpha);
-	let [captured] = effort.measure(&format!("foreknowledge {cartel:?} {k} {slots} {delay}"), |rng| {
+pub fn captured(effort: Effort, share: f64, k: u32, slots: usize, delay: u32) -> Mean {
+	let electorate = Electorate::full(share);
+	let [captured] = effort.measure(&format!("foreknowledge {share} {k} {slots} {delay}"), |rng| {
 		let search = Search {
 			claim: claim(rng),
 			electorate: &electorate,
 			k,
 			delay,
 		};
-		[indicator(search.finds(rng, cartel.blocks, slots))]
+		[indicator(search.finds(rng, share, slots))]
 	});
 	captured
 }

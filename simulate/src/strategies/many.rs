@@ -36,7 +36,7 @@ pub fn measure(effort: Effort, cartel: Cartel, k: u32, n: u32) -> Many {
 		for _ in 0..n {
 			let claim = claim(rng);
 			let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
-			let passed = passes(&cartel.draw(rng, mean, &passes)) == 1.0;
+			let passed = passes(&cartel.draw(rng, cartel.patience, mean, &passes)) == 1.0;
 			if passed && !lottery(rng, &electorate, cartel, &claim) {
 				open.push(claim);
 			} else {
@@ -47,7 +47,7 @@ pub fn measure(effort: Effort, cartel: Cartel, k: u32, n: u32) -> Many {
 		if loss > 0.0 {
 			open.retain(|claim| {
 				let passes = |beacon: &_| indicator(!honest_auditor(&electorate, claim, beacon, Permill::one()));
-				passes(&cartel.draw(rng, cartel.alpha, &passes)) == 1.0
+				passes(&cartel.draw(rng, 1, cartel.alpha, &passes)) == 1.0
 			});
 		}
 		[open.len() as f64, loss, indicator(loss > 0.0 && !open.is_empty())]

@@ -27,6 +27,13 @@ impl Price {
 	pub fn threshold(&self) -> f64 {
 		self.loss.value() / self.settled.value()
 	}
+
+	/// Returns whether lies do not pay below this value, in base units: no more of them settle than that, by more than three
+	/// standard errors.
+	pub fn is_at_least(&self, deterred: f64) -> bool {
+		let value = deterred / ASY as f64;
+		value == 0.0 || self.settled.is_within(self.loss.value() / value)
+	}
 }
 
 /// Returns what a convicted executor loses, in base units, if the one that found it is a friend.
@@ -58,7 +65,7 @@ pub fn measure(effort: Effort, cartel: Cartel, k: u32) -> Price {
 		let claim = claim(rng);
 		let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
 		let mean = cartel.alpha.powi(k as i32);
-		let passed = k == 0 || passes(&cartel.draw(rng, mean, &passes)) == 1.0;
+		let passed = k == 0 || passes(&cartel.draw(rng, cartel.patience, mean, &passes)) == 1.0;
 		let caught = !passed || lottery(rng, &electorate, cartel, &claim);
 		if caught {
 			[0.0, convict(rng, &electorate, ABSENT)]

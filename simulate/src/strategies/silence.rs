@@ -36,8 +36,10 @@ fn lie(rng: &mut Rng, electorate: &Electorate, cartel: Cartel, k: u32, most: u8)
 			None => 0.0,
 		};
 		let mean = dies_out(cartel.alpha, left + 1).powi(new as i32);
+		// It chooses the time of its publication; that of a lapse follows from the draw.
+		let slots = if tranche == 1 { cartel.patience } else { 1 };
 		let honest = |beacon: &_| electorate.honest_seats(&claim, tranche, beacon, new);
-		let drawn = honest(&cartel.draw(rng, mean, &|beacon| worth(honest(beacon))));
+		let drawn = honest(&cartel.draw(rng, slots, mean, &|beacon| worth(honest(beacon))));
 		match replaced(drawn) {
 			_ if drawn == 0 => return true,
 			Some(next) => {

@@ -1,42 +1,14 @@
-//! The liar that chooses its time.
+//! Choosing the time of a draw.
 //!
-//! The cartel knows its own slots ahead. The executor holds its answer back until a time when many slots around the draw
-//! are the cartel's, publishes then, and plays for the draw. It does not know the draw when it publishes, but it has more
+//! The cartel knows its own slots ahead. The executor holds its answer back, or a seat its vote, until a time when many slots around the draw
+//! are the cartel's, and plays for the draw then. It does not know the draw when it publishes, but it has more
 //! tries than at a time that chance chose.
 
-use super::{claim, indicator, Cartel};
-use crate::{
-	chain::{play, Game, Slots},
-	electorate::Electorate,
-	random::{hash, Effort, Mean, Rng},
-};
+use crate::{chain::Slots, random::Rng};
 use assay_primitives::rules::DRAW_DELAY;
 
 /// Slots from the one of the draw on that count.
 const AHEAD: usize = 4;
-
-/// Returns the share of lies that pass `k` seats if the executor may choose among this many slots.
-pub fn passes(effort: Effort, cartel: Cartel, k: u32, slots: usize) -> Mean {
-	let electorate = Electorate::full(cartel.alpha);
-	let mean = cartel.alpha.powi(k as i32);
-	let label = format!("timing {cartel:?} {k} {slots}");
-	let [passed] = effort.measure(&label, |rng| {
-		let claim = claim(rng);
-		let mut epoch = Slots::new(cartel.blocks);
-		let from = best_time(rng, &mut epoch, slots);
-		let beacon = hash(rng);
-		let passes = |beacon: &_| indicator(electorate.honest_seats(&claim, 1, beacon, k) == 0);
-		let game = Game {
-			policy: cartel.policy,
-			from,
-			beacon,
-			value: &passes,
-			mean,
-		};
-		[passes(&play(rng, &mut epoch, &game))]
-	});
-	passed
-}
 
 /// Returns the slot before that of the publication for which the cartel has the most blocks in the slot of the draw and
 /// right after it: a try each, until an honest author comes in between.
