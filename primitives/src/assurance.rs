@@ -102,7 +102,13 @@ pub fn assure(evidence: &Evidence, assumptions: &Assumptions) -> Assurance {
 	let nothing = alpha >= 1.0 / 3.0;
 	let checked = evidence.checked && evidence.verifiers > 0 && !nothing;
 	let mut epsilon = if checked {
-		passes(alpha, x, evidence.verifiers, evidence.tranches, assumptions.execution_blocks)
+		passes(
+			alpha,
+			x,
+			evidence.verifiers,
+			evidence.tranches,
+			assumptions.execution_blocks,
+		)
 	} else {
 		1.0
 	};
@@ -182,7 +188,11 @@ fn tries(x: f64, execution_blocks: u32) -> f64 {
 		return f64::INFINITY;
 	}
 	// With very few blocks there is little to wait for.
-	let patience = if execution_blocks > 1 { 1.5 * (40.0 * x).min(1.0) } else { 0.0 };
+	let patience = if execution_blocks > 1 {
+		1.5 * (40.0 * x).min(1.0)
+	} else {
+		0.0
+	};
 	(1.0 + patience) / forks
 }
 
@@ -374,7 +384,10 @@ mod tests {
 	fn an_executor_without_a_choice_of_time_has_fewer_tries() {
 		let (now, later) = (passes(0.1, 0.1, 2, 1, 1), passes(0.1, 0.1, 2, 1, 40));
 		assert!((now - 0.01 / 0.76).abs() < 1e-9 && (later / now - 2.5).abs() < 1e-9);
-		assert!((passes(0.1, 0.0, 2, 1, 40) - 0.01).abs() < 1e-12, "nobody plays without blocks");
+		assert!(
+			(passes(0.1, 0.0, 2, 1, 40) - 0.01).abs() < 1e-12,
+			"nobody plays without blocks"
+		);
 	}
 
 	proptest! {

@@ -109,7 +109,11 @@ impl Electorate {
 				} else if case.rejecters.contains(&who) {
 					Say::AgainstClaim
 				} else if self.is_corrupt(who) {
-					if case.truth { reject } else { approve }
+					if case.truth {
+						reject
+					} else {
+						approve
+					}
 				} else if rng.gen_bool(case.absent) {
 					return None;
 				} else if case.truth {
@@ -148,7 +152,10 @@ mod tests {
 	fn the_cartel_has_its_share_of_stake_and_of_seats() {
 		for alpha in [0.05, 0.1, 0.2, 0.3] {
 			let electorate = Electorate::full(alpha);
-			let own = electorate.others.iter().filter(|member| electorate.is_corrupt(member.who));
+			let own = electorate
+				.others
+				.iter()
+				.filter(|member| electorate.is_corrupt(member.who));
 			let stake: Balance = own.map(|member| member.stake).sum();
 			let share = stake as f64 / total_stake(&electorate.others) as f64;
 			assert!((share - alpha).abs() < 1e-9, "{share}");

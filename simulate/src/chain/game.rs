@@ -120,9 +120,7 @@ impl Tree {
 	/// Returns whether the cartel gains anything by a block on this one: its chain has no draw yet, or a better one than
 	/// the best chain, or is the best chain.
 	fn is_worth_extending(&self, node: usize, slot: usize) -> bool {
-		let Node {
-			slot: made, value, ..
-		} = self.nodes[node];
+		let Node { slot: made, value, .. } = self.nodes[node];
 		let worth = match value {
 			None => true,
 			Some(_) if node == self.best() => true,

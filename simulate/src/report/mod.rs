@@ -5,8 +5,8 @@ mod table;
 use crate::{
 	random::{Effort, Mean},
 	strategies::{
-		alone, audits, best, blind, flood, foreknowledge, griefing, grinding, liveness, many, objections, price, silence,
-		sybils, veto, whisper, Cartel, PATIENCE,
+		alone, audits, best, blind, flood, foreknowledge, griefing, grinding, liveness, many, objections, price,
+		silence, sybils, veto, whisper, Cartel, PATIENCE,
 	},
 };
 use anyhow::{bail, Context};
@@ -71,7 +71,17 @@ fn lies(effort: Effort, share: f64, k: u32, patience: usize) -> Mean {
 
 fn false_accepts(effort: Effort) -> Table {
 	let mut table = Table::new(&[
-		"α = x", "k", "αᵏ", "blind", "forks", "forks ÷ αᵏ", "forks, bound", "chosen time", "÷ αᵏ", "bound", "within",
+		"α = x",
+		"k",
+		"αᵏ",
+		"blind",
+		"forks",
+		"forks ÷ αᵏ",
+		"forks, bound",
+		"chosen time",
+		"÷ αᵏ",
+		"bound",
+		"within",
 	]);
 	for share in SHARES {
 		for k in [1u8, 2, 3] {
@@ -100,7 +110,14 @@ fn false_accepts(effort: Effort) -> Table {
 }
 
 fn silenced_seats(effort: Effort) -> Table {
-	let mut table = Table::new(&["α = x", "tranches", "without forks", "with forks, chosen time", "bound", "within"]);
+	let mut table = Table::new(&[
+		"α = x",
+		"tranches",
+		"without forks",
+		"with forks, chosen time",
+		"bound",
+		"within",
+	]);
 	for share in SHARES {
 		for tranches in 1..=4 {
 			let blind = silence::passes(effort, Cartel::blind(share), 2, tranches);
@@ -121,7 +138,15 @@ fn silenced_seats(effort: Effort) -> Table {
 }
 
 fn foreknown(effort: Effort) -> Table {
-	let mut table = Table::new(&["α = x", "k", "measured", "bound f", "within", "if drawn after 3 blocks", "after 4"]);
+	let mut table = Table::new(&[
+		"α = x",
+		"k",
+		"measured",
+		"bound f",
+		"within",
+		"if drawn after 3 blocks",
+		"after 4",
+	]);
 	let effort = effort.divided(10);
 	for share in SHARES {
 		for k in [1u8, 2, 3] {
@@ -171,12 +196,22 @@ fn worth(alpha: f64, k: u8, open_claims: u32) -> assurance::Assurance {
 
 fn audit_floor(effort: Effort) -> Table {
 	let mut table = Table::new(&[
-		"α = x", "lottery hits an honest seat", "at least, a", "within", "certain audit passes", "at most", "within",
+		"α = x",
+		"lottery hits an honest seat",
+		"at least, a",
+		"within",
+		"certain audit passes",
+		"at most",
+		"within",
 	]);
 	for share in SHARES {
 		let caught = [crate::chain::Policy::Publish, crate::chain::Policy::Withhold]
 			.map(|policy| audits::caught(effort, Cartel::new(share, policy, PATIENCE)));
-		let caught = if caught[0].value() < caught[1].value() { caught[0] } else { caught[1] };
+		let caught = if caught[0].value() < caught[1].value() {
+			caught[0]
+		} else {
+			caught[1]
+		};
 		let floor = worth(share, 2, 0).audit;
 		let certain = best(|policy| audits::passes_certain(effort, Cartel::new(share, policy, 1)));
 		let bound = assurance::passes(share, share, 1, 1, 1);
@@ -195,15 +230,26 @@ fn audit_floor(effort: Effort) -> Table {
 
 fn prices(effort: Effort) -> Table {
 	let mut table = Table::new(&[
-		"α = x", "k", "lies that settle", "cost of a lie", "pays above", "claimed, D", "knows its seats: pays above",
-		"claimed, D₀", "within",
+		"α = x",
+		"k",
+		"lies that settle",
+		"cost of a lie",
+		"pays above",
+		"claimed, D",
+		"knows its seats: pays above",
+		"claimed, D₀",
+		"within",
 	]);
 	for share in SHARES {
 		for k in [1u8, 2, 3] {
 			let lie = |seats: u32| {
 				let of = |policy| price::measure(effort, Cartel::new(share, policy, PATIENCE), seats);
 				let (one, other) = (of(crate::chain::Policy::Publish), of(crate::chain::Policy::Withhold));
-				if one.threshold() < other.threshold() { one } else { other }
+				if one.threshold() < other.threshold() {
+					one
+				} else {
+					other
+				}
 			};
 			let (blind, knows) = (lie(k.into()), lie(0));
 			let claimed = worth(share, k, 0);
@@ -224,7 +270,15 @@ fn prices(effort: Effort) -> Table {
 }
 
 fn many_lies(effort: Effort) -> Table {
-	let mut table = Table::new(&["α = x", "lies", "settle", "cost of all", "each pays above", "claimed, D", "one settles beside a conviction"]);
+	let mut table = Table::new(&[
+		"α = x",
+		"lies",
+		"settle",
+		"cost of all",
+		"each pays above",
+		"claimed, D",
+		"one settles beside a conviction",
+	]);
 	for share in [0.1, 0.2] {
 		for lies in [1, 4, 16, 32] {
 			let cartel = Cartel::new(share, crate::chain::Policy::Withhold, PATIENCE);
@@ -254,7 +308,15 @@ fn convictions(effort: Effort) -> Table {
 }
 
 fn liveness_table(effort: Effort) -> Table {
-	let mut table = Table::new(&["absent", "k", "2 tranches or more", "3 or more", "4", "unverified", "seats"]);
+	let mut table = Table::new(&[
+		"absent",
+		"k",
+		"2 tranches or more",
+		"3 or more",
+		"4",
+		"unverified",
+		"seats",
+	]);
 	for absent in [0.05, 0.1, 0.2] {
 		for k in [1, 2, 3, 8] {
 			let live = liveness::measure(effort, k, absent);
@@ -288,13 +350,20 @@ fn others(effort: Effort) -> Table {
 			measured(&flood.executes),
 			measured(&flood.passes)
 		),
-		format!("every job of the flood, in full; honest seats that lapse: {}", measured(&flood.lapsed)),
+		format!(
+			"every job of the flood, in full; honest seats that lapse: {}",
+			measured(&flood.lapsed)
+		),
 	);
 	let grind = grinding::measure(effort.divided(100), 0.1, 2, 500);
 	row(
 		"500 names, 500 bonds",
 		"10 %",
-		format!("lies pass as before: {}, {}", measured(&grind.names), measured(&grind.bonds)),
+		format!(
+			"lies pass as before: {}, {}",
+			measured(&grind.names),
+			measured(&grind.bonds)
+		),
 		format!("nothing; with a known beacon: {}", measured(&grind.control)),
 	);
 	for alpha in [0.1, 0.2, 0.3] {
@@ -311,6 +380,15 @@ fn others(effort: Effort) -> Table {
 			format!("{:.2} seat fees a claim", veto.fined.value()),
 		);
 	}
+	row(
+		"an honest provider off the network",
+		"anybody",
+		format!(
+			"it lapses 1 000 times in a session, and loses {} of its bond",
+			percent(silence::fines(1_000))
+		),
+		"the attack on its network".into(),
+	);
 	for lazy in [0.1, 0.2] {
 		let (share, passed) = whisper::passes(effort, 0.1, lazy, 2);
 		row(
@@ -334,7 +412,11 @@ fn others(effort: Effort) -> Table {
 		"a model of its own",
 		"its 63 providers",
 		format!("lies pass: {}", measured(&alone::passes(short, 2))),
-		format!("receipts claim α = {}, ε = {}", percent(claimed.alpha), percent(claimed.epsilon)),
+		format!(
+			"receipts claim α = {}, ε = {}",
+			percent(claimed.alpha),
+			percent(claimed.epsilon)
+		),
 	);
 	for (alpha, absent) in [(0.0, 0.2), (0.0, 0.6), (0.3, 0.2)] {
 		let objections = objections::measure(short, alpha, absent);

@@ -42,7 +42,11 @@ pub fn measure(effort: Effort, alpha: f64, k: u32, checks: u32) -> Flood {
 		let seats = electorate.seats(&claim(rng), 1, &hash(rng), checks);
 		let honest: Vec<Account> = seats.into_iter().filter(|who| !electorate.is_corrupt(*who)).collect();
 		let late = late(&honest);
-		[indicator(executes), indicator(passes), f64::from(late) / honest.len().max(1) as f64]
+		[
+			indicator(executes),
+			indicator(passes),
+			f64::from(late) / honest.len().max(1) as f64,
+		]
 	});
 	Flood {
 		executes,

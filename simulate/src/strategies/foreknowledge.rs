@@ -12,10 +12,7 @@ use crate::{
 	electorate::Electorate,
 	random::{hash, Effort, Mean, Rng},
 };
-use assay_primitives::{
-	draw::next_beacon,
-	ClaimId, Hash32,
-};
+use assay_primitives::{draw::next_beacon, ClaimId, Hash32};
 use rand::Rng as _;
 
 /// Slots in which a secret chain is finished.

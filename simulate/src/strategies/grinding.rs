@@ -39,7 +39,11 @@ pub fn measure(effort: Effort, alpha: f64, k: u32, tries: u32) -> Grinding {
 		let bonds = (0..tries).map(|more| with_bond(&electorate, more));
 		let bond = bonds.into_iter().find(|electorate| good(electorate, &claim, &known));
 		let by_bond = bond.is_some_and(|electorate| good(&electorate, &later(rng), &hash(rng)));
-		[indicator(by_name), indicator(by_bond), indicator(good(&electorate, &name(&job, &known), &known))]
+		[
+			indicator(by_name),
+			indicator(by_bond),
+			indicator(good(&electorate, &name(&job, &known), &known)),
+		]
 	});
 	Grinding { names, bonds, control }
 }

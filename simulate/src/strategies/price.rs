@@ -39,7 +39,10 @@ impl Price {
 /// Returns what a convicted executor loses, in base units, if the one that found it is a friend.
 pub fn conviction() -> f64 {
 	let rates = Rates::DEFAULT;
-	let slash = rates.slash(Fault::FalseClaim).unwrap_or_default().mul_floor(EXECUTOR_BOND);
+	let slash = rates
+		.slash(Fault::FalseClaim)
+		.unwrap_or_default()
+		.mul_floor(EXECUTOR_BOND);
 	let paid = payout(slash, 0, 0, rates.bounty, 1);
 	(slash - paid.bounty) as f64
 }

@@ -8,7 +8,11 @@ use crate::{
 	electorate::Electorate,
 	random::{Effort, Mean, Rng},
 };
-use assay_primitives::rules::replacements;
+use assay_primitives::{
+	economics::{Rates, SessionFines},
+	rules::replacements,
+	Balance,
+};
 
 /// Returns the share of lies that pass within this many tranches, if every honest seat is silenced.
 pub fn passes(effort: Effort, cartel: Cartel, k: u32, most: u8) -> Mean {
@@ -50,4 +54,15 @@ fn lie(rng: &mut Rng, electorate: &Electorate, cartel: Cartel, k: u32, most: u8)
 		}
 	}
 	false
+}
+
+/// Returns what an honest provider loses that is kept off the network for a whole session and lapses this many times, as a
+/// part of its bond, if each seat's fee is a thousandth of it.
+pub fn fines(lapses: u32) -> f64 {
+	let bond: Balance = 10_000_000;
+	let mut record = SessionFines::default();
+	for _ in 0..lapses {
+		record.amount += record.allowed(0, bond / 1_000, bond, Rates::DEFAULT.session_cap);
+	}
+	record.amount as f64 / bond as f64
 }
