@@ -406,6 +406,28 @@ mod tests {
 		}
 
 		#[test]
+		fn more_blocks_or_more_time_never_make_it_better(
+			alpha in 0.0f64..0.33, x in 0.0f64..0.5, more in 0.0f64..0.3, k in 1u8..8, blocks in 1u32..80, later in 0u32..80,
+		) {
+			let with = |x, execution_blocks| {
+				let assumptions = Assumptions { corrupt: Corrupt::OfModel(alpha), blocks: Some(x), execution_blocks };
+				assure(&Evidence { verifiers: k, ..evidence() }, &assumptions)
+			};
+			for worse in [with(x + more, blocks), with(x, blocks + later)] {
+				let base = with(x, blocks);
+				prop_assert!(worse.epsilon >= base.epsilon && worse.foreknowledge >= base.foreknowledge);
+				prop_assert!(worse.audit <= base.audit && worse.deterred <= base.deterred);
+				prop_assert!(worse.deterred_patient <= base.deterred_patient);
+			}
+		}
+
+		#[test]
+		fn more_open_claims_never_make_it_better(alpha in 0.0f64..0.33, open in 0u32..64, more in 0u32..64, settled in any::<bool>()) {
+			let with = |open_claims| assure(&Evidence { open_claims, settled, ..evidence() }, &at(alpha));
+			prop_assert!(with(open + more).at_stake <= with(open).at_stake);
+		}
+
+		#[test]
 		fn every_figure_is_a_number(alpha in any::<f64>(), blocks in any::<f64>(), k in any::<u8>(), tranches in any::<u8>()) {
 			let assumptions = Assumptions { corrupt: Corrupt::OfChain(alpha), blocks: Some(blocks), execution_blocks: 40 };
 			let got = assure(&Evidence { verifiers: k, tranches, ..evidence() }, &assumptions);
