@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu fuzz model zombienet clean
+.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: ## compare the engine with llama.cpp and candle, and write docs/benchmark
 
 bench-gpu: ## compare the engine on an NVIDIA GPU with PyTorch, for docs/benchmarks-gpu.md (after make engine-cuda)
 	@scripts/bench-gpu.sh
+
+simulate: ## simulate cartels against the chain's own rules, and write the tables of docs/security.md (an hour)
+	@scripts/simulate.sh
 
 fuzz: ## fuzz the parsers with libFuzzer, a million executions each (FUZZ_RUNS, FUZZ_SECONDS)
 	@scripts/fuzz.sh

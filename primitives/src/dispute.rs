@@ -220,5 +220,44 @@ mod tests {
 			let (one, other) = (tally.decision(total.into()), mirrored.decision(total.into()));
 			prop_assert!(one.is_none() == other.is_none() && (one.is_none() || one != other));
 		}
+
+		#[test]
+		fn more_stake_for_the_winner_changes_no_decision(
+			approve in any::<u32>(), reject in any::<u32>(), more in any::<u32>(), absent in any::<u32>(),
+		) {
+			let decide = |approve: u32, reject: u32, absent: u32| {
+				let (approve, reject) = (u128::from(approve), u128::from(reject));
+				let tally = Tally { approve, reject, ..Tally::default() };
+				tally.decision(approve + reject + u128::from(absent))
+			};
+			let more = more.min(absent);
+			match decide(approve, reject, absent) {
+				Some(Decision::Overturned) => {
+					let reject = reject.saturating_add(more);
+					prop_assert_eq!(decide(approve, reject, absent - more), Some(Decision::Overturned));
+				}
+				Some(Decision::Upheld) => {
+					let approve = approve.saturating_add(more);
+					prop_assert_eq!(decide(approve, reject, absent - more), Some(Decision::Upheld));
+				}
+				None => {}
+			}
+		}
+
+		#[test]
+		fn honest_jurors_convict_if_twice_as_heavy_as_the_cartel(
+			accused in 1u128..1000, cartel in 0u128..1000, rejecter in 1u128..1000, present in 0u128..3000, absent in 0u128..3000,
+		) {
+			let says = [
+				(accused, Say::ForClaim),
+				(cartel, juror(2)),
+				(rejecter, Say::AgainstClaim),
+				(present, juror(3)),
+			];
+			let honest = rejecter + present;
+			let decided = decide(accused + cartel + honest + absent, &says);
+			let voted = accused + cartel + honest;
+			prop_assert_eq!(decided == Some(Decision::Overturned), honest > 2 * (accused + cartel) && voted >= absent);
+		}
 	}
 }

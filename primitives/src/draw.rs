@@ -183,5 +183,33 @@ mod tests {
 			prop_assert_ne!(next, next_beacon(&beacon, n.wrapping_add(1), Some(&vrf)));
 			prop_assert_ne!(next, next_beacon(&beacon, n, None));
 		}
+
+		#[test]
+		fn more_seats_change_none_of_the_first(
+			seed in any::<[u8; 32]>(), stakes in prop::collection::vec(1u128..1 << 90, 1..20), n in 0u32..9, more in 0u32..9,
+		) {
+			let members = members(&stakes);
+			let (few, many) = (draw_seats(&seed, &members, n), draw_seats(&seed, &members, n + more));
+			prop_assert_eq!(&many[..n as usize], &few[..]);
+			let few = draw_distinct(&seed, members.clone(), n);
+			let many = draw_distinct(&seed, members, n + more);
+			prop_assert_eq!(&many[..few.len()], &few[..]);
+		}
+
+		#[test]
+		fn a_higher_rate_spares_nothing_that_a_lower_one_hits(seed in any::<[u8; 32]>(), rate in 0u32..=1_000_000, more in 0u32..=1_000_000) {
+			let higher = Permill::from_parts(rate.saturating_add(more).min(1_000_000));
+			prop_assert!(!audit_hits(&seed, Permill::from_parts(rate)) || audit_hits(&seed, higher));
+		}
+
+		#[test]
+		fn seeds_differ_by_claim_tranche_and_kind(claim in any::<[u8; 32]>(), beacon in any::<[u8; 32]>(), tranche in any::<u8>()) {
+			let claim = ClaimId(claim);
+			let base = seats_seed(&claim, tranche, &beacon);
+			prop_assert_ne!(base, seats_seed(&claim, tranche.wrapping_add(1), &beacon));
+			prop_assert_ne!(base, seats_seed(&ClaimId(base), tranche, &beacon));
+			prop_assert_ne!(base, seats_seed(&claim, tranche, &base));
+			prop_assert_ne!(base, audit_seed(&claim, &beacon));
+		}
 	}
 }

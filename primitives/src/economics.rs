@@ -381,5 +381,36 @@ mod tests {
 			}
 			prop_assert!(record.amount <= RATES.session_cap.mul_floor(u128::from(bond)));
 		}
+
+		#[test]
+		fn a_check_is_paid_what_it_costs_at_any_price(price in any::<u32>(), parameters in any::<u32>(), i in any::<u16>(), o in any::<u16>()) {
+			let fee = RATES.seat_fee(price.into(), parameters.into(), i.into(), o.into());
+			let tokens = u128::from(i) + u128::from(o);
+			let millions = u128::from(parameters.div_ceil(1_000_000));
+			prop_assert!(fee >= tokens * u128::from(price) && fee >= tokens * millions * RATES.check_price);
+			prop_assert!(RATES.seat_fee(0, parameters.into(), i.into(), o.into()) <= fee);
+		}
+
+		#[test]
+		fn fines_and_objections_have_their_bounds(execution in any::<u64>(), seat in any::<u64>(), jurors in 0u32..=64) {
+			let bill = Bill { execution: execution.into(), seat: seat.into(), levy: 0 };
+			prop_assert!(bill.no_output_fine() <= bill.seat && bill.no_output_fine() <= bill.execution / 4);
+			let bond = objection_bond(&RATES, jurors, seat.into());
+			// Whoever loses the dispute can pay all its jurors in full.
+			prop_assert_eq!(payout(bond, seat.into(), jurors, Permill::zero(), 0).treasury, RATES.objection);
+		}
+
+		#[test]
+		fn a_new_session_forgets_the_fines_of_the_last(amount in any::<u32>(), fine in any::<u64>(), bond in any::<u64>(), session in 0u32..9) {
+			let record = SessionFines { session: 3, amount: amount.into(), lapses: 4, juror: true };
+			let (fine, bond) = (u128::from(fine), u128::from(bond));
+			let now = record.of(session);
+			prop_assert_eq!(now.session, session);
+			prop_assert_eq!(now == record, session == 3);
+			prop_assert_eq!(
+				record.allowed(session, fine, bond, RATES.session_cap),
+				now.allowed(session, fine, bond, RATES.session_cap)
+			);
+		}
 	}
 }

@@ -167,5 +167,40 @@ mod tests {
 				prop_assert!(seats <= MAX_SEATS && tranche <= MAX_TRANCHES);
 			}
 		}
+
+		#[test]
+		fn each_lapsed_seat_brings_two_or_none_is_drawn(tranche in 1u8..=6, seats in 0u32..=40, lapsed in 0u32..=40) {
+			match replacements(tranche, seats, lapsed) {
+				Some(new) => prop_assert!(new == 2 * lapsed && seats + new <= MAX_SEATS && tranche < MAX_TRANCHES),
+				None => prop_assert!(tranche >= MAX_TRANCHES || seats + 2 * lapsed > MAX_SEATS),
+			}
+		}
+
+		#[test]
+		fn more_work_is_never_due_earlier(a in any::<u32>(), b in any::<u32>(), backlog in any::<u32>(), speed in any::<u32>()) {
+			let (less, more) = (u64::from(a.min(b)), u64::from(a.max(b)));
+			let backlog = u64::from(backlog);
+			prop_assert!(work_blocks(backlog, less, speed) <= work_blocks(backlog, more, speed));
+			prop_assert!(work_blocks(0, less, speed) <= work_blocks(backlog, less, speed));
+			prop_assert!(work_blocks(backlog, less, speed) >= BASE_BLOCKS);
+			for round in [1, 2] {
+				prop_assert!(jury_commit_blocks(round, less, speed) <= jury_commit_blocks(round, more, speed));
+			}
+			prop_assert!(jury_commit_blocks(1, less, speed) <= jury_commit_blocks(2, less, speed));
+		}
+
+		#[test]
+		fn a_provider_at_the_least_speed_keeps_every_deadline(
+			works in prop::collection::vec((0u32..20, 1u64..10_000), 1..20), speed in 1u32..1000,
+		) {
+			let (mut backlog, mut now, mut free) = (Backlog::default(), 0u32, 0u64);
+			for (pause, work) in works {
+				now += pause;
+				let deadline = u64::from(now) + u64::from(backlog.add(now, work, speed));
+				// It works on one after the other, in units, without a pause while there is something to do.
+				free = free.max(u64::from(now) * u64::from(speed)) + work;
+				prop_assert!(free.div_ceil(speed.into()) <= deadline);
+			}
+		}
 	}
 }

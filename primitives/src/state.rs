@@ -199,4 +199,24 @@ mod tests {
 		assert_eq!(reach(State::Waiting).len(), ALL.len());
 		assert!(ALL.iter().all(|state| reach(*state).iter().any(|s| s.is_final())));
 	}
+
+	#[test]
+	fn every_step_is_what_after_returns_and_no_trigger_leaves_an_end() {
+		for (from, by, to) in STEPS {
+			assert_eq!(from.after(*by), Some(*to));
+			assert!(ALL
+				.iter()
+				.filter(|state| state.is_final())
+				.all(|state| state.after(*by).is_none()));
+		}
+	}
+
+	#[test]
+	fn money_leaves_the_escrow_only_after_a_verdict_or_without_an_answer() {
+		let settling: Vec<_> = STEPS.iter().filter(|(.., to)| *to == State::Settled).collect();
+		assert_eq!(settling, [&(State::Window, Trigger::WindowClosed, State::Settled)]);
+		assert!(STEPS
+			.iter()
+			.all(|(from, _, to)| *to != State::Overturned || *from == State::Disputed));
+	}
 }
