@@ -200,8 +200,8 @@ mod benches {
 		{
 			Pallet::<T>::seal_due();
 		}
-		let sealed = Electorates::<T>::get(model).and_then(|electorate| electorate.next);
-		let members = sealed.map_or(0, |seal| seal.members.len());
+		let next = Electorates::<T>::get(model).and_then(|electorate| electorate.next);
+		let members = next.map_or(0, |next| next.members.len());
 		assert_eq!(members, n.min(MAX_MEMBERS) as usize);
 	}
 

@@ -137,7 +137,7 @@ fn check(issuance: u128) {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+	#![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
 	#[test]
 	fn no_sequence_of_steps_creates_or_destroys_money(steps in prop::collection::vec(step(), 1..60)) {

@@ -253,7 +253,7 @@ proptest! {
 			let mut next_change = changes.next();
 			let mut sealed = BTreeMap::<ModelId, u32>::new();
 			let mut known = BTreeMap::<ModelId, u32>::new();
-			while System::block_number() < 700 {
+			while System::block_number() < 400 {
 				let now = Providers::block() + 1;
 				run_to(now.into());
 				let electorates: Vec<(ModelId, Electorate<u64>)> = Electorates::<Test>::iter().collect();
