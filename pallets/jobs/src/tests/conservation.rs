@@ -121,7 +121,7 @@ fn simulate(seed: u64, setup: Setup) {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+	#![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
 	#[test]
 	fn every_job_ends_in_time_and_all_money_is_accounted_for(

@@ -1,7 +1,7 @@
 //! Waiting: a burst is served, no model blocks another, and nobody waits longer than quoted.
 
 use crate::{mock::*, *};
-use assay_primitives::{receipt::RefundReason, JobId, State, Verdict};
+use assay_primitives::{receipt::RefundReason, State, Verdict};
 
 /// Returns the models of the jobs whose executor was drawn in the last block, in the order of the draws.
 fn drawn_models() -> Vec<assay_primitives::ModelId> {
