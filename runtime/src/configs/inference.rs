@@ -151,7 +151,8 @@ impl Get<Hash32> for GenesisHash {
 	}
 }
 
-/// The VRF output of the block being finalized. Its author could not choose it, only withhold the block.
+/// The VRF output of the block being finalized. Its author cannot choose it, only withhold the block or
+/// build on another fork.
 pub struct BlockVrf;
 impl Get<Option<Hash32>> for BlockVrf {
 	fn get() -> Option<Hash32> {
