@@ -1,14 +1,21 @@
 //! The benchmarked pallets, and the setup for benchmarks of pallets that need others.
 
 use crate::*;
-use alloc::string::String;
-use assay_primitives::{crypto::InferenceId, model::Profile, ModelId};
+use alloc::{string::String, vec};
+use assay_primitives::{
+	crypto::InferenceId,
+	draw::Member,
+	limits::{MAX_MEMBERS, MAX_OUTPUT_TOKENS},
+	model::Profile,
+	ClaimId, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot,
+};
 use configs::inference::{ModelLimits, ProviderLimits};
 use constants::currency::{ASY, MICRO_ASY};
 use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
-use frame_support::traits::{fungible::Mutate, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
+use frame_support::traits::{fungible::Mutate, Hooks, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 use frame_system::RawOrigin;
 use pallet_models::Registration;
+use pallet_providers::{Electorate, Seal};
 use sp_storage::TrackedStorageKey;
 
 define_benchmarks!(
@@ -16,10 +23,12 @@ define_benchmarks!(
 	[pallet_sudo, Sudo]
 	[pallet_timestamp, Timestamp]
 	[pallet_utility, Utility]
+	[pallet_beacon, Beacon]
 	[pallet_models, Models]
 	[pallet_payments, Payments]
 	[pallet_providers, Providers]
 	[pallet_jobs, Jobs]
+	[pallet_verification, Verification]
 );
 
 /// Returns the benchmarks there are.
@@ -92,7 +101,25 @@ impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 			});
 			who
 		});
-		(model, accounts.collect())
+		let accounts: Vec<AccountId> = accounts.collect();
+		let members = accounts.iter().take(MAX_MEMBERS as usize).map(|who| Member {
+			who: who.clone(),
+			stake: ProviderLimits::get().min_bond,
+		});
+		let members: Vec<_> = members.collect();
+		let seal = Seal {
+			sealed_at: 0,
+			members: members.try_into().expect("no more than fit"),
+		};
+		// Straight into storage: in force at once.
+		pallet_providers::Electorates::<Runtime>::insert(
+			model,
+			Electorate {
+				in_force: seal,
+				next: None,
+			},
+		);
+		(model, accounts)
 	}
 
 	fn requester() -> AccountId {
@@ -100,27 +127,65 @@ impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 	}
 }
 
+impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSetup {
+	fn electorate(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
+		<Self as pallet_jobs::benchmarking::BenchmarkHelper<_>>::providers(keys)
+	}
+
+	fn publish(model: &ModelId, verifiers: u8, root: &TraceRoot) -> ClaimId {
+		let requester = <Self as pallet_jobs::benchmarking::BenchmarkHelper<AccountId>>::requester();
+		let signed = RawOrigin::Signed(requester).into();
+		let input = b"benchmark".to_vec().try_into().expect("short");
+		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
+		Jobs::request(signed, *model, input, params, verifiers, Balance::MAX).expect("a good request");
+		let waits = |(_, job): &(JobId, pallet_jobs::JobOf<Runtime>)| job.answer.is_none();
+		let (job, _) = pallet_jobs::Jobs::<Runtime>::iter().find(waits).expect("it was requested");
+		System::set_block_number(System::block_number() + 1);
+		<Jobs as Hooks<BlockNumber>>::on_finalize(System::block_number());
+		let engagement = pallet_jobs::Jobs::<Runtime>::get(job).and_then(|job| job.engagement);
+		let engagement = engagement.expect("somebody has a free place");
+		let claim = engagement.claim;
+		let publication = pallet_jobs::Publication {
+			seal: claim.seal(&engagement.executor, &claim.bind(root)),
+			executor: engagement.executor,
+			claim,
+			job,
+			output: Output {
+				input_tokens: 1,
+				tokens: vec![1].try_into().expect("short"),
+				text: b"a".to_vec().try_into().expect("short"),
+				finish: FinishReason::Eos,
+			},
+			at: System::block_number(),
+		};
+		let signature = sp_core::sr25519::Signature::from_raw([0; 64]).into();
+		Jobs::publish(RawOrigin::Authorized.into(), publication, signature).expect("a good publication");
+		claim
+	}
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use assay_primitives::{limits::MAX_PROVIDERS_PER_MODEL, traits::ProviderSet};
+	use assay_primitives::traits::ProviderSet;
 
 	#[test]
 	fn all_providers_of_the_setup_can_be_drawn() {
 		sp_io::TestExternalities::default().execute_with(|| {
-			let keys: Vec<_> = (0..MAX_PROVIDERS_PER_MODEL)
+			let keys: Vec<_> = (0..MAX_MEMBERS)
 				.map(|n| InferenceId::from(sp_core::sr25519::Public::from_raw([n as u8; 32])))
 				.collect();
 			let (model, accounts) = <BenchmarkSetup as pallet_jobs::benchmarking::BenchmarkHelper<_>>::providers(&keys);
-			let candidates = <Providers as ProviderSet<AccountId>>::candidates(&model);
-			assert_eq!(candidates.len(), accounts.len());
+			let electorate = <Providers as ProviderSet<AccountId>>::electorate(&model);
+			assert_eq!(electorate.len(), accounts.len());
 		});
 	}
 
 	#[test]
-	fn the_four_pallets_have_benchmarks() {
+	fn the_pallets_have_benchmarks() {
 		let (list, _) = metadata(true);
-		for pallet in ["pallet_models", "pallet_payments", "pallet_providers", "pallet_jobs"] {
+		let pallets = ["beacon", "models", "payments", "providers", "jobs", "verification"];
+		for pallet in pallets.map(|name| alloc::format!("pallet_{name}")) {
 			assert!(list.iter().any(|entry| entry.pallet == pallet.as_bytes()), "{pallet}");
 		}
 	}
