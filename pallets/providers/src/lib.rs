@@ -27,8 +27,8 @@
 //!
 //! ### Terminology
 //!
-//! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and what
-//!   is unbonding.
+//! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and
+//!   what is unbonding.
 //! * **Eligible**: enough active bond, a key, a recent message, ready, neither suspended nor jailed. **Available**:
 //!   eligible, with a free place.
 //!
