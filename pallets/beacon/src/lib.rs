@@ -15,8 +15,8 @@
 //! these blocks. What it can do is withhold a block, which costs it the block's fees and replaces the value by one that
 //! another author decides.
 //!
-//! The value of a block exists only after its last extrinsic. A draw that reads it in `on_finalize` cannot be changed by
-//! anything in the block.
+//! The value of a block exists only after its last extrinsic. A draw that reads it in `on_finalize` cannot be changed
+//! by anything in the block.
 //!
 //! ## Examples
 //!

@@ -4,30 +4,31 @@
 //!
 //! ## Pallet API
 //!
-//! See the [`pallet`] module for calls, storage, events and errors. Other pallets read electorates and give work through
-//! [`assay_primitives::traits::ProviderSet`], and fine, slash and suspend through
-//! [`assay_primitives::traits::Penalties`]; the session pallet gets validators through its `SessionManager`; the offences
-//! pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the runtime API.
+//! See the [`pallet`] module for calls, storage, events and errors. Other pallets read electorates and give work
+//! through [`assay_primitives::traits::ProviderSet`], and fine, slash and suspend through
+//! [`assay_primitives::traits::Penalties`]; the session pallet gets validators through its `SessionManager`; the
+//! offences pallet reports equivocations through `OnOffenceHandler`; clients read [`Pallet::providers_of`] behind the
+//! runtime API.
 //!
 //! ## Overview
 //!
-//! A provider is an account with a bond. To be drawn it registers an inference key, which its node signs votes with, sets
-//! which models it serves and how many jobs it executes at once, and sends heartbeats. The providers with the largest
-//! bonds and session keys are the chain's validators.
+//! A provider is an account with a bond. To be drawn it registers an inference key, which its node signs votes with,
+//! sets which models it serves and how many jobs it executes at once, and sends heartbeats. The providers with the
+//! largest bonds and session keys are the chain's validators.
 //!
 //! Each model has an electorate: the providers that are drawn for its jobs, with their bonds. It is sealed once a
-//! [period](assay_primitives::rules::PERIOD), and the seal is in force a period later, so that no bond, key or heartbeat
-//! of the last period changes a draw. Nothing but the next seal changes an electorate.
+//! [period](assay_primitives::rules::PERIOD), and the seal is in force a period later, so that no bond, key or
+//! heartbeat of the last period changes a draw. Nothing but the next seal changes an electorate.
 //!
-//! Lapses and missing outputs are fined, up to a cap in each session; a provider that lapses too often is not sealed until
-//! it calls [`Call::ready`]. Other faults cost a part of the bond at published rates; a provider that is suspended for
-//! one can neither be drawn nor move its bond. An offence against the consensus leads to jail, until the provider calls
-//! [`Call::unjail`]. Leaving takes an unbonding period, during which the money stays slashable.
+//! Lapses and missing outputs are fined, up to a cap in each session; a provider that lapses too often is not sealed
+//! until it calls [`Call::ready`]. Other faults cost a part of the bond at published rates; a provider that is
+//! suspended for one can neither be drawn nor move its bond. An offence against the consensus leads to jail, until the
+//! provider calls [`Call::unjail`]. Leaving takes an unbonding period, during which the money stays slashable.
 //!
 //! ### Terminology
 //!
-//! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and what
-//!   is unbonding.
+//! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and
+//!   what is unbonding.
 //! * **Eligible**: enough active bond, a key, a recent message, ready, neither suspended nor jailed. **Available**:
 //!   eligible, with a free place.
 //!
@@ -51,9 +52,10 @@
 //! against the consensus. Otherwise the jury of one model, which its own people can make up, would decide who makes
 //! blocks.
 //!
-//! Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]), providers
-//! of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`], among whom a larger bond replaces the smallest).
-//! Money taken from a bond is never burned here: for a fault it is handed to the caller, for an offence to `OnSlash`.
+//! Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]),
+//! providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`], among whom a larger bond replaces the
+//! smallest). Money taken from a bond is never burned here: for a fault it is handed to the caller, for an offence to
+//! `OnSlash`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]

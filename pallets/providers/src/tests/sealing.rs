@@ -203,6 +203,14 @@ fn story(changes: &[(u64, Change)]) {
 	}
 }
 
+/// Runs to the block before one that seals an electorate.
+fn run_until_the_next_block_seals() {
+	let due = || Electorates::<Test>::iter_values().any(|electorate| electorate.may_seal(Providers::block() + 1));
+	while !due() {
+		run_to(System::block_number() + 1);
+	}
+}
+
 proptest! {
 	#![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
@@ -214,6 +222,7 @@ proptest! {
 		// What would be drawn from in each block of a period, if nothing happened in it.
 		let expected: Vec<_> = new_test_ext().execute_with(|| {
 			story(&before);
+			run_until_the_next_block_seals();
 			let end = System::block_number() + u64::from(PERIOD);
 			(System::block_number()..=end)
 				.map(|block| {
@@ -224,6 +233,9 @@ proptest! {
 		});
 		new_test_ext().execute_with(|| {
 			story(&before);
+			run_until_the_next_block_seals();
+			// The earliest changes are those that the next seals see.
+			(2..5).for_each(|who| make(Change::BondExtra(who, 77)));
 			let mut last = last.into_iter();
 			let mut wait = last.next();
 			for (age, expected) in expected.iter().enumerate() {
