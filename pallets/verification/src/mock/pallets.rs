@@ -30,6 +30,9 @@ pub(crate) type Suspended = StorageMap<MockProviders, Identity, AccountId, (u32,
 /// Faults, in order.
 #[storage_alias]
 pub(crate) type Faults = StorageValue<MockProviders, Vec<(AccountId, Fault)>, ValueQuery>;
+/// Inference keys that do not follow from their accounts.
+#[storage_alias]
+pub(crate) type Keys = StorageMap<MockProviders, Identity, AccountId, InferenceId>;
 /// Providers whose heartbeat is due.
 #[storage_alias]
 pub(crate) type HeartbeatDue = StorageMap<MockProviders, Identity, AccountId, ()>;
@@ -75,7 +78,7 @@ impl ProviderSet<AccountId> for MockProviders {
 		work_blocks(0, work, Params::get().least_speed)
 	}
 	fn key_of(who: &AccountId) -> Option<InferenceId> {
-		Self::is_bonded(who).then(|| pair(who).public())
+		Keys::get(who).or_else(|| Self::is_bonded(who).then(|| pair(who).public()))
 	}
 	fn owner_of(key: &InferenceId) -> Option<AccountId> {
 		Electorate::get()
@@ -219,10 +222,31 @@ impl crate::benchmarking::BenchmarkHelper<Test> for MockProviders {
 	fn electorate(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
 		let accounts: Vec<_> = (0..keys.len()).map(|n| AccountId::new([n as u8 | 128; 32])).collect();
 		let members: Vec<_> = accounts.iter().map(|who| (who.clone(), BOND)).collect();
-		for who in &accounts {
+		for (who, key) in accounts.iter().zip(keys) {
 			Balances::set_balance(who, BOND);
+			Keys::insert(who, key);
+			HeartbeatDue::insert(who, ());
 		}
 		seal_electorate(&members);
 		(MODEL, accounts)
 	}
+	fn publish(_: &ModelId, verifiers: u8, root: &assay_primitives::TraceRoot) -> ClaimId {
+		use assay_primitives::traits::Claims as _;
+		let number = OpenClaims::count() as u8 + 1;
+		let executor = Electorate::get().swap_remove(usize::from(number) % 8).who;
+		let claim = new_claim(number, executor, verifiers, *root);
+		let id = claim.id;
+		Verification::publish(claim).expect("a claim");
+		id
+	}
+}
+
+/// Returns externalities in which benchmarks run as tests: no electorate yet, and a keystore for its keys.
+#[cfg(feature = "runtime-benchmarks")]
+pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
+	let mut ext = TestExt::providers(0).build();
+	ext.register_extension(sp_keystore::KeystoreExt::new(
+		sp_keystore::testing::MemoryKeystore::new(),
+	));
+	ext
 }
