@@ -111,7 +111,7 @@ fn play(seed: u64, setup: Setup) {
 			// Governance cancels now and then.
 			if rng.next_u64().is_multiple_of(97) {
 				let open = Convictions::<Test>::iter_keys().next();
-				open.map(|index| Verification::do_cancel_slash(index));
+				open.map(Verification::do_cancel_slash);
 			}
 			next_block();
 		}
