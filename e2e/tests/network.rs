@@ -1,134 +1,233 @@
-//! Four validators, each with its own engine: a lying provider, and a power cut between commitment and reveal.
+//! Liars: as executors, as verifiers, among themselves; and verifiers that say nothing.
+//!
+//! The engines that lie do so where the prompt tells them to, see `assay-liar`.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, program, Chain, TestNetwork};
-use assay_primitives::{economics::Fault, Verdict, Vote};
-use rustix::process::Signal;
-use subxt::dynamic::{self, Value};
+use assay_e2e::{eventually, program, Chain, ChainSpec, Node, NodeOptions, Receipt, TestNetwork};
+use assay_primitives::{dispute::Decision, economics::Fault, JobId, ModelId, SamplingParams, State, Verdict};
+use std::process::Command;
 use subxt_signer::sr25519::{dev, Keypair};
+
+/// Bond in ASY and capacity of Alice, Bob, Charlie and Dave.
+///
+/// Only Dave executes, and Dave and Charlie lie together. That both sit on one claim, executor and only verifier, happens to
+/// about one claim in four. The honest have more than twice the stake of both, so that the electorate can convict them:
+/// 240 000 against 102 000.
+const PROVIDERS: [(u64, u32); 4] = [(130_000, 0), (110_000, 0), (90_000, 0), (12_000, 32)];
+/// Claims that Dave forges, with one verifier each. That Charlie verifies none of them happens once in 600 runs.
+const FORGED: usize = 20;
+/// Claims of Dave's that Charlie denies, with eight seats each. That Charlie holds none of them happens once in 2 000 runs.
+const DENIED: usize = 3;
+const UNIT: u128 = 1_000_000_000_000;
 
 /// One network at a time: four nodes are enough for a small machine.
 static ONE_NETWORK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-const UNIT: u128 = 1_000_000_000_000;
+fn prompts(directive: &str, count: usize) -> Vec<String> {
+	(0..count)
+		.map(|n| format!("[{directive}] What is the number {n}?"))
+		.collect()
+}
 
-/// Gives a provider the funds of two others to bond, so that it is drawn first nine times out of ten.
-async fn make_heavy(chain: &Chain, who: &Keypair) {
-	for giver in [dev::eve(), dev::ferdie()] {
-		let to = Value::unnamed_variant("Id", [Value::from_bytes(who.public_key().0)]);
-		let give = dynamic::transaction("Balances", "transfer_keep_alive", vec![to, Value::u128(900_000 * UNIT)]);
-		chain.submit(&give, &giver).await.unwrap();
-	}
-	let more = dynamic::transaction("Providers", "bond_extra", vec![Value::u128(2_600_000 * UNIT)]);
-	chain.submit(&more, who).await.unwrap();
+/// Waits for the first receipt among these jobs that satisfies a condition.
+async fn first(
+	what: &str,
+	chain: &Chain,
+	jobs: &[JobId],
+	seconds: u64,
+	condition: impl Fn(&Receipt) -> bool,
+) -> Receipt {
+	let condition = &condition;
+	eventually(what, seconds, || async move {
+		for job in jobs {
+			if let Some(receipt) = chain.receipt(job).await?.filter(condition) {
+				return Ok(Some(receipt));
+			}
+		}
+		Ok(None)
+	})
+	.await
+	.unwrap()
+}
+
+fn decision(receipt: &Receipt) -> Option<Decision> {
+	receipt.claim.as_ref()?.dispute.as_ref()?.decision
+}
+
+fn objector(receipt: &Receipt) -> Option<[u8; 32]> {
+	receipt.claim.as_ref()?.dispute.as_ref()?.objector
+}
+
+/// Checks what follows for a provider from a conviction: it is suspended at once, and it has this bond, in ASY, until the
+/// slash is taken a day later.
+async fn assert_suspended(chain: &Chain, model: &ModelId, who: &[u8; 32], least: u64) {
+	let view = chain.provider(model, who).await.unwrap();
+	assert!(!view.ready && !view.available, "{view:?}");
+	assert!(view.bond >= u128::from(least) * UNIT, "{view:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_with_other_weights_is_slashed_and_the_answer_is_honest() {
+async fn liars_are_convicted_and_the_honest_are_not() {
 	let _alone = ONE_NETWORK.lock().await;
 	let liar = program("assay-liar").unwrap();
+	let spec = ChainSpec::with_providers(&PROVIDERS).unwrap();
 	let network = TestNetwork::start(|node| {
-		if node.name.as_deref() == Some("dave") {
-			node.engine = Some(liar.clone());
+		node.chain = Some(spec.path());
+		match node.name.as_deref() {
+			// Nobody draws this node for it: it checks every claim and objects to false ones.
+			Some("alice") => node.args = ["--watch-claims", "100"].map(str::to_owned).to_vec(),
+			Some("charlie" | "dave") => node.engine = Some(liar.clone()),
+			_ => (),
 		}
 	})
 	.unwrap();
 	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
-	let dave = dev::dave().public_key().0;
-	make_heavy(&chain, &dev::dave()).await;
 	let model = chain.demo_model().await.unwrap();
-	let before = chain.free(&dave).await.unwrap();
+	let [alice, charlie, dave] = [dev::alice(), dev::charlie(), dev::dave()].map(|key| key.public_key().0);
+	let params = SamplingParams::greedy(16);
 
-	// Drawn first almost surely, the liar executes, is rejected, and then verifies the honest answer of the second attempt.
-	let mut faults = Vec::new();
-	for _ in 0..3 {
-		let job = chain
-			.ask(&model, "What happens to a liar?", 4, &dev::eve())
-			.await
-			.unwrap();
-		let receipt = chain.verdict(&job, 180).await.unwrap();
-		assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
-		assert_eq!(receipt.agreeing(), 3, "three honest voters decide: {receipt:?}");
-		let won = Vote::Confirm {
-			trace_root: receipt.answer.unwrap().trace_root,
-		};
-		for seat in &receipt.committee {
-			assert_eq!(
-				seat.provider == dave,
-				seat.vote != Some(won),
-				"only the liar dissents: {receipt:?}"
-			);
-			assert_eq!(seat.provider == dave, seat.fault == Some(Fault::Dissent), "{receipt:?}");
+	// All at once, before anybody is convicted.
+	let ferdie = dev::ferdie();
+	let ask = |directive: &'static str, count: usize, verifiers: u8, signer: Keypair| {
+		let (chain, model, params) = (&chain, &model, &params);
+		async move {
+			let prompts = prompts(directive, count);
+			let jobs = chain.ask_all(&[], model, &prompts, params, verifiers, &signer);
+			jobs.await.unwrap()
 		}
-		assert_ne!(
-			receipt.committee[0].provider, dave,
-			"the honest answer is not the liar's"
-		);
-		if receipt.attempts > 1 {
-			faults.push(Fault::Rejected);
-		}
-		faults.push(Fault::Dissent);
-		if faults.contains(&Fault::Rejected) {
-			break;
-		}
-	}
-	assert!(
-		faults.contains(&Fault::Rejected),
-		"the liar was also caught as the executor: {faults:?}"
+	};
+	let own = ask("forge", 1, 1, ferdie.clone()).await;
+	let forged = ask("forge", FORGED, 1, dev::eve()).await;
+	let denied = ask("deny", DENIED, 8, dev::bob()).await;
+
+	// An honest verifier rejects: the executor alone is convicted.
+	let caught = first(
+		"a verifier rejects a lie, and the electorate too",
+		&chain,
+		&forged,
+		240,
+		|receipt| decision(receipt) == Some(Decision::Overturned) && objector(receipt).is_none(),
+	)
+	.await;
+	assert_eq!(
+		(caught.verdict, caught.state, caught.fee),
+		(Verdict::Overturned, State::Overturned, 0)
 	);
-	eventually("finality has passed the verdict", 60, || async {
-		Ok((chain.free(&dave).await? <= before).then_some(()))
+	let claim = caught.claim.as_ref().unwrap();
+	assert_eq!(claim.executor, dave);
+	let rejected = claim.seats.iter().any(|seat| seat.rejects() && seat.fault.is_none());
+	assert!(rejected && !claim.seats.iter().any(|seat| seat.approves()), "{claim:?}");
+	assert_suspended(&chain, &model, &dave, PROVIDERS[3].0).await;
+
+	// Both lie, and the answer was confirmed: whoever recomputes it can still have it overturned.
+	let captured = first(
+		"a confirmed lie is overturned by an objection",
+		&chain,
+		&forged,
+		240,
+		|receipt| decision(receipt) == Some(Decision::Overturned) && objector(receipt) == Some(alice),
+	)
+	.await;
+	assert_eq!((captured.verdict, captured.fee), (Verdict::Overturned, 0));
+	let claim = captured.claim.as_ref().unwrap();
+	assert!(
+		claim
+			.seats
+			.iter()
+			.all(|seat| seat.provider == charlie && seat.approves() && seat.fault == Some(Fault::FalseClaim)),
+		"{claim:?}"
+	);
+	let dispute = claim.dispute.as_ref().unwrap();
+	assert!(dispute.reject > 2 * dispute.approve, "{dispute:?}");
+
+	// A verifier denies an honest answer: it is convicted, and the executor is not.
+	let upheld = first("a false rejection is overruled", &chain, &denied, 240, |receipt| {
+		decision(receipt) == Some(Decision::Upheld)
 	})
-	.await
-	.expect("the liar earned nothing");
+	.await;
+	assert_eq!((upheld.verdict, upheld.state), (Verdict::Confirmed, State::Window));
+	assert!(upheld.fee > 0);
+	let claim = upheld.claim.as_ref().unwrap();
+	assert_eq!(claim.executor, dave, "honest in this one");
+	for seat in &claim.seats {
+		let denies = seat.provider == charlie;
+		assert_eq!(seat.rejects(), denies, "{claim:?}");
+		assert_eq!(seat.fault == Some(Fault::FalseRejection), denies, "{claim:?}");
+	}
+	// As a juror it has lied too, which costs a hundredth.
+	assert_suspended(&chain, &model, &charlie, PROVIDERS[2].0 / 100 * 99).await;
+
+	// Whoever was lied to has everything back at once, though the slash is not taken yet.
+	let receipt = chain.settled(&own[0], 240).await.unwrap();
+	assert_eq!((receipt.state, receipt.fee), (State::Overturned, 0));
+	let prompt = &prompts("forge", 1)[0];
+	let quote = chain
+		.quote(&model, prompt, params.max_tokens, 1)
+		.await
+		.unwrap()
+		.unwrap();
+	let (_, held) = chain.balance(&ferdie.public_key().0).await.unwrap();
+	assert_eq!(held, quote.deposit, "only the deposit of the receipt is held");
+
+	for (who, (bond, _)) in [dev::alice(), dev::bob()].iter().zip(PROVIDERS) {
+		let honest = chain.provider(&model, &who.public_key().0).await.unwrap();
+		assert_eq!(honest.bond, u128::from(bond) * UNIT, "the honest lose nothing");
+	}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_killed_after_its_commitment_reveals_the_same_vote() {
-	let _alone = ONE_NETWORK.lock().await;
-	let mut network = TestNetwork::start(|_| {}).unwrap();
-	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
-	let charlie = dev::charlie().public_key().0;
-	make_heavy(&chain, &dev::alice()).await;
-	// Dave will be paused, so he should not be the executor.
-	let less = dynamic::transaction("Providers", "unbond", vec![Value::u128(90_000 * UNIT)]);
-	chain.submit(&less, &dev::dave()).await.unwrap();
-	let model = chain.demo_model().await.unwrap();
-
-	// With Dave paused the committee cannot go on to the reveals, so there is time for the power cut.
-	network.nodes[3].signal(Signal::STOP);
-	let job = chain
-		.ask(&model, "What is a commitment?", 4, &dev::eve())
-		.await
-		.unwrap();
-	eventually("Charlie has committed", 240, || async {
-		let seen = chain.job(&job).await?;
-		Ok(seen.filter(|job| {
-			job.committee
-				.iter()
-				.any(|seat| seat.provider == charlie && seat.committed)
-		}))
+async fn silent_verifiers_leave_an_answer_unverified_and_are_fined() {
+	// A chain of one node, beside the network of the other test: it only waits.
+	let node = Node::start(NodeOptions {
+		dev: true,
+		engine: Some(program("assay-liar").unwrap()),
+		..Default::default()
 	})
-	.await
 	.unwrap();
-	network.nodes[2].kill_and_restart().unwrap();
-	Chain::connect(&network.nodes[2].url()).await.expect("Charlie is back");
-	network.nodes[3].signal(Signal::CONT);
-
-	let receipt = chain.verdict(&job, 180).await.unwrap();
-	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
-	let won = Vote::Confirm {
-		trace_root: receipt.answer.unwrap().trace_root,
-	};
-	let seat = receipt.committee.iter().find(|seat| seat.provider == charlie).unwrap();
-	assert_eq!(
-		(seat.vote, seat.fault),
-		(Some(won), None),
-		"Charlie's vote matches its commitment: {receipt:?}"
-	);
-	assert!(receipt
-		.committee
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	let prompt = "[silent] Does anybody check this?";
+	let job = chain.ask(&model, prompt, 1, &dev::eve()).await.unwrap();
+	let receipt = chain.verdict(&job, 300).await.unwrap();
+	assert_eq!(receipt.verdict, Verdict::Unverified);
+	let claim = receipt.claim.as_ref().unwrap();
+	// Each silent seat brings in two others, in four tranches.
+	let tranches: Vec<usize> = (1..=4)
+		.map(|tranche| claim.seats.iter().filter(|seat| seat.tranche == tranche).count())
+		.collect();
+	assert_eq!(tranches, [1, 2, 4, 8]);
+	assert!(claim
+		.seats
 		.iter()
-		.all(|seat| seat.vote.is_none() || seat.vote == Some(won)));
+		.all(|seat| seat.vote.is_none() && seat.fault == Some(Fault::Lapse)));
+
+	// The answer stands and is paid, without the checks that were not done.
+	let quote = chain.quote(&model, prompt, 64, 1).await.unwrap().unwrap();
+	assert!(receipt.fee > 0 && receipt.fee < quote.fee_ceiling);
+	let bond = 100_000 * UNIT;
+	let mut left_out = 0;
+	for who in [dev::alice(), dev::bob(), dev::charlie(), dev::dave()].map(|key| key.public_key().0) {
+		let provider = chain.provider(&model, &who).await.unwrap();
+		let lapsed = claim.seats.iter().any(|seat| seat.provider == who);
+		assert_eq!(provider.bond < bond, lapsed, "{provider:?}");
+		assert!(
+			provider.bond > bond - bond / 100,
+			"at most a hundredth in a session: {provider:?}"
+		);
+		left_out += usize::from(!provider.ready);
+	}
+	// Fifteen lapses of three providers: one of them has more than three.
+	assert!(left_out > 0, "who lapses four times is left out of the next electorate");
+
+	let directory = tempfile::tempdir().unwrap();
+	let file = directory.path().join("receipt.json");
+	let assay = |args: &[&str]| {
+		let mut command = Command::new(program("assay").unwrap());
+		command.args(args).args(["--url", &node.url()]).output().unwrap()
+	};
+	let file = file.to_str().unwrap();
+	assert!(assay(&["receipt", &job.to_string(), "--save", file]).status.success());
+	let verified = assay(&["verify", file]);
+	assert_eq!(verified.status.code(), Some(1), "{verified:?}");
 }
