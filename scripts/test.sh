@@ -45,8 +45,8 @@ no_std() {
 
 # Runs each benchmark of the pallets once against the mocks, so that all weights can be measured.
 benchmarks() {
-	cargo test --release --locked --no-fail-fast --lib -p pallet-models -p pallet-providers -p pallet-payments \
-		-p pallet-jobs --features runtime-benchmarks -- bench
+	cargo test --release --locked --no-fail-fast --lib -p pallet-beacon -p pallet-models -p pallet-providers \
+		-p pallet-payments -p pallet-jobs -p pallet-verification --features runtime-benchmarks -- bench
 }
 
 clients() {
