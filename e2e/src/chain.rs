@@ -281,7 +281,7 @@ impl Chain {
 	/// Waits until a block is finalized.
 	pub async fn finality(&self, block: u32, seconds: u64) -> Result<()> {
 		crate::eventually(&format!("block {block} is finalized"), seconds, || async {
-			Ok((self.finalized().await? >= block.into()).then_some(()))
+			Ok((self.finalized().await? >= u64::from(block)).then_some(()))
 		})
 		.await
 	}

@@ -255,7 +255,7 @@ async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 
 	// A consistent receipt of an answer that nobody checked.
 	let file = path("unchecked.json");
-	let args = [
+	let (code, text) = assay(&[
 		"ask",
 		"Who checks this?",
 		"--verifiers",
@@ -264,8 +264,7 @@ async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 		&url,
 		"--save",
 		&file,
-	];
-	let (code, text) = assay(&args);
+	]);
 	assert_eq!(code, Some(0), "{text}");
 	let (code, text) = assay(&["verify", &file, "--url", &url]);
 	assert!(code == Some(1) && text.contains("Nobody checked this answer"), "{text}");

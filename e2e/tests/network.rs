@@ -224,7 +224,7 @@ async fn silent_verifiers_leave_an_answer_unverified_and_are_fined() {
 	let file = directory.path().join("receipt.json");
 	let assay = |args: &[&str]| {
 		let mut command = Command::new(program("assay").unwrap());
-		command.args(args).args(["--url", &node.url()]).output().unwrap()
+		command.args(args).arg("--url").arg(node.url()).output().unwrap()
 	};
 	let file = file.to_str().unwrap();
 	assert!(assay(&["receipt", &job.to_string(), "--save", file]).status.success());

@@ -63,9 +63,7 @@ async fn four_validators_finalize_and_a_job_is_confirmed() -> Result<()> {
 	);
 
 	// Every node finalizes the block of the verdict.
-	let verdict_at = receipt["verdict_at"]
-		.as_f64()
-		.context("the receipt names its block")?;
+	let verdict_at = receipt["verdict_at"].as_f64().context("the receipt names its block")?;
 	for node in network.nodes() {
 		node.wait_metric_with_timeout(FINALIZED, |height| height >= verdict_at, 120u64)
 			.await
