@@ -6,8 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, Chain, TestNetwork};
-use assay_primitives::{economics::Fault, JobId, ModelId, SamplingParams, Verdict};
+use assay_e2e::{eventually, report, Chain, Receipt, TestNetwork};
+use assay_primitives::{economics::Fault, JobId, ModelId, SamplingParams, State, Verdict};
 use rustix::process::Signal;
 use std::time::{Duration, Instant, SystemTime};
 use subxt_signer::sr25519::{dev, Keypair};
@@ -30,7 +30,7 @@ impl Dice {
 			.and_then(|seed| seed.parse().ok());
 		let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
 		let seed = seed.unwrap_or(now);
-		println!("ASSAY_CHAOS_SEED={seed}");
+		report(&format!("ASSAY_CHAOS_SEED={seed}"));
 		Self(seed)
 	}
 
@@ -129,7 +129,9 @@ impl Storm {
 				published += u32::from(differs && here.output.is_some());
 			}
 		}
-		println!("a fork of one node: {drawn} other draws, {published} answers that nobody needs");
+		report(&format!(
+			"a fork of one node: {drawn} other draws, {published} answers that nobody needs"
+		));
 		self.forks += u32::from(drawn > 0);
 		drop(lonely);
 		self.network.nodes[index]
@@ -161,6 +163,18 @@ impl Storm {
 		sleep(Duration::from_millis(500 + self.dice.below(8_000))).await;
 	}
 
+	/// Checks that a settled claim was opened, and that every approval was made of what it opened to.
+	fn assert_opened(&self, receipt: &Receipt) {
+		let claim = receipt.claim.as_ref().unwrap();
+		let genesis = self.chain.api.genesis_hash().0;
+		let id = claim.execution(genesis, receipt.job, receipt.model).claim();
+		let root = claim.root.unwrap_or_else(|| panic!("nobody opened {receipt:?}"));
+		assert_eq!(id.seal(&claim.executor, &root), claim.seal);
+		for seat in claim.approvals() {
+			assert!(claim.fits(id, &seat.provider, seat.vote.as_ref().unwrap(), &root));
+		}
+	}
+
 	/// Waits until every job has a verdict and every node follows, and checks that nobody paid for what was said on another
 	/// fork.
 	async fn settle(self) {
@@ -179,6 +193,9 @@ impl Storm {
 				assert!(!seat.rejects(), "{receipt:?}");
 				assert!(matches!(seat.fault, None | Some(Fault::Lapse)), "{receipt:?}");
 				lapses += u32::from(seat.fault.is_some());
+			}
+			if receipt.state == State::Settled && receipt.verdict == Verdict::Confirmed {
+				self.assert_opened(&receipt);
 			}
 		}
 		let height = self.chain.height().await.unwrap();
@@ -200,13 +217,13 @@ impl Storm {
 			assert!(fined < 100 * UNIT, "{provider:?}");
 			fines += fined;
 		}
-		println!(
+		report(&format!(
 			"{} jobs, {confirmed} confirmed; {} kills, {} forks; {lapses} lapses, fines of {:.3} ASY",
 			self.jobs.len(),
 			self.kills,
 			self.forks,
 			fines as f64 / UNIT as f64
-		);
+		));
 		assert!(confirmed * 2 > self.jobs.len(), "the chain worked in between");
 	}
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, program, Chain, Node, NodeOptions, Receipt};
+use assay_e2e::{eventually, program, report, Chain, Node, NodeOptions, Receipt};
 use assay_primitives::{digest, dispute::Decision, Finding, JobId, ModelId, SamplingParams, State, Verdict};
 use std::{process::Command, time::Instant};
 use subxt_signer::sr25519::dev;
@@ -44,11 +44,11 @@ async fn answers_are_checked_in_time_and_a_hundred_at_once_are_too() {
 	let receipt = chain.verdict(&job, 60).await.unwrap();
 	let verdict = begin.elapsed();
 	chain.finality(receipt.verdict_at, 60).await.unwrap();
-	println!(
+	report(&format!(
 		"from the request: verdict after {:.1} s, final after {:.1} s",
 		verdict.as_secs_f32(),
 		begin.elapsed().as_secs_f32()
-	);
+	));
 	assert_eq!(receipt.state, State::Window);
 	assert_eq!(receipt.attempts, 1);
 	assert_unanimous(&receipt);
@@ -143,10 +143,10 @@ async fn a_hundred_at_once(chain: &Chain, model: &ModelId) {
 		let receipt = chain.verdict(job, 240).await.unwrap();
 		assert_unanimous(&receipt);
 	}
-	println!(
+	report(&format!(
 		"a hundred at once: the last verdict after {:.1} s",
 		begin.elapsed().as_secs_f32()
-	);
+	));
 }
 
 /// The states in which a node loses power: while it executes, while its seats vote, and while its jurors have committed votes

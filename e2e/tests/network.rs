@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use assay_e2e::{eventually, program, Chain, ChainSpec, Node, NodeOptions, Receipt, TestNetwork};
-use assay_primitives::{dispute::Decision, economics::Fault, JobId, ModelId, SamplingParams, State, Verdict};
+use assay_primitives::{
+	dispute::Decision, economics::Fault, receipt::Audit, rules::WINDOW, JobId, ModelId, SamplingParams, State, Verdict,
+};
 use std::process::Command;
 use subxt_signer::sr25519::{dev, Keypair};
 
@@ -19,6 +21,8 @@ const PROVIDERS: [(u64, u32); 4] = [(130_000, 0), (110_000, 0), (90_000, 0), (12
 const FORGED: usize = 20;
 /// Claims of Dave's that Charlie denies, with eight seats each. That Charlie holds none of them happens once in 2 000 runs.
 const DENIED: usize = 3;
+/// Most tokens of an answer: few, so that Dave may execute all at once.
+const MAX_TOKENS: u32 = 16;
 const UNIT: u128 = 1_000_000_000_000;
 
 /// One network at a time: four nodes are enough for a small machine.
@@ -59,52 +63,74 @@ fn objector(receipt: &Receipt) -> Option<[u8; 32]> {
 	receipt.claim.as_ref()?.dispute.as_ref()?.objector
 }
 
-/// Checks what follows for a provider from a conviction: it is suspended at once, and it has this bond, in ASY, until the
-/// slash is taken a day later.
+/// Checks what follows for a provider from a conviction: it is suspended at once, and it has this bond, in ASY and but for
+/// fines, until the slash is taken a day later.
 async fn assert_suspended(chain: &Chain, model: &ModelId, who: &[u8; 32], least: u64) {
 	let view = chain.provider(model, who).await.unwrap();
 	assert!(!view.ready && !view.available, "{view:?}");
-	assert!(view.bond >= u128::from(least) * UNIT, "{view:?}");
+	assert!(view.bond + UNIT > u128::from(least) * UNIT, "{view:?}");
+}
+
+/// Four validators of which Charlie and Dave lie.
+struct Liars {
+	network: TestNetwork,
+	chain: Chain,
+	model: ModelId,
+	_spec: ChainSpec,
+}
+
+impl Liars {
+	async fn start() -> Self {
+		let liar = program("assay-liar").unwrap();
+		let spec = ChainSpec::with_providers(&PROVIDERS).unwrap();
+		let network = TestNetwork::start(|node| {
+			node.chain = Some(spec.path());
+			match node.name.as_deref() {
+				// Nobody draws this node for it: it checks every claim and objects to false ones.
+				Some("alice") => node.args = ["--watch-claims", "100"].map(str::to_owned).to_vec(),
+				Some("charlie" | "dave") => node.engine = Some(liar.clone()),
+				_ => (),
+			}
+		})
+		.unwrap();
+		let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
+		let model = chain.demo_model().await.unwrap();
+		Self {
+			network,
+			chain,
+			model,
+			_spec: spec,
+		}
+	}
+
+	/// Asks several questions with a directive at once.
+	async fn ask(&self, directive: &str, count: usize, verifiers: u8, signer: &Keypair) -> Vec<JobId> {
+		let prompts = prompts(directive, count);
+		let params = SamplingParams::greedy(MAX_TOKENS);
+		let jobs = self
+			.chain
+			.ask_all(&[], &self.model, &prompts, &params, verifiers, signer);
+		jobs.await.unwrap()
+	}
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn liars_are_convicted_and_the_honest_are_not() {
 	let _alone = ONE_NETWORK.lock().await;
-	let liar = program("assay-liar").unwrap();
-	let spec = ChainSpec::with_providers(&PROVIDERS).unwrap();
-	let network = TestNetwork::start(|node| {
-		node.chain = Some(spec.path());
-		match node.name.as_deref() {
-			// Nobody draws this node for it: it checks every claim and objects to false ones.
-			Some("alice") => node.args = ["--watch-claims", "100"].map(str::to_owned).to_vec(),
-			Some("charlie" | "dave") => node.engine = Some(liar.clone()),
-			_ => (),
-		}
-	})
-	.unwrap();
-	let chain = Chain::connect(&network.nodes[0].url()).await.unwrap();
-	let model = chain.demo_model().await.unwrap();
+	let liars = Liars::start().await;
+	let (chain, model) = (&liars.chain, &liars.model);
 	let [alice, charlie, dave] = [dev::alice(), dev::charlie(), dev::dave()].map(|key| key.public_key().0);
-	let params = SamplingParams::greedy(16);
 
 	// All at once, before anybody is convicted.
 	let ferdie = dev::ferdie();
-	let ask = |directive: &'static str, count: usize, verifiers: u8, signer: Keypair| {
-		let (chain, model, params) = (&chain, &model, &params);
-		async move {
-			let prompts = prompts(directive, count);
-			let jobs = chain.ask_all(&[], model, &prompts, params, verifiers, &signer);
-			jobs.await.unwrap()
-		}
-	};
-	let own = ask("forge", 1, 1, ferdie.clone()).await;
-	let forged = ask("forge", FORGED, 1, dev::eve()).await;
-	let denied = ask("deny", DENIED, 8, dev::bob()).await;
+	let own = liars.ask("forge", 1, 1, &ferdie).await;
+	let forged = liars.ask("forge", FORGED, 1, &dev::eve()).await;
+	let denied = liars.ask("deny", DENIED, 8, &dev::bob()).await;
 
 	// An honest verifier rejects: the executor alone is convicted.
 	let caught = first(
 		"a verifier rejects a lie, and the electorate too",
-		&chain,
+		chain,
 		&forged,
 		240,
 		|receipt| decision(receipt) == Some(Decision::Overturned) && objector(receipt).is_none(),
@@ -118,12 +144,12 @@ async fn liars_are_convicted_and_the_honest_are_not() {
 	assert_eq!(claim.executor, dave);
 	let rejected = claim.seats.iter().any(|seat| seat.rejects() && seat.fault.is_none());
 	assert!(rejected && !claim.seats.iter().any(|seat| seat.approves()), "{claim:?}");
-	assert_suspended(&chain, &model, &dave, PROVIDERS[3].0).await;
+	assert_suspended(chain, model, &dave, PROVIDERS[3].0).await;
 
 	// Both lie, and the answer was confirmed: whoever recomputes it can still have it overturned.
 	let captured = first(
 		"a confirmed lie is overturned by an objection",
-		&chain,
+		chain,
 		&forged,
 		240,
 		|receipt| decision(receipt) == Some(Decision::Overturned) && objector(receipt) == Some(alice),
@@ -142,7 +168,7 @@ async fn liars_are_convicted_and_the_honest_are_not() {
 	assert!(dispute.reject > 2 * dispute.approve, "{dispute:?}");
 
 	// A verifier denies an honest answer: it is convicted, and the executor is not.
-	let upheld = first("a false rejection is overruled", &chain, &denied, 240, |receipt| {
+	let upheld = first("a false rejection is overruled", chain, &denied, 240, |receipt| {
 		decision(receipt) == Some(Decision::Upheld)
 	})
 	.await;
@@ -156,24 +182,48 @@ async fn liars_are_convicted_and_the_honest_are_not() {
 		assert_eq!(seat.fault == Some(Fault::FalseRejection), denies, "{claim:?}");
 	}
 	// As a juror it has lied too, which costs a hundredth.
-	assert_suspended(&chain, &model, &charlie, PROVIDERS[2].0 / 100 * 99).await;
+	assert_suspended(chain, model, &charlie, PROVIDERS[2].0 / 100 * 99).await;
 
 	// Whoever was lied to has everything back at once, though the slash is not taken yet.
 	let receipt = chain.settled(&own[0], 240).await.unwrap();
 	assert_eq!((receipt.state, receipt.fee), (State::Overturned, 0));
 	let prompt = &prompts("forge", 1)[0];
-	let quote = chain
-		.quote(&model, prompt, params.max_tokens, 1)
-		.await
-		.unwrap()
-		.unwrap();
+	let quote = chain.quote(model, prompt, MAX_TOKENS, 1).await.unwrap().unwrap();
 	let (_, held) = chain.balance(&ferdie.public_key().0).await.unwrap();
 	assert_eq!(held, quote.deposit, "only the deposit of the receipt is held");
 
 	for (who, (bond, _)) in [dev::alice(), dev::bob()].iter().zip(PROVIDERS) {
-		let honest = chain.provider(&model, &who.public_key().0).await.unwrap();
+		let honest = chain.provider(model, &who.public_key().0).await.unwrap();
 		assert_eq!(honest.bond, u128::from(bond) * UNIT, "the honest lose nothing");
 	}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a quarter of an hour: make chaos"]
+async fn a_convict_has_its_other_claims_audited_before_they_settle() {
+	let _alone = ONE_NETWORK.lock().await;
+	let liars = Liars::start().await;
+	let chain = &liars.chain;
+	let forged = liars.ask("forge", 3, 1, &dev::eve()).await;
+	// Nothing but the executor is wrong with these.
+	let honest = liars.ask("honest", 2, 1, &dev::ferdie()).await;
+	first("Dave is convicted", chain, &forged, 240, |receipt| {
+		decision(receipt) == Some(Decision::Overturned)
+	})
+	.await;
+	for job in &honest {
+		let receipt = chain.settled(job, 900).await.unwrap();
+		assert_eq!(
+			(receipt.verdict, receipt.state),
+			(Verdict::Confirmed, State::Settled),
+			"{receipt:?}"
+		);
+		let claim = receipt.claim.as_ref().unwrap();
+		assert_eq!(claim.audit, Audit::Approved, "{receipt:?}");
+		assert!(claim.root.is_some() && receipt.fee > 0, "{receipt:?}");
+		assert!(receipt.closed_at.unwrap() > receipt.verdict_at + WINDOW, "{receipt:?}");
+	}
+	drop(liars.network);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,4 +280,34 @@ async fn silent_verifiers_leave_an_answer_unverified_and_are_fined() {
 	assert!(assay(&["receipt", &job.to_string(), "--save", file]).status.success());
 	let verified = assay(&["verify", file]);
 	assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a quarter of an hour: make chaos"]
+async fn an_answer_that_nobody_verified_is_paid_in_the_end() {
+	let node = Node::start(NodeOptions {
+		dev: true,
+		engine: Some(program("assay-liar").unwrap()),
+		..Default::default()
+	})
+	.unwrap();
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	let prompt = "[silent] Does anybody check this?";
+	let job = chain.ask(&model, prompt, 1, &dev::eve()).await.unwrap();
+	let executor = chain
+		.reaches(&job, State::Published, 60)
+		.await
+		.unwrap()
+		.executor
+		.unwrap();
+	let (before, _) = chain.balance(&executor).await.unwrap();
+	let receipt = chain.settled(&job, 1_200).await.unwrap();
+	assert_eq!((receipt.verdict, receipt.state), (Verdict::Unverified, State::Settled));
+	assert_eq!(receipt.claim.unwrap().audit, Audit::NotDone);
+	let (after, _) = chain.balance(&executor).await.unwrap();
+	assert!(
+		after > before + receipt.fee / 2,
+		"{before} → {after}: the executor is paid"
+	);
 }
