@@ -3,11 +3,7 @@
 use crate::program;
 use anyhow::{ensure, Context, Result};
 use serde_json::Value;
-use std::{
-	fs,
-	path::{Path, PathBuf},
-	process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 use tempfile::TempDir;
 
 /// One token, in base units.
@@ -51,6 +47,6 @@ impl ChainSpec {
 
 	/// Returns the file's path.
 	pub fn path(&self) -> PathBuf {
-		Path::new(self.directory.path()).join("chain.json")
+		self.directory.path().join("chain.json")
 	}
 }
