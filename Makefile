@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean
+.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ dev: ## run a development chain in the foreground, on ws://127.0.0.1:9944
 test: ## run every test; ends with a line that counts them
 	@scripts/test.sh
 
+chaos: ## run the long tests: a storm of kills and forks (ASSAY_CHAOS_SECONDS), settlements (45 minutes)
+	@scripts/chaos.sh
+
 fmt: ## format all Rust files
 	@scripts/fmt.sh
 
@@ -46,7 +49,7 @@ fuzz: ## fuzz the parsers with libFuzzer, a million executions each (FUZZ_RUNS, 
 model: ## train the bundled demo model again from its recipe (minutes)
 	@scripts/model.sh
 
-zombienet: ## test four validators under zombienet: finality, and a job that settles
+zombienet: ## test four validators under zombienet: finality, and a job that is confirmed
 	@scripts/zombienet.sh
 
 clean: ## remove all build output, dependencies included

@@ -41,13 +41,13 @@ bin/assay ask "$question" --url "$url" --save "$work/receipt.json"
 say "Checking the receipt: every hash is recomputed and compared with the chain"
 bin/assay verify "$work/receipt.json" --url "$url"
 
-say "The same receipt with one digit changed"
-# Any changed trace root must be noticed; the first one in the file is changed.
-awk '!done && match($0, /"trace_root": *"0x[0-9a-f]/) {
+say "The same receipt with one digit of a hash changed"
+# Any changed hash of the answer must be noticed.
+awk '!done && match($0, /"output_hash": *"0x[0-9a-f]/) {
 	at = RSTART + RLENGTH - 1
 	$0 = substr($0, 1, at - 1) (substr($0, at, 1) == "0" ? "1" : "0") substr($0, at + 1)
 	done = 1
-} { print } END { exit !done }' "$work/receipt.json" >"$work/forged.json" || die "the receipt holds no trace root to change."
+} { print } END { exit !done }' "$work/receipt.json" >"$work/forged.json" || die "the receipt holds no hash of an answer to change."
 if bin/assay verify "$work/forged.json" --offline; then
 	die "the forged receipt passed." "That is a bug: please report it."
 fi

@@ -322,7 +322,7 @@ impl Figures<'_> {
 			aims.push((what, format!("{:.1} %", share * 100.0), *share <= 0.05));
 		}
 		if let Some(share) = self.ours("decode-128", "trace") {
-			let what = format!("{name}: trace and digest ≤ 2 % of generation");
+			let what = format!("{name}: trace and its root ≤ 2 % of generation");
 			aims.push((what, format!("{:.2} %", share * 100.0), share <= 0.02));
 		}
 		if let Some(rate) = self.ours("hash", "bytes_per_second") {

@@ -37,6 +37,7 @@ for (const name of ['README.md', 'docs/dapp.md']) {
 				const { error, stdout, stderr } = await run(file);
 				if (error) assert.fail(`${stdout}\n${stderr}\n${await node.tail()}`);
 				assert.ok(stdout.trim().length > 0, 'it prints something');
+				assert.ok(!stdout.includes('DOES NOT HOLD'), stdout);
 			} finally {
 				rmSync(file, { force: true });
 			}

@@ -51,30 +51,34 @@ async function submit(call) {
 }
 
 test('a request becomes a receipt on which storage and runtime API agree', LIMIT, async () => {
-	const prompt = 'What is a committee?';
-	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 4, { at: 'best' });
+	const prompt = 'What is a verifier?';
+	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 2, { at: 'best' });
 	assert.ok(quote.success, quote.value.type);
 	const call = api.tx.Jobs.request({
 		model: demo.id,
 		input: Binary.fromText(prompt),
 		params,
-		committee_size: 4,
+		verifiers: 2,
 		max_fee: quote.value.fee_ceiling,
 	});
 	const events = await submit(call);
 	const requested = events.find((event) => event.type === 'Jobs' && event.value.type === 'Requested');
 	const job = requested.value.value.job;
 
-	const receipt = await eventually('the job has a receipt', 90, () =>
+	const receipt = await eventually('the job has a verdict', 90, () =>
 		api.apis.AssayApi.receipt(job, { at: 'best' }),
 	);
 	assert.equal(receipt.verdict.type, 'Confirmed');
-	assert.equal(receipt.committee.length, 4);
-	assert.ok(receipt.committee.every((seat) => seat.vote.type === 'Confirm' && seat.fault === undefined));
-	assert.deepEqual(await api.query.Jobs.Receipts.getValue(job, { at: 'best' }), receipt);
+	assert.equal(receipt.state.type, 'Window');
+	const record = receipt.claim;
+	assert.equal(record.seats.length, 2);
+	assert.ok(record.seats.every((seat) => seat.vote.vote.type === 'Approve' && seat.fault === undefined));
 	const view = await api.apis.AssayApi.job(job, { at: 'best' });
-	assert.equal(view.phase.type, 'Concluded');
+	assert.equal(view.state.type, 'Window');
 	assert.ok(view.output.tokens.length > 0);
+	const stored = await api.query.Verification.Claims.getValue(view.claim, { at: 'best' });
+	assert.deepEqual(stored.record.seats, record.seats);
+	assert.deepEqual(stored.record.seal, record.seal);
 
 	// The verdict becomes final with its block.
 	await eventually('the verdict is finalized', 60, () => api.apis.AssayApi.receipt(job, { at: 'finalized' }));
@@ -86,17 +90,19 @@ test('a wrong request is refused by name', LIMIT, async () => {
 			model: demo.id,
 			input: Binary.fromText('Hello'),
 			params,
-			committee_size: 4,
+			verifiers: 2,
 			max_fee: UNIT,
 			...change,
 		});
 	await assert.rejects(submit(call({ max_fee: 1n })), /Jobs\.FeeTooLow/);
 	await assert.rejects(submit(call({ input: Binary.fromText('') })), /Jobs\.EmptyInput/);
-	await assert.rejects(submit(call({ committee_size: 6 })), /Jobs\.BadCommitteeSize/);
+	await assert.rejects(submit(call({ verifiers: 9 })), /Jobs\.TooManyVerifiers/);
 });
 
 test('the limits of a chain are constants that a dApp can read', async () => {
 	const limits = await api.constants.Jobs.Params();
-	assert.ok(limits.max_committee >= 4 && limits.max_open_jobs >= 1_000);
+	assert.ok(limits.queue_blocks > 0 && limits.max_waiting_jobs >= 1_000);
 	assert.ok((await api.constants.Jobs.TMax()) > 0);
+	const verification = await api.constants.Verification.Params();
+	assert.ok(verification.rates.check_price > 0n && verification.slash_delay > 0);
 });

@@ -4,18 +4,20 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { blake3 } from '@noble/hashes/blake3';
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
-import { hexToU8a, stringToHex, u8aToHex } from '@polkadot/util';
+import { stringToHex, stringToU8a, u8aConcat, u8aToHex } from '@polkadot/util';
+import { blake2AsU8a } from '@polkadot/util-crypto';
 import { eventually, startNode } from './support/node.mjs';
 
 const UNIT = 1_000_000_000_000n;
 const LIMIT = { timeout: 180_000 };
 const params = { max_tokens: 64, temperature: 0, top_k: 0, min_p: 0, stop: [] };
 
-let node, api, alice, bob, demo;
+let node, provider, api, alice, bob, demo;
 
 before(async () => {
 	node = await startNode();
-	api = await ApiPromise.create({ provider: new WsProvider(node.url), noInitWarn: true });
+	provider = new WsProvider(node.url);
+	api = await ApiPromise.create({ provider, noInitWarn: true });
 	const keyring = new Keyring({ type: 'sr25519' });
 	alice = keyring.addFromUri('//Alice');
 	bob = keyring.addFromUri('//Bob');
@@ -48,8 +50,8 @@ function submit(call, signer) {
 
 const find = (events, section, method) => events.find((event) => event.section === section && event.method === method);
 
-async function request(prompt, { model = demo.id, size = 4, fee = UNIT * 1000n, sampling = params } = {}) {
-	const events = await submit(api.tx.jobs.request(model, stringToHex(prompt), sampling, size, fee), bob);
+async function request(prompt, { model = demo.id, verifiers = 2, fee = UNIT * 1000n, sampling = params } = {}) {
+	const events = await submit(api.tx.jobs.request(model, stringToHex(prompt), sampling, verifiers, fee), bob);
 	return find(events, 'jobs', 'Requested').data.job;
 }
 
@@ -57,7 +59,7 @@ test('the runtime API and its types come with the metadata', () => {
 	for (const call of ['models', 'model', 'providersOf', 'quote', 'job', 'receipt']) {
 		assert.equal(typeof api.call.assayApi[call], 'function', call);
 	}
-	for (const pallet of ['models', 'providers', 'jobs']) assert.ok(api.tx[pallet], pallet);
+	for (const pallet of ['models', 'providers', 'jobs', 'verification']) assert.ok(api.tx[pallet], pallet);
 });
 
 test('a registered model is in storage, in an event, and in the runtime API', LIMIT, async () => {
@@ -96,63 +98,106 @@ test('a registered model is in storage, in an event, and in the runtime API', LI
 
 	await assert.rejects(submit(api.tx.models.register(snake), alice), /models\.AlreadyRegistered/);
 	await assert.rejects(submit(api.tx.models.retire(id), bob), /models\.NotOwner/);
-	await assert.rejects(request('Hello', { model: id }), /jobs\.TooFewProviders/);
+	await assert.rejects(request('Hello', { model: id }), /jobs\.NoProvider/);
 });
 
-test('a request becomes a receipt on which storage, runtime API and events agree', LIMIT, async () => {
+// The hashes follow from public data, computed here in another language than the chain's.
+const derived = (context, data) => u8aToHex(blake3(data, { context: stringToU8a(context) }));
+const named = (context, ...parts) =>
+	blake2AsU8a(u8aConcat(stringToU8a(context), ...parts.map((part) => part.toU8a?.() ?? part)));
+
+/// Follows a job's subscription to its end. Resolves to the last notification.
+function follow(job) {
+	return new Promise((resolve, reject) => {
+		const params = [job.toHex()];
+		provider
+			.subscribe('assay_job', 'assay_subscribeJob', params, (error, status) => {
+				if (error) reject(error);
+				else if (status.finalized || status.lost) resolve(status);
+			})
+			.catch(reject);
+	});
+}
+
+test('a request becomes a receipt on which storage, runtime API, events and RPC agree', LIMIT, async () => {
 	const prompt = 'What is a receipt?';
-	const quote = (await api.call.assayApi.quote(demo.id, prompt.length, 64, 4)).asOk;
-	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.tMax.toNumber() > 0);
-	assert.equal(quote.candidates.toNumber(), 4);
+	const quote = (await api.call.assayApi.quote(demo.id, prompt.length, 64, 2)).asOk;
+	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.seatFee.toBigInt() > 0n && quote.tMax.toNumber() > 0);
+	assert.equal(quote.electorate.members.toNumber(), 4);
 
 	const job = await request(prompt, { fee: quote.feeCeiling.toBigInt() });
 	const open = (await api.call.assayApi.job(job)).unwrap();
 	assert.equal(open.input.toUtf8(), prompt);
-	const receipt = await eventually('the job has a receipt', 90, async () => {
+	assert.ok(!open.state.isSettled);
+	const followed = follow(job);
+	const receipt = await eventually('the job has a verdict', 90, async () => {
 		const found = await api.call.assayApi.receipt(job);
 		return found.isSome && found.unwrap();
 	});
 
 	assert.ok(receipt.verdict.isConfirmed, receipt.verdict.toString());
-	assert.equal(receipt.committee.length, 4);
-	const { traceRoot, outputHash, digest } = receipt.answer.unwrap();
-	for (const seat of receipt.committee) {
-		assert.ok(seat.fault.isNone);
-		assert.equal(seat.vote.unwrap().asConfirm.traceRoot.toHex(), traceRoot.toHex());
+	assert.ok(receipt.state.isWindow && receipt.closedAt.isNone, receipt.state.toString());
+	const record = receipt.claim.unwrap();
+	assert.equal(record.seats.length, 2);
+	for (const seat of record.seats) {
+		assert.ok(seat.fault.isNone && seat.vote.unwrap().vote.isApprove);
+		assert.notEqual(seat.provider.toHex(), record.executor.toHex());
 	}
 	assert.ok(receipt.fee.toBigInt() > 0n && receipt.fee.toBigInt() <= quote.feeCeiling.toBigInt());
 
-	const stored = (await api.query.jobs.receipts(job)).unwrap();
-	assert.equal(stored.toHex(), receipt.toHex());
+	// Until it is settled, what is known of the answer is its claim.
+	const view = (await api.call.assayApi.job(job)).unwrap();
+	const claim = view.claim.unwrap();
+	const stored = (await api.query.verification.claims(claim)).unwrap();
+	assert.equal(stored.origin.toHex(), job.toHex());
+	for (const field of ['executor', 'drawn', 'outputHash', 'seal', 'seats', 'tranches']) {
+		assert.equal(stored.record[field].toHex(), record[field].toHex(), field);
+	}
+	assert.equal(view.seats.toHex(), record.seats.toHex());
 
-	// The hashes follow from public data, computed here in another language than the chain's.
 	const output = (await api.query.jobs.outputs(job)).unwrap();
 	assert.ok(output.text.toUtf8().length > 0);
-	const derived = (context, data) => u8aToHex(blake3(data, { context: new TextEncoder().encode(context) }));
-	assert.equal(receipt.inputHash.toHex(), derived('assay/v1/input', new TextEncoder().encode(prompt)));
-	assert.equal(outputHash.toHex(), derived('assay/v1/output', output.toU8a()));
-	const subject = [job, receipt.model, receipt.inputHash, receipt.params, receipt.seed, outputHash, traceRoot];
-	const bytes = Buffer.concat(subject.map((part) => part.toU8a()));
-	assert.equal(digest.toHex(), derived('assay/v1/digest', hexToU8a(u8aToHex(bytes))));
+	assert.equal(view.output.unwrap().toHex(), output.toHex());
+	assert.equal(receipt.inputHash.toHex(), derived('assay/v1/input', stringToU8a(prompt)));
+	assert.equal(record.outputHash.toHex(), derived('assay/v1/output', output.toU8a()));
+	const { requester, count, model, inputHash } = receipt;
+	const jobId = named('assay/v2/job', api.genesisHash, requester, count, model, inputHash, receipt.params);
+	assert.equal(job.toHex(), u8aToHex(jobId));
+	const { attempt, drawn, executor } = record;
+	const draw = [api.genesisHash, jobId, attempt, drawn.block, drawn.beacon, executor, model];
+	const execution = named('assay/v2/execution', ...draw);
+	assert.equal(claim.toHex(), u8aToHex(named('assay/v2/claim', execution)));
 
 	// The events and calls of the providers are in the blocks, and decode.
 	const seen = { events: new Set(), calls: new Set() };
-	for (let at = receipt.requestedAt.toNumber(); at <= receipt.concludedAt.toNumber(); at++) {
+	for (let at = receipt.requestedAt.toNumber(); at <= receipt.verdictAt.toNumber(); at++) {
 		const hash = await api.rpc.chain.getBlockHash(at);
 		const { block } = await api.rpc.chain.getBlock(hash);
 		for (const { method } of block.extrinsics) seen.calls.add(`${method.section}.${method.method}`);
 		const events = await (await api.at(hash)).query.system.events();
-		for (const { event } of events) if (event.section === 'jobs') seen.events.add(event.method);
+		for (const { event } of events) seen.events.add(`${event.section}.${event.method}`);
 	}
-	for (const name of ['Requested', 'Drawn', 'Published', 'Committed', 'Revealed', 'Concluded']) {
-		assert.ok(seen.events.has(name), `no event ${name} among ${[...seen.events]}`);
+	for (const name of ['Requested', 'Drawn', 'Published']) {
+		assert.ok(seen.events.has(`jobs.${name}`), `no event ${name} among ${[...seen.events]}`);
 	}
-	for (const name of ['jobs.request', 'jobs.publish', 'jobs.vote']) {
+	for (const name of ['Published', 'SeatsDrawn', 'Voted', 'VerdictReached']) {
+		assert.ok(seen.events.has(`verification.${name}`), `no event ${name} among ${[...seen.events]}`);
+	}
+	for (const name of ['jobs.request', 'jobs.publish', 'verification.submit']) {
 		assert.ok(seen.calls.has(name), `no call ${name} among ${[...seen.calls]}`);
 	}
-	const view = (await api.call.assayApi.job(job)).unwrap();
-	assert.ok(view.phase.isConcluded);
-	assert.equal(view.output.unwrap().toHex(), output.toHex());
+
+	// The subscription ends when the verdict is final.
+	const last = await followed;
+	assert.ok(last.finalized && !last.lost, JSON.stringify(last));
+	assert.deepEqual([last.job, last.claim, last.state], [job.toHex(), claim.toHex(), 'window']);
+	assert.deepEqual(await provider.send('assay_jobStatus', [job.toHex()]), last);
+
+	// An objection names the output that is said to be false.
+	const other = `0x${'07'.repeat(32)}`;
+	const object = (...args) => submit(api.tx.verification.object(...args), bob);
+	await assert.rejects(object(claim, other), /verification\.OtherOutput/);
+	await assert.rejects(object(other, record.outputHash), /verification\.UnknownClaim/);
 });
 
 test('a wrong request is refused by name', LIMIT, async () => {
@@ -161,8 +206,7 @@ test('a wrong request is refused by name', LIMIT, async () => {
 		['UnknownModel', ['Hello', { model: unknown }]],
 		['EmptyInput', ['']],
 		['FeeTooLow', ['Hello', { fee: 1n }]],
-		['BadCommitteeSize', ['Hello', { size: 5 }]],
-		['TooFewProviders', ['Hello', { size: 7 }]],
+		['TooManyVerifiers', ['Hello', { verifiers: 9 }]],
 		['BadParams', ['Hello', { sampling: { ...params, max_tokens: 0 } }]],
 	];
 	const held = async () => (await api.query.system.account(bob.address)).data.reserved.toBigInt();
@@ -175,11 +219,12 @@ test('a wrong request is refused by name', LIMIT, async () => {
 
 test('a quote names the error that a request would meet', async () => {
 	const error = async (...args) => (await api.call.assayApi.quote(...args)).asErr.toString();
-	assert.equal(await error(`0x${'07'.repeat(32)}`, 5, 64, 4), 'UnknownModel');
-	assert.equal(await error(demo.id, 0, 64, 4), 'EmptyInput');
-	assert.equal(await error(demo.id, 5, 64, 6), 'BadCommitteeSize');
-	assert.equal(await error(demo.id, 5, 64, 7), 'TooFewProviders');
-	assert.ok((await api.call.assayApi.quote(demo.id, 5, 64, 1)).isOk);
+	assert.equal(await error(`0x${'07'.repeat(32)}`, 5, 64, 2), 'UnknownModel');
+	assert.equal(await error(demo.id, 0, 64, 2), 'EmptyInput');
+	assert.equal(await error(demo.id, 5, 64, 9), 'TooManyVerifiers');
+	const fee = async (verifiers) => (await api.call.assayApi.quote(demo.id, 5, 64, verifiers)).asOk.feeCeiling.toBigInt();
+	const [none, one, eight] = [await fee(0), await fee(1), await fee(8)];
+	assert.ok(none > 0n && eight - none === 8n * (one - none), 'each check costs the same');
 });
 
 test('views of what does not exist are empty', async () => {

@@ -6,12 +6,22 @@ mod engine;
 mod model;
 mod node;
 mod slot_monitor;
+mod spec;
 
-pub use chain::{Chain, Job, Receipt};
+pub use chain::{request, Chain, Job, Jury, Provider, Receipt};
 pub use engine::{node_socket, ServeArgs};
 pub use model::random_model;
 pub use node::{program, Node, NodeOptions, TestNetwork};
 pub use slot_monitor::SlotMonitor;
+pub use spec::ChainSpec;
+
+use std::io::Write;
+
+/// Prints a figure that was measured, also if the test passes.
+pub fn report(figure: &str) {
+	// Unlike the macros, this is not captured.
+	let _ = writeln!(std::io::stderr(), "{figure}");
+}
 
 /// Waits until `probe` returns a value, trying every 300 ms; fails with `what` after `seconds`.
 pub async fn eventually<T, F>(what: &str, seconds: u64, mut probe: impl FnMut() -> F) -> anyhow::Result<T>

@@ -44,6 +44,8 @@ pub struct NodeOptions {
 	pub dev: bool,
 	/// `--alice`, `--bob` …; none for `--dev`.
 	pub name: Option<String>,
+	/// Chain specification instead of the local testnet's.
+	pub chain: Option<PathBuf>,
 	/// Engine program instead of the one beside the node.
 	pub engine: Option<PathBuf>,
 	/// Directory of models instead of the node's own.
@@ -168,6 +170,12 @@ impl Node {
 		Ok(())
 	}
 
+	/// Does the same with other options.
+	pub fn restart_with(&mut self, change: impl FnOnce(&mut NodeOptions)) -> Result<()> {
+		change(&mut self.options);
+		self.kill_and_restart()
+	}
+
 	/// Returns everything it has logged.
 	pub fn log(&self) -> String {
 		std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
@@ -227,7 +235,8 @@ fn spawn(options: &NodeOptions, directory: &Path, ports: Ports) -> Result<Child>
 	if options.dev {
 		command.arg("--dev");
 	} else {
-		command.args(["--chain", "local", "--validator"]);
+		let chain = options.chain.as_deref().unwrap_or("local".as_ref());
+		command.arg("--validator").arg("--chain").arg(chain);
 	}
 	if let Some(name) = &options.name {
 		command.arg(format!("--{name}"));

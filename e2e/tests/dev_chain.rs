@@ -1,10 +1,10 @@
-//! One node with the keys of four providers: requests, answers, votes, payment and receipts.
+//! One node with the keys of four providers: requests, answers, votes, receipts, and a power cut in every state.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use assay_e2e::{eventually, program, Chain, Node, NodeOptions};
-use assay_primitives::{digest, Verdict, Vote};
-use rustix::process::Signal;
+use assay_e2e::{eventually, program, report, Chain, Node, NodeOptions, Receipt};
+use assay_primitives::{digest, dispute::Decision, Finding, JobId, ModelId, SamplingParams, State, Verdict};
+use std::{process::Command, time::Instant};
 use subxt_signer::sr25519::dev;
 
 fn dev_node() -> Node {
@@ -15,110 +15,192 @@ fn dev_node() -> Node {
 	.expect("the node starts")
 }
 
+/// Checks that a confirmed answer was approved by everybody who was to check it, and never rejected.
+fn assert_unanimous(receipt: &Receipt) {
+	assert_eq!(receipt.verdict, Verdict::Confirmed, "{receipt:?}");
+	let claim = receipt.claim.as_ref().unwrap();
+	assert!(!claim.seats.iter().any(|seat| seat.rejects()), "{receipt:?}");
+	assert!(claim.seats.iter().any(|seat| seat.approves()), "{receipt:?}");
+	assert!(
+		claim.seats.iter().all(|seat| seat.provider != claim.executor),
+		"nobody checks its own answer: {receipt:?}"
+	);
+}
+
+fn decision(receipt: &Receipt) -> Option<Decision> {
+	receipt.claim.as_ref()?.dispute.as_ref()?.decision
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_becomes_a_confirmed_and_paid_receipt() {
+async fn answers_are_checked_in_time_and_a_hundred_at_once_are_too() {
 	let node = dev_node();
 	let chain = Chain::connect(&node.url()).await.unwrap();
 	let model = chain.demo_model().await.unwrap();
+	refusals_have_names(&chain, &model).await;
+
 	let prompt = "What is a receipt?";
-	let job = chain.ask(&model, prompt, 4, &dev::alice()).await.unwrap();
+	let begin = Instant::now();
+	let job = chain.ask(&model, prompt, 2, &dev::alice()).await.unwrap();
 	let receipt = chain.verdict(&job, 60).await.unwrap();
-
-	assert_eq!(receipt.verdict, Verdict::Confirmed);
-	assert_eq!(receipt.agreeing(), 4, "all four honest voters agree");
-	assert!(receipt.committee.iter().all(|seat| seat.fault.is_none()));
+	let verdict = begin.elapsed();
+	chain.finality(receipt.verdict_at, 60).await.unwrap();
+	report(&format!(
+		"from the request: verdict after {:.1} s, final after {:.1} s",
+		verdict.as_secs_f32(),
+		begin.elapsed().as_secs_f32()
+	));
+	assert_eq!(receipt.state, State::Window);
 	assert_eq!(receipt.attempts, 1);
-	assert!(receipt.concluded_at - receipt.requested_at <= 8, "{receipt:?}");
+	assert_unanimous(&receipt);
+	let claim = receipt.claim.as_ref().unwrap();
+	assert_eq!((claim.verifiers, claim.seats.len(), claim.tranches.len()), (2, 2, 1));
+	assert_eq!(
+		claim.root, None,
+		"what the seats computed is not told before the audit's lottery"
+	);
+	hashes_follow_from_what_is_public(&chain, &receipt, prompt).await;
 
-	// Every hash follows from what is public.
-	let shown = chain.job(&job).await.unwrap().unwrap();
-	let output = shown.output.expect("a concluded job keeps its output");
-	let answer = receipt.answer.unwrap();
+	// Nobody is asked to check this one.
+	let job = chain.ask(&model, "What is a verifier?", 0, &dev::bob()).await.unwrap();
+	let receipt = chain.verdict(&job, 60).await.unwrap();
+	assert_eq!((receipt.verdict, receipt.state), (Verdict::Unchecked, State::Window));
+	assert!(receipt.claim.unwrap().seats.is_empty());
+
+	a_hundred_at_once(&chain, &model).await;
+}
+
+async fn refusals_have_names(chain: &Chain, model: &ModelId) {
+	let unknown = ModelId([7; 32]);
+	for (model, prompt, verifiers, error) in [
+		(&unknown, "Hello", 2, "UnknownModel"),
+		(model, "", 2, "EmptyInput"),
+		(model, "Hello", 9, "TooManyVerifiers"),
+	] {
+		let refused = chain.ask(model, prompt, verifiers, &dev::ferdie()).await.unwrap_err();
+		let refused = format!("{refused:#}");
+		assert!(refused.contains(error), "expected {error}, got {refused}");
+	}
+	let (_, held) = chain.balance(&dev::ferdie().public_key().0).await.unwrap();
+	assert_eq!(held, 0, "a refused request holds nothing");
+}
+
+/// Every name and hash of a receipt follows from what is public, and so does its answer.
+async fn hashes_follow_from_what_is_public(chain: &Chain, receipt: &Receipt, prompt: &str) {
+	let shown = chain.job(&receipt.job).await.unwrap().unwrap();
+	let output = shown.output.expect("a job keeps its output");
+	let claim = receipt.claim.as_ref().unwrap();
 	assert_eq!(receipt.input_hash, digest::input_hash(prompt.as_bytes()));
-	assert_eq!(answer.output_hash, digest::output_hash(&output));
-	let subject = digest::Subject {
-		job,
-		model,
-		input_hash: receipt.input_hash,
-		params: &receipt.params,
-		seed: receipt.seed,
-		output_hash: answer.output_hash,
-	};
-	assert_eq!(answer.digest, subject.digest(&answer.trace_root));
-	assert!(receipt.fee > 0 && answer.output_tokens > 0 && !output.text.is_empty());
+	assert_eq!(claim.output_hash, digest::output_hash(&output));
+	let job = JobId::derive(
+		&shown.genesis,
+		&receipt.requester,
+		receipt.count,
+		&receipt.model,
+		&receipt.input_hash,
+		&receipt.params,
+	);
+	assert_eq!(job, receipt.job);
+	let execution = claim.execution(shown.genesis, job, receipt.model);
+	let id = execution.claim();
+	assert_eq!(shown.claim, Some(id));
+	assert!(receipt.fee > 0 && !output.text.is_empty());
 
-	// The library computes the same without a chain.
+	// The library computes the same without a chain, and with it the executor's seal and every approval.
 	let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo-model/assay-demo");
 	let mut engine = assay_engine::Engine::new();
 	engine
 		.add(assay_engine::Model::load(directory.as_ref()).unwrap())
 		.unwrap();
 	let work = assay_protocol::Work {
-		model,
+		model: receipt.model,
 		input: prompt.as_bytes().to_vec().try_into().unwrap(),
 		params: receipt.params.clone(),
-		seed: receipt.seed,
+		seed: execution.sampling_seed(),
 		claim: Some(output),
 	};
-	match engine.run(&work) {
-		assay_protocol::WorkResult::Verified { vote } => {
-			assert_eq!(
-				vote,
-				Vote::Confirm {
-					trace_root: answer.trace_root
-				}
-			);
-		}
-		other => panic!("expected a vote, got {other:?}"),
+	let assay_protocol::WorkResult::Verified {
+		finding: Finding::Confirm { trace_root },
+	} = engine.run(&work)
+	else {
+		panic!("the library does not confirm {receipt:?}");
+	};
+	let root = id.bind(&trace_root);
+	assert_eq!(claim.seal, id.seal(&claim.executor, &root));
+	for seat in &claim.seats {
+		assert!(claim.fits(id, &seat.provider, seat.vote.as_ref().unwrap(), &root));
 	}
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_receipt_of_a_committee_of_one_is_unchecked() {
-	let node = dev_node();
-	let chain = Chain::connect(&node.url()).await.unwrap();
-	let model = chain.demo_model().await.unwrap();
-	let job = chain.ask(&model, "What is a committee?", 1, &dev::bob()).await.unwrap();
-	let receipt = chain.verdict(&job, 60).await.unwrap();
-	assert_eq!(receipt.verdict, Verdict::Unchecked);
-	assert_eq!(receipt.committee.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn wrong_requests_are_refused_by_name_and_cost_no_escrow() {
-	let node = dev_node();
-	let chain = Chain::connect(&node.url()).await.unwrap();
-	let model = chain.demo_model().await.unwrap();
-	let unknown = assay_primitives::ModelId([7; 32]);
-	for (model, prompt, committee, error) in [
-		(unknown, "Hello", 4, "UnknownModel"),
-		(model, "", 4, "EmptyInput"),
-		(model, "Hello", 5, "BadCommitteeSize"),
-		(model, "Hello", 7, "TooFewProviders"),
-	] {
-		let refused = chain.ask(&model, prompt, committee, &dev::alice()).await.unwrap_err();
-		assert!(
-			format!("{refused:#}").contains(error),
-			"expected {error}, got {refused:#}"
-		);
-	}
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_engine_is_restarted_and_the_job_concludes() {
-	let node = dev_node();
-	let chain = Chain::connect(&node.url()).await.unwrap();
-	let model = chain.demo_model().await.unwrap();
-	let engine = eventually("the engine runs", 30, || async { Ok(Some(node.engine_pid()?)) })
+async fn a_hundred_at_once(chain: &Chain, model: &ModelId) {
+	let prompts: Vec<String> = (0..100).map(|n| format!("What is the number {n}?")).collect();
+	let begin = Instant::now();
+	let params = SamplingParams::greedy(32);
+	let jobs = chain
+		.ask_all(&[], model, &prompts, &params, 2, &dev::eve())
 		.await
 		.unwrap();
-	let job = chain.ask(&model, "Who pays whom?", 4, &dev::alice()).await.unwrap();
-	node.signal_engine(Signal::KILL).unwrap();
-	let before = chain.height().await.unwrap();
-	let receipt = chain.verdict(&job, 120).await.unwrap();
-	assert_eq!(receipt.verdict, Verdict::Confirmed);
-	assert!(chain.height().await.unwrap() > before, "the node kept making blocks");
-	assert_ne!(node.engine_pid().unwrap(), engine, "a new engine runs");
+	for job in &jobs {
+		let receipt = chain.verdict(job, 240).await.unwrap();
+		assert_unanimous(&receipt);
+	}
+	report(&format!(
+		"a hundred at once: the last verdict after {:.1} s",
+		begin.elapsed().as_secs_f32()
+	));
+}
+
+/// The states in which a node loses power: while it executes, while its seats vote, and while its jurors have committed votes
+/// that they must reveal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_in_any_state_changes_no_vote() {
+	let mut node = dev_node();
+	let mut chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	let ferdie = dev::ferdie();
+
+	let job = chain.ask(&model, "What is a power cut?", 2, &ferdie).await.unwrap();
+	chain.reaches(&job, State::Executing, 30).await.unwrap();
+	node.kill_and_restart().unwrap();
+	chain = Chain::connect(&node.url()).await.unwrap();
+	assert_unanimous(&chain.verdict(&job, 90).await.unwrap());
+
+	let job = chain.ask(&model, "What is a journal?", 1, &ferdie).await.unwrap();
+	chain.reaches(&job, State::Voting, 60).await.unwrap();
+	node.kill_and_restart().unwrap();
+	chain = Chain::connect(&node.url()).await.unwrap();
+	let receipt = chain.verdict(&job, 90).await.unwrap();
+	assert_unanimous(&receipt);
+
+	// The requester objects, without a reason: everybody else recomputes, first blinded.
+	let id = chain.job(&job).await.unwrap().unwrap().claim.unwrap();
+	let output_hash = receipt.claim.unwrap().output_hash;
+	chain.object(&id, &output_hash, &ferdie).await.unwrap();
+	let committed = eventually("a juror has committed a vote", 60, || async {
+		let jury = chain.jury(&id).await?.filter(|jury| !jury.revealing);
+		let committed = jury.into_iter().flat_map(|jury| jury.members);
+		let committed: Vec<_> = committed.filter(|juror| juror.commitment.is_some()).collect();
+		Ok((!committed.is_empty()).then_some(committed))
+	})
+	.await
+	.unwrap();
+	node.kill_and_restart().unwrap();
+	chain = Chain::connect(&node.url()).await.unwrap();
+	let receipt = eventually("the dispute is decided", 120, || async {
+		let receipt = chain.receipt(&job).await?;
+		Ok(receipt.filter(|receipt| receipt.state == State::Window && decision(receipt).is_some()))
+	})
+	.await
+	.unwrap();
+	assert_unanimous(&receipt);
+	let dispute = receipt.claim.unwrap().dispute.unwrap();
+	assert_eq!(dispute.decision, Some(Decision::Upheld));
+	assert_eq!((dispute.objector, dispute.round), (Some(ferdie.public_key().0), 1));
+	assert_eq!(
+		(dispute.approve, dispute.reject),
+		(dispute.stake, 0),
+		"everybody revealed the vote it had committed: {committed:?}"
+	);
+	assert_eq!(chain.convictions().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,16 +222,13 @@ async fn a_node_without_an_engine_makes_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cli_asks_and_verifies_and_catches_a_changed_receipt() {
+async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 	let node = dev_node();
 	Chain::connect(&node.url()).await.unwrap();
 	let directory = tempfile::tempdir().unwrap();
-	let file = directory.path().join("receipt.json");
+	let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
 	let assay = |args: &[&str]| {
-		let output = std::process::Command::new(program("assay").unwrap())
-			.args(args)
-			.output()
-			.unwrap();
+		let output = Command::new(program("assay").unwrap()).args(args).output().unwrap();
 		let text = format!(
 			"{}{}",
 			String::from_utf8_lossy(&output.stdout),
@@ -157,20 +236,39 @@ async fn the_cli_asks_and_verifies_and_catches_a_changed_receipt() {
 		);
 		(output.status.code(), text)
 	};
-	let (url, path) = (node.url(), file.to_str().unwrap().to_owned());
-	let (code, text) = assay(&["ask", "What is a receipt?", "--url", &url, "--save", &path]);
+	let (url, file) = (node.url(), path("receipt.json"));
+	let (code, text) = assay(&["ask", "What is a receipt?", "--url", &url, "--save", &file]);
 	assert_eq!(code, Some(0), "{text}");
-	let (code, text) = assay(&["verify", &path, "--url", &url]);
-	assert_eq!(code, Some(0), "{text}");
-	let (code, text) = assay(&["verify", &path, "--offline"]);
+	let (code, text) = assay(&["verify", &file, "--url", &url]);
+	assert!(code == Some(0) && text.contains("VERIFIED"), "{text}");
+	let (code, text) = assay(&["verify", &file, "--url", &url, "--min-verifiers", "3"]);
+	assert!(code == Some(1) && text.contains("--min-verifiers"), "{text}");
+	let (code, text) = assay(&["verify", &file, "--offline"]);
 	assert_eq!(code, Some(0), "{text}");
 
 	let honest = std::fs::read_to_string(&file).unwrap();
 	let changed = honest.replacen("receipt", "reciept", 1);
 	assert_ne!(honest, changed);
 	std::fs::write(&file, changed).unwrap();
-	let (code, text) = assay(&["verify", &path, "--offline"]);
+	let (code, text) = assay(&["verify", &file, "--offline"]);
 	assert_eq!(code, Some(1), "{text}");
+
+	// A consistent receipt of an answer that nobody checked.
+	let file = path("unchecked.json");
+	let (code, text) = assay(&[
+		"ask",
+		"Who checks this?",
+		"--verifiers",
+		"0",
+		"--url",
+		&url,
+		"--save",
+		&file,
+	]);
+	assert_eq!(code, Some(0), "{text}");
+	let (code, text) = assay(&["verify", &file, "--url", &url]);
+	assert!(code == Some(1) && text.contains("Nobody checked this answer"), "{text}");
+
 	let (code, text) = assay(&["ask", "", "--url", &url]);
 	assert!(code != Some(0) && text.contains("empty"), "{text}");
 	let (code, text) = assay(&["models", "--url", "ws://127.0.0.1:1"]);

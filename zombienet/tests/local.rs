@@ -1,4 +1,4 @@
-//! The network `local` finalizes blocks and settles a job.
+//! The network `local` finalizes blocks and answers a job.
 
 use anyhow::{ensure, Context, Result};
 use assay_zombienet::{network_file, path_from_env, spawn};
@@ -14,8 +14,8 @@ async fn ask(url: &str, prompt: &str) -> Result<Value> {
 		.args([
 			"ask",
 			prompt,
-			"--committee",
-			"4",
+			"--verifiers",
+			"2",
 			"--suri",
 			"//Eve",
 			"--url",
@@ -39,7 +39,7 @@ async fn ask(url: &str, prompt: &str) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_validators_finalize_and_a_job_settles() -> Result<()> {
+async fn four_validators_finalize_and_a_job_is_confirmed() -> Result<()> {
 	let network = spawn(&network_file("local")).await?;
 	for node in network.nodes() {
 		node.wait_metric_with_timeout(FINALIZED, |height| height >= 3.0, 120u64)
@@ -53,20 +53,19 @@ async fn four_validators_finalize_and_a_job_settles() -> Result<()> {
 		receipt["verdict"] == "confirmed",
 		"expected a confirmed receipt: {answer}"
 	);
-	let committee = receipt["committee"]
-		.as_array()
-		.context("the receipt names its committee")?;
+	let seats = receipt
+		.pointer("/claim/seats")
+		.and_then(Value::as_array)
+		.context("the receipt names its verifiers")?;
 	ensure!(
-		committee.len() == 4 && committee.iter().all(|seat| seat["fault"].is_null()),
+		seats.len() == 2 && seats.iter().all(|seat| seat["fault"].is_null()),
 		"no fault: {answer}"
 	);
 
 	// Every node finalizes the block of the verdict.
-	let concluded = receipt["concluded_at"]
-		.as_f64()
-		.context("the receipt names its block")?;
+	let verdict_at = receipt["verdict_at"].as_f64().context("the receipt names its block")?;
 	for node in network.nodes() {
-		node.wait_metric_with_timeout(FINALIZED, |height| height >= concluded, 120u64)
+		node.wait_metric_with_timeout(FINALIZED, |height| height >= verdict_at, 120u64)
 			.await
 			.with_context(|| format!("{} does not finalize the verdict", node.name()))?;
 	}
