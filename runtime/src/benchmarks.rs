@@ -139,7 +139,9 @@ impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSe
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
 		Jobs::request(signed, *model, input, params, verifiers, Balance::MAX).expect("a good request");
 		let waits = |(_, job): &(JobId, pallet_jobs::JobOf<Runtime>)| job.answer.is_none();
-		let (job, _) = pallet_jobs::Jobs::<Runtime>::iter().find(waits).expect("it was requested");
+		let (job, _) = pallet_jobs::Jobs::<Runtime>::iter()
+			.find(waits)
+			.expect("it was requested");
 		System::set_block_number(System::block_number() + 1);
 		<Jobs as Hooks<BlockNumber>>::on_finalize(System::block_number());
 		let engagement = pallet_jobs::Jobs::<Runtime>::get(job).and_then(|job| job.engagement);

@@ -33,12 +33,7 @@ pub(crate) fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>> {
 }
 
 /// Returns what a job would cost at most.
-pub(crate) fn quote(
-	model: ModelId,
-	input_bytes: u32,
-	max_tokens: u32,
-	verifiers: u8,
-) -> Result<Quote, QuoteError> {
+pub(crate) fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
 	Jobs::quote(model, input_bytes, max_tokens, verifiers)
 }
 

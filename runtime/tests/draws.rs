@@ -171,5 +171,9 @@ fn a_liar_is_convicted_while_a_juror_is_absent() {
 	let mut rejecters: Vec<_> = seats.iter().map(|seat| seat.provider.clone()).collect();
 	rejecters.sort();
 	rejecters.dedup();
-	assert_eq!(verdict == Verdict::Overturned, rejecters.len() == 3, "three against one, or fewer");
+	assert_eq!(
+		verdict == Verdict::Overturned,
+		rejecters.len() == 3,
+		"three against one, or fewer"
+	);
 }

@@ -69,12 +69,20 @@ fn two_verifiers_agree_and_everyone_is_paid_the_published_parts() {
 	let (executor, id) = executor(&mut chain, job);
 	publish(&mut chain, job, truth(), TRUTH);
 	run_until(&mut chain, id, |claim| claim.state == State::Voting);
-	let seats: Vec<_> = claim(&mut chain, id).record.seats.iter().map(|seat| seat.provider.clone()).collect();
+	let seats: Vec<_> = claim(&mut chain, id)
+		.record
+		.seats
+		.iter()
+		.map(|seat| seat.provider.clone())
+		.collect();
 	assert!(seats.len() == 2 && !seats.contains(&executor));
 	vote_all(&mut chain, id, |_| Some(TRUTH));
 
 	let provisional = receipt(&mut chain, job);
-	assert_eq!((provisional.verdict, provisional.state), (Verdict::Confirmed, State::Window));
+	assert_eq!(
+		(provisional.verdict, provisional.state),
+		(Verdict::Confirmed, State::Window)
+	);
 	assert_eq!(wealth(&mut chain), before, "no money moves before the window is closed");
 
 	settle(&mut chain, id, TRUTH);
@@ -82,7 +90,11 @@ fn two_verifiers_agree_and_everyone_is_paid_the_published_parts() {
 	assert_eq!((settled.verdict, settled.state), (Verdict::Confirmed, State::Settled));
 	let record = settled.claim.expect("a claim");
 	assert_eq!(record.root, Some(id.bind(&TRUTH)));
-	let audited = if record.audit == Audit::Approved { bill(&truth()).seat } else { 0 };
+	let audited = if record.audit == Audit::Approved {
+		bill(&truth()).seat
+	} else {
+		0
+	};
 	let royalty = demo_model().expect("a registration").royalty;
 	let bill = bill(&truth());
 	let shares = split(&RATES, ceiling, &bill, 2, 2, royalty);
@@ -127,7 +139,10 @@ fn a_lone_liar_is_caught_and_the_requester_is_whole_at_once() {
 	assert_eq!(claim(&mut chain, id).state, State::Disputed);
 	jury(&mut chain, id, |_| Some(false));
 	let receipt = receipt(&mut chain, job);
-	assert_eq!((receipt.verdict, receipt.state, receipt.fee), (Verdict::Overturned, State::Overturned, 0));
+	assert_eq!(
+		(receipt.verdict, receipt.state, receipt.fee),
+		(Verdict::Overturned, State::Overturned, 0)
+	);
 	assert_eq!(chain.held(&liar), BOND, "frozen, and not taken yet");
 	// The deposit of the receipt and the fee of the transaction are all that is missing.
 	let paid = -change(&before, &wealth(&mut chain), &Ferdie.to_account_id());
@@ -153,7 +168,10 @@ fn a_lying_verifier_costs_itself_and_not_the_executor() {
 	jury(&mut chain, id, |_| Some(true));
 	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Confirmed);
 	let record = claim(&mut chain, id).record;
-	assert!(record.seats.iter().all(|seat| seat.provider != liar || seat.fault == Some(Fault::FalseRejection)));
+	assert!(record
+		.seats
+		.iter()
+		.all(|seat| seat.provider != liar || seat.fault == Some(Fault::FalseRejection)));
 	assert_eq!(chain.held(&executor), BOND);
 	settle(&mut chain, id, TRUTH);
 	assert_eq!(receipt(&mut chain, job).state, State::Settled);
@@ -188,8 +206,14 @@ fn a_job_that_nobody_answers_is_refunded_and_its_executors_are_fined() {
 		.map(|key| change(&before, &after, &key.to_account_id()))
 		.sum();
 	// Alice also earned a part of the transaction's fee.
-	assert!(change(&before, &after, &pool()) > 0 && lost < 0, "the executors paid the pool");
-	assert!(chain.held(&ferdie) < held && chain.held(&ferdie) > 0, "the deposit stays with the receipt");
+	assert!(
+		change(&before, &after, &pool()) > 0 && lost < 0,
+		"the executors paid the pool"
+	);
+	assert!(
+		chain.held(&ferdie) < held && chain.held(&ferdie) > 0,
+		"the deposit stays with the receipt"
+	);
 	let prune = chain.read(|| signed(Ferdie, pallet_jobs::Call::prune { job }));
 	chain.good_block(vec![prune]);
 	assert_eq!(chain.held(&ferdie), 0);
@@ -242,13 +266,20 @@ fn a_burst_of_a_hundred_requests_waits_and_is_answered() {
 		let mut transactions = Vec::new();
 		for job in engaged {
 			let publication = common::claims::publication(&mut chain, job, truth(), TRUTH);
-			let (genesis, signer) = (common::claims::chain_hash(&mut chain), common::keyring(&publication.executor));
+			let (genesis, signer) = (
+				common::claims::chain_hash(&mut chain),
+				common::keyring(&publication.executor),
+			);
 			transactions.push(common::claims::publication_signed(publication, &genesis, signer));
 		}
 		chain.good_block(transactions);
 	}
 	for job in jobs {
-		assert_eq!(receipt(&mut chain, job).verdict, Verdict::Unchecked, "none was refunded");
+		assert_eq!(
+			receipt(&mut chain, job).verdict,
+			Verdict::Unchecked,
+			"none was refunded"
+		);
 	}
 }
 

@@ -135,9 +135,12 @@ fn a_whole_job_is_light_enough_for_a_hundred_a_second() {
 		("its check in the pool", Jobs::authorize_publish(512)),
 		("verifiers' draw", Verification::draw_seats(2)),
 		("two votes", Verification::submit(1).saturating_mul(2)),
-		("their checks in the pool", Verification::authorize_submit(1).saturating_mul(2)),
-		("lottery", Verification::pass_claim()),
-		("opening", Verification::open()),
+		(
+			"their checks in the pool",
+			Verification::authorize_submit(1).saturating_mul(2),
+		),
+		("lottery", Verification::pass_claim(0)),
+		("opening", Verification::open(0)),
 		("its check in the pool", Verification::authorize_open()),
 		("settlement", Verification::settle(2)),
 	];
@@ -148,5 +151,8 @@ fn a_whole_job_is_light_enough_for_a_hundred_a_second() {
 	}
 	let total = sum.ref_time() as f64 / 1e9;
 	println!("{:26} {total:7.3} ms", "sum");
-	assert!(total < 3.0, "a block of three seconds computes for one: {total} ms a job");
+	assert!(
+		total < 3.0,
+		"a block of three seconds computes for one: {total} ms a job"
+	);
 }

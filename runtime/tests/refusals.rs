@@ -7,8 +7,8 @@ use assay_runtime::{AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
 use common::{
 	claims::{
-		batch_signed, chain_hash, claim, drawn, executor, lie, model, opening, publication, publication_signed, publish,
-		request, request_job, run_until, sent, truth, vote, vote_all, waiting, LIE, PROMPT, TRUTH,
+		batch_signed, chain_hash, claim, drawn, executor, lie, model, opening, publication, publication_signed,
+		publish, request, request_job, run_until, sent, truth, vote, vote_all, waiting, LIE, PROMPT, TRUTH,
 	},
 	keyring, signed, Chain,
 };
@@ -206,7 +206,12 @@ fn a_publication_of_an_earlier_attempt_is_refused() {
 	old.at = chain.number();
 	let message = publication_signed(old, &genesis, keyring(&executor));
 	let refusal = refused(&mut chain, message);
-	assert!([Error::<Runtime>::WrongClaim, Error::NotExecutor].map(code).contains(&refusal), "{refusal}");
+	assert!(
+		[Error::<Runtime>::WrongClaim, Error::NotExecutor]
+			.map(code)
+			.contains(&refusal),
+		"{refusal}"
+	);
 }
 
 #[test]
@@ -245,15 +250,26 @@ fn nobody_votes_twice() {
 fn an_opening_that_does_not_match_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let (_, id) = drawn(&mut chain, 1, truth(), TRUTH);
-	assert_eq!(refused(&mut chain, opening(id, TRUTH)), code(Refused::<Runtime>::WrongState));
+	assert_eq!(
+		refused(&mut chain, opening(id, TRUTH)),
+		code(Refused::<Runtime>::WrongState)
+	);
 	vote_all(&mut chain, id, |_| Some(TRUTH));
-	run_until(&mut chain, id, |claim| claim.record.audit == Audit::Spared || claim.state == State::Auditing);
+	run_until(&mut chain, id, |claim| {
+		claim.record.audit == Audit::Spared || claim.state == State::Auditing
+	});
 	if claim(&mut chain, id).state == State::Auditing {
 		vote_all(&mut chain, id, |_| Some(TRUTH));
 	}
-	assert_eq!(refused(&mut chain, opening(id, LIE)), code(Refused::<Runtime>::BadOpening));
+	assert_eq!(
+		refused(&mut chain, opening(id, LIE)),
+		code(Refused::<Runtime>::BadOpening)
+	);
 	chain.good_block(vec![opening(id, TRUTH)]);
-	assert_eq!(refused(&mut chain, opening(id, TRUTH)), code(Refused::<Runtime>::AlreadyOpened));
+	assert_eq!(
+		refused(&mut chain, opening(id, TRUTH)),
+		code(Refused::<Runtime>::AlreadyOpened)
+	);
 }
 
 #[test]
@@ -272,7 +288,10 @@ fn an_objection_without_its_bond_changes_nothing() {
 	let call = pallet_verification::Call::object { claim: id, output_hash };
 	let transaction = chain.read(|| signed(Ferdie, call));
 	let result = chain.block(vec![transaction]).remove(0).expect("valid");
-	assert!(matches!(result, Err(DispatchError::Token(_) | DispatchError::Module(_))), "{result:?}");
+	assert!(
+		matches!(result, Err(DispatchError::Token(_) | DispatchError::Module(_))),
+		"{result:?}"
+	);
 	assert_eq!(claim(&mut chain, id).state, State::Window);
 }
 

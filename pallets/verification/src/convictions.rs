@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
 			.len()
 			.saturating_add(workers.len())
 			.saturating_add(finders.len());
-		let named = u8::try_from(named).unwrap_or(u8::MAX);
+		let named = u16::try_from(named).unwrap_or(u16::MAX);
 		Convictions::<T>::insert(
 			index,
 			Conviction {

@@ -96,6 +96,7 @@ pub mod pallet {
 		crypto::InferenceSignature,
 		dispute::Decision,
 		economics::Fault,
+		limits::MAX_SEAT_RECORDS,
 		traits::{Beacon, ClaimSource, Penalties, Pool, ProviderSet},
 		vote::JuryVote,
 		Balance, BoundRoot, ClaimId, Hash32, ModelId, OutputHash, State, Verdict, Vote,
@@ -413,7 +414,7 @@ pub mod pallet {
 			assert!(params.max_due_per_block > 0, "a chain must make progress");
 			assert!(params.least_speed > 0, "work must end");
 			let heaviest = T::WeightInfo::due_list()
-				.saturating_add(T::WeightInfo::pass_claim().saturating_mul(params.max_due_per_block.into()));
+				.saturating_add(T::WeightInfo::pass_claim(0).saturating_mul(params.max_due_per_block.into()));
 			assert!(
 				heaviest.all_lte(T::BlockWeights::get().max_block),
 				"what is due in one block must fit into it: {heaviest:?}"
@@ -452,7 +453,7 @@ pub mod pallet {
 		///
 		/// [`Event::Voted`], [`Event::VerdictReached`], [`Event::DisputeOpened`], [`Event::JurorVoted`].
 		#[pallet::call_index(0)]
-		#[pallet::weight((T::WeightInfo::submit(batch.messages.len() as u32), DispatchClass::Operational, Pays::No))]
+		#[pallet::weight((Pallet::<T>::weight_of_batch(batch), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_submit)]
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_submit(batch.messages.len() as u32))]
 		pub fn submit(
@@ -484,10 +485,10 @@ pub mod pallet {
 		///
 		/// [`Event::Opened`]; [`Event::Convicted`], [`Event::VerdictReached`].
 		#[pallet::call_index(1)]
-		#[pallet::weight((T::WeightInfo::open(), DispatchClass::Operational, Pays::No))]
+		#[pallet::weight((T::WeightInfo::open(MAX_SEAT_RECORDS), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_open)]
 		#[pallet::weight_of_authorize(T::WeightInfo::authorize_open())]
-		pub fn open(origin: OriginFor<T>, claim: ClaimId, root: BoundRoot) -> DispatchResult {
+		pub fn open(origin: OriginFor<T>, claim: ClaimId, root: BoundRoot) -> DispatchResultWithPostInfo {
 			ensure_authorized(origin)?;
 			Self::do_open(claim, root)
 		}

@@ -192,6 +192,21 @@ impl<T: Config> Pallet<T> {
 		Ok((claim, jury, index))
 	}
 
+	/// Returns what a batch costs at most.
+	pub(crate) fn weight_of_batch(batch: &BatchOf<T>) -> Weight {
+		let base = T::WeightInfo::submit(0);
+		batch.messages.iter().fold(base, |sum, message| {
+			sum.saturating_add(match message {
+				// A jury's record is read and written besides the claim's.
+				Message::JuryCommit { .. } | Message::JuryReveal { .. } => {
+					T::WeightInfo::submit(2).saturating_sub(base)
+				}
+				Message::Vote(_) => T::WeightInfo::submit(1).saturating_sub(base),
+				Message::Object { .. } => T::WeightInfo::object(),
+			})
+		})
+	}
+
 	pub(crate) fn do_submit(batch: BatchOf<T>) -> DispatchResultWithPostInfo {
 		Self::check_recent(batch.at)?;
 		let voter = &batch.voter;

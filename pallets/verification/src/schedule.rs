@@ -20,7 +20,9 @@ impl<T: Config> Pallet<T> {
 			State::Published | State::Lapsed => Due::Draw(id, claim.next_seats as u8),
 			State::Disputed => Due::Dispute(id),
 			State::Window if at >= claim.settle_at => Due::Settle(id, claim.record.seats.len() as u8),
-			_ => Due::Claim(id),
+			// Whoever is late by then is fined, and whoever approved what nobody has opened.
+			State::Window if at == Self::open_until(claim) => Due::Claim(id, claim.record.seats.len() as u8),
+			_ => Due::Claim(id, claim.waiting_seats().count() as u8),
 		};
 		claim.due = Self::put_due(due, at);
 	}
@@ -44,7 +46,7 @@ impl<T: Config> Pallet<T> {
 		let due = DueAt::<T>::get(now);
 		due.iter().fold(T::WeightInfo::due_list(), |sum, due| {
 			sum.saturating_add(match due {
-				Due::Claim(_) => T::WeightInfo::pass_claim(),
+				Due::Claim(_, n) => T::WeightInfo::pass_claim((*n).into()),
 				Due::Draw(_, n) => T::WeightInfo::draw_seats((*n).into()),
 				Due::Settle(_, n) => T::WeightInfo::settle((*n).into()),
 				Due::Dispute(_) => T::WeightInfo::dispute(),

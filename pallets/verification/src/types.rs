@@ -137,8 +137,8 @@ impl<AccountId: PartialEq, BlockNumber: Copy + PartialOrd> Claim<AccountId, Bloc
 /// What is due in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Due {
-	/// Something of a claim that reads or writes little.
-	Claim(ClaimId),
+	/// A lottery, an auditor's draw, a lapse, or a wait that goes on; and how many providers may be fined.
+	Claim(ClaimId, u8),
 	/// The draw of a claim's seats, and how many.
 	Draw(ClaimId, u8),
 	/// A claim's settlement, and how many seats it may pay.
@@ -146,14 +146,14 @@ pub enum Due {
 	/// A step of a claim's dispute.
 	Dispute(ClaimId),
 	/// The slash of a conviction, and how many accounts it names.
-	Slash(u32, u8),
+	Slash(u32, u16),
 }
 
 impl Due {
 	/// Returns the claim that it is about.
 	pub(crate) fn claim(&self) -> Option<ClaimId> {
 		match self {
-			Self::Claim(id) | Self::Draw(id, _) | Self::Settle(id, _) | Self::Dispute(id) => Some(*id),
+			Self::Claim(id, _) | Self::Draw(id, _) | Self::Settle(id, _) | Self::Dispute(id) => Some(*id),
 			Self::Slash(..) => None,
 		}
 	}

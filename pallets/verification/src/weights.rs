@@ -12,12 +12,12 @@ use frame_support::{
 
 /// Weights of the verification pallet.
 pub trait WeightInfo {
-	/// `submit` with `m` messages.
+	/// `submit` with `m` votes.
 	fn submit(m: u32) -> Weight;
 	/// Authorizing a `submit` with `m` messages.
 	fn authorize_submit(m: u32) -> Weight;
-	/// `open`.
-	fn open() -> Weight;
+	/// `open` of a claim that `n` approvals do not fit.
+	fn open(n: u32) -> Weight;
 	/// Authorizing an `open`.
 	fn authorize_open() -> Weight;
 	/// `object`.
@@ -26,8 +26,8 @@ pub trait WeightInfo {
 	fn slash(n: u32) -> Weight;
 	/// Reading and removing a block's list of what is due.
 	fn due_list() -> Weight;
-	/// A lottery, a lapse, an auditor's draw, or a wait that goes on.
-	fn pass_claim() -> Weight;
+	/// A lottery, an auditor's draw, a lapse of `n` seats, or a wait that goes on.
+	fn pass_claim(n: u32) -> Weight;
 	/// The draw of `n` seats.
 	fn draw_seats(n: u32) -> Weight;
 	/// A settlement that pays `n` seats.
@@ -59,7 +59,7 @@ fn computing(ref_time: u64, bytes: u64) -> Weight {
 macro_rules! weights {
 	($db:expr) => {
 		fn submit(m: u32) -> Weight {
-			// Each message: its claim, and what is due next; of a juror, the jury too.
+			// Each vote: its claim, and what is due next.
 			let m = u64::from(m);
 			computing(CALL.saturating_mul(m.saturating_add(1)), CLAIM.saturating_mul(m)).saturating_add(
 				$db.reads_writes(
@@ -75,8 +75,11 @@ macro_rules! weights {
 				.saturating_add($db.reads(m.saturating_add(2)))
 		}
 
-		fn open() -> Weight {
-			computing(CALL, CLAIM).saturating_add($db.reads_writes(2, 2))
+		fn open(n: u32) -> Weight {
+			// Whose approval does not fit is suspended and named in a conviction.
+			let n = u64::from(n);
+			computing(CALL.saturating_add(micros(10).saturating_mul(n)), CLAIM)
+				.saturating_add($db.reads_writes(n.saturating_add(2), n.saturating_mul(2).saturating_add(2)))
 		}
 
 		fn authorize_open() -> Weight {
@@ -98,8 +101,11 @@ macro_rules! weights {
 			computing(micros(5), 512).saturating_add($db.reads_writes(1, 1))
 		}
 
-		fn pass_claim() -> Weight {
-			computing(micros(10), CLAIM).saturating_add($db.reads_writes(3, 2))
+		fn pass_claim(n: u32) -> Weight {
+			// Who is late is fined: its record, its hold, its account.
+			let n = u64::from(n).saturating_mul(3);
+			computing(micros(10).saturating_mul(n.saturating_add(1)), CLAIM)
+				.saturating_add($db.reads_writes(n.saturating_add(3), n.saturating_add(2)))
 		}
 
 		fn draw_seats(n: u32) -> Weight {

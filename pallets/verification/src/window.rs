@@ -12,12 +12,13 @@ use assay_primitives::{
 	traits::{Beacon, ClaimSource, Penalties, Pool, ProviderSet},
 	BoundRoot, ClaimId, State, Verdict,
 };
-use frame_support::{ensure, traits::Get};
-use frame_system::pallet_prelude::BlockNumberFor;
-use sp_runtime::{
-	traits::{One, Saturating, UniqueSaturatedInto},
-	DispatchResult,
+use frame_support::{
+	dispatch::{DispatchResultWithPostInfo, Pays, PostDispatchInfo},
+	ensure,
+	traits::Get,
 };
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_runtime::traits::{One, Saturating, UniqueSaturatedInto};
 
 impl<T: Config> Pallet<T> {
 	/// Does what is due between a verdict and its settlement.
@@ -56,11 +57,15 @@ impl<T: Config> Pallet<T> {
 
 	fn must_be_opened(claim: &ClaimOf<T>) -> bool {
 		// What the electorate upheld needs no opening.
-		let upheld = claim.record.dispute.as_ref().is_some_and(|dispute| dispute.decision.is_some());
+		let upheld = claim
+			.record
+			.dispute
+			.as_ref()
+			.is_some_and(|dispute| dispute.decision.is_some());
 		claim.verdict == Some(Verdict::Confirmed) && claim.record.root.is_none() && !upheld
 	}
 
-	fn open_until(claim: &ClaimOf<T>) -> BlockNumberFor<T> {
+	pub(crate) fn open_until(claim: &ClaimOf<T>) -> BlockNumberFor<T> {
 		let verdict_at = claim.verdict_at.unwrap_or_default();
 		verdict_at.saturating_add(OPEN_UNTIL.into())
 	}
@@ -218,7 +223,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Opens a claim: from now on every approval can be held against its root.
-	pub(crate) fn do_open(id: ClaimId, root: BoundRoot) -> DispatchResult {
+	pub(crate) fn do_open(id: ClaimId, root: BoundRoot) -> DispatchResultWithPostInfo {
 		let mut claim = Self::check_opening(&id, &root)?;
 		let now = Self::now();
 		claim.record.root = Some(root);
@@ -248,7 +253,10 @@ impl<T: Config> Pallet<T> {
 		}
 		Self::await_window(id, &mut claim);
 		Claims::<T>::insert(id, claim);
-		Ok(())
+		Ok(PostDispatchInfo {
+			actual_weight: Some(T::WeightInfo::open(misfits.len() as u32)),
+			pays_fee: Pays::No,
+		})
 	}
 
 	/// Convicts those whose approval was not made of the opened root.

@@ -13,8 +13,10 @@ mod staging;
 pub use staging::STAGING_RUNTIME_PRESET;
 
 use crate::{
-	configs::tokens::{PoolAccount, TreasuryAccount}, constants::currency::ASY, AccountId, BabeConfig, BalancesConfig, ModelsConfig,
-	ProvidersConfig, RuntimeGenesisConfig, SessionConfig, SessionKeys, SudoConfig,
+	configs::tokens::{PoolAccount, TreasuryAccount},
+	constants::currency::ASY,
+	AccountId, BabeConfig, BalancesConfig, ModelsConfig, ProvidersConfig, RuntimeGenesisConfig, SessionConfig,
+	SessionKeys, SudoConfig,
 };
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
 use assay_primitives::{crypto::InferenceId, Balance};

@@ -83,7 +83,9 @@ pub fn request_job(chain: &mut Chain, who: Sr25519Keyring, verifiers: u8) -> Job
 
 /// Returns the executor that was drawn for a job, and the claim that it is to publish.
 pub fn executor(chain: &mut Chain, id: JobId) -> (AccountId, ClaimId) {
-	let job = chain.read(|| pallet_jobs::Jobs::<Runtime>::get(id)).expect("the job is open");
+	let job = chain
+		.read(|| pallet_jobs::Jobs::<Runtime>::get(id))
+		.expect("the job is open");
 	let engagement = job.engagement.expect("an executor was drawn");
 	(engagement.executor, engagement.claim)
 }
@@ -146,7 +148,10 @@ pub fn publish(chain: &mut Chain, id: JobId, output: Output, root: TraceRoot) ->
 /// Returns a provider's batch, signed by `signer` for the chain with this hash.
 pub fn batch_signed(batch: Batch<AccountId, u32>, chain_hash: &Hash32, signer: Sr25519Keyring) -> UncheckedExtrinsic {
 	let signature = sign(signer, &batch.message(chain_hash));
-	authorized(RuntimeCall::Verification(pallet_verification::Call::submit { batch, signature }))
+	authorized(RuntimeCall::Verification(pallet_verification::Call::submit {
+		batch,
+		signature,
+	}))
 }
 
 /// Returns a provider's messages as a transaction.
@@ -230,12 +235,17 @@ pub fn drawn(chain: &mut Chain, verifiers: u8, output: Output, root: TraceRoot) 
 /// Returns the opening of a claim as a transaction.
 pub fn opening(id: ClaimId, root: TraceRoot) -> UncheckedExtrinsic {
 	let root = id.bind(&root);
-	authorized(RuntimeCall::Verification(pallet_verification::Call::open { claim: id, root }))
+	authorized(RuntimeCall::Verification(pallet_verification::Call::open {
+		claim: id,
+		root,
+	}))
 }
 
 /// Brings a claim with a verdict to its settlement: the auditor, if one is drawn, approves, and the claim is opened.
 pub fn settle(chain: &mut Chain, id: ClaimId, root: TraceRoot) {
-	run_until(chain, id, |claim| claim.state == State::Auditing || claim.record.audit == assay_primitives::receipt::Audit::Spared);
+	run_until(chain, id, |claim| {
+		claim.state == State::Auditing || claim.record.audit == assay_primitives::receipt::Audit::Spared
+	});
 	if claim(chain, id).state == State::Auditing {
 		vote_all(chain, id, |_| Some(root));
 	}
@@ -247,13 +257,20 @@ pub fn settle(chain: &mut Chain, id: ClaimId, root: TraceRoot) {
 
 /// Plays one round of a dispute: every juror says what the function returns; none: it is absent.
 pub fn jury(chain: &mut Chain, id: ClaimId, approves: impl Fn(&AccountId) -> Option<bool>) {
-	run_until(chain, id, |claim| claim.record.dispute.as_ref().is_some_and(|dispute| dispute.round > 0));
+	run_until(chain, id, |claim| {
+		claim.record.dispute.as_ref().is_some_and(|dispute| dispute.round > 0)
+	});
 	let open = claim(chain, id);
 	let round = open.record.dispute.as_ref().expect("a dispute").round;
 	let dispute = id.dispute();
 	let is_party = |who: &AccountId| {
-		let seats = open.record.seats.iter().any(|seat| seat.provider == *who && seat.vote.is_some());
-		open.record.executor == *who || seats || open.record.dispute.as_ref().and_then(|d| d.objector.as_ref()) == Some(who)
+		let seats = open
+			.record
+			.seats
+			.iter()
+			.any(|seat| seat.provider == *who && seat.vote.is_some());
+		open.record.executor == *who
+			|| seats || open.record.dispute.as_ref().and_then(|d| d.objector.as_ref()) == Some(who)
 	};
 	let jurors: Vec<_> = chain
 		.read(|| Juries::<Runtime>::get(id))
@@ -277,7 +294,15 @@ pub fn jury(chain: &mut Chain, id: ClaimId, approves: impl Fn(&AccountId) -> Opt
 		.iter()
 		.map(|(who, vote)| {
 			let commitment = dispute.commitment(round, who, vote, &SALT);
-			sent(chain, who, &[Message::JuryCommit { claim: id, round, commitment }])
+			sent(
+				chain,
+				who,
+				&[Message::JuryCommit {
+					claim: id,
+					round,
+					commitment,
+				}],
+			)
 		})
 		.collect();
 	chain.good_block(commits);
@@ -302,6 +327,11 @@ pub fn jury(chain: &mut Chain, id: ClaimId, approves: impl Fn(&AccountId) -> Opt
 		.collect();
 	chain.good_block(reveals);
 	run_until(chain, id, |claim| {
-		claim.state != State::Disputed || claim.record.dispute.as_ref().is_some_and(|dispute| dispute.round != round)
+		claim.state != State::Disputed
+			|| claim
+				.record
+				.dispute
+				.as_ref()
+				.is_some_and(|dispute| dispute.round != round)
 	});
 }

@@ -5,12 +5,12 @@
 
 pub mod claims;
 
+use assay_primitives::traits::ProviderSet;
 use assay_runtime::{
 	constants::time::{EPOCH_DURATION, SLOT_DURATION},
 	AccountId, Babe, Balance, Balances, Block, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent,
 	SignedPayload, System, TxExtension, UncheckedExtrinsic,
 };
-use assay_primitives::traits::ProviderSet;
 use codec::Encode;
 use frame_support::traits::fungible::{Inspect, InspectHold};
 use frame_system::offchain::CreateAuthorizedTransaction;
@@ -163,7 +163,9 @@ impl Chain {
 		for _ in 0..blocks {
 			let due = self.read(|| {
 				let providers = pallet_providers::Providers::<Runtime>::iter_keys();
-				providers.filter(<assay_runtime::Providers as ProviderSet<AccountId>>::heartbeat_due).collect::<Vec<_>>()
+				providers
+					.filter(<assay_runtime::Providers as ProviderSet<AccountId>>::heartbeat_due)
+					.collect::<Vec<_>>()
 			});
 			let beats = due.iter().map(|who| claims::sent(self, who, &[])).collect();
 			self.good_block(beats);

@@ -163,6 +163,8 @@ pub(crate) fn approve_all(id: ClaimId) {
 
 pub(crate) fn open(id: ClaimId, root: TraceRoot) -> DispatchResult {
 	Verification::open(RawOrigin::Authorized.into(), id, id.bind(&root))
+		.map(drop)
+		.map_err(|error| error.error)
 }
 
 pub(crate) fn object(who: &AccountId, id: ClaimId) -> DispatchResult {
