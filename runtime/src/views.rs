@@ -42,7 +42,7 @@ pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 	Jobs::view(id)
 }
 
-/// Returns one receipt.
+/// Returns the receipt of a job that has a verdict.
 pub(crate) fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {
-	pallet_jobs::Receipts::<crate::Runtime>::get(id)
+	Jobs::receipt(id)
 }
