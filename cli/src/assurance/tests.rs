@@ -40,8 +40,8 @@ fn confirmed_and_settled() {
 		 agrees on every bit. "
 	);
 	let tail = "If 20 % of that stake were corrupt or lazy, and the same cartel made as large a share of the blocks, \
-		1 false answer in 18 would have passed. A lie had to be worth more than 78 000 ASY to pay; for an executor that \
-		waits for blocks of its own, as it can in 1.27 % of its jobs, 140 ASY. It is settled: nothing about it can change \
+		1 false answer in 5 would have passed. A lie had to be worth more than 18 000 ASY to pay; for an executor that \
+		waits for blocks of its own, as it can in 20.6 % of its jobs, 30 ASY. It is settled: nothing about it can change \
 		any more. Not claimed: anything at a third or more of corrupt stake; that the machines are independent of each \
 		other; that nobody passed the result on.";
 	assert_eq!(by_default(&file), format!("{head}{tail}"));
@@ -57,7 +57,7 @@ fn several_heads_in_more_seats_and_later_draws() {
 		 every bit. Seats were drawn 2 times, because some verifiers did not vote in time. If 20 %"
 	);
 	assert!(text.starts_with(&head), "{text}");
-	assert!(text.contains("1 false answer in 13 would have passed."), "{text}");
+	assert!(text.contains("1 false answer in 3 would have passed."), "{text}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn confirmed_and_not_settled() {
 		 claim yet; then each approval can be held against its root. Whether it will be audited is not drawn yet. If 20 %"
 	);
 	assert!(text.starts_with(&head), "{text}");
-	let tail = "as it can in 1.27 % of its jobs, nothing before the settlement. It is not settled yet: anyone who is \
+	let tail = "as it can in 20.6 % of its jobs, nothing before the settlement. It is not settled yet: anyone who is \
 		bonded, and who asked, may object before block 225; the audit's lottery is drawn from block 45. Not claimed:";
 	assert!(text.contains(tail), "{text}");
 }
@@ -76,9 +76,9 @@ fn confirmed_and_not_settled() {
 #[test]
 fn one_bond_stands_for_all_open_claims() {
 	let mut file = golden!("confirmed");
-	assert!(by_default(&file).contains("worth more than 78 000 ASY"));
+	assert!(by_default(&file).contains("worth more than 18 000 ASY"));
 	claim(&mut file).open_claims = 9;
-	assert!(by_default(&file).contains("worth more than 7800 ASY"));
+	assert!(by_default(&file).contains("worth more than 1800 ASY"));
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn unchecked() {
 	assert_eq!(
 		by_default(&file),
 		"Nobody was asked to check this answer. Nothing is claimed of it but this: with 20 % of the stake corrupt, an \
-		 audit that nobody could foresee would have found a lie with a chance of 3.2 %, so that it had to be worth more \
-		 than 140 ASY to pay. It is settled: nothing about it can change any more."
+		 audit that nobody could foresee would have found a lie with a chance of 0.6711 %, so that it had to be worth \
+		 more than 30 ASY to pay. It is settled: nothing about it can change any more."
 	);
 	file.receipt.state = State::Window;
 	file.receipt.closed_at = None;
@@ -120,7 +120,7 @@ fn unverified_and_audited() {
 		text.contains(
 			"what they approved is not known. An auditor, drawn because of that, recomputed it and agrees on every bit. \
 			 If 20 % of that stake were corrupt or lazy, and the same cartel made as large a share of the blocks, 1 false \
-			 answer in 5 would have passed. A lie had to be worth more than 18 000 ASY to pay;"
+			 answer in 2 would have passed. A lie had to be worth more than 7200 ASY to pay;"
 		),
 		"{text}"
 	);
@@ -174,7 +174,7 @@ fn without_a_jury_nothing_deters() {
 		),
 		"{text}"
 	);
-	let text = self::text(&golden!("one_head"), &of(Corrupt::OfModel(0.32)));
+	let text = self::text(&golden!("one_head"), &of(Corrupt::OfModel(0.312)));
 	assert!(
 		text.contains("could not convict the executor against so much corrupt stake"),
 		"{text}"
@@ -215,7 +215,7 @@ fn a_model_that_only_its_own_people_serve() {
 	claim(&mut file).electorate.chain = 80_000 * ASY;
 	let text = self::text(&file, &of(Corrupt::OfChain(0.1)));
 	assert!(
-		text.contains("where it would be 20 % of the stake") && text.contains("1 false answer in 18"),
+		text.contains("where it would be 20 % of the stake") && text.contains("1 false answer in 5"),
 		"{text}"
 	);
 }
@@ -258,9 +258,9 @@ fn a_quote_promises_what_will_be_done() {
 		promised.text(),
 		format!(
 			"2 verifiers will be drawn after the answer from {FROM}. If 20 % of that stake were corrupt or lazy, and the \
-			 same cartel made as large a share of the blocks, 1 false answer in 18 would pass. A lie has to be worth more \
-			 than 78 000 ASY to pay; for an executor that waits for blocks of its own, as it can in 1.27 % of its jobs, \
-			 140 ASY."
+			 same cartel made as large a share of the blocks, 1 false answer in 5 would pass. A lie has to be worth more \
+			 than 18 000 ASY to pay; for an executor that waits for blocks of its own, as it can in 20.6 % of its jobs, \
+			 30 ASY."
 		)
 	);
 	assert!(promised.numbers.is_some());

@@ -271,7 +271,7 @@ mod tests {
 		assert_eq!(
 			reason(
 				settled,
-				&["--min-verifiers", "2", "--min-stake", "40000", "--alpha", "30"]
+				&["--min-verifiers", "2", "--min-stake", "40000", "--alpha", "20"]
 			),
 			None
 		);
