@@ -236,6 +236,12 @@ impl Figures<'_> {
 						format!("{label}, {prompt} tokens in, {tokens:.0} out"),
 						format!("{share:.1} % ({parts})"),
 					);
+					if label.starts_with("verify ÷ generate") && !label.contains("temperature") {
+						line(
+							format!("{label}: checks and audits of a job with 0, 1, 2, 3 verifiers"),
+							checks(share),
+						);
+					}
 				}
 			}
 			Request::Trace { sequences, tokens } => self.trace(key, sequences, tokens, line),
@@ -496,6 +502,15 @@ fn most(run: &Run, limit: Limit, decimals: usize, scale: f64, unit: &str) -> Str
 	};
 	let all: Vec<String> = run.plan.limits.iter().map(words).collect();
 	all.join(", ")
+}
+
+/// The share of verdicts that are audited.
+const AUDIT_RATE: f64 = 0.05;
+
+/// Returns what verifying a job costs of its generation, by its number of verifiers: a check each, and the audits.
+fn checks(share: f64) -> String {
+	let cost = |verifiers: u8| format!("{:.1}", share * (f64::from(verifiers) + AUDIT_RATE));
+	format!("{} %", (0..=3).map(cost).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@
 //! Whenever a block is finalized, the value of the beacon becomes a hash of its last value, the number of the block and
 //! the VRF output of the block's author ([`assay_primitives::draw::next_beacon`]). An author can neither choose its
 //! output nor learn those of the authors between, so whoever wants to know a value some blocks ahead must make all of
-//! these blocks. What it can do is withhold a block, which costs it the block's fees and replaces the value by one that
-//! another author decides.
+//! these blocks. What it can do is withhold a block, or prefer another fork, which costs it the block's fees and
+//! replaces the value by one that another author decides.
 //!
 //! The value of a block exists only after its last extrinsic. A draw that reads it in `on_finalize` cannot be changed
 //! by anything in the block.
