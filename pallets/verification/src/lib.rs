@@ -392,6 +392,9 @@ pub mod pallet {
 		/// No such slash waits to be taken.
 		#[codec(index = 22)]
 		UnknownConviction,
+		/// The sender is suspended: its stake counts as absent in a jury.
+		#[codec(index = 23)]
+		Suspended,
 	}
 
 	#[pallet::hooks]
@@ -447,7 +450,7 @@ pub mod pallet {
 		/// no message applies, the error of the first: [`Error::UnknownClaim`], [`Error::WrongState`],
 		/// [`Error::WrongDraw`], [`Error::NoSeat`], [`Error::AlreadyVoted`], [`Error::Lapsed`],
 		/// [`Error::AlreadyDisputed`], [`Error::NoDispute`], [`Error::WrongRound`], [`Error::NotCommitted`],
-		/// [`Error::BadOpening`], those of [`Call::object`].
+		/// [`Error::BadOpening`], [`Error::Suspended`], those of [`Call::object`].
 		///
 		/// ## Events
 		///

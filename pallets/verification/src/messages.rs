@@ -6,8 +6,11 @@
 use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
-	claim::AUDIT, crypto::InferenceSignature, traits::ProviderSet, vote::JuryVote, BoundRoot, ClaimId, Commitment,
-	State,
+	claim::AUDIT,
+	crypto::InferenceSignature,
+	traits::{Penalties, ProviderSet},
+	vote::JuryVote,
+	BoundRoot, ClaimId, Commitment, State,
 };
 use codec::Encode;
 use frame_support::{dispatch::PostDispatchInfo, ensure, pallet_prelude::*, traits::Get};
@@ -168,6 +171,7 @@ impl<T: Config> Pallet<T> {
 		let current = claim.record.dispute.as_ref().map_or(0, |dispute| dispute.round);
 		ensure!(current == round, Error::<T>::WrongRound);
 		ensure!(!claim.is_party(who), Error::<T>::IsParty);
+		ensure!(!T::Providers::is_suspended(who), Error::<T>::Suspended);
 		let index = jury.members.iter().position(|juror| juror.who == *who);
 		let index = index.ok_or(Error::<T>::NoSeat)?;
 		let juror = jury.members.get(index).ok_or(Error::<T>::NoSeat)?;

@@ -14,7 +14,7 @@ use assay_primitives::{
 	limits::MAX_BATCH,
 	offchain::{ask_engine, EngineReply, SentLog, RESEND_AFTER, WARN_AGAIN_AFTER},
 	task::Answer,
-	traits::{ClaimSource, ProviderSet},
+	traits::{ClaimSource, Penalties, ProviderSet},
 	vote::{Defect, JuryVote},
 	ClaimId, DisputeId, Finding, Hash32, State, Vote,
 };
@@ -127,7 +127,8 @@ impl<T: Config> Worker<T> {
 		let jury = Juries::<T>::get(id)?;
 		let round = claim.record.dispute.as_ref()?.round;
 		let juror = jury.members.iter().find(|juror| juror.who == self.who)?;
-		if claim.is_party(&self.who) || juror.vote.is_some() || jury.revealing != juror.commitment.is_some() {
+		let excluded = claim.is_party(&self.who) || T::Providers::is_suspended(&self.who);
+		if excluded || juror.vote.is_some() || jury.revealing != juror.commitment.is_some() {
 			return None;
 		}
 		let answer = self.compute(id, claim, true)?;

@@ -278,6 +278,26 @@ fn who_was_absent_may_vote_in_the_second_round() {
 }
 
 #[test]
+fn a_suspended_member_counts_as_absent() {
+	TestExt::providers(9).build_and_execute(|| {
+		let (id, _) = rejected(LIE);
+		run_until(id, |_| Juries::<Test>::contains_key(id));
+		let juror = jurors(id).remove(0);
+		MockProviders::suspend(&juror);
+		let vote = jury_vote(id, 1, Says::True);
+		let commit = Message::JuryCommit {
+			claim: id,
+			round: 1,
+			commitment: id.dispute().commitment(1, &juror, &vote, &[3; 32]),
+		};
+		assert_noop!(submit(&juror, &[commit]), Error::<Test>::Suspended);
+		play_round(id, |who| if *who == juror { Says::Nothing } else { Says::False });
+		assert_eq!(closed(id).0, State::Overturned);
+		assert!(Faults::get().is_empty(), "it could not vote, and is not fined");
+	});
+}
+
+#[test]
 fn a_model_has_eight_disputes_at_a_time_and_others_wait() {
 	TestExt::providers(9).build_and_execute(|| {
 		let ids: Vec<_> = (1..=10)
