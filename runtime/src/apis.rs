@@ -33,8 +33,7 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
-/// The BABE configuration from genesis on: every slot has an author, and every block a VRF output to draw committees
-/// from.
+/// The BABE configuration from genesis on: every slot has an author, and every block a VRF output to draw from.
 pub const GENESIS_EPOCH: BabeEpochConfiguration = BabeEpochConfiguration {
 	c: PRIMARY_PROBABILITY,
 	allowed_slots: AllowedSlots::PrimaryAndSecondaryVRFSlots,

@@ -15,7 +15,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash};
 /// Name of the preset.
 pub const STAGING_RUNTIME_PRESET: &str = "staging";
 
-/// Founders of the template: the least for a committee of four.
+/// Founders of the template: the least of which one can be convicted by the others.
 const FOUNDERS: u32 = 4;
 
 fn placeholder(purpose: &str, number: u32) -> Hash32 {
