@@ -237,7 +237,3 @@ fn a_run_on_the_cpu_asks_every_engine_what_it_can_do_and_an_interrupted_one_only
 	run.measure(start).expect("measured");
 	assert_eq!(started, 2 + 3 + 3 * 3);
 }
-
-#[path = "/tmp/gguf_orig.rs"]
-#[allow(dead_code, missing_docs)]
-mod old_gguf;

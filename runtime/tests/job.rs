@@ -15,14 +15,14 @@ use assay_runtime::{
 		tokens::{PoolAccount, TreasuryAccount},
 	},
 	genesis_config_presets::{demo_model, BOND},
-	AccountId, Balance, Runtime,
+	AccountId, Balance, Runtime, RuntimeEvent,
 };
 use common::{
 	claims::{
-		claim, drawn, executor, fee_ceiling, jury, lie, open_claim, publish, receipt, request_job, run_until, settle,
-		truth, vote_all, waiting, LIE, TRUTH,
+		chain_hash, claim, drawn, executor, fee_ceiling, jury, lie, open_claim, publication, publication_signed,
+		publish, receipt, request, request_job, run_until, settle, truth, vote_all, waiting, LIE, TRUTH,
 	},
-	signed, Chain,
+	keyring, signed, Chain,
 };
 use frame_support::traits::{Get, TypedGet};
 use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Eve, Ferdie};
@@ -241,39 +241,29 @@ fn a_burst_of_a_hundred_requests_waits_and_is_answered() {
 	let mut chain = Chain::new("development", 1);
 	let max_fee = fee_ceiling(&mut chain, 0);
 	let mut jobs: Vec<JobId> = Vec::new();
-	for _ in 0..10 {
-		let calls = (0..10).map(|_| common::claims::request(0, max_fee).into()).collect();
-		let batch = pallet_utility::Call::batch_all { calls };
-		let transaction = chain.read(|| signed(Ferdie, batch));
-		chain.good_block(vec![transaction]);
+	for block in 0..120 {
+		let mut transactions = Vec::new();
+		for job in jobs.clone() {
+			let open = chain.read(|| pallet_jobs::Jobs::<Runtime>::get(job));
+			if open.is_some_and(|open| open.engagement.is_some() && open.answer.is_none()) {
+				let publication = publication(&mut chain, job, truth(), TRUTH);
+				let (genesis, signer) = (chain_hash(&mut chain), keyring(&publication.executor));
+				transactions.push(publication_signed(publication, &genesis, signer));
+			}
+		}
+		// A hundred requests in the first block of all.
+		if block == 0 {
+			let calls = (0..100).map(|_| request(0, max_fee).into()).collect();
+			let batch = pallet_utility::Call::batch_all { calls };
+			transactions.push(chain.read(|| signed(Ferdie, batch)));
+		}
+		chain.good_block(transactions);
 		jobs.extend(chain.events().into_iter().filter_map(|event| match event {
-			assay_runtime::RuntimeEvent::Jobs(pallet_jobs::Event::Requested { job, .. }) => Some(job),
+			RuntimeEvent::Jobs(pallet_jobs::Event::Requested { job, .. }) => Some(job),
 			_ => None,
 		}));
 	}
 	assert_eq!(jobs.len(), 100);
-	for _ in 0..200 {
-		let engaged: Vec<_> = jobs
-			.iter()
-			.copied()
-			.filter(|job| {
-				chain.read(|| {
-					let open = pallet_jobs::Jobs::<Runtime>::get(job);
-					open.is_some_and(|open| open.engagement.is_some() && open.answer.is_none())
-				})
-			})
-			.collect();
-		let mut transactions = Vec::new();
-		for job in engaged {
-			let publication = common::claims::publication(&mut chain, job, truth(), TRUTH);
-			let (genesis, signer) = (
-				common::claims::chain_hash(&mut chain),
-				common::keyring(&publication.executor),
-			);
-			transactions.push(common::claims::publication_signed(publication, &genesis, signer));
-		}
-		chain.good_block(transactions);
-	}
 	for job in jobs {
 		assert_eq!(
 			receipt(&mut chain, job).verdict,

@@ -97,7 +97,7 @@ macro_rules! weights {
 			.saturating_add($db.reads_writes(seats.saturating_add(8), seats.saturating_add(10)))
 		}
 
-		// Reads: the queue, the job, three for each candidate, the provider to engage, the list of deadlines. Writes: the
+		// Reads: the queue, the job, the record of each candidate, the provider to engage, the list of deadlines. Writes: the
 		// queue, the job, the provider, the list. A refund reads and writes no more.
 		fn draw() -> Weight {
 			let candidates = u64::from(EXECUTOR_CANDIDATES);
@@ -106,7 +106,7 @@ macro_rules! weights {
 				CALL.saturating_add(micros(1).saturating_mul(candidates.saturating_mul(members) / 8)),
 				JOB.saturating_add(ELECTORATE),
 			)
-			.saturating_add($db.reads_writes(candidates.saturating_mul(3).saturating_add(4), 7))
+			.saturating_add($db.reads_writes(candidates.saturating_add(6), 7))
 		}
 
 		// Reads: the turn, the queue's ends, two for the electorate. Writes: the turn twice, the ends, waiting jobs.

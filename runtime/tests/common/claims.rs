@@ -214,11 +214,16 @@ pub fn run_until(chain: &mut Chain, id: ClaimId, holds: impl Fn(&Claim<AccountId
 }
 
 /// Makes the block in which every waiting seat votes: with an approval by what the function returns, or a rejection.
+/// The first rejection opens a dispute, in which the other seats are jurors.
 pub fn vote_all(chain: &mut Chain, id: ClaimId, root: impl Fn(&AccountId) -> Option<TraceRoot>) {
 	let mut transactions = Vec::new();
 	for voter in waiting(chain, id) {
-		let message = vote(chain, id, &voter, root(&voter));
+		let root = root(&voter);
+		let message = vote(chain, id, &voter, root);
 		transactions.push(sent(chain, &voter, &[message]));
+		if root.is_none() {
+			break;
+		}
 	}
 	chain.good_block(transactions);
 }
