@@ -58,7 +58,8 @@ parameter_types! {
 		max_validators: 100,
 		jail_period: DAYS,
 		heartbeat_interval: 40,
-		max_seals_per_block: 4,
+		// Eight hundred models a period: listing many does not slow the sealing of others.
+		max_seals_per_block: 16,
 		least_speed: LEAST_SPEED,
 		session_blocks: EPOCH_DURATION,
 		rates: RATES,
