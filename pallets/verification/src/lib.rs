@@ -458,7 +458,7 @@ pub mod pallet {
 		#[pallet::call_index(0)]
 		#[pallet::weight((Pallet::<T>::weight_of_batch(batch), DispatchClass::Operational, Pays::No))]
 		#[pallet::authorize(Self::authorize_submit)]
-		#[pallet::weight_of_authorize(T::WeightInfo::authorize_submit(batch.messages.len() as u32))]
+		#[pallet::weight_of_authorize(Pallet::<T>::weight_of_authorize(batch))]
 		pub fn submit(
 			origin: OriginFor<T>,
 			batch: BatchOf<T>,

@@ -8,12 +8,18 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	claim::AUDIT,
 	crypto::InferenceSignature,
-	traits::{Penalties, ProviderSet},
+	traits::{Penalties, Pool, ProviderSet},
 	vote::JuryVote,
 	BoundRoot, ClaimId, Commitment, State,
 };
 use codec::Encode;
-use frame_support::{dispatch::PostDispatchInfo, ensure, pallet_prelude::*, traits::Get};
+use frame_support::{
+	dispatch::PostDispatchInfo,
+	ensure,
+	pallet_prelude::*,
+	storage::{with_transaction, TransactionOutcome},
+	traits::Get,
+};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
 	traits::{One, Saturating, UniqueSaturatedInto},
@@ -43,7 +49,36 @@ impl<T: Config> Pallet<T> {
 		if !key.verify(&message, signature) {
 			return Err(refuse(Error::<T>::BadSignature));
 		}
+		// Batches are feeless: one of which nothing would apply must not get into a block.
+		let applies =
+			|message| Self::check_message(&batch.voter, message).is_ok() && Self::has_bond(&batch.voter, message);
+		if !batch.messages.is_empty() && !batch.messages.iter().any(applies) {
+			return Err(refuse(Error::<T>::MayNotObject));
+		}
 		Ok((Self::valid(batch.at, provides), Weight::zero()))
+	}
+
+	/// Returns whether the bond that a message needs can be held.
+	fn has_bond(voter: &T::AccountId, message: &Message) -> bool {
+		let Message::Object { claim, .. } = message else {
+			return true;
+		};
+		let Some(bond) = Self::objection_bond(*claim) else {
+			return false;
+		};
+		let held: DispatchResult =
+			with_transaction(|| TransactionOutcome::Rollback(T::Pool::hold_objection(claim, voter, bond)));
+		held.is_ok()
+	}
+
+	/// Returns what authorizing a batch costs at most.
+	pub(crate) fn weight_of_authorize(batch: &BatchOf<T>) -> Weight {
+		let objections = batch
+			.messages
+			.iter()
+			.filter(|message| matches!(message, Message::Object { .. }));
+		let bonds = T::WeightInfo::object().saturating_mul(objections.count() as u64);
+		T::WeightInfo::authorize_submit(batch.messages.len() as u32).saturating_add(bonds)
 	}
 
 	pub(crate) fn authorize_open(

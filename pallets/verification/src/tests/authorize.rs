@@ -130,6 +130,25 @@ fn messages_that_do_not_apply_are_skipped_while_one_does() {
 }
 
 #[test]
+fn a_feeless_objection_whose_bond_cannot_be_held_stays_out_of_blocks() {
+	TestExt::providers(9).build_and_execute(|| {
+		let id = confirmed(TRUTH);
+		let objection = Message::Object {
+			claim: id,
+			output_hash: OUTPUT,
+		};
+		let poor = account(99);
+		assert_eq!(validate(signed(&poor, &[objection])), Err(custom(Error::MayNotObject)));
+		assert_eq!(claim(id).state, State::Window);
+		assert!(Objections::get(id).is_none(), "asking holds nothing");
+		let rich = (2..=9).map(account).find(|who| !claim(id).is_party(who)).unwrap();
+		assert!(validate(signed(&rich, &[objection])).is_ok());
+		assert_eq!(apply(signed(&rich, &[objection])), Ok(Ok(())));
+		assert_eq!(claim(id).state, State::Disputed);
+	});
+}
+
+#[test]
 fn an_opening_needs_no_signature_and_only_the_right_root() {
 	TestExt::providers(9).build_and_execute(|| {
 		let id = confirmed(TRUTH);
