@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests the documents: runs the README's shell blocks, including `make demo`, against a development chain, and follows every
-# relative link of every document. The JavaScript blocks are run by e2e/js/documents.test.mjs.
+# Tests the documents: runs the README's shell blocks, including `make demo`, against a development chain, types the
+# operator's guide on a machine of its own, and follows every relative link of every document. The JavaScript blocks are run
+# by e2e/js/documents.test.mjs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -14,6 +15,8 @@ check() { # check NAME COMMAND…
 	if out=$("$@" 2>&1); then
 		passed=$((passed + 1))
 		note "ok   $name"
+		# What could not be checked here is said.
+		grep 'NOT ' <<<"$out" || true
 	else
 		failed=$((failed + 1))
 		printf '    FAIL %s\n%s\n' "$name" "$out"
@@ -68,6 +71,10 @@ while IFS= read -r line; do
 	esac
 done < <(awk '/^```sh$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md)
 check "the README has shell blocks" test "$lines" -gt 3
+
+# ── the operator's guide ─────────────────────────────────────────────────────
+
+check "the operator's guide" scripts/operator-test.sh
 
 printf 'checks: %d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

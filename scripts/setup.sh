@@ -34,6 +34,8 @@ packages() {
 	if ! have pkg-config || ! pkg-config --exists openssl 2>/dev/null; then missing+=(libssl-dev); fi
 	need flock util-linux
 	need git git
+	need ip iproute2 # the network of the operator's guide's test
+	need curl curl   # what that guide reads metrics with
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 	if [ "$(node_major)" -lt 18 ]; then missing+=(nodejs npm); elif ! have npm; then missing+=(npm); fi
 }

@@ -35,18 +35,13 @@ stage() {
 	note "$name: $p passed, $f failed in $(clock $((SECONDS - start)))"
 }
 
+# The benchmarks of the pallets are among these tests: each runs once against the mocks.
 workspace() { cargo test --release --locked --workspace --no-fail-fast; }
 
 # Checks that the scalar arithmetic needs neither std nor an operating system, so that the runtime can link it.
 no_std() {
 	cargo check --release --locked -p assay-numerics --no-default-features --target wasm32v1-none &&
 		echo "checks: 1 passed, 0 failed"
-}
-
-# Runs each benchmark of the pallets once against the mocks, so that all weights can be measured.
-benchmarks() {
-	cargo test --release --locked --no-fail-fast --lib -p pallet-beacon -p pallet-models -p pallet-providers \
-		-p pallet-payments -p pallet-jobs -p pallet-verification --features runtime-benchmarks -- bench
 }
 
 clients() {
@@ -65,7 +60,6 @@ scripts/minilm.sh >/dev/null || note "all-MiniLM-L6-v2 is not available: its tes
 stage no_std no_std
 stage workspace workspace
 stage specification scripts/spec-test.sh
-stage benchmarks benchmarks
 stage clients clients
 stage documents scripts/readme-test.sh
 

@@ -409,6 +409,13 @@ pub(crate) enum ProviderCommand {
 		#[command(flatten)]
 		key: KeyArgs,
 	},
+	/// Make blocks too: have the node make session keys, and register them
+	///
+	/// The node must allow unsafe RPC methods from here. Earlier session keys of the account are replaced.
+	Validate {
+		#[command(flatten)]
+		key: KeyArgs,
+	},
 	/// Validate again after an offence against consensus, once the time in jail is over
 	Unjail {
 		#[command(flatten)]

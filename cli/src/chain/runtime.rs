@@ -80,6 +80,18 @@ pub(crate) fn fits(metadata: &Metadata) -> bool {
 	generated::is_codegen_valid_for(metadata)
 }
 
+/// Reads session keys, which are three public keys one after the other.
+pub(crate) fn session_keys(public: &[u8]) -> Option<runtime_types::assay_runtime::SessionKeys> {
+	let (babe, rest) = public.split_first_chunk()?;
+	let (grandpa, rest) = rest.split_first_chunk()?;
+	let authority_discovery = rest.try_into().ok()?;
+	Some(runtime_types::assay_runtime::SessionKeys {
+		babe: runtime_types::sp_consensus_babe::app::Public(*babe),
+		grandpa: runtime_types::sp_consensus_grandpa::app::Public(*grandpa),
+		authority_discovery: runtime_types::sp_authority_discovery::app::Public(authority_discovery),
+	})
+}
+
 /// Wraps an inference key for a call.
 pub(crate) fn inference_key(public: [u8; 32]) -> app::Public {
 	app::Public(public)

@@ -52,6 +52,7 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 				"Ready: the next electorates that are sealed include your stake; draws read them one period later.";
 			submit(cx, runtime::ready(), &key, text, json!({})).await
 		}
+		ProviderCommand::Validate { key } => validate(cx, &key).await,
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
 		ProviderCommand::Show { account } => show(cx, account).await,
 	}
@@ -69,11 +70,10 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 		for text in ["infr", inference_suri, &shown] {
 			params.push(text).map_err(|e| CliError::Node(e.to_string()))?;
 		}
-		chain.request::<Value>("author_insertKey", params).await.map_err(|e| {
-			CliError::Node(format!(
-				"it did not take the key ({e}); start it with --rpc-methods unsafe, on a local address only"
-			))
-		})?;
+		chain
+			.request::<Value>("author_insertKey", params)
+			.await
+			.map_err(|e| unsafe_method("it did not take the key", &e))?;
 		cx.report
 			.step("inserted", "the node holds the inference key", json!({ "key": shown }));
 	}
@@ -83,6 +83,41 @@ async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs
 		.set_inference_key(runtime::inference_key(public), runtime::inference_signature(proof));
 	let text = format!("Inference key {shown} is set. The node that signs with it must hold it.");
 	submit(cx, call, key, &text, json!({ "key": shown, "inserted": insert })).await
+}
+
+/// Returns the error of a method that a node refuses to strangers.
+fn unsafe_method(what: &str, error: &CliError) -> CliError {
+	CliError::Node(format!(
+		"{what} ({error}); start it with --rpc-methods unsafe, on a local address only"
+	))
+}
+
+/// Session keys as the node makes them: both parts in hex.
+#[derive(serde::Deserialize)]
+struct NewSessionKeys {
+	keys: String,
+	proof: Option<String>,
+}
+
+async fn validate(cx: &Context, key: &KeyArgs) -> Result<Outcome, CliError> {
+	let chain = cx.chain().await?;
+	let owner = key.signer(chain.development)?.account();
+	let mut params = RpcParams::new();
+	params
+		.push(encode_prefixed(owner.0))
+		.map_err(|e| CliError::Node(e.to_string()))?;
+	let made: NewSessionKeys = chain
+		.request("author_rotateKeysWithOwner", params)
+		.await
+		.map_err(|e| unsafe_method("it made no session keys", &e))?;
+	let unreadable = || CliError::Node("its session keys are not of this chain's form".into());
+	let public = const_hex::decode(&made.keys).map_err(|_| unreadable())?;
+	let keys = runtime::session_keys(&public).ok_or_else(unreadable)?;
+	let proof = made.proof.and_then(|proof| const_hex::decode(proof).ok()).ok_or_else(unreadable)?;
+	let text = "Session keys are set. The node makes blocks once the account has a seat: at the earliest in the session \
+		after the next one.";
+	let call = runtime::tx().session().set_keys(keys, proof);
+	submit(cx, call, key, text, json!({ "keys": made.keys })).await
 }
 
 async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) -> Result<Outcome, CliError> {

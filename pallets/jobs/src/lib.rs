@@ -81,7 +81,7 @@ mod views;
 pub mod weights;
 mod worker;
 
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 pub mod benchmarking;
 #[cfg(test)]
 mod mock;
@@ -156,7 +156,7 @@ pub mod pallet {
 		type WeightInfo: WeightInfo;
 
 		/// Prepares what benchmarks need of other pallets.
-		#[cfg(feature = "runtime-benchmarks")]
+		#[cfg(any(feature = "runtime-benchmarks", test))]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self::AccountId>;
 	}
 

@@ -73,7 +73,7 @@ impl Contains<u64> for MockSessionKeys {
 	}
 }
 
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 impl crate::BenchmarkHelper for MockCatalog {
 	fn model() -> ModelId {
 		ModelId([1; 32])
@@ -109,7 +109,7 @@ impl pallet_providers::Config for Test {
 	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();
-	#[cfg(feature = "runtime-benchmarks")]
+	#[cfg(any(feature = "runtime-benchmarks", test))]
 	type BenchmarkHelper = MockCatalog;
 }
 

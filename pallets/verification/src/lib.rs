@@ -78,7 +78,7 @@ pub mod weights;
 mod window;
 mod worker;
 
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 pub mod benchmarking;
 #[cfg(test)]
 mod mock;
@@ -151,7 +151,7 @@ pub mod pallet {
 		type WeightInfo: WeightInfo;
 
 		/// Prepares what benchmarks need of other pallets.
-		#[cfg(feature = "runtime-benchmarks")]
+		#[cfg(any(feature = "runtime-benchmarks", test))]
 		type BenchmarkHelper: benchmarking::BenchmarkHelper<Self>;
 	}
 

@@ -126,7 +126,7 @@ impl pallet_jobs::Config for Test {
 	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();
-	#[cfg(feature = "runtime-benchmarks")]
+	#[cfg(any(feature = "runtime-benchmarks", test))]
 	type BenchmarkHelper = MockProviders;
 }
 

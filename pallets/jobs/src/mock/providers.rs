@@ -140,7 +140,7 @@ impl Penalties<AccountId> for MockProviders {
 	}
 }
 
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 impl crate::benchmarking::BenchmarkHelper<AccountId> for MockProviders {
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
 		use frame_support::traits::fungible::Mutate;
@@ -159,7 +159,7 @@ impl crate::benchmarking::BenchmarkHelper<AccountId> for MockProviders {
 }
 
 /// Returns externalities in which benchmarks run as tests: no providers yet, and a keystore for their keys.
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
 	let mut ext = TestExt::providers(0).build();
 	ext.register_extension(sp_keystore::KeystoreExt::new(

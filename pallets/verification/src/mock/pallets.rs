@@ -220,7 +220,7 @@ impl ClaimSource<AccountId, u64> for MockSource {
 	}
 }
 
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 impl crate::benchmarking::BenchmarkHelper<Test> for MockProviders {
 	fn electorate(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>) {
 		let accounts: Vec<_> = (0..keys.len()).map(|n| AccountId::new([n as u8 | 128; 32])).collect();
@@ -245,7 +245,7 @@ impl crate::benchmarking::BenchmarkHelper<Test> for MockProviders {
 }
 
 /// Returns externalities in which benchmarks run as tests: no electorate yet, and a keystore for its keys.
-#[cfg(feature = "runtime-benchmarks")]
+#[cfg(any(feature = "runtime-benchmarks", test))]
 pub(crate) fn benchmark_ext() -> sp_io::TestExternalities {
 	let mut ext = TestExt::providers(0).build();
 	ext.register_extension(sp_keystore::KeystoreExt::new(
