@@ -68,7 +68,7 @@ start() {
 		$(last ExecStart | sed "s|\\\$ASSAY_OPTIONS|$options|") >>$log 2>&1 </dev/null &
 	echo $! >$pidfile
 	# A person types the next command a few seconds later.
-	for _ in $(seq 100); do
+	for _ in $(seq 300); do
 		if (exec 3<>/dev/tcp/127.0.0.1/9944) 2>/dev/null; then return; fi
 		sleep 0.2
 	done

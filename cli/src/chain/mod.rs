@@ -30,6 +30,8 @@ use subxt::{
 };
 
 const CONNECT_SECONDS: u64 = 10;
+/// How long a node that should have peers may have none.
+const PEERS_SECONDS: u32 = 30;
 /// Blocks after which a transaction that no block has included is no longer valid.
 const LIFE_BLOCKS: u64 = 64;
 
@@ -64,6 +66,15 @@ pub(crate) struct Included {
 	pub(crate) number: u32,
 	/// The transaction's events.
 	pub(crate) events: ExtrinsicEvents<SubstrateConfig>,
+}
+
+/// A node's standing among its peers.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+	peers: u64,
+	is_syncing: bool,
+	should_have_peers: bool,
 }
 
 /// A connection to one node.
@@ -310,12 +321,30 @@ impl Chain {
 		))
 	}
 
+	/// Waits until the node has caught up with its peers: one that has not would report on no transaction.
+	async fn caught_up(&self, report: &Reporter) -> Result<(), CliError> {
+		for second in 0.. {
+			let health: Health = self.request("system_health", RpcParams::new()).await?;
+			if !health.is_syncing && (health.peers > 0 || !health.should_have_peers) {
+				break;
+			}
+			if !health.is_syncing && second >= PEERS_SECONDS {
+				report.warn("the node has no peers: what it is sent may never be in a block");
+				break;
+			}
+			report.waiting("waiting until the node has caught up with its peers");
+			tokio::time::sleep(Duration::from_secs(1)).await;
+		}
+		Ok(())
+	}
+
 	async fn sign_and_send<C: Payload>(
 		&self,
 		call: &C,
 		signer: &Signer,
 		report: &Reporter,
 	) -> Result<Watched, CliError> {
+		self.caught_up(report).await?;
 		// The nonce comes from the pool, not from a block: a call right after another one must not collide with it.
 		let mut params = RpcParams::new();
 		params.push(signer.account().ss58()).map_err(from_rpc)?;

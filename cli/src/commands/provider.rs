@@ -113,8 +113,12 @@ async fn validate(cx: &Context, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let unreadable = || CliError::Node("its session keys are not of this chain's form".into());
 	let public = const_hex::decode(&made.keys).map_err(|_| unreadable())?;
 	let keys = runtime::session_keys(&public).ok_or_else(unreadable)?;
-	let proof = made.proof.and_then(|proof| const_hex::decode(proof).ok()).ok_or_else(unreadable)?;
-	let text = "Session keys are set. The node makes blocks once the account has a seat: at the earliest in the session \
+	let proof = made
+		.proof
+		.and_then(|proof| const_hex::decode(proof).ok())
+		.ok_or_else(unreadable)?;
+	let text =
+		"Session keys are set. The node makes blocks once the account has a seat: at the earliest in the session \
 		after the next one.";
 	let call = runtime::tx().session().set_keys(keys, proof);
 	submit(cx, call, key, text, json!({ "keys": made.keys })).await
