@@ -127,7 +127,8 @@ impl Chain {
 	/// Signs a call. Every fork on which the signer has this nonce takes the result.
 	pub async fn sign(&self, call: &impl Payload, signer: &Keypair, nonce: u64) -> Result<Vec<u8>> {
 		let at = self.api.at_current_block().await?;
-		let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
+		// Immortal: a node on another fork may not know the block that a mortal one is bound to.
+		let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).immortal().build();
 		let signed = at.transactions().create_signed(call, signer, params).await?;
 		Ok(signed.into_encoded())
 	}
