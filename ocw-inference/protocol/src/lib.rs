@@ -3,9 +3,11 @@
 
 mod byte_size;
 pub mod process;
+mod sandbox;
 
 pub use assay_primitives::Work;
 pub use byte_size::ByteSize;
+pub use sandbox::{Protection, SandboxMode, SandboxStatus};
 
 use assay_primitives::{Finding, ModelId, Output, TraceRoot, WorkId};
 use codec::{Decode, DecodeAll, Encode};
