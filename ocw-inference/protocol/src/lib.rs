@@ -52,6 +52,8 @@ pub enum Response {
 	Ready {
 		/// The models that it serves.
 		models: Vec<ServedModel>,
+		/// What has confined it since before it read the first of them.
+		sandbox: SandboxStatus,
 	},
 	/// A work item is done.
 	#[codec(index = 1)]
