@@ -33,6 +33,9 @@ pub enum Error {
 	#[cfg(target_os = "linux")]
 	#[error("there is no filter of system calls for this CPU: {0}")]
 	Filter(#[from] seccompiler::BackendError),
+	/// The process keeps what its user may do as root.
+	#[error("capabilities could not be dropped: {0}")]
+	Capabilities(std::io::Error),
 	/// Descriptors of the process that started this one stay open.
 	#[error("inherited descriptors could not be closed: {0}")]
 	Descriptors(std::io::Error),

@@ -6,7 +6,8 @@
 //! * [Landlock](https://docs.kernel.org/userspace-api/landlock.html) limits which files it may open: models to be read, and
 //!   with a GPU what its driver needs;
 //! * a filter of system calls (seccomp) takes away the network, other programs and processes, and whatever changes a file;
-//! * `no_new_privs` keeps programs with privileges of their own from giving it any.
+//! * `no_new_privs` keeps programs with privileges of their own from giving it any, and what root may do beyond others is
+//!   dropped, but for reading.
 //!
 //! Sockets and files that are open already stay usable, so what a process inherits is closed first
 //! ([`close_inherited_descriptors`]). Nothing here hides that files exist, or limits memory and CPU.
@@ -50,13 +51,16 @@ pub fn confine(policy: &Policy, mode: SandboxMode) -> Result<SandboxStatus> {
 #[cfg(target_os = "linux")]
 fn apply(policy: &Policy) -> (SandboxStatus, Vec<Error>) {
 	let mut errors = Vec::new();
+	if let Err(error) = drop_capabilities() {
+		errors.push(error);
+	}
 	let mut outcome = |applied: Result<Protection>| {
 		applied.unwrap_or_else(|error| {
 			errors.push(error);
 			Protection::Missing
 		})
 	};
-	// Landlock first: it opens the files of its rules, which the filter may not allow.
+	// Landlock before the filter: it opens the files of its rules, which the filter may not allow.
 	let landlock = outcome(files::restrict(policy));
 	let seccomp = outcome(system_calls::filter(policy));
 	let status = SandboxStatus {
@@ -66,6 +70,23 @@ fn apply(policy: &Policy) -> (SandboxStatus, Vec<Error>) {
 		no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
 	};
 	(status, errors)
+}
+
+/// Drops what the process may do as root, for good: also to raise the limits that it was given. A model that only root can
+/// read stays readable.
+#[cfg(target_os = "linux")]
+fn drop_capabilities() -> Result<()> {
+	use rustix::thread::{capabilities, set_capabilities, CapabilitySet, CapabilitySets};
+	let drop = || {
+		let kept = capabilities(None)?.permitted & CapabilitySet::DAC_READ_SEARCH;
+		let sets = CapabilitySets {
+			effective: kept,
+			permitted: kept,
+			inheritable: CapabilitySet::empty(),
+		};
+		set_capabilities(None, sets)
+	};
+	drop().map_err(|error| Error::Capabilities(error.into()))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -16,13 +16,15 @@ pub struct Policy {
 }
 
 /// Where NVIDIA's driver and CUDA's libraries read. None of it is secret on an ordinary machine.
-const DRIVER_READS: [&str; 18] = [
+const DRIVER_READS: [&str; 20] = [
 	// Libraries, and where the dynamic linker looks for them.
 	"/lib",
 	"/lib64",
 	"/usr/lib",
 	"/usr/lib64",
-	"/usr/local",
+	"/usr/local/lib",
+	"/usr/local/cuda",
+	"/usr/local/nvidia",
 	"/opt/cuda",
 	"/etc/ld.so.cache",
 	"/etc/nvidia",

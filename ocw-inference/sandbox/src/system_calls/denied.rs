@@ -31,8 +31,8 @@ pub(super) const DENIED: &[c_long] = &[
 	// Other ways to make system calls, and parts of the kernel that had many faults.
 	SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_bpf, SYS_userfaultfd, SYS_personality,
 	// What changes files, which Landlock does not see in part.
-	SYS_truncate, SYS_fallocate, SYS_mkdirat, SYS_mknodat, SYS_linkat, SYS_symlinkat, SYS_unlinkat, SYS_renameat, SYS_renameat2,
-	SYS_fchmod, SYS_fchmodat, SYS_fchmodat2, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_setxattr, SYS_lsetxattr,
+	SYS_truncate, SYS_fallocate, SYS_mkdirat, SYS_mknodat, SYS_linkat, SYS_symlinkat, SYS_unlinkat, RENAMEAT, SYS_renameat2,
+	SYS_fchmod, SYS_fchmodat, FCHMODAT2, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_setxattr, SYS_lsetxattr,
 	SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SETXATTRAT, REMOVEXATTRAT, FILE_SETATTR,
 	// Files by other names than paths, and news of files.
 	SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_inotify_init1, SYS_inotify_add_watch, SYS_fanotify_init,
@@ -40,7 +40,7 @@ pub(super) const DENIED: &[c_long] = &[
 	// Namespaces, mounts, and the machine as a whole, for an engine whose user is root.
 	SYS_unshare, SYS_setns, SYS_chroot, SYS_pivot_root, SYS_mount, SYS_umount2, SYS_mount_setattr, SYS_open_tree, SYS_move_mount,
 	SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, OPEN_TREE_ATTR, SYS_quotactl, SYS_quotactl_fd, SYS_swapon, SYS_swapoff,
-	SYS_reboot, SYS_kexec_load, SYS_kexec_file_load, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_acct, SYS_syslog,
+	SYS_reboot, SYS_kexec_load, KEXEC_FILE_LOAD, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_acct, SYS_syslog,
 	SYS_sethostname, SYS_setdomainname, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex, SYS_clock_adjtime, SYS_vhangup,
 	SYS_lookup_dcookie, SYS_nfsservctl,
 	#[cfg(target_arch = "x86_64")] SYS_fork,
@@ -66,7 +66,10 @@ pub(super) const DENIED: &[c_long] = &[
 	#[cfg(target_arch = "x86_64")] SYS_ioperm,
 ];
 
-// Newer than the library of C constants. Their numbers are the same everywhere.
+// The library of C constants lacks these on some architectures. What is newer has the same number on all of them.
+const RENAMEAT: c_long = if cfg!(target_arch = "x86_64") { 264 } else { 38 };
+const KEXEC_FILE_LOAD: c_long = if cfg!(target_arch = "x86_64") { 320 } else { 294 };
+const FCHMODAT2: c_long = 452;
 const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
 const OPEN_TREE_ATTR: c_long = 467;

@@ -196,6 +196,11 @@ fn no_other_process_can_be_touched() {
 		call(libc::SYS_setpriority, [i64::from(libc::PRIO_PROCESS), node, 19, 0]),
 	);
 	refused(
+		"a queued signal",
+		EPERM,
+		call(libc::SYS_rt_sigqueueinfo, [node, 0, 0, 0]),
+	);
+	refused(
 		"its limits",
 		EPERM,
 		call(libc::SYS_prlimit64, [node, i64::from(libc::RLIMIT_NOFILE), 0, 0]),
@@ -270,6 +275,31 @@ fn threads_that_run_already_are_filtered_too() {
 	around.confine(&around.policy());
 	go.send(()).unwrap();
 	refused("a socket in an earlier thread", EPERM, earlier.join().unwrap());
+}
+
+/// Meaningful where these tests run as root; others have nothing to drop.
+#[test]
+fn nothing_is_left_of_root_but_reading() {
+	use rustix::{
+		process::{setrlimit, Resource, Rlimit},
+		thread::{capabilities, CapabilitySet},
+	};
+	let Some(around) = inside() else {
+		assert!(run("denied::nothing_is_left_of_root_but_reading").0.success());
+		return;
+	};
+	let set = |most| {
+		let both = Rlimit {
+			current: Some(most),
+			maximum: Some(most),
+		};
+		setrlimit(Resource::Core, both)
+	};
+	set(0).unwrap();
+	around.confine(&around.policy());
+	let left = capabilities(None).unwrap();
+	assert!(CapabilitySet::DAC_READ_SEARCH.contains(left.permitted | left.effective) && left.inheritable.is_empty());
+	assert!(set(1).is_err(), "a limit is one also for root");
 }
 
 /// The number of a descriptor that the parent leaves open.

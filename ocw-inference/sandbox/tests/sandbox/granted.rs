@@ -95,6 +95,8 @@ fn with_a_gpu_more_is_open_but_no_key_and_no_network() {
 	assert!(fs::read_to_string("/proc/self/maps").is_ok());
 	if status.landlock.is_in_force() {
 		refused("the key", EACCES, File::open(around.key()));
+		let another_way = format!("/proc/self/root{}", around.key().display());
+		refused("the key, by another way", EACCES, File::open(another_way));
 		refused("writing", EACCES, OpenOptions::new().write(true).open(around.weights()));
 		refused("creating", EACCES, File::create(around.models().join("a/new")));
 		refused("/etc/passwd", EACCES, File::open("/etc/passwd"));
