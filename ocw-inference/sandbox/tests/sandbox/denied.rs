@@ -10,7 +10,7 @@ use std::{
 	net::{TcpListener, TcpStream, UdpSocket},
 	os::{
 		fd::{AsRawFd, FromRawFd},
-		unix::{ffi::OsStrExt, net::UnixDatagram, net::UnixStream, process::CommandExt, process::ExitStatusExt},
+		unix::{ffi::OsStrExt, net::UnixDatagram, net::UnixStream, process::CommandExt},
 	},
 	path::Path,
 	process::Command,
@@ -239,6 +239,7 @@ fn old_getpid() -> i64 {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_system_call_of_32_bits_ends_the_process() {
+	use std::os::unix::process::ExitStatusExt;
 	const NAME: &str = "denied::a_system_call_of_32_bits_ends_the_process";
 	if let Some(around) = inside() {
 		if std::env::var_os("ASSAY_TEST_FREE").is_none() {

@@ -7,3 +7,4 @@
 mod child;
 mod denied;
 mod granted;
+mod missing;
