@@ -3,9 +3,10 @@
 use anyhow::{bail, Context, Result};
 use rustix::process::{kill_process, Pid, Signal};
 use std::{
-	fs::File,
+	fs::{self, File, Permissions},
 	io::{Read, Write},
 	net::{TcpListener, TcpStream},
+	os::unix::fs::PermissionsExt,
 	path::{Path, PathBuf},
 	process::{Child, Command, ExitStatus, Stdio},
 	time::Duration,
@@ -56,8 +57,8 @@ pub struct NodeOptions {
 	pub key: u8,
 	/// More arguments.
 	pub args: Vec<String>,
-	/// Environment variables, which its engine inherits.
-	pub env: Vec<(String, String)>,
+	/// Environment variables of its `engine`. A node passes none of its own on.
+	pub engine_env: Vec<(String, String)>,
 }
 
 /// The ports that a node listens on.
@@ -242,6 +243,11 @@ fn spawn(options: &NodeOptions, directory: &Path, ports: Ports) -> Result<Child>
 		command.arg(format!("--{name}"));
 	}
 	if let Some(engine) = &options.engine {
+		let engine = if options.engine_env.is_empty() {
+			engine.clone()
+		} else {
+			engine_script(engine, &options.engine_env, directory)?
+		};
 		command.arg("--engine").arg(engine);
 	}
 	if let Some(models) = &options.models {
@@ -250,9 +256,27 @@ fn spawn(options: &NodeOptions, directory: &Path, ports: Ports) -> Result<Child>
 	if let Some(bootnode) = &options.bootnode {
 		command.args(["--bootnodes", bootnode]);
 	}
-	command.args(&options.args).envs(options.env.iter().cloned());
+	command.args(&options.args);
 	command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
 	command.spawn().context("the node does not start")
+}
+
+/// Writes a script that becomes `engine` with more environment variables, and returns its path.
+fn engine_script(engine: &Path, variables: &[(String, String)], directory: &Path) -> Result<PathBuf> {
+	let exports = variables
+		.iter()
+		.map(|(name, value)| format!("export {name}='{value}'\n"));
+	let text = format!(
+		"#!/bin/sh\n{}exec '{}' \"$@\"\n",
+		exports.collect::<String>(),
+		engine.display()
+	);
+	// Written under another name and moved: a file that is open for writing cannot be executed.
+	let (path, beside) = (directory.join("assay-engine.sh"), directory.join("assay-engine.sh.new"));
+	fs::write(&beside, text)?;
+	fs::set_permissions(&beside, Permissions::from_mode(0o755))?;
+	fs::rename(beside, &path)?;
+	Ok(path)
 }
 
 /// Four validators, each with its own inference key and engine.

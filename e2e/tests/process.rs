@@ -29,7 +29,7 @@ fn start(change: impl FnOnce(&mut NodeOptions)) -> Node {
 fn start_rogue(mode: &str, args: &[&str]) -> Node {
 	start(|options| {
 		options.engine = Some(program("assay-rogue").unwrap());
-		options.env = vec![("ASSAY_ROGUE".into(), mode.into())];
+		options.engine_env = vec![("ASSAY_ROGUE".into(), mode.into())];
 		options.args = args.iter().map(|arg| (*arg).to_owned()).collect();
 	})
 }
@@ -200,6 +200,89 @@ async fn the_engine_yields_to_its_node_and_stays_within_its_limits() {
 		let own = nice_of(Path::new("/proc/self/stat"));
 		assert_eq!(nice_of(&task.unwrap().path().join("stat")), own.max(7));
 	}
+}
+
+/// Returns the value of a key in a `status` file of `/proc`.
+fn status_of(status: &Path, key: &str) -> String {
+	let status = fs::read_to_string(status).unwrap();
+	let value = status
+		.lines()
+		.find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned()));
+	value.unwrap()
+}
+
+const SANDBOX: &str = "assay_engine_sandbox";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_is_confined_its_node_is_not_and_answers_come() {
+	let _alone = ALONE.lock().await;
+	let node = start(|options| options.args = vec!["--engine-sandbox".into(), "require".into()]);
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 1).await;
+	let engine = node.engine_pid().unwrap();
+	for task in fs::read_dir(format!("/proc/{engine}/task")).unwrap() {
+		let status = task.unwrap().path().join("status");
+		assert_eq!(status_of(&status, "NoNewPrivs"), "1");
+		assert_eq!(status_of(&status, "Seccomp"), "2");
+	}
+	let status = format!("/proc/{}/status", node.pid());
+	assert_eq!(
+		status_of(Path::new(&status), "NoNewPrivs"),
+		status_of(Path::new("/proc/self/status"), "NoNewPrivs")
+	);
+	// Landlock shows nowhere but in what the engine reports.
+	assert!(node.log().contains("The engine is confined (Landlock "));
+	for part in ["landlock", "seccomp", "no_new_privs"] {
+		assert_eq!(node.metric(SANDBOX, Some(("part", part))).unwrap(), 1, "{part}");
+	}
+	// Cargo or a shell gave the node more than this.
+	let environment = String::from_utf8(fs::read(format!("/proc/{engine}/environ")).unwrap()).unwrap();
+	let names = environment.split('\0').filter_map(|variable| variable.split_once('='));
+	for (name, _) in names {
+		let library = ["LD_LIBRARY_PATH", "GLIBC_TUNABLES"].contains(&name);
+		let prefixed = ["RUST_", "CUDA_", "MALLOC_"]
+			.iter()
+			.any(|prefix| name.starts_with(prefix));
+		assert!(library || prefixed, "{name}");
+	}
+	for descriptor in fs::read_dir(format!("/proc/{engine}/fd")).unwrap() {
+		// It may be closed by now.
+		let Ok(target) = fs::read_link(descriptor.unwrap().path()) else {
+			continue;
+		};
+		let target = target.to_string_lossy();
+		let own = ["socket:", "pipe:", "anon_inode:"]
+			.iter()
+			.any(|kind| target.starts_with(kind));
+		assert!(own || target == "/dev/null", "{target} is open in the engine");
+	}
+	let model = chain.demo_model().await.unwrap();
+	let job = chain.ask(&model, "Are you free?", 2, &dev::alice()).await.unwrap();
+	assert_eq!(chain.verdict(&job, 60).await.unwrap().verdict, Verdict::Confirmed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_without_a_sandbox_is_warned_of_or_refused() {
+	let _alone = ALONE.lock().await;
+	let node = start(|options| options.args = vec!["--engine-sandbox".into(), "off".into()]);
+	Chain::connect(&node.url()).await.unwrap();
+	ready(&node, 1, 1).await;
+	assert_eq!(node.metric(SANDBOX, None).unwrap(), 0);
+	node.signal_engine(Signal::KILL).unwrap();
+	ready(&node, 2, 1).await;
+	assert_eq!(
+		node.log().matches("The engine is not confined").count(),
+		1,
+		"once, not at each start"
+	);
+	drop(node);
+
+	// This one serves well, until it gets work, and reports that nothing confines it.
+	let node = start_rogue("hoard", &["--engine-sandbox", "require"]);
+	Chain::connect(&node.url()).await.unwrap();
+	exits(&node, "protocol", 2, 30).await;
+	assert!(node.log().contains("without the sandbox that is required"));
+	assert_eq!(node.metric("assay_engine_up", None).unwrap(), 0);
 }
 
 /// The 19th number of a `stat` file, the 17th after the name in parentheses.

@@ -1,7 +1,7 @@
 //! The node's command line.
 
 use crate::inference::{EngineDevice, GpuEngine, InferenceOptions, ResourceLimits, WatchedShare};
-use assay_protocol::{process::NICE, ByteSize};
+use assay_protocol::{process::NICE, ByteSize, SandboxMode};
 use clap::{Args, Parser};
 use sc_cli::RunCmd;
 use sc_service::{ChainType, Configuration};
@@ -69,6 +69,11 @@ pub struct InferenceParams {
 	#[arg(long, value_name = "BYTES")]
 	pub engine_kv_memory: Option<ByteSize>,
 
+	/// Whether the engine is confined to its models and its socket: `auto`, as far as the kernel can, with a warning of what is
+	/// missing; `require`, or it is not used; `off`.
+	#[arg(long, value_name = "MODE", default_value_t = SandboxMode::Auto, conflicts_with = "no_engine")]
+	pub engine_sandbox: SandboxMode,
+
 	/// Share of the published claims of its models that this node checks without having been drawn, in percent: 0 to 100, with
 	/// at most one decimal. It objects to a false one, with a bond from the provider's balance.
 	#[arg(long, value_name = "PERCENT", default_value_t = WatchedShare::default(), conflicts_with = "no_engine")]
@@ -107,6 +112,7 @@ impl InferenceParams {
 			),
 			models,
 			limits: self.limits(),
+			sandbox: self.engine_sandbox,
 			journal: config.data_path.join("inference"),
 			watched: self.watch_claims,
 			demo_model,
@@ -187,6 +193,18 @@ mod tests {
 		assert!(device(&["--engine-device", "tpu"]).is_err());
 		assert!(device(&["--no-engine", "--engine-device", "cuda"]).is_err());
 		assert!(device(&["--no-engine"]).is_ok());
+	}
+
+	#[test]
+	fn the_engine_s_sandbox_is_chosen_or_as_the_kernel_can() {
+		let mode = |args: &[&str]| {
+			let args = ["assay-node"].iter().chain(args);
+			Cli::try_parse_from(args).map(|cli| cli.inference.engine_sandbox)
+		};
+		assert_eq!(mode(&[]).unwrap(), SandboxMode::Auto);
+		assert_eq!(mode(&["--engine-sandbox", "require"]).unwrap(), SandboxMode::Require);
+		assert!(mode(&["--engine-sandbox", "on"]).is_err());
+		assert!(mode(&["--no-engine", "--engine-sandbox", "off"]).is_err());
 	}
 
 	#[test]

@@ -14,7 +14,7 @@ use assay_e2e::{node_socket, ServeArgs};
 use assay_engine::{Engine, Model};
 use assay_model_folder::Manifest;
 use assay_primitives::{Finding, Work, WorkId};
-use assay_protocol::{decode, framing, Request, Response, WorkResult};
+use assay_protocol::{decode, framing, Request, Response, SandboxStatus, WorkResult};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::{fs, path::Path, sync::mpsc as blocking};
@@ -77,6 +77,7 @@ async fn serve(stream: UnixStream, liar: Liar) -> Result<()> {
 	let (responses, mut outgoing) = mpsc::unbounded_channel::<Response>();
 	responses.send(Response::Ready {
 		models: liar.honest.served(),
+		sandbox: SandboxStatus::OFF,
 	})?;
 	let results = responses.clone();
 	std::thread::spawn(move || {

@@ -8,7 +8,7 @@ use anyhow::{bail, Context, Result};
 use assay_e2e::{node_socket, ServeArgs};
 use assay_model_folder::Manifest;
 use assay_primitives::WorkId;
-use assay_protocol::{decode, framing, Request, Response, ServedModel, WorkResult};
+use assay_protocol::{decode, framing, Request, Response, SandboxStatus, ServedModel, WorkResult};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn garbage(mut stream: UnixStream) -> Result<()> {
 
 async fn flood(stream: UnixStream) -> Result<()> {
 	let mut wire = Framed::new(stream, framing());
-	let ready = Response::Ready { models: Vec::new() };
+	let ready = ready(Vec::new());
 	wire.send(Bytes::from(ready.encode())).await?;
 	loop {
 		let unrequested = Response::Done {
@@ -64,6 +64,12 @@ async fn flood(stream: UnixStream) -> Result<()> {
 	}
 }
 
+/// The first message of an engine without a sandbox.
+fn ready(models: Vec<ServedModel>) -> Response {
+	let sandbox = SandboxStatus::OFF;
+	Response::Ready { models, sandbox }
+}
+
 async fn hoard(stream: UnixStream, args: &ServeArgs) -> Result<()> {
 	let mut wire = Framed::new(stream, framing());
 	let mut served = Vec::new();
@@ -76,7 +82,7 @@ async fn hoard(stream: UnixStream, args: &ServeArgs) -> Result<()> {
 			load_ms: 0,
 		});
 	}
-	let ready = Response::Ready { models: served };
+	let ready = ready(served);
 	wire.send(Bytes::from(ready.encode())).await?;
 	while let Some(frame) = wire.next().await {
 		match decode(&frame?)? {

@@ -4,7 +4,7 @@
 
 use assay_fuzz_targets::{Target, TARGETS};
 use assay_primitives::{ModelId, SamplingParams, WorkId};
-use assay_protocol::{Request, Response, ServedModel, Work, WorkResult};
+use assay_protocol::{Request, Response, SandboxStatus, ServedModel, Work, WorkResult};
 use codec::Encode;
 use std::{
 	fs,
@@ -154,6 +154,7 @@ fn made_seeds_are_current() {
 			parameters: 3_000_000,
 			load_ms: 12,
 		}],
+		sandbox: SandboxStatus::OFF,
 	};
 	let done = Response::Done {
 		id: WorkId([2; 32]),

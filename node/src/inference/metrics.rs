@@ -1,8 +1,9 @@
 //! Prometheus metrics of inference on this node.
 
 use super::log_target::LOG_TARGET;
+use assay_protocol::SandboxStatus;
 use prometheus_endpoint::{
-	register, Counter, CounterVec, Gauge, HistogramOpts, HistogramVec, Opts, PrometheusError, Registry, U64,
+	register, Counter, CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, Opts, PrometheusError, Registry, U64,
 };
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl ExitCause {
 struct Registered {
 	up: Gauge<U64>,
 	on_gpu: Gauge<U64>,
+	sandbox: GaugeVec<U64>,
 	exits: CounterVec<U64>,
 	restarts: Counter<U64>,
 	queue: Gauge<U64>,
@@ -88,8 +90,22 @@ impl Registered {
 		for cause in ExitCause::ALL {
 			exits.with_label_values(&[cause.label()]).inc_by(0);
 		}
+		let sandbox = register(
+			GaugeVec::new(
+				Opts::new(
+					"assay_engine_sandbox",
+					"1 for each part of the sandbox that confines the engine that was last ready",
+				),
+				&["part"],
+			)?,
+			registry,
+		)?;
+		for (part, _) in SandboxStatus::OFF.parts() {
+			sandbox.with_label_values(&[part]).set(0);
+		}
 		Ok(Self {
 			exits,
+			sandbox,
 			up: register(Gauge::new("assay_engine_up", "1 while the engine answers")?, registry)?,
 			on_gpu: register(
 				Gauge::new(
@@ -150,6 +166,15 @@ impl Metrics {
 	/// Records whether the engine is the one for a GPU.
 	pub fn engine_on_gpu(&self, on_gpu: bool) {
 		self.with(|m| m.on_gpu.set(u64::from(on_gpu)));
+	}
+
+	/// Records what confines the engine.
+	pub fn engine_sandbox(&self, sandbox: &SandboxStatus) {
+		self.with(|m| {
+			for (part, in_force) in sandbox.parts() {
+				m.sandbox.with_label_values(&[part]).set(u64::from(in_force));
+			}
+		});
 	}
 
 	/// Counts a new start of the engine.

@@ -28,6 +28,7 @@ pub use watched_share::WatchedShare;
 pub use worker_triggers::WorkerTriggers;
 
 use assay_primitives::crypto::INFERENCE_KEY_TYPE;
+use assay_protocol::SandboxMode;
 use demo_model::Unpacked;
 use engine::{supervise, SupervisorOptions};
 use journal::ResultJournal;
@@ -49,6 +50,8 @@ pub struct InferenceOptions {
 	pub models: PathBuf,
 	/// What part of the machine the engine is given.
 	pub limits: ResourceLimits,
+	/// Whether the engine is to be confined.
+	pub sandbox: SandboxMode,
 	/// The directory of the result journal.
 	pub journal: PathBuf,
 	/// The share of claims that the node checks without having been drawn.
@@ -96,6 +99,7 @@ pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &S
 			}
 			let supervised = SupervisorOptions {
 				gpu: options.gpu,
+				sandbox: options.sandbox,
 				..SupervisorOptions::new(program, options.models, options.limits)
 			};
 			spawner.spawn(

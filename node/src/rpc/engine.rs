@@ -34,7 +34,7 @@ mod tests {
 	use super::*;
 	use crate::inference::EngineState;
 	use assay_primitives::ModelId;
-	use assay_protocol::ServedModel;
+	use assay_protocol::{Protection, SandboxStatus, ServedModel};
 
 	#[tokio::test]
 	async fn a_node_without_an_engine_reports_it_absent() {
@@ -49,7 +49,7 @@ mod tests {
 			.unwrap();
 		let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
 		let status = serde_json::json!({
-			"state": "absent", "models": [], "queue": 0, "done": 0, "abstained": 0, "restarts": 0, "lastError": null,
+			"state": "absent", "models": [], "sandbox": null, "queue": 0, "done": 0, "abstained": 0, "restarts": 0, "lastError": null,
 		});
 		assert_eq!(answer["result"], status);
 	}
@@ -64,6 +64,11 @@ mod tests {
 				parameters: 3,
 				load_ms: 4,
 			}],
+			sandbox: Some(SandboxStatus {
+				landlock: Protection::Partial,
+				seccomp: Protection::Enforced,
+				no_new_privs: true,
+			}),
 			queue: 1,
 			done: 2,
 			abstained: 0,
@@ -73,6 +78,7 @@ mod tests {
 		let json = serde_json::json!({
 			"state": "ready",
 			"models": [{ "id": format!("0x{}", "07".repeat(32)), "name": "demo", "parameters": 3, "loadMs": 4 }],
+			"sandbox": { "landlock": "partial", "seccomp": "enforced", "noNewPrivs": true },
 			"queue": 1, "done": 2, "abstained": 0, "restarts": 5, "lastError": "exited with code 3",
 		});
 		assert_eq!(serde_json::to_value(status).unwrap(), json);

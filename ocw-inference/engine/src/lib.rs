@@ -13,7 +13,7 @@
 //! * `recheck`: a rejection is computed once more with the portable instructions before it leaves the engine;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
 //! * [`process`]: what that process may take from its machine;
-//! * [`program`]: the command line of that process, on the CPU or on a GPU.
+//! * [`program`]: the command line of that process, on the CPU or on a GPU, and its sandbox.
 
 #![deny(missing_docs)]
 

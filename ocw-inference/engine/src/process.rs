@@ -11,7 +11,12 @@ use assay_protocol::{
 	ByteSize,
 };
 use rustix::process::{getpriority_process, getrlimit, setpriority_process, setrlimit, Resource, Rlimit};
-use std::{fs, thread, time::Duration};
+use std::{
+	fs::{self, File},
+	io::{Read, Seek},
+	thread,
+	time::Duration,
+};
 
 /// How much likelier than others the kernel ends this process when memory is short, in thousandths of all memory.
 const OOM_SCORE: &str = "500";
@@ -60,29 +65,14 @@ impl ProcessLimits {
 		Ok(())
 	}
 
-	/// [`Self::apply`] for a process that computes on a GPU.
+	/// [`Self::apply`] for a process that computes on a GPU. Returns what watches its memory, if that is limited; it is to be
+	/// started when threads may be.
 	///
 	/// A driver maps as much as all GPUs and the machine have together, so that one address means the same on each. A limit
 	/// on what is mapped would end the process before its first kernel; so a thread watches the pages that are resident.
-	pub fn apply_watching(&self) -> Result<()> {
+	pub fn apply_to_gpu_process(&self) -> Result<Option<MemoryWatch>> {
 		self.apply_common()?;
-		let Some(most) = self.memory_limit else { return Ok(()) };
-		if resident().is_none() {
-			return Err(Error::Limit(
-				"/proc/self/status doesn't tell how much memory is resident".into(),
-			));
-		}
-		let watch = move || loop {
-			if let Some(now) = resident().filter(|now| *now > most.0) {
-				// The text by which the node tells this exit from others.
-				eprintln!("{OUT_OF_MEMORY}{now} bytes in all is past the limit of {most}");
-				std::process::abort();
-			}
-			thread::sleep(WATCH_INTERVAL);
-		};
-		let started = thread::Builder::new().name("memory".into()).spawn(watch);
-		started.map_err(|e| Error::Limit(format!("no thread to watch the memory: {e}")))?;
-		Ok(())
+		self.memory_limit.map(MemoryWatch::open).transpose()
 	}
 
 	fn apply_common(&self) -> Result<()> {
@@ -99,9 +89,49 @@ impl ProcessLimits {
 	}
 }
 
-/// Returns the bytes of this process's own resident pages. Files that are only mapped to be read aren't in it.
-fn resident() -> Option<u64> {
-	proc_bytes(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon")
+/// Ends the process when it has more memory than it may.
+pub struct MemoryWatch {
+	most: ByteSize,
+	/// `/proc/self/status`, open since before the sandbox.
+	status: File,
+}
+
+impl MemoryWatch {
+	fn open(most: ByteSize) -> Result<Self> {
+		let unknown = |why: String| {
+			Error::Limit(format!(
+				"/proc/self/status doesn't tell how much memory is resident{why}"
+			))
+		};
+		let status = File::open("/proc/self/status").map_err(|e| unknown(format!(": {e}")))?;
+		let watch = Self { most, status };
+		watch.resident().ok_or_else(|| unknown(String::new()))?;
+		Ok(watch)
+	}
+
+	/// Watches from now on, in a thread of its own.
+	pub fn start(self) -> Result<()> {
+		let watch = move || loop {
+			if let Some(now) = self.resident().filter(|now| *now > self.most.0) {
+				// The text by which the node tells this exit from others.
+				eprintln!("{OUT_OF_MEMORY}{now} bytes in all is past the limit of {}", self.most);
+				std::process::abort();
+			}
+			thread::sleep(WATCH_INTERVAL);
+		};
+		let started = thread::Builder::new().name("memory".into()).spawn(watch);
+		started.map_err(|e| Error::Limit(format!("no thread to watch the memory: {e}")))?;
+		Ok(())
+	}
+
+	/// Returns the bytes of this process's own resident pages. Files that are only mapped to be read aren't in it.
+	fn resident(&self) -> Option<u64> {
+		let mut text = String::new();
+		let mut status = &self.status;
+		status.rewind().ok()?;
+		status.read_to_string(&mut text).ok()?;
+		proc_bytes(&text, "RssAnon")
+	}
 }
 
 /// Raises the niceness; one that is higher already stays, because going back takes privileges.
@@ -154,7 +184,8 @@ mod tests {
 				memory_limit: Some(ByteSize(1)),
 				nice: None,
 			};
-			limits.apply_watching().expect("a thread");
+			let watch = limits.apply_to_gpu_process().expect("it is limited");
+			watch.expect("memory is limited").start().expect("a thread");
 			thread::sleep(Duration::from_secs(60));
 		}
 		let output = alone("an_engine_on_a_gpu_ends_past_its_memory");
@@ -165,10 +196,11 @@ mod tests {
 
 	#[test]
 	fn a_process_knows_its_resident_pages() {
-		let before = resident().expect("this machine tells");
+		let watch = MemoryWatch::open(ByteSize(u64::MAX)).expect("this machine tells");
+		let before = watch.resident().expect("this machine tells");
 		let written = std::hint::black_box(vec![1u8; 64 << 20]);
 		assert!(
-			resident() >= Some(before + (48 << 20)),
+			watch.resident() >= Some(before + (48 << 20)),
 			"{before}, and {} written",
 			written.len()
 		);

@@ -3,14 +3,21 @@
 
 use crate::{
 	gpu::Gpu,
-	process::{self, end_if_device_failed, ProcessLimits},
+	process::{self, end_if_device_failed, MemoryWatch, ProcessLimits},
 	scheduler::SchedulerLimits,
 	server, Engine, Error,
 };
 use anyhow::{Context, Result};
+use assay_model_folder::files;
 use assay_numerics::Isa;
-use assay_protocol::{process::stdin_socket, ByteSize};
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use assay_protocol::{process::stdin_socket, ByteSize, SandboxMode, SandboxStatus};
+use assay_sandbox::Policy;
+use std::{
+	fs,
+	path::{Path, PathBuf},
+	process::ExitCode,
+	sync::Arc,
+};
 
 /// A GPU that a program computes on.
 pub struct OpenedGpu {
@@ -40,6 +47,10 @@ pub struct ServeArgs {
 	/// does not fit its share is not served. A rejection is computed a second time beside that, with pages of its own.
 	#[arg(long, value_name = "BYTES")]
 	kv_memory: Option<ByteSize>,
+	/// Whether this process gives up every right that serving does not need, before it reads a model: auto (as far as the
+	/// kernel can), require (or it ends), or off.
+	#[arg(long, value_name = "MODE", default_value_t = SandboxMode::Auto)]
+	sandbox: SandboxMode,
 	/// What this process may take.
 	#[command(flatten)]
 	limits: ProcessLimits,
@@ -66,14 +77,20 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 		threads,
 		isa,
 		kv_memory,
+		sandbox,
 		limits,
 	} = args;
+	if sandbox != SandboxMode::Off {
+		close_inherited_descriptors(sandbox)?;
+	}
 	let socket = stdin_socket().context("a node starts this program and hands it a socket as standard input")?;
 	// Before any thread, and before the GPU, whose driver starts some: these inherit it.
-	match open {
-		None => limits.apply()?,
-		Some(_) => limits.apply_watching()?,
-	}
+	let watch = match open {
+		None => limits.apply().map(|()| None)?,
+		Some(_) => limits.apply_to_gpu_process()?,
+	};
+	let sandbox = confine(&models, open.is_some(), sandbox)?;
+	watch.map(MemoryWatch::start).transpose()?;
 	let mut scheduling = SchedulerLimits::default();
 	if let Some(ByteSize(bytes)) = kv_memory {
 		scheduling.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
@@ -98,8 +115,38 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 	runtime.block_on(async {
 		socket.set_nonblocking(true)?;
 		let stream = tokio::net::UnixStream::from_std(socket)?;
-		Ok(server::serve_loading(stream, threads, load).await?)
+		Ok(server::serve_loading(stream, threads, sandbox, load).await?)
 	})
+}
+
+/// Closes what the node may have left open in this process. Where a sandbox is required, an error if that fails.
+fn close_inherited_descriptors(mode: SandboxMode) -> Result<()> {
+	// SAFETY: no thread runs yet, and nothing has been opened but the standard descriptors.
+	match unsafe { assay_sandbox::close_inherited_descriptors() } {
+		Err(error) if mode == SandboxMode::Require => Err(error.into()),
+		Err(error) => {
+			log::warn!("sandbox: {error}");
+			Ok(())
+		}
+		Ok(()) => Ok(()),
+	}
+}
+
+/// Gives up every right that serving the models in `models` does not need. Those that come later are not served before the
+/// next start.
+fn confine(models: &Path, on_gpu: bool, mode: SandboxMode) -> Result<SandboxStatus> {
+	let policy = Policy::serving(models, model_directories(models));
+	let policy = if on_gpu { policy.with_gpu() } else { policy };
+	Ok(assay_sandbox::confine(&policy, mode)?)
+}
+
+/// Returns the directories in `models` with a manifest. Others stay closed, should `models` hold more than models.
+fn model_directories(models: &Path) -> Vec<PathBuf> {
+	let entries = fs::read_dir(models).into_iter().flatten().flatten();
+	entries
+		.map(|entry| entry.path())
+		.filter(|directory| directory.join(files::MANIFEST).is_file())
+		.collect()
 }
 
 /// Sends log lines to standard error, where the node reads them.

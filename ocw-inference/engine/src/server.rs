@@ -2,7 +2,7 @@
 
 use crate::{engine::Executor, process::end_if_device_failed, Engine, Error, Result};
 use assay_primitives::WorkId;
-use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE};
+use assay_protocol::{decode, framing, Request, Response, SandboxStatus, Work, WorkResult, MAX_QUEUE};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::{
@@ -23,13 +23,15 @@ use tokio_util::{
 
 /// Answers the node at the other end of `stream` until it hangs up, computing on all cores.
 pub async fn serve(stream: UnixStream, engine: Engine) -> Result<()> {
-	serve_loading(stream, 0, move || Ok(engine)).await
+	serve_loading(stream, 0, SandboxStatus::OFF, move || Ok(engine)).await
 }
 
-/// [`serve`] on `threads` threads (0: one for each core), loading the models while pings are already answered.
+/// [`serve`] on `threads` threads (0: one for each core), in a process confined by `sandbox`, loading the models while pings are
+/// already answered.
 pub async fn serve_loading(
 	stream: UnixStream,
 	threads: usize,
+	sandbox: SandboxStatus,
 	load: impl FnOnce() -> Result<Engine> + Send + 'static,
 ) -> Result<()> {
 	let (reader, writer) = stream.into_split();
@@ -41,6 +43,7 @@ pub async fn serve_loading(
 		commands: queue,
 		in_flight: in_flight.clone(),
 		responses: responses.clone(),
+		sandbox,
 	};
 	let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
 	let pool = pool.map_err(|e| Error::Socket(format!("no threads to compute on: {e}")))?;
@@ -137,6 +140,7 @@ struct ComputeLoop {
 	commands: blocking::Receiver<Command>,
 	in_flight: InFlight,
 	responses: mpsc::Sender<Response>,
+	sandbox: SandboxStatus,
 }
 
 impl ComputeLoop {
@@ -151,6 +155,7 @@ impl ComputeLoop {
 		let mut executor = engine.executor().map_err(end_if_device_failed)?;
 		let ready = Response::Ready {
 			models: engine.served(),
+			sandbox: self.sandbox,
 		};
 		let mut hung_up = self.responses.blocking_send(ready).is_err();
 		while !hung_up {

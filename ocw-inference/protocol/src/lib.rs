@@ -3,9 +3,11 @@
 
 mod byte_size;
 pub mod process;
+mod sandbox;
 
 pub use assay_primitives::Work;
 pub use byte_size::ByteSize;
+pub use sandbox::{Protection, SandboxMode, SandboxStatus};
 
 use assay_primitives::{Finding, ModelId, Output, TraceRoot, WorkId};
 use codec::{Decode, DecodeAll, Encode};
@@ -50,6 +52,8 @@ pub enum Response {
 	Ready {
 		/// The models that it serves.
 		models: Vec<ServedModel>,
+		/// What has confined it since before it read the first of them.
+		sandbox: SandboxStatus,
 	},
 	/// A work item is done.
 	#[codec(index = 1)]

@@ -15,7 +15,7 @@ use assay_primitives::{
 	task::Answer,
 	Finding, ModelId, Output, WorkId,
 };
-use assay_protocol::{ServedModel, Work, WorkResult};
+use assay_protocol::{SandboxStatus, ServedModel, Work, WorkResult};
 use parking_lot::Mutex;
 use rand::{rngs::OsRng, RngCore};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct EngineStatus {
 	pub state: EngineState,
 	/// The models it serves; empty unless it is ready.
 	pub models: Vec<ServedModel>,
+	/// What confines the engine that was last ready; none before the first.
+	pub sandbox: Option<SandboxStatus>,
 	/// Work items queued or being computed.
 	pub queue: usize,
 	/// Work items answered since the node started.
@@ -96,6 +98,7 @@ impl Backend {
 		let status = EngineStatus {
 			state: EngineState::Absent,
 			models: Vec::new(),
+			sandbox: None,
 			queue: 0,
 			done: 0,
 			abstained: 0,
@@ -200,9 +203,14 @@ impl Backend {
 		}
 	}
 
-	/// Records that the engine has passed its self-test and takes work.
-	pub(super) fn engine_ready(&self, models: Vec<ServedModel>) {
+	/// Records that the engine has passed its self-test and takes work, and what confines it.
+	pub(super) fn engine_ready(&self, models: Vec<ServedModel>, sandbox: SandboxStatus) {
 		let mut state = self.state.lock();
+		// Once, not at each start.
+		if state.status.sandbox.replace(sandbox) != Some(sandbox) {
+			log_sandbox(&sandbox);
+			self.metrics.engine_sandbox(&sandbox);
+		}
 		let forgotten = state
 			.queue
 			.forget_unserved(|model| models.iter().any(|m| m.id == *model));
@@ -318,6 +326,22 @@ impl Backend {
 
 	fn notify_worker(&self) {
 		self.events.send_modify(|n| *n = n.wrapping_add(1));
+	}
+}
+
+fn log_sandbox(sandbox: &SandboxStatus) {
+	if sandbox.is_confined() {
+		log::info!(
+			target: LOG_TARGET,
+			"The engine is confined (Landlock {:?}, seccomp {:?})", sandbox.landlock, sandbox.seccomp,
+		);
+	} else {
+		log::warn!(
+			target: LOG_TARGET,
+			"The engine is not confined: {} not in force. A fault in it could reach this node's keys and journal; \
+			 docs/operator.md tells what the sandbox needs, and `--engine-sandbox require` accepts no engine without it",
+			sandbox.missing(),
+		);
 	}
 }
 

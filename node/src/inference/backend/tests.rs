@@ -6,9 +6,10 @@ use super::{
 	*,
 };
 use assay_primitives::{FinishReason, TraceRoot};
-use assay_protocol::{framing, Request, Response};
+use assay_protocol::{framing, Protection, Request, Response, SandboxStatus};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
+use prometheus_endpoint::Registry;
 use std::{
 	fs,
 	path::{Path, PathBuf},
@@ -48,7 +49,7 @@ fn timeouts() -> Timeouts {
 fn connect(backend: &Arc<Backend>, timeouts: Timeouts) -> (Wire, JoinHandle<Disconnect>) {
 	let (here, there) = tokio::io::duplex(1 << 20);
 	let backend = backend.clone();
-	let running = tokio::spawn(async move { connection::run(here, &backend, timeouts, |_| ()).await });
+	let running = tokio::spawn(async move { connection::run(here, &backend, timeouts, |_, _| Ok(())).await });
 	(Framed::new(there, framing()), running)
 }
 
@@ -57,7 +58,11 @@ async fn send(wire: &mut Wire, response: Response) {
 }
 
 async fn ready(wire: &mut Wire) {
-	send(wire, Response::Ready { models: vec![served()] }).await;
+	let ready = Response::Ready {
+		models: vec![served()],
+		sandbox: SandboxStatus::OFF,
+	};
+	send(wire, ready).await;
 }
 
 /// The next work, answering pings on the way.
@@ -162,7 +167,7 @@ const KILLED: &str = "ASSAY_TEST_KILLED_IN";
 /// Answers work, writes the answer to a file as a worker would send it, and waits to be killed.
 fn answer_and_wait(directory: &Path) -> ! {
 	let backend = open(directory);
-	backend.engine_ready(vec![served()]);
+	backend.engine_ready(vec![served()], SandboxStatus::OFF);
 	backend.enqueue(work(1, true));
 	let (id, work) = backend.next_work().unwrap();
 	backend.done(&id, compute(&work)).unwrap();
@@ -369,11 +374,11 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 		EnqueueResult::Pending,
 		"nobody knows yet what it will serve"
 	);
-	backend.engine_ready(Vec::new());
+	backend.engine_ready(Vec::new(), SandboxStatus::OFF);
 	assert_eq!(backend.probe(&work.model), ProbeResult::Abstained);
 	assert_eq!(backend.enqueue(work.clone()), EnqueueResult::Abstained);
 	backend.engine_exited(ExitCause::Crash, "replaced".into());
-	backend.engine_ready(vec![served()]);
+	backend.engine_ready(vec![served()], SandboxStatus::OFF);
 	assert_eq!(backend.probe(&work.model), ProbeResult::Serving);
 	assert_eq!(backend.enqueue(work), EnqueueResult::Pending);
 }
@@ -432,7 +437,7 @@ fn without_an_engine_nothing_new_is_taken_and_old_answers_are_still_returned() {
 fn without_a_journal_the_node_abstains_from_everything() {
 	let backend = idle_backend();
 	backend.engine_starting(false);
-	backend.engine_ready(vec![served()]);
+	backend.engine_ready(vec![served()], SandboxStatus::OFF);
 	assert_eq!(backend.enqueue(work(1, true)), EnqueueResult::Abstained);
 	assert_eq!(backend.poll(&WorkId([0; 32])), PollResult::Abstained);
 	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::Abstained);
@@ -444,4 +449,35 @@ fn the_worker_learns_what_share_of_the_claims_to_watch() {
 	assert_eq!(backend("0").watch_permille(), 0);
 	assert_eq!(backend("2.5").watch_permille(), 25);
 	assert_eq!(backend("100").watch_permille(), 1_000);
+}
+
+/// Which parts of the engine's sandbox Prometheus reports to be in force.
+fn confining(registry: &Registry) -> Vec<String> {
+	let families = registry.gather();
+	let family = families
+		.iter()
+		.find(|family| family.get_name() == "assay_engine_sandbox")
+		.expect("registered from the start");
+	assert_eq!(family.get_metric().len(), 3);
+	let in_force = family.get_metric().iter().filter(|m| m.get_gauge().get_value() == 1.0);
+	in_force.map(|m| m.get_label()[0].get_value().to_owned()).collect()
+}
+
+#[test]
+fn what_confines_the_engine_is_reported_until_another_is_ready() {
+	let registry = Registry::new();
+	let backend = Backend::new(None, WatchedShare::default(), Metrics::new(Some(&registry)));
+	assert_eq!((backend.status().sandbox, confining(&registry).len()), (None, 0));
+	let partial = SandboxStatus {
+		landlock: Protection::Partial,
+		seccomp: Protection::Missing,
+		no_new_privs: true,
+	};
+	backend.engine_ready(Vec::new(), partial);
+	assert_eq!(confining(&registry), ["landlock", "no_new_privs"]);
+	backend.engine_exited(ExitCause::Crash, "replaced".into());
+	assert_eq!(backend.status().sandbox, Some(partial));
+	backend.engine_ready(Vec::new(), SandboxStatus::OFF);
+	assert_eq!(backend.status().sandbox, Some(SandboxStatus::OFF));
+	assert!(confining(&registry).is_empty());
 }

@@ -5,7 +5,7 @@ use crate::inference::{
 	backend::{Backend, ProtocolViolation},
 	metrics::ExitCause,
 };
-use assay_protocol::{framing, Request, Response, ServedModel};
+use assay_protocol::{framing, Request, Response, SandboxStatus, ServedModel};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
 use std::{convert::Infallible, io, sync::Arc, time::Duration, time::Instant};
@@ -91,12 +91,13 @@ impl From<Disconnect> for ExitReason {
 	}
 }
 
-/// Talks to the engine at the other end of `stream` until that ends. `on_ready` receives what it serves.
+/// Talks to the engine at the other end of `stream` until that ends. `on_ready` receives what it serves and what confines it,
+/// and may refuse it.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 	stream: S,
 	backend: &Arc<Backend>,
 	timeouts: Timeouts,
-	on_ready: impl FnOnce(&[ServedModel]),
+	on_ready: impl FnOnce(&[ServedModel], &SandboxStatus) -> Result<(), Disconnect>,
 ) -> Disconnect {
 	let mut connection = Connection {
 		frames: Framed::new(stream, framing()),
@@ -108,9 +109,9 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 		last_result: Instant::now(),
 	};
 	let ended = async {
-		let models = connection.ready().await?;
-		on_ready(&models);
-		backend.engine_ready(models);
+		let (models, sandbox) = connection.ready().await?;
+		on_ready(&models, &sandbox)?;
+		backend.engine_ready(models, sandbox);
 		connection.serve().await
 	};
 	match ended.await {
@@ -133,13 +134,13 @@ struct Connection<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 	/// Waits for the first message.
-	async fn ready(&mut self) -> Result<Vec<ServedModel>, Disconnect> {
+	async fn ready(&mut self) -> Result<(Vec<ServedModel>, SandboxStatus), Disconnect> {
 		let wait = self.timeouts.ready;
 		let first = timeout(wait, self.receive())
 			.await
 			.map_err(|_| Disconnect::NeverReady(wait))??;
 		match first {
-			Response::Ready { models } if models.len() <= MAX_MODELS => Ok(models),
+			Response::Ready { models, sandbox } if models.len() <= MAX_MODELS => Ok((models, sandbox)),
 			Response::Ready { .. } => Err(Disconnect::Violation("more models than there can be")),
 			_ => Err(Disconnect::Violation("a result before it was ready")),
 		}

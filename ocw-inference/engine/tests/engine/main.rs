@@ -15,11 +15,15 @@ mod golden;
 mod honest;
 mod hostile;
 mod memory;
+#[cfg(target_os = "linux")]
+mod process;
 mod quality;
 mod recheck;
 mod reference;
 mod refusals;
 mod rows;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod scheduling;
 mod socket;
 mod stock;

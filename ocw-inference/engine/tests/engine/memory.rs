@@ -1,14 +1,14 @@
 //! Weights are in memory once, packed, and reading them takes little more.
 
-use crate::common::{noise, options, tokenizer_json, write_safetensors, TEMPLATE, VOCABULARY};
+use crate::{
+	common::{noise, options, tokenizer_json, write_safetensors, TEMPLATE, VOCABULARY},
+	process::start,
+};
 use assay_import::import;
 use assay_model_folder::{config::ModelConfig, header::Dtype, layout::source_layout, Manifest};
-use assay_protocol::{decode, framing, process::proc_bytes, Response};
-use futures::StreamExt;
+use assay_protocol::process::proc_bytes;
 use serde_json::json;
-use std::{fs, os::fd::OwnedFd, path::Path, process::Command, time::Duration};
-use tokio::{net::UnixStream, time::timeout};
-use tokio_util::codec::Framed;
+use std::{fs, path::Path};
 
 /// Writes the Hugging Face directory of a model with 93 million random weights.
 fn write_large_source(dir: &Path) {
@@ -39,28 +39,13 @@ async fn the_weights_are_in_memory_once() {
 	let weights = Manifest::read(&folder).unwrap().parameters();
 	assert!(weights > 90_000_000);
 
-	let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-	let mut engine = Command::new(env!("CARGO_BIN_EXE_assay-engine"))
-		.arg("serve")
-		.arg("--models")
-		.arg(models.path())
-		.args(["--threads", "2"])
-		.stdin(OwnedFd::from(theirs))
-		.spawn()
-		.unwrap();
-	ours.set_nonblocking(true).unwrap();
-	let stream = UnixStream::from_std(ours).unwrap();
-	let mut node = Framed::new(stream, framing());
-	let frame = timeout(Duration::from_secs(300), node.next()).await.unwrap();
-	let Response::Ready { models } = decode(&frame.unwrap().unwrap()).unwrap() else {
-		panic!("Ready comes first")
-	};
-	assert_eq!(models.len(), 1, "it passed its known-answer test");
-	let status = fs::read_to_string(format!("/proc/{}/status", engine.id())).unwrap();
+	let mut engine = start(models.path(), &[]).await;
+	assert_eq!(engine.models.len(), 1, "it passed its known-answer test");
+	let status = fs::read_to_string(format!("/proc/{}/status", engine.child.id())).unwrap();
 	let bytes = |key| proc_bytes(&status, key).unwrap();
 	let (resident, peak) = (bytes("VmRSS"), bytes("VmHWM"));
-	drop(node);
-	engine.wait().unwrap();
+	drop(engine.socket);
+	engine.child.wait().unwrap();
 
 	println!("{weights} weights, {resident} bytes resident, {peak} at the peak");
 	// What a process of this kind has without weights; a second copy of them would be three times as much.

@@ -7,7 +7,7 @@ use assay_engine::{
 };
 use assay_numerics::Isa;
 use assay_primitives::{job::Output, Finding, Hash32, ModelId, SamplingParams, Work, WorkId};
-use assay_protocol::{decode, framing, Request, Response, WorkResult};
+use assay_protocol::{decode, framing, Request, Response, SandboxStatus, WorkResult};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
 use std::{
@@ -158,7 +158,7 @@ async fn rejections_are_corrected_while_other_work_goes_on() {
 	};
 	let (ours, theirs) = UnixStream::pair().unwrap();
 	let (engine, id) = engine();
-	let serving = tokio::spawn(server::serve_loading(theirs, 2, move || Ok(engine)));
+	let serving = tokio::spawn(server::serve_loading(theirs, 2, SandboxStatus::OFF, move || Ok(engine)));
 	let mut node = Framed::new(ours, framing());
 	let claims = [Some(truth.output), Some(lie), None];
 	const WORKS: usize = 24;

@@ -3,7 +3,7 @@
 use crate::common::{model, Tiny};
 use assay_engine::{server, Engine, Error};
 use assay_primitives::{Finding, ModelId, SamplingParams, WorkId};
-use assay_protocol::{decode, framing, Request, Response, Work, WorkResult, MAX_QUEUE};
+use assay_protocol::{decode, framing, Request, Response, SandboxStatus, Work, WorkResult, MAX_QUEUE};
 use codec::{Decode, Encode};
 use futures::{SinkExt, StreamExt};
 use std::{sync::mpsc, time::Duration};
@@ -17,13 +17,13 @@ async fn connect() -> (Node, JoinHandle<Result<(), Error>>, ModelId) {
 	let model = model(Tiny::default());
 	let id = model.id();
 	let (ours, theirs) = UnixStream::pair().unwrap();
-	let engine = tokio::spawn(server::serve_loading(theirs, 2, move || {
+	let engine = tokio::spawn(server::serve_loading(theirs, 2, SandboxStatus::OFF, move || {
 		let mut engine = Engine::new();
 		engine.add(model)?;
 		Ok(engine)
 	}));
 	let mut node = Framed::new(ours, framing());
-	let Response::Ready { models } = next(&mut node).await else {
+	let Response::Ready { models, .. } = next(&mut node).await else {
 		panic!("Ready comes first")
 	};
 	assert_eq!(models.iter().map(|m| m.id).collect::<Vec<_>>(), [id]);
@@ -35,7 +35,7 @@ async fn an_engine_that_cannot_load_ends_with_the_reason() {
 	// The node's end stays open.
 	let (_ours, theirs) = UnixStream::pair().unwrap();
 	let load = || Err(Error::Limit("as the test asked for".into()));
-	let engine = tokio::spawn(server::serve_loading(theirs, 1, load));
+	let engine = tokio::spawn(server::serve_loading(theirs, 1, SandboxStatus::OFF, load));
 	let ended = timeout(Duration::from_secs(60), engine)
 		.await
 		.expect("it ends")

@@ -130,7 +130,7 @@ impl Program {
 		stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
 		let mut program = Self { child, stream, next: 0 };
 		match program.read() {
-			Response::Ready { models } => assert_eq!(models.len(), 1, "the model is not served"),
+			Response::Ready { models, .. } => assert_eq!(models.len(), 1, "the model is not served"),
 			other => panic!("{other:?}"),
 		}
 		program

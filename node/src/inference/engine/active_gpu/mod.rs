@@ -3,7 +3,10 @@
 //! The bits are the CPU's, so a node loses nothing but time when it goes on there. It does so when the GPU can't be used at
 //! the start, and when it fails again and again; a single failure is answered by a new start.
 
-use super::exit::{Exit, ExitReason};
+use super::{
+	exit::{Exit, ExitReason},
+	program::command,
+};
 use crate::inference::{log_target::LOG_TARGET, metrics::ExitCause};
 use std::{
 	fmt,
@@ -12,10 +15,7 @@ use std::{
 	str::FromStr,
 	time::Duration,
 };
-use tokio::{
-	process::Command,
-	time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 /// Failures in a row after which the engine goes on without its GPU.
 const MAX_FAILURES: u32 = 3;
@@ -94,10 +94,9 @@ impl GpuEngine {
 	/// Returns the GPU's name, if the program starts and finds it. An error covers everything that may be missing: GPU, driver,
 	/// CUDA's libraries.
 	async fn probe(&self, patience: Duration) -> Result<String, String> {
-		let probing = Command::new(&self.program)
+		let probing = command(&self.program)
 			.args(["probe", "--device", &self.device.to_string()])
 			.stdin(Stdio::null())
-			.kill_on_drop(true)
 			.output();
 		let output = match timeout(patience, probing).await {
 			Ok(Ok(output)) => output,

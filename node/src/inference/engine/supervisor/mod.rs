@@ -5,13 +5,14 @@
 
 use super::{
 	active_gpu::{ActiveGpu, GpuEngine, PROBE_TIMEOUT},
-	connection::{self, Timeouts},
+	connection::{self, Disconnect, Timeouts},
 	exit::{Exit, ExitReason},
+	program::command,
 	resource_limits::ResourceLimits,
 	stderr,
 };
 use crate::inference::{backend::Backend, log_target::LOG_TARGET, metrics::ExitCause};
-use assay_protocol::ServedModel;
+use assay_protocol::{SandboxMode, SandboxStatus, ServedModel};
 use std::{
 	io,
 	os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
@@ -22,7 +23,7 @@ use std::{
 };
 use tokio::{
 	net::UnixStream,
-	process::{Child, Command},
+	process::Child,
 	task::JoinHandle,
 	time::{sleep, timeout, Instant},
 };
@@ -44,6 +45,8 @@ pub struct SupervisorOptions {
 	pub models: PathBuf,
 	/// What part of the machine it is given.
 	pub limits: ResourceLimits,
+	/// Whether it is to be confined.
+	pub sandbox: SandboxMode,
 	/// How long the node waits for its messages.
 	pub timeouts: Timeouts,
 	/// How long it may look for its GPU.
@@ -62,6 +65,7 @@ impl SupervisorOptions {
 			gpu: None,
 			models,
 			limits,
+			sandbox: SandboxMode::Auto,
 			timeouts: Timeouts::DEFAULT,
 			probe_timeout: PROBE_TIMEOUT,
 			min_pause: Duration::from_secs(1),
@@ -185,20 +189,16 @@ impl Supervisor {
 		let (ours, theirs) = StdStream::pair()?;
 		ours.set_nonblocking(true)?;
 		let stream = UnixStream::from_std(ours)?;
-		let child = Command::new(program)
+		let child = command(program)
 			.arg("serve")
 			.arg("--models")
 			.arg(&self.options.models)
 			.args(self.options.limits.arguments())
+			.args(["--sandbox", &self.options.sandbox.to_string()])
 			.args(self.gpu.iter().flat_map(ActiveGpu::arguments))
-			// A backtrace takes memory and a lock. Where memory is out, making one fails while the lock is held, and the
-			// engine hangs.
-			.env("RUST_BACKTRACE", "0")
-			.env("RUST_LIB_BACKTRACE", "0")
 			.stdin(OwnedFd::from(theirs))
 			.stdout(Stdio::null())
 			.stderr(Stdio::piped())
-			.kill_on_drop(true)
 			.spawn()?;
 		Ok((child, stream))
 	}
@@ -207,9 +207,15 @@ impl Supervisor {
 	async fn watch(&self, child: &mut Child, stream: UnixStream, ready: &mut Option<Instant>) -> ExitReason {
 		let began = Instant::now();
 		let models = &self.options.models;
-		let on_ready = |served: &[ServedModel]| {
+		let required = self.options.sandbox == SandboxMode::Require;
+		let on_ready = |served: &[ServedModel], sandbox: &SandboxStatus| {
+			// An engine of this version does not get here without it. Another program may.
+			if required && !sandbox.is_confined() {
+				return Err(Disconnect::Violation("it serves without the sandbox that is required"));
+			}
 			*ready = Some(Instant::now());
 			log_served(served, models, began.elapsed());
+			Ok(())
 		};
 		let disconnect = tokio::select! {
 			biased;

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::inference::{backend::EngineState, metrics::Metrics, EngineStatus, WatchedShare};
+use assay_protocol::Response;
+use codec::Encode;
 use prometheus_endpoint::Registry;
 use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt};
 
@@ -303,6 +305,55 @@ async fn the_engine_receives_its_limits() {
 		arguments.contains(" --memory-limit ") && arguments.contains(" --nice 10"),
 		"{arguments}"
 	);
+}
+
+/// Runs an engine that reports that it is ready, without a sandbox, and waits until something has come of it.
+async fn without_sandbox(mode: SandboxMode, what: impl Fn(&EngineStatus) -> bool) -> (EngineStatus, String) {
+	let directory = tempfile::tempdir().unwrap();
+	let arguments = directory.path().join("arguments");
+	let ready = Response::Ready {
+		models: Vec::new(),
+		sandbox: SandboxStatus::OFF,
+	};
+	let ready = ready.encode();
+	let length = u32::try_from(ready.len()).unwrap().to_be_bytes();
+	let frame: String = length
+		.iter()
+		.chain(&ready)
+		.map(|byte| format!("\\{byte:03o}"))
+		.collect();
+	let program = script(
+		directory.path(),
+		&format!(
+			"echo \"$@\" > {}; printf '{frame}' >&0; exec sleep 600",
+			arguments.display()
+		),
+	);
+	let backend = Arc::new(Backend::new(None, WatchedShare::default(), Metrics::new(None)));
+	let options = SupervisorOptions {
+		sandbox: mode,
+		..impatient(program, directory.path())
+	};
+	let running = tokio::spawn(supervise(backend.clone(), options));
+	until(&backend, what).await;
+	running.abort();
+	(backend.status(), fs::read_to_string(arguments).unwrap())
+}
+
+#[tokio::test]
+async fn an_engine_without_the_sandbox_that_is_required_is_not_used() {
+	for mode in [SandboxMode::Auto, SandboxMode::Off] {
+		let (status, arguments) = without_sandbox(mode, |status| status.state == EngineState::Ready).await;
+		assert_eq!(status.sandbox, Some(SandboxStatus::OFF));
+		assert!(arguments.contains(&format!(" --sandbox {mode}")), "{arguments}");
+	}
+	let (status, arguments) = without_sandbox(SandboxMode::Require, |status| status.last_error.is_some()).await;
+	assert!(status
+		.last_error
+		.unwrap()
+		.contains("without the sandbox that is required"));
+	assert_eq!(status.sandbox, None, "it was never taken to be ready");
+	assert!(arguments.contains(" --sandbox require"), "{arguments}");
 }
 
 #[tokio::test]
