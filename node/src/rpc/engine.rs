@@ -35,7 +35,7 @@ impl EngineApiServer for EngineRpc {
 
 fn shown_to(caller: &Extensions, mut status: EngineStatus) -> EngineStatus {
 	// The server says of every call whether it may be unsafe.
-	if !matches!(caller.get(), Some(DenyUnsafe::No)) {
+	if !matches!(caller.get::<DenyUnsafe>(), Some(DenyUnsafe::No)) {
 		status.last_error = status.last_error.map(|_| WITHHELD.to_owned());
 	}
 	status
@@ -74,7 +74,9 @@ mod tests {
 		};
 		let shown = |caller: Option<DenyUnsafe>| {
 			let mut extensions = Extensions::new();
-			caller.map(|caller| extensions.insert(caller));
+			if let Some(caller) = caller {
+				extensions.insert(caller);
+			}
 			serde_json::to_value(shown_to(&extensions, status.clone())).unwrap()
 		};
 		assert_eq!(shown(Some(DenyUnsafe::No)), serde_json::to_value(&status).unwrap());

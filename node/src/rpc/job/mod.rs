@@ -157,7 +157,8 @@ async fn forward(sink: SubscriptionSink, mut updates: Updates, _place: Place, pa
 			changed = updates.changed() => if changed.is_err() { return },
 			() = sink.closed() => return,
 			() = &mut expired => {
-				let update = JobUpdate { ended: Some(EndReason::Expired), ..updates.borrow().clone() };
+				let mut update = updates.borrow().clone();
+				update.ended.get_or_insert(EndReason::Expired);
 				send(&sink, SubscriptionMessage::from_json(&update), patience).await;
 				return;
 			}
