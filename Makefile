@@ -25,7 +25,7 @@ dev: ## run a development chain in the foreground, on ws://127.0.0.1:9944
 test: ## run every test; ends with a line that counts them
 	@scripts/test.sh
 
-chaos: ## run the long tests: a storm of kills and forks (ASSAY_CHAOS_SECONDS), settlements (45 minutes)
+chaos: ## run the long tests: a storm of kills and forks (ASSAY_CHAOS_SECONDS), settlements, a crowd (an hour)
 	@scripts/chaos.sh
 
 fmt: ## format all Rust files

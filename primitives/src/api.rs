@@ -2,7 +2,7 @@
 
 use crate::{
 	hash::Hash32,
-	limits::MAX_SEAT_RECORDS,
+	limits::{MAX_JOB_VIEWS, MAX_SEAT_RECORDS},
 	model::{ModelTerms, Profile},
 	receipt::{ElectorateSummary, SeatRecord},
 	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, Verdict,
@@ -152,6 +152,9 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub genesis: Hash32,
 }
 
+/// The jobs of one call.
+pub type JobIds = BoundedVec<JobId, ConstU32<MAX_JOB_VIEWS>>;
+
 /// How a job's prompt and answer read in JSON.
 #[cfg(feature = "serde")]
 mod json {
@@ -185,19 +188,24 @@ mod json {
 
 #[cfg(feature = "substrate")]
 sp_api::decl_runtime_apis! {
-	/// Everything a dApp reads.
+	/// Everything a dApp reads. Anybody may call it through any node, so each method reads a bounded number of entries,
+	/// which it names, whatever the arguments are.
 	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
 		/// Registered models in the order of storage, after `start`, at most `limit` (and at most 100): each once, page by page.
+		/// Reads two entries for each.
 		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>>;
-		/// One model.
+		/// One model. Reads two entries.
 		fn model(id: ModelId) -> Option<ModelView<AccountId>>;
-		/// The providers that serve a model.
+		/// The providers that serve a model, at most 128. Reads two entries for each, and two.
 		fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>>;
-		/// What a job would cost at most, or the error it would meet.
+		/// What a job would cost at most, or the error it would meet. Reads a few entries of the model, one of them an electorate
+		/// of at most 64 members.
 		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
-		/// One job, open or closed and not yet pruned.
+		/// One job, open or closed and not yet pruned. Reads at most four entries; prompt and answer are at most 8 and 16 KiB.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
-		/// The receipt of a job that has a verdict. It may change until its state is final.
+		/// At most 64 jobs, each as `job` returns it, in the same order. For more, the call fails.
+		fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>>;
+		/// The receipt of a job that has a verdict. It may change until its state is final. Reads at most four entries.
 		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
 	}
 }

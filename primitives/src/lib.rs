@@ -83,4 +83,6 @@ pub mod limits {
 	pub const MAX_MEMBERS: u32 = 64;
 	/// Most providers that may serve one model at a time.
 	pub const MAX_PROVIDERS_PER_MODEL: u32 = 128;
+	/// Most jobs that one call of the runtime API returns.
+	pub const MAX_JOB_VIEWS: u32 = 64;
 }

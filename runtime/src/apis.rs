@@ -9,7 +9,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use assay_primitives::{
-	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
+	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
 	JobId, ModelId, Receipt,
 };
 use codec::Encode;
@@ -73,6 +73,10 @@ impl_runtime_apis! {
 
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 			views::job(id)
+		}
+
+		fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>> {
+			views::jobs(ids)
 		}
 
 		fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {

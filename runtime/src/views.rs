@@ -1,9 +1,10 @@
-//! The views that dApps read, put together from the pallets' own views.
+//! The views that dApps read, put together from the pallets' own views. Strangers call them for free, so what each reads is
+//! bounded: see `AssayApi`.
 
 use crate::{AccountId, BlockNumber, Jobs, Models, Providers};
 use alloc::vec::Vec;
 use assay_primitives::{
-	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
+	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
 	traits::ProviderSet,
 	JobId, ModelId, Receipt,
 };
@@ -40,6 +41,11 @@ pub(crate) fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers
 /// Returns one job.
 pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 	Jobs::view(id)
+}
+
+/// Returns jobs in the order of their ids.
+pub(crate) fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>> {
+	ids.into_iter().map(Jobs::view).collect()
 }
 
 /// Returns the receipt of a job that has a verdict.

@@ -1,15 +1,20 @@
 //! `assay_engineStatus`: the health of this node's engine.
 
 use crate::inference::{Backend, EngineStatus};
-use jsonrpsee::{core::async_trait, proc_macros::rpc, types::ErrorObjectOwned};
+use jsonrpsee::{proc_macros::rpc, types::ErrorObjectOwned, Extensions};
+use sc_rpc::DenyUnsafe;
 use std::sync::Arc;
+
+/// What strangers read instead of an error, which may name files.
+const WITHHELD: &str = "shown only where unsafe methods are allowed";
 
 /// What a node alone knows of its engine.
 #[rpc(server)]
 pub trait EngineApi {
-	/// Returns the engine's state, the models it serves and what it has done.
-	#[method(name = "assay_engineStatus")]
-	async fn engine_status(&self) -> Result<EngineStatus, ErrorObjectOwned>;
+	/// Returns the engine's state, the models it serves and what it has done. Its last error is shown only to those who may
+	/// call unsafe methods.
+	#[method(name = "assay_engineStatus", with_extensions)]
+	fn engine_status(&self) -> Result<EngineStatus, ErrorObjectOwned>;
 }
 
 /// The server of [`EngineApi`].
@@ -22,11 +27,18 @@ impl EngineRpc {
 	}
 }
 
-#[async_trait]
 impl EngineApiServer for EngineRpc {
-	async fn engine_status(&self) -> Result<EngineStatus, ErrorObjectOwned> {
-		Ok(self.0.status())
+	fn engine_status(&self, caller: &Extensions) -> Result<EngineStatus, ErrorObjectOwned> {
+		Ok(shown_to(caller, self.0.status()))
 	}
+}
+
+fn shown_to(caller: &Extensions, mut status: EngineStatus) -> EngineStatus {
+	// The server says of every call whether it may be unsafe.
+	if !matches!(caller.get::<DenyUnsafe>(), Some(DenyUnsafe::No)) {
+		status.last_error = status.last_error.map(|_| WITHHELD.to_owned());
+	}
+	status
 }
 
 #[cfg(test)]
@@ -55,8 +67,28 @@ mod tests {
 	}
 
 	#[test]
-	fn the_status_of_a_busy_engine_reads_like_its_description() {
+	fn strangers_read_that_there_was_an_error_but_no_path() {
 		let status = EngineStatus {
+			last_error: Some("/home/someone/assay-engine: no such file".into()),
+			..busy()
+		};
+		let shown = |caller: Option<DenyUnsafe>| {
+			let mut extensions = Extensions::new();
+			if let Some(caller) = caller {
+				extensions.insert(caller);
+			}
+			serde_json::to_value(shown_to(&extensions, status.clone())).unwrap()
+		};
+		assert_eq!(shown(Some(DenyUnsafe::No)), serde_json::to_value(&status).unwrap());
+		for caller in [Some(DenyUnsafe::Yes), None] {
+			let shown = shown(caller);
+			assert_eq!(shown["lastError"], WITHHELD);
+			assert!(!shown.to_string().contains('/'), "{shown}");
+		}
+	}
+
+	fn busy() -> EngineStatus {
+		EngineStatus {
 			state: EngineState::Ready,
 			models: vec![ServedModel {
 				id: ModelId([7; 32]),
@@ -74,13 +106,17 @@ mod tests {
 			abstained: 0,
 			restarts: 5,
 			last_error: Some("exited with code 3".into()),
-		};
+		}
+	}
+
+	#[test]
+	fn the_status_of_a_busy_engine_reads_like_its_description() {
 		let json = serde_json::json!({
 			"state": "ready",
 			"models": [{ "id": format!("0x{}", "07".repeat(32)), "name": "demo", "parameters": 3, "loadMs": 4 }],
 			"sandbox": { "landlock": "partial", "seccomp": "enforced", "noNewPrivs": true },
 			"queue": 1, "done": 2, "abstained": 0, "restarts": 5, "lastError": "exited with code 3",
 		});
-		assert_eq!(serde_json::to_value(status).unwrap(), json);
+		assert_eq!(serde_json::to_value(busy()).unwrap(), json);
 	}
 }

@@ -3,8 +3,9 @@
 //! | code | name | next step |
 //! |---|---|---|
 //! | 20001 | `UnknownJob` | wait until the request is in a block, or read the pruned job from an archive node |
-//! | 20002 | `TooManySubscriptions` | end another subscription, or poll `assay_jobStatus` |
+//! | 20002 | `TooManySubscriptions` | end another subscription of this connection, or poll `assay_jobStatus` |
 //! | 20003 | `Runtime` | ask again; if it stays, the node's log has the reason |
+//! | 20004 | `NodeAtCapacity` | subscribe later or at another node, or poll `assay_jobStatus` |
 //!
 //! A parameter that is no 32-byte hex string is refused with JSON-RPC's own −32602.
 
@@ -20,20 +21,28 @@ pub enum Error {
 	/// The best block has no such job.
 	#[error("UnknownJob: the best block knows no job {0}; wait until its request is in a block")]
 	UnknownJob(JobId),
-	/// The node's limit of subscriptions is reached.
-	#[error("TooManySubscriptions: end another job subscription first, or poll assay_jobStatus")]
-	TooManySubscriptions,
-	/// The call of the runtime failed.
-	#[error("Runtime: {0}")]
-	Runtime(String),
+	/// The connection has as many job subscriptions as one may have.
+	#[error(
+		"TooManySubscriptions: this connection has its {0} job subscriptions; end another first, or poll assay_jobStatus"
+	)]
+	TooManySubscriptions(usize),
+	/// The call of the runtime failed. The reason is in the log, which strangers do not read.
+	#[error("Runtime: the node could not read its state; ask again, and if it stays, the node's log has the reason")]
+	Runtime,
+	/// All connections together have as many job subscriptions as the node allows.
+	#[error(
+		"NodeAtCapacity: all {0} job subscriptions of this node are taken; subscribe later, or poll assay_jobStatus"
+	)]
+	NodeAtCapacity(usize),
 }
 
 impl Error {
 	fn code(&self) -> i32 {
 		match self {
 			Self::UnknownJob(_) => BASE + 1,
-			Self::TooManySubscriptions => BASE + 2,
-			Self::Runtime(_) => BASE + 3,
+			Self::TooManySubscriptions(_) => BASE + 2,
+			Self::Runtime => BASE + 3,
+			Self::NodeAtCapacity(_) => BASE + 4,
 		}
 	}
 }

@@ -7,13 +7,19 @@
 mod engine;
 mod error;
 mod job;
+mod threads;
+
+pub use job::Jobs;
+pub use threads::{bound, connections, yield_to_others};
 
 use crate::{
 	inference::Backend,
 	service::{FullBackend, FullClient, FullPool, FullSelectChain},
 };
 use assay_runtime::opaque::Block;
+use futures::{stream, Stream, StreamExt};
 use jsonrpsee::RpcModule;
+use sc_client_api::BlockchainEvents;
 use sc_consensus_babe::BabeWorkerHandle;
 use sc_consensus_babe_rpc::{Babe, BabeApiServer};
 use sc_consensus_grandpa::{FinalityProofProvider, GrandpaJustificationStream, SharedAuthoritySet, SharedVoterState};
@@ -21,11 +27,9 @@ use sc_consensus_grandpa_rpc::{Grandpa, GrandpaApiServer};
 use sc_rpc::SubscriptionTaskExecutor;
 use sp_keystore::KeystorePtr;
 use sp_runtime::traits::{Block as BlockT, NumberFor};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::{future, sync::Arc};
 
-/// Most job subscriptions of all connections together.
-pub const MAX_SUBSCRIPTIONS: usize = 256;
+const LOG_TARGET: &str = "assay::rpc";
 
 /// What BABE's methods need.
 #[derive(Clone)]
@@ -64,8 +68,16 @@ pub struct FullDeps {
 	pub grandpa: GrandpaDeps,
 	/// The engine, for its status.
 	pub engine: Arc<Backend>,
-	/// Bounds the job subscriptions of all connections.
-	pub subscriptions: Arc<Semaphore>,
+	/// The jobs that clients follow.
+	pub jobs: Jobs<FullClient>,
+}
+
+/// Yields whenever there is a new best or finalized block.
+pub fn heads(client: &FullClient) -> impl Stream<Item = ()> + Send + 'static {
+	let best = client.import_notification_stream();
+	let best = best.filter(|block| future::ready(block.is_new_best)).map(drop);
+	let finalized = client.finality_notification_stream().map(drop);
+	stream::select(best, finalized)
 }
 
 /// Builds all methods. Subscriptions run on `executor`.
@@ -85,12 +97,12 @@ pub fn create_full(
 		babe,
 		grandpa,
 		engine,
-		subscriptions,
+		jobs,
 	} = deps;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
 	module.merge(TransactionPayment::new(client.clone()).into_rpc())?;
-	module.merge(Babe::new(client.clone(), babe.worker, babe.keystore, select_chain).into_rpc())?;
+	module.merge(Babe::new(client, babe.worker, babe.keystore, select_chain).into_rpc())?;
 	module.merge(
 		Grandpa::new(
 			executor.clone(),
@@ -102,6 +114,6 @@ pub fn create_full(
 		.into_rpc(),
 	)?;
 	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
-	module.merge(job::JobRpc::new(client, executor, subscriptions).into_rpc())?;
+	module.merge(job::JobRpc::new(jobs, executor).into_rpc())?;
 	Ok(module)
 }

@@ -16,12 +16,10 @@ use sc_service::{
 	TaskManager,
 };
 use sp_blockchain::HeaderBackend;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// Builds and starts a node.
 pub fn new_full<N: NetworkBackend<Block, Hash>>(
-	config: Configuration,
+	mut config: Configuration,
 	inference: InferenceOptions,
 ) -> Result<TaskManager, ServiceError> {
 	let Parts {
@@ -71,6 +69,12 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 	};
 	let engine = workers::start(&config, &task_manager, worker_parts, inference)?;
 
+	let jobs = rpc::Jobs::new(client.clone(), rpc::connections(&config.rpc));
+	let follow_jobs = jobs.run(rpc::heads(&client));
+	task_manager
+		.spawn_handle()
+		.spawn_blocking("job-subscriptions", Some("rpc"), follow_jobs);
+
 	let voter_state = SharedVoterState::empty();
 	let rpc_deps = rpc::FullDeps {
 		client: client.clone(),
@@ -90,7 +94,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 			),
 		},
 		engine,
-		subscriptions: Arc::new(Semaphore::new(rpc::MAX_SUBSCRIPTIONS)),
+		jobs,
 	};
 	let rpc_builder = Box::new(move |executor: SubscriptionTaskExecutor| {
 		rpc::create_full(rpc_deps.clone(), executor).map_err(Into::into)
@@ -98,6 +102,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 
 	let (role, force_authoring, enable_grandpa) = (config.role, config.force_authoring, !config.disable_grandpa);
 	let network_config = config.network.clone();
+	rpc::bound(&mut config.rpc);
 	spawn_tasks(SpawnTasksParams {
 		config,
 		client: client.clone(),
@@ -113,6 +118,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		telemetry: telemetry.as_mut(),
 		tracing_execute_block: None,
 	})?;
+	rpc::yield_to_others();
 
 	let consensus = ConsensusParts {
 		client: client.clone(),

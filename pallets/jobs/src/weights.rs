@@ -70,10 +70,10 @@ macro_rules! weights {
 			.saturating_add($db.reads_writes(11, 10))
 		}
 
-		// Reads: the job; the provider to release, and whether its heartbeat is due; the claim. Writes: job, output, the
-		// provider twice, and the claim with its deadline.
+		// Reads: the job; the provider to release, and whether its heartbeat is due; the claim, and how many the executor
+		// has. Writes: job, output, the provider twice, that number, and the claim with its deadline.
 		fn publish(b: u32) -> Weight {
-			computing(CALL, JOB.saturating_add(b.into())).saturating_add($db.reads_writes(6, 6))
+			computing(CALL, JOB.saturating_add(b.into())).saturating_add($db.reads_writes(7, 7))
 		}
 
 		// Reads: the job, the key.

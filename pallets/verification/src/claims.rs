@@ -17,9 +17,6 @@ use frame_support::{ensure, traits::Get};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{traits::Saturating, DispatchResult};
 
-/// Open claims that a view counts at most.
-const MAX_COUNTED: usize = 10_000;
-
 impl<T: Config> traits::Claims<T::AccountId, BlockNumberFor<T>> for Pallet<T> {
 	fn publish(new: NewClaim<T::AccountId, BlockNumberFor<T>>) -> DispatchResult {
 		ensure!(!Claims::<T>::contains_key(new.id), Error::<T>::AlreadyPublished);
@@ -41,19 +38,15 @@ impl<T: Config> traits::Claims<T::AccountId, BlockNumberFor<T>> for Pallet<T> {
 			Self::step(&id, &mut claim, Trigger::Published);
 			Self::schedule(id, &mut claim, now.saturating_add(DRAW_DELAY.into()));
 		}
+		ClaimCount::<T>::mutate(&claim.record.executor, |open| *open = open.saturating_add(1));
 		Claims::<T>::insert(id, claim);
 		Ok(())
 	}
 
 	fn status(claim: &ClaimId) -> Option<ClaimStatus<T::AccountId, BlockNumberFor<T>>> {
 		let mut claim = Claims::<T>::get(claim)?;
-		let executor = &claim.record.executor;
-		let open = Claims::<T>::iter_values().take(MAX_COUNTED);
-		let others = open
-			.filter(|other| other.record.executor == *executor)
-			.count()
-			.saturating_sub(1);
-		claim.record.open_claims = others as u32;
+		// Without this one.
+		claim.record.open_claims = ClaimCount::<T>::get(&claim.record.executor).saturating_sub(1);
 		Some(claim.status())
 	}
 

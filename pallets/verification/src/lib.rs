@@ -160,6 +160,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Claims<T: Config> = CountedStorageMap<_, Identity, ClaimId, ClaimOf<T>>;
 
+	/// The number of open claims of an executor, so that nobody has to count them.
+	// Blake2_128Concat: accounts are chosen by users.
+	#[pallet::storage]
+	pub type ClaimCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u32, ValueQuery>;
+
 	/// The juries of open disputes.
 	// Identity: a claim's name is a BLAKE2b hash.
 	#[pallet::storage]

@@ -10,10 +10,13 @@ impl<T: Config> Pallet<T> {
 	/// Checks that every open claim will be handled, and that records, juries and convictions agree.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let mut disputes = BTreeMap::new();
+		let mut executors = BTreeMap::new();
 		let mut count = 0u32;
 		for (id, claim) in Claims::<T>::iter() {
 			count = count.saturating_add(1);
 			Self::check_claim(&id, &claim)?;
+			let of_executor = executors.entry(claim.record.executor).or_insert(0u32);
+			*of_executor = of_executor.saturating_add(1);
 			if Juries::<T>::contains_key(id) {
 				ensure!(claim.state == State::Disputed, "only a disputed claim has a jury");
 				let open = disputes.entry(claim.model).or_insert(0u32);
@@ -21,6 +24,13 @@ impl<T: Config> Pallet<T> {
 			}
 		}
 		ensure!(Claims::<T>::count() == count, "open claims are counted");
+		for (executor, open) in ClaimCount::<T>::iter() {
+			ensure!(
+				executors.remove(&executor) == Some(open),
+				"the open claims of an executor are counted"
+			);
+		}
+		ensure!(executors.is_empty(), "every executor's claims are counted");
 		for (model, open) in OpenDisputes::<T>::iter() {
 			ensure!(disputes.remove(&model) == Some(open), "open disputes are counted");
 			ensure!(open <= MAX_DISPUTES, "a model has a bounded number of disputes");

@@ -120,11 +120,11 @@ macro_rules! weights {
 		}
 
 		fn settle(n: u32) -> Weight {
-			// The claim, the source's record, its receipt, the escrow; the accounts of payer, executor, owner, treasury
-			// and pool. Each seat: its provider's record, and its account.
+			// The claim, its executor's count, the source's record, its receipt, the escrow; the accounts of payer,
+			// executor, owner, treasury and pool. Each seat: its provider's record, and its account.
 			let n = u64::from(n);
 			computing(CALL.saturating_add(micros(5).saturating_mul(n)), CLAIM)
-				.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(10), n.saturating_add(10)))
+				.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(11), n.saturating_add(11)))
 		}
 
 		fn dispute() -> Weight {
@@ -134,7 +134,7 @@ macro_rules! weights {
 				CALL.saturating_add(micros(20).saturating_mul(n)),
 				ELECTORATE.saturating_mul(3),
 			)
-			.saturating_add($db.reads_writes(n.saturating_add(10), n.saturating_add(10)))
+			.saturating_add($db.reads_writes(n.saturating_add(11), n.saturating_add(11)))
 		}
 	};
 }

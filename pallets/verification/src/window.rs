@@ -313,6 +313,9 @@ impl<T: Config> Pallet<T> {
 	/// Removes a claim and hands it to its source. Returns how many approvals the source has paid.
 	pub(crate) fn close(id: ClaimId, claim: ClaimOf<T>, approvals: &[T::AccountId], now: BlockNumberFor<T>) -> u32 {
 		Claims::<T>::remove(id);
+		ClaimCount::<T>::mutate_exists(&claim.record.executor, |open| {
+			*open = open.and_then(|n| n.checked_sub(1)).filter(|n| *n > 0);
+		});
 		let origin = claim.origin;
 		Self::deposit_event(Event::Closed {
 			claim: id,

@@ -1,123 +1,151 @@
-//! What one subscriber is told of a job, block by block.
+//! What is known of one job on the chain, and when those who wait for it have waited to the end.
 
-use super::{read_status, JobStatus, Until, LOG_TARGET};
-use assay_primitives::{api::AssayApi, JobId};
-use assay_runtime::{opaque::Block, AccountId, BlockNumber};
-use sp_api::ProvideRuntimeApi;
-use sp_blockchain::HeaderBackend;
-use sp_runtime::traits::Block as BlockT;
-use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
-
-type Hash = <Block as BlockT>::Hash;
+use super::{
+	source::{Head, Source},
+	status::{EndReason, JobStatus, JobUpdate, Until},
+	Hash,
+};
+use assay_runtime::BlockNumber;
 
 /// Best blocks in a row without the job after which a subscription ends: as long as clients let a transaction live, so that
 /// a request which lost its block can come back until then.
 pub(super) const MAX_ABSENT_BLOCKS: u32 = 64;
 
-/// What may have changed a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-	/// Nothing: the subscription begins.
-	Subscribed,
-	/// There is a new best block.
-	Best,
-	/// More blocks are finalized.
-	Finalized,
-}
-
 /// A block on the chain that was the best when it was read.
 type BlockOf = (BlockNumber, Hash);
 
-/// Follows one job for one subscriber.
-pub(super) struct Follower<C> {
-	client: Arc<C>,
-	job: JobId,
+/// What the state of the best block has of a job.
+#[derive(Clone, Debug)]
+pub(super) enum Reading {
+	/// The job.
+	Present(JobStatus),
+	/// No such job.
+	Absent,
+	/// It was not read, because only finality has moved or reading failed.
+	None,
+}
+
+/// Follows one job until those who wait for the same have seen it.
+pub(super) struct Follower {
 	until: Until,
-	/// The job as it was read last.
-	known: JobStatus,
-	/// The last notification.
-	sent: Option<JobStatus>,
+	/// The best block that it was read in last.
+	read_in: Hash,
+	/// Whether that block had the job.
+	present: bool,
+	requested_in: Option<BlockOf>,
 	verdict_in: Option<BlockOf>,
 	closed_in: Option<BlockOf>,
 	/// Best blocks in a row that had no such job.
 	absent: u32,
-	_permit: OwnedSemaphorePermit,
 }
 
-impl<C> Follower<C>
-where
-	C: ProvideRuntimeApi<Block> + HeaderBackend<Block>,
-	C::Api: AssayApi<Block, AccountId, BlockNumber>,
-{
-	/// Follows a job from what it is now. The permit is given back when the follower is dropped.
-	pub(super) fn new(client: Arc<C>, now: JobStatus, until: Until, permit: OwnedSemaphorePermit) -> Self {
-		Self {
-			client,
-			job: now.job,
+impl Follower {
+	/// Follows a job from what it is in a best block. Returns its first update too.
+	pub(super) fn new(source: &impl Source, head: Head, now: JobStatus, until: Until) -> (Self, JobUpdate) {
+		let mut follower = Self {
 			until,
-			known: now,
-			sent: None,
+			read_in: head.best,
+			present: true,
+			requested_in: None,
 			verdict_in: None,
 			closed_in: None,
 			absent: 0,
-			_permit: permit,
-		}
-	}
-
-	/// Returns the status, if it has changed.
-	pub(super) fn next_change(&mut self, event: Event) -> Option<JobStatus> {
-		let status = match read_status(&*self.client, self.job) {
-			Ok(Some(status)) => {
-				self.absent = 0;
-				self.verdict_in = self.block(status.verdict_at);
-				self.closed_in = self.block(status.closed_at);
-				self.known = status.clone();
-				status
-			}
-			Ok(None) => self.without_job(event),
-			Err(e) => {
-				log::debug!(target: LOG_TARGET, "Job subscription: {e}");
-				return None;
-			}
 		};
-		if self.sent.as_ref() == Some(&status) {
-			return None;
-		}
-		self.sent = Some(status.clone());
-		Some(status)
+		follower.found(source, &now);
+		let update = follower.update_to(now, None);
+		(follower, update)
 	}
 
-	/// Returns the status of a job that the best block does not have. If what the subscriber waits for is on the best chain,
-	/// the job was pruned since, and its block will be finalized all the same. Otherwise its request is on another fork and
-	/// may come back for some time.
-	fn without_job(&mut self, event: Event) -> JobStatus {
+	/// Returns whether the best block's state may have what is not known yet. Of a job whose final state is on the best chain
+	/// only finality is missing.
+	pub(super) fn needs_reading(&self, source: &impl Source, head: Head) -> bool {
+		self.read_in != head.best && !on_best_chain(source, self.closed_in)
+	}
+
+	/// Returns what follows from a new head, if that differs from the last update.
+	pub(super) fn next(
+		&mut self,
+		source: &impl Source,
+		head: Head,
+		reading: Reading,
+		last: &JobUpdate,
+	) -> Option<JobUpdate> {
+		let is_new = self.read_in != head.best;
+		let update = match reading {
+			Reading::Present(status) => {
+				self.read_in = head.best;
+				self.found(source, &status);
+				self.update_to(status, None)
+			}
+			Reading::Absent => {
+				let ended = self.without_job(source, head, is_new)?;
+				self.read_in = head.best;
+				self.present = false;
+				self.update_to(self.finality(source, head, &last.status), ended)
+			}
+			Reading::None => self.update_to(self.finality(source, head, &last.status), None),
+		};
+		(update != *last).then_some(update)
+	}
+
+	fn found(&mut self, source: &impl Source, status: &JobStatus) {
+		let block = |number: Option<BlockNumber>| number.and_then(|number| Some((number, source.block(number)?)));
+		self.present = true;
+		self.absent = 0;
+		self.requested_in = block(Some(status.requested_at));
+		self.verdict_in = block(status.verdict_at);
+		self.closed_in = block(status.closed_at);
+	}
+
+	/// Returns whether a job ends the subscription that the best block does not have, and why. If what its subscribers wait
+	/// for is on the best chain, it was pruned since, and that block will be finalized all the same. If only its request is,
+	/// it was pruned before this node saw more. Otherwise its request is on another fork and may come back for some time.
+	///
+	/// Returns none if the best block changed meanwhile: what was looked up may be of two forks.
+	fn without_job(&mut self, source: &impl Source, head: Head, is_new: bool) -> Option<Option<EndReason>> {
 		let target = match self.until {
 			Until::Verdict => self.verdict_in,
 			Until::Settled => self.closed_in,
 		};
-		if self.on_best_chain(target) {
+		let reached = on_best_chain(source, target);
+		let requested = on_best_chain(source, self.requested_in);
+		if source.head().best != head.best {
+			return None;
+		}
+		if reached {
 			self.absent = 0;
-		} else if event == Event::Best {
+			return Some(None);
+		}
+		if requested {
+			return Some(Some(EndReason::Pruned));
+		}
+		if is_new {
 			self.absent = self.absent.saturating_add(1);
 		}
-		let finalized = self.client.info().finalized_number;
-		let is_final =
-			|block: Option<BlockOf>| self.on_best_chain(block) && block.is_some_and(|(number, _)| number <= finalized);
+		Some((self.absent >= MAX_ABSENT_BLOCKS).then_some(EndReason::Lost))
+	}
+
+	/// Returns the status as it was seen last, with what is finalized of it now.
+	fn finality(&self, source: &impl Source, head: Head, last: &JobStatus) -> JobStatus {
+		let is_final = |number: Option<BlockNumber>, block: Option<BlockOf>| {
+			number.is_some_and(|number| number <= head.finalized) && (self.present || on_best_chain(source, block))
+		};
 		JobStatus {
-			finalized: is_final(self.verdict_in),
-			closed: is_final(self.closed_in),
-			lost: self.absent >= MAX_ABSENT_BLOCKS,
-			..self.known.clone()
+			finalized: is_final(last.verdict_at, self.verdict_in),
+			closed: is_final(last.closed_at, self.closed_in),
+			..last.clone()
 		}
 	}
 
-	fn block(&self, number: Option<BlockNumber>) -> Option<BlockOf> {
-		let number = number?;
-		Some((number, self.client.hash(number).ok().flatten()?))
+	fn update_to(&self, status: JobStatus, ended: Option<EndReason>) -> JobUpdate {
+		let reached = self.until.is_reached(&status).then_some(EndReason::Final);
+		JobUpdate {
+			status,
+			ended: reached.or(ended),
+		}
 	}
+}
 
-	fn on_best_chain(&self, block: Option<BlockOf>) -> bool {
-		block.is_some_and(|(number, hash)| self.client.hash(number).ok().flatten() == Some(hash))
-	}
+fn on_best_chain(source: &impl Source, block: Option<BlockOf>) -> bool {
+	block.is_some_and(|(number, hash)| source.block(number) == Some(hash))
 }

@@ -1,6 +1,6 @@
 //! What anybody could do to the chain's time, and to an honest party, is bounded.
 
-use crate::mock::*;
+use crate::{mock::*, ClaimCount};
 use assay_primitives::{
 	traits::{Claims as _, Penalties},
 	State,
@@ -19,6 +19,26 @@ fn what_is_due_in_a_full_block_is_done_in_the_next() {
 		assert_eq!(drawn, 4);
 		(0..2).for_each(|_| next_block());
 		assert!(ids.iter().all(|id| claim(*id).state == State::Voting));
+	});
+}
+
+#[test]
+fn showing_a_claim_reads_how_many_its_executor_has_and_none_of_them() {
+	TestExt::providers(9).build_and_execute(|| {
+		let others = |id| Verification::status(&id).map(|status| status.record.open_claims);
+		let early: Vec<_> = (1..=3).map(|n| publish_as(n, 0, TRUTH)).collect();
+		assert!(early.iter().all(|id| others(*id) == Some(2)));
+		(0..5).for_each(|_| next_block());
+		let late = [publish_as(4, 0, TRUTH), publish_as(5, 0, TRUTH)];
+		assert_eq!(others(late[0]), Some(4));
+		let kept = OpenClaims::take(early[0]).expect("an open claim");
+		assert_eq!(others(late[0]), Some(4), "it was counted, not read");
+		OpenClaims::insert(early[0], kept);
+		early.iter().for_each(|id| run_out(*id));
+		assert_eq!(others(early[0]), None);
+		assert_eq!(others(late[0]), Some(1));
+		late.iter().for_each(|id| run_out(*id));
+		assert_eq!(ClaimCount::<Test>::iter().count(), 0, "who has none is forgotten");
 	});
 }
 
