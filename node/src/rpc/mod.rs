@@ -7,6 +7,7 @@
 mod engine;
 mod error;
 mod job;
+mod receipt;
 
 use crate::{
 	inference::Backend,
@@ -23,6 +24,8 @@ use sp_keystore::KeystorePtr;
 use sp_runtime::traits::{Block as BlockT, NumberFor};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+
+pub use receipt::ReceiptDeps;
 
 /// Most job subscriptions of all connections together.
 pub const MAX_SUBSCRIPTIONS: usize = 256;
@@ -66,6 +69,8 @@ pub struct FullDeps {
 	pub engine: Arc<Backend>,
 	/// Bounds the job subscriptions of all connections.
 	pub subscriptions: Arc<Semaphore>,
+	/// For proofs of receipts.
+	pub receipts: ReceiptDeps<<FullBackend as sc_client_api::Backend<Block>>::OffchainStorage>,
 }
 
 /// Builds all methods. Subscriptions run on `executor`.
@@ -76,6 +81,7 @@ pub fn create_full(
 	use engine::EngineApiServer;
 	use job::JobApiServer;
 	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
+	use receipt::ReceiptApiServer;
 	use substrate_frame_rpc_system::{System, SystemApiServer};
 
 	let FullDeps {
@@ -86,6 +92,7 @@ pub fn create_full(
 		grandpa,
 		engine,
 		subscriptions,
+		receipts,
 	} = deps;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
@@ -102,6 +109,7 @@ pub fn create_full(
 		.into_rpc(),
 	)?;
 	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
+	module.merge(receipt::ReceiptRpc::new(client.clone(), receipts).into_rpc())?;
 	module.merge(job::JobRpc::new(client, executor, subscriptions).into_rpc())?;
 	Ok(module)
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{inference::InferenceOptions, rpc};
 use assay_runtime::opaque::Block;
+use sc_client_api::Backend as _;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
 use sc_network::{config::FullNetworkConfiguration, NetworkBackend};
 use sc_rpc::SubscriptionTaskExecutor;
@@ -91,6 +92,10 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		},
 		engine,
 		subscriptions: Arc::new(Semaphore::new(rpc::MAX_SUBSCRIPTIONS)),
+		receipts: rpc::ReceiptDeps {
+			nodes: backend.offchain_storage(),
+			indexing: config.offchain_worker.indexing_enabled,
+		},
 	};
 	let rpc_builder = Box::new(move |executor: SubscriptionTaskExecutor| {
 		rpc::create_full(rpc_deps.clone(), executor).map_err(Into::into)

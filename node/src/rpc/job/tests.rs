@@ -2,6 +2,7 @@
 
 use super::{follower::MAX_ABSENT_BLOCKS, *};
 use assay_primitives::{
+	accumulator::Accumulator,
 	api,
 	receipt::{RefundReason, SeatVote},
 	vote::Defect,
@@ -108,6 +109,8 @@ sp_api::mock_impl_runtime_apis! {
 		}
 		fn job(&self, id: JobId) -> Option<View> { self.0.0.lock().view.clone().filter(|v| v.id == id) }
 		fn receipt(&self, id: JobId) -> Option<ReceiptOf> { self.0.0.lock().receipt.clone().filter(|r| r.job == id) }
+		fn receipt_leaf(_: JobId) -> Option<u64> { None }
+		fn receipt_accumulator() -> Accumulator { Accumulator::default() }
 	}
 }
 
