@@ -130,7 +130,12 @@ fn next_step(name: &str) -> &'static str {
 		"Jobs::InputNotUtf8" => "Give the prompt as UTF-8 text",
 		"Jobs::TooManyVerifiers" | "Verification::TooManyVerifiers" => "Ask for at most 8: --verifiers",
 		"Jobs::TooManyJobs" => "The chain is busy: try again in a minute",
-		"Jobs::UnknownReceipt" => "The job has not ended yet, or its receipt is pruned: `assay job`",
+		"Jobs::UnknownReceipt" => "It was never requested here, or its receipt is pruned",
+		"Jobs::NotFinal" => "Its answer may still be disputed: prune it when it is settled, `assay job` shows when",
+		"Jobs::NotFinalized" => {
+			"The block in which the job ended does not count as finalized yet: try again later, in an hour at the latest \
+			 unless the chain's finality stands still"
+		}
 		"Jobs::StillRetained" => "Only who asked may prune it now: sign with that account (--suri)",
 		"Jobs::WrongClaim" => "The job was drawn again, or on another fork: `assay job` shows its claim",
 		"Verification::UnknownClaim" => "It was never published here, or it has ended and nobody can object any more",

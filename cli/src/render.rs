@@ -181,6 +181,14 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, worth: &Worth, mode
 		"read",
 		format!("at block {} ({}), {finality}", at.number, short(&at.hash)),
 	));
+	if let Some(leaf) = &file.accumulator {
+		let proof = if leaf.proof.is_some() {
+			"with a proof"
+		} else {
+			"the node has no proof"
+		};
+		lines.push(("leaf", format!("{} of the chain's accumulator, {proof}", leaf.index)));
+	}
 	for (i, line) in wrapped(&worth.text()).into_iter().enumerate() {
 		lines.push((if i == 0 { "worth" } else { "" }, line));
 	}

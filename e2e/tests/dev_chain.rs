@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use assay_e2e::{eventually, program, report, Chain, Node, NodeOptions, Receipt};
-use assay_primitives::{digest, dispute::Decision, Finding, JobId, ModelId, SamplingParams, State, Verdict};
+use assay_primitives::{
+	accumulator::{verify, Accumulator, Proof},
+	digest,
+	dispute::Decision,
+	Finding, JobId, ModelId, SamplingParams, State, Verdict,
+};
 use std::{process::Command, time::Instant};
 use subxt_signer::sr25519::dev;
 
@@ -219,6 +224,50 @@ async fn a_node_without_an_engine_makes_blocks() {
 	.await
 	.unwrap();
 	assert!(node.log().contains("engine"), "the log names what is missing");
+}
+
+/// Jobs that nobody answers are final soon, and have leaves like any others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_indexes_proves_what_the_accumulator_holds() {
+	let node = Node::start(NodeOptions {
+		dev: true,
+		args: ["--no-engine", "--enable-offchain-indexing", "true"]
+			.map(Into::into)
+			.to_vec(),
+		..Default::default()
+	})
+	.unwrap();
+	let chain = Chain::connect(&node.url()).await.unwrap();
+	let model = chain.demo_model().await.unwrap();
+	let mut jobs = Vec::new();
+	for prompt in ["Who answers?", "Who else?", "Nobody?"] {
+		jobs.push(chain.ask(&model, prompt, 0, &dev::ferdie()).await.unwrap());
+	}
+	let mut receipts = Vec::new();
+	for job in &jobs {
+		receipts.push(chain.settled(job, 600).await.unwrap());
+	}
+	let last = receipts.iter().filter_map(|receipt| receipt.closed_at).max().unwrap();
+	chain.finality(last, 60).await.unwrap();
+	let accumulator: Accumulator = chain.view("AssayApi_receipt_accumulator", ()).await.unwrap();
+	assert_eq!((accumulator.leaves, accumulator.peaks.len()), (3, 2));
+
+	let directory = tempfile::tempdir().unwrap();
+	for (job, receipt) in jobs.iter().zip(&receipts) {
+		let path = directory.path().join("receipt.json");
+		let file = path.to_str().unwrap();
+		let job = job.to_string();
+		let output = Command::new(program("assay").unwrap())
+			.args(["receipt", &job, "--save", file, "--url", &node.url()])
+			.output()
+			.unwrap();
+		assert!(output.status.success(), "{output:?}");
+		let saved: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+		let leaf = &saved["accumulator"];
+		let proof: Proof = serde_json::from_value(leaf["proof"].clone()).expect("the node has a proof");
+		let index = leaf["index"].as_u64().unwrap();
+		assert!(verify(&accumulator.root(), &receipt.leaf(), index, &proof), "{leaf}");
+	}
 }
 
 #[tokio::test(flavor = "multi_thread")]

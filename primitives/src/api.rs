@@ -189,7 +189,8 @@ mod json {
 #[cfg(feature = "substrate")]
 sp_api::decl_runtime_apis! {
 	/// Everything a dApp reads. Anybody may call it through any node, so each method reads a bounded number of entries,
-	/// which it names, whatever the arguments are.
+	/// which it names, whatever the arguments are. Version 2 knows the accumulator of receipts.
+	#[api_version(2)]
 	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
 		/// Registered models in the order of storage, after `start`, at most `limit` (and at most 100): each once, page by page.
 		/// Reads two entries for each.
@@ -207,6 +208,10 @@ sp_api::decl_runtime_apis! {
 		fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>>;
 		/// The receipt of a job that has a verdict. It may change until its state is final. Reads at most four entries.
 		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
+		/// The index of a final receipt's leaf in the accumulator; none once the receipt is pruned.
+		fn receipt_leaf(id: JobId) -> Option<u64>;
+		/// What the chain stores of all receipts that ever became final: their number, and the peaks over them.
+		fn receipt_accumulator() -> crate::accumulator::Accumulator;
 	}
 }
 

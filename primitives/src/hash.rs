@@ -120,6 +120,15 @@ hash_newtype! {
 
 	/// The BLAKE3 root of one part of a model directory, as the manifest names it.
 	pub struct PartRoot;
+
+	/// The hash of a final receipt: a leaf of the accumulator.
+	pub struct LeafHash;
+
+	/// The name of a node of the accumulator: the hash of its children, or of its leaf.
+	pub struct NodeHash;
+
+	/// The hash over the number of leaves of an accumulator and all its peaks.
+	pub struct AccumulatorRoot;
 }
 
 /// Text that is not 64 hex digits, with or without `0x`.

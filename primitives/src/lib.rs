@@ -15,6 +15,7 @@
 
 extern crate alloc;
 
+pub mod accumulator;
 pub mod api;
 pub mod assurance;
 pub mod claim;
@@ -43,8 +44,8 @@ pub mod traits;
 pub mod vote;
 
 pub use hash::{
-	Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash, JobId, ModelId,
-	OutputHash, PartRoot, Seal, TraceRoot, WorkId,
+	AccumulatorRoot, Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash,
+	JobId, LeafHash, ModelId, NodeHash, OutputHash, PartRoot, Seal, TraceRoot, WorkId,
 };
 pub use job::{Failure, FinishReason, Output, SamplingParams};
 pub use receipt::{Receipt, Verdict};

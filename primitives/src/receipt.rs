@@ -2,9 +2,10 @@
 
 use crate::{
 	claim::{Execution, SeatDraw, AUDIT},
+	digest::derive,
 	dispute::Decision,
 	economics::Fault,
-	hash::{BoundRoot, ClaimId, DrawId, ExecutionId, Hash32, InputHash, JobId, ModelId, OutputHash, Seal},
+	hash::{BoundRoot, ClaimId, DrawId, ExecutionId, Hash32, InputHash, JobId, LeafHash, ModelId, OutputHash, Seal},
 	limits::*,
 	state::State,
 	vote::Vote,
@@ -14,6 +15,9 @@ use alloc::vec::Vec;
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
+
+/// The context of a receipt's hash. A receipt that is encoded otherwise gets another.
+const RECEIPT: &str = "assay/v1/receipt";
 
 /// What is known of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
@@ -340,6 +344,13 @@ pub struct AnswerRecord {
 	pub output_tokens: u32,
 	/// Why the answer ended.
 	pub finish: FinishReason,
+}
+
+impl<AccountId: Encode, BlockNumber: Encode> Receipt<AccountId, BlockNumber> {
+	/// Returns the leaf of a final receipt in the accumulator. The job, which the receipt names, binds the chain.
+	pub fn leaf(&self) -> LeafHash {
+		LeafHash(derive(RECEIPT, &self.encode()))
+	}
 }
 
 impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {

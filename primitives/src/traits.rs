@@ -27,6 +27,19 @@ pub trait Beacon {
 	fn value() -> Hash32;
 }
 
+/// What the chain itself knows of its finality.
+pub trait FinalizedBlock {
+	/// Returns the number of the last finalized block; none while the chain does not know.
+	fn finalized() -> Option<u32>;
+}
+
+/// A chain that does not know.
+impl FinalizedBlock for () {
+	fn finalized() -> Option<u32> {
+		None
+	}
+}
+
 /// Who may be drawn, and who is alive. Implemented by the providers pallet.
 pub trait ProviderSet<AccountId> {
 	/// Returns the electorate of a model that is in force now: the members with the largest bonds, as they were sealed

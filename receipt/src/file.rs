@@ -3,7 +3,7 @@
 use crate::Account;
 #[cfg(feature = "std")]
 use alloc::string::String;
-use assay_primitives::{job::Input, Hash32, Output, Receipt};
+use assay_primitives::{accumulator::Proof, job::Input, AccumulatorRoot, Hash32, Output, Receipt};
 
 /// A receipt of an Assay chain.
 pub type ChainReceipt = Receipt<Account, u32>;
@@ -27,6 +27,17 @@ pub struct ReadAt {
 	pub finalized: bool,
 }
 
+/// Where a final receipt is in its chain's accumulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "std", serde(deny_unknown_fields))]
+pub struct Leaf {
+	/// The index of its leaf, from 0.
+	pub index: u64,
+	/// The proof for the block at which it was read; none if the node that was asked keeps no proofs.
+	pub proof: Option<Proof>,
+}
+
 /// A receipt outside its chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
@@ -47,9 +58,19 @@ pub struct ReceiptFile {
 	pub output: Option<Output>,
 	/// The receipt as the chain stores it.
 	pub receipt: ChainReceipt,
+	/// Where the receipt is in the chain's accumulator, which outlives it; none before it is final.
+	#[cfg_attr(feature = "std", serde(default, skip_serializing_if = "Option::is_none"))]
+	pub accumulator: Option<Leaf>,
 }
 
 impl ReceiptFile {
+	/// Returns the root of the chain's accumulator to which the file's own proof leads; none if it has no proof.
+	/// Whoever knows this root to be the chain's knows that the chain made this receipt final.
+	pub fn root(&self) -> Option<AccumulatorRoot> {
+		let leaf = self.accumulator.as_ref()?;
+		leaf.proof.as_ref()?.root(&self.receipt.leaf(), leaf.index)
+	}
+
 	/// Returns the text that was published. The verdict says what it is worth.
 	pub fn answer(&self) -> Option<&str> {
 		self.output.as_ref().and_then(|o| core::str::from_utf8(&o.text).ok())

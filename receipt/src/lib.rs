@@ -4,7 +4,8 @@
 //! recomputes everything in it that follows from something else: hashes, the job's id, the claim's name and its sampling
 //! seed, token counts, that the seats are those of legal tranches, that the seal opens to the root and every approval
 //! fits it, the faults, and the verdict. [`differences`] compares the rest ([`ONLY_A_CHAIN_KNOWS`]) with a chain's
-//! storage.
+//! storage. A receipt that the chain has pruned is held against the chain's accumulator instead, in which it has a
+//! [`Leaf`].
 //!
 //! The crate is `no_std`; the JSON form needs the feature `std`.
 
@@ -21,4 +22,4 @@ pub use account::Account;
 pub use check::{check, differences, Checked, Mismatch, ONLY_A_CHAIN_KNOWS};
 #[cfg(feature = "std")]
 pub use file::ReadError;
-pub use file::{ChainReceipt, ReadAt, ReceiptFile, FORMAT, MAX_FILE_BYTES};
+pub use file::{ChainReceipt, Leaf, ReadAt, ReceiptFile, FORMAT, MAX_FILE_BYTES};

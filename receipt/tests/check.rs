@@ -10,13 +10,17 @@ use assay_primitives::{
 	receipt::{Audit, ClaimRecord, RefundReason, SeatRecord},
 	BoundRoot, FinishReason, State, Verdict,
 };
-use assay_receipt::{check, differences, Account, Mismatch, ReceiptFile};
+use assay_receipt::{check, differences, Account, Leaf, Mismatch, ReceiptFile};
 use serde_json::Value;
 use story::*;
 
 /// Leaves that nothing else in a file determines, in any story. `*` stands for one step of the path.
-const ONLY_THE_CHAIN: [&str; 24] = [
+const ONLY_THE_CHAIN: [&str; 28] = [
 	"/read_at/*",
+	"/accumulator/index",
+	"/accumulator/proof",
+	"/accumulator/proof/siblings/*",
+	"/accumulator/proof/peaks/*",
 	"/receipt/answer/input_tokens",
 	"/receipt/fee",
 	"/receipt/requested_at",
@@ -81,6 +85,10 @@ fn claim(file: &mut ReceiptFile) -> &mut ClaimRecord<Account, u32> {
 
 fn seat(file: &mut ReceiptFile, index: usize) -> &mut SeatRecord<Account> {
 	&mut claim(file).seats[index]
+}
+
+fn leaf(file: &mut ReceiptFile) -> &mut Leaf {
+	file.accumulator.as_mut().unwrap()
 }
 
 #[test]
@@ -211,7 +219,8 @@ fn every_changed_leaf_is_caught_by_check_or_comparison() {
 			let listed = ONLY_THE_CHAIN.iter().any(|pattern| matches(pattern, path))
 				|| !opened && BOUND_BY_THE_OPENING.iter().any(|pattern| matches(pattern, path));
 			assert!(listed, "{name}: {path} can be changed unnoticed");
-			if !path.starts_with("/read_at") && honest.receipt.is_settled() {
+			let beside = path.starts_with("/read_at") || path.starts_with("/accumulator");
+			if !beside && honest.receipt.is_settled() {
 				assert!(
 					!differences(&file.receipt, &honest.receipt).is_empty(),
 					"{name}: {path} differs from the chain unnoticed"
@@ -219,6 +228,46 @@ fn every_changed_leaf_is_caught_by_check_or_comparison() {
 			}
 		}
 	}
+}
+
+#[test]
+fn every_change_of_a_final_receipt_or_its_proof_leads_to_another_root() {
+	let (honest, root) = Story::accumulated(settled(), 5, 11);
+	assert_eq!(honest.root(), Some(root));
+	let json = serde_json::to_value(&honest).unwrap();
+	let mut paths = Vec::new();
+	leaves("", &json, &mut paths);
+	// What the receipt's own hashes bind stands beside it.
+	paths.retain(|path| path.starts_with("/receipt") || path.starts_with("/accumulator"));
+	assert!(paths.len() > 60, "{paths:?}");
+	for path in paths {
+		let mut changed = json.clone();
+		let leaf = changed.pointer_mut(&path).unwrap();
+		*leaf = other(leaf);
+		if let Ok(file) = serde_json::from_value::<ReceiptFile>(changed) {
+			assert_ne!(file.root(), Some(root), "{path} can be changed unnoticed");
+		}
+	}
+	// The same receipt at another place, or among others, has another root.
+	for (index, leaves) in [(4, 11), (6, 11), (10, 11), (5, 10), (5, 12), (5, 6)] {
+		let (file, other) = Story::accumulated(settled(), index, leaves);
+		assert_ne!(other, root);
+		assert_eq!(file.root(), Some(other));
+	}
+}
+
+#[test]
+fn the_leaf_of_a_receipt_is_this_hash_of_its_encoding() {
+	// BLAKE3 in key-derivation mode, context "assay/v1/receipt", over SCALE. Other implementations can be held against it.
+	let leaves = [settled(), overturned(), refunded()].map(|file| file.receipt.leaf().to_string());
+	assert_eq!(
+		leaves,
+		[
+			"0xd8eec741731a15cd8d101dba829df4523776bf232e21384efb3385033cb04c10",
+			"0xc4def2247f95ff26c3e8dc59517fdfa1ef7cb5f1b35e8b55348b265e9257bddf",
+			"0x402f88cf41a6e35be9f30b0898eb3f22f0db635d10691f507df3cf7513430723",
+		]
+	);
 }
 
 #[test]
@@ -278,7 +327,16 @@ fn no_other_verdict_and_state_follow_from_the_same_votes() {
 
 #[test]
 fn every_inconsistency_has_its_name() {
-	let cases: [(Make, Change, Mismatch); 37] = [
+	let cases: [(Make, Change, Mismatch); 42] = [
+		(confirmed, |f| f.accumulator = settled().accumulator, Mismatch::Leaf),
+		(confirmed, |f| f.accumulator = unchecked().accumulator, Mismatch::Leaf),
+		(settled, |f| leaf(f).index = 11, Mismatch::Leaf),
+		(settled, |f| leaf(f).index = 8, Mismatch::Leaf),
+		(
+			settled,
+			|f| leaf(f).proof.as_mut().unwrap().leaves = u64::MAX,
+			Mismatch::Leaf,
+		),
 		(settled, |f| f.format = 1, Mismatch::Format(1)),
 		(
 			settled,
@@ -469,6 +527,9 @@ fn malformed_files_are_refused() {
 	}
 	let extra = settled().to_json().unwrap().replacen('{', "{\"note\": 1,", 1);
 	assert!(ReceiptFile::from_json(&extra).is_err());
+	let mut json = serde_json::to_value(settled()).unwrap();
+	json["accumulator"]["proof"]["siblings"] = serde_json::json!(vec![settled().root(); 65]);
+	assert!(serde_json::from_value::<ReceiptFile>(json).is_err());
 	let mut json = serde_json::to_value(settled()).unwrap();
 	json["output"]["tokens"] = vec![1; 1025].into();
 	assert!(serde_json::from_value::<ReceiptFile>(json).is_err());

@@ -9,6 +9,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use assay_primitives::{
+	accumulator::Accumulator,
 	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
 	JobId, ModelId, Receipt,
 };
@@ -81,6 +82,14 @@ impl_runtime_apis! {
 
 		fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {
 			views::receipt(id)
+		}
+
+		fn receipt_leaf(id: JobId) -> Option<u64> {
+			views::receipt_leaf(id)
+		}
+
+		fn receipt_accumulator() -> Accumulator {
+			views::receipt_accumulator()
 		}
 	}
 

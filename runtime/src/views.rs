@@ -1,9 +1,10 @@
 //! The views that dApps read, put together from the pallets' own views. Strangers call them for free, so what each reads is
 //! bounded: see `AssayApi`.
 
-use crate::{AccountId, BlockNumber, Jobs, Models, Providers};
+use crate::{AccountId, BlockNumber, Jobs, Models, Providers, Runtime};
 use alloc::vec::Vec;
 use assay_primitives::{
+	accumulator::Accumulator,
 	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
 	traits::ProviderSet,
 	JobId, ModelId, Receipt,
@@ -51,4 +52,14 @@ pub(crate) fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>> 
 /// Returns the receipt of a job that has a verdict.
 pub(crate) fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {
 	Jobs::receipt(id)
+}
+
+/// Returns the index of a final receipt's leaf in the accumulator.
+pub(crate) fn receipt_leaf(id: JobId) -> Option<u64> {
+	pallet_jobs::Leaves::<Runtime>::get(id)
+}
+
+/// Returns what is stored of all receipts that ever became final.
+pub(crate) fn receipt_accumulator() -> Accumulator {
+	pallet_jobs::ReceiptAccumulator::<Runtime>::get()
 }

@@ -63,7 +63,17 @@ fn metadata_describes_the_four_pallets_and_the_runtime_api() {
 	let methods: Vec<_> = api.methods.iter().map(|method| method.name.as_str()).collect();
 	assert_eq!(
 		methods,
-		["models", "model", "providers_of", "quote", "job", "jobs", "receipt"]
+		[
+			"models",
+			"model",
+			"providers_of",
+			"quote",
+			"job",
+			"jobs",
+			"receipt",
+			"receipt_leaf",
+			"receipt_accumulator"
+		]
 	);
 }
 

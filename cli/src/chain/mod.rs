@@ -7,6 +7,7 @@ mod tests;
 
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
+	accumulator::{Accumulator, Proof},
 	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
 	ClaimId, Hash32, JobId, ModelId, OutputHash,
 };
@@ -263,6 +264,29 @@ impl Chain {
 	/// Returns the receipt of a job that has a verdict.
 	pub(crate) async fn receipt(&self, at: &At, id: JobId) -> Result<Option<ChainReceipt>, CliError> {
 		self.view(at, "receipt", id).await
+	}
+
+	/// Returns the index of a final receipt's leaf in the accumulator.
+	pub(crate) async fn receipt_leaf(&self, at: &At, id: JobId) -> Result<Option<u64>, CliError> {
+		self.view(at, "receipt_leaf", id).await
+	}
+
+	/// Returns the accumulator of all final receipts.
+	pub(crate) async fn accumulator(&self, at: &At) -> Result<Accumulator, CliError> {
+		self.view(at, "receipt_accumulator", ()).await
+	}
+
+	/// Returns the proof of a leaf in the accumulator, from a node that keeps proofs.
+	pub(crate) async fn receipt_proof(&self, at: &At, index: u64) -> Result<Proof, CliError> {
+		#[derive(serde::Deserialize)]
+		struct Answer {
+			proof: Proof,
+		}
+		let mut params = RpcParams::new();
+		params.push(index).map_err(from_rpc)?;
+		params.push(encode_prefixed(at.block_hash())).map_err(from_rpc)?;
+		let answer: Answer = self.request("assay_receiptProof", params).await?;
+		Ok(answer.proof)
 	}
 
 	/// Returns the hash of an open claim's output.

@@ -2,12 +2,14 @@
 
 use super::{runtime, Job, Model, Provider};
 use assay_primitives::{
+	accumulator::Accumulator,
 	api::{Quote, QuoteError},
 	economics::Fault,
 	model::{ModelTerms, Profile},
 	receipt::{ElectorateSummary, SeatRecord, SeatVote},
 	vote::Defect,
-	BoundRoot, ClaimId, FinishReason, JobId, ModelId, Output, OutputHash, SamplingParams, State, Verdict, Vote,
+	BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ModelId, Output, OutputHash, SamplingParams, State, Verdict,
+	Vote,
 };
 use assay_receipt::{Account, ReceiptFile};
 use codec::{Decode, Encode};
@@ -194,6 +196,12 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 	for golden in [SETTLED, OVERTURNED] {
 		returns("receipt", Some(ReceiptFile::from_json(golden).unwrap().receipt));
 	}
+	returns("receipt_leaf", Some(7u64));
+	let mut accumulator = Accumulator::default();
+	for n in 0..3 {
+		accumulator.append(&LeafHash([n; 32])).unwrap();
+	}
+	returns("receipt_accumulator", accumulator);
 	returns("quote", Ok::<_, QuoteError>(quote));
 	returns("quote", Err::<Quote, _>(QuoteError::NoVerifier));
 }

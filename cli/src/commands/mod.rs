@@ -17,7 +17,7 @@ use crate::{
 	output::{Outcome, Reporter},
 };
 use assay_primitives::{JobId, ModelId};
-use assay_receipt::{check, Checked, ReceiptFile, FORMAT};
+use assay_receipt::{check, Checked, Leaf, ReceiptFile, FORMAT};
 use serde_json::{json, Value};
 use std::path::Path;
 use subxt::tx::Payload;
@@ -125,6 +125,12 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 		.try_into()
 		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
 	let output = receipt.answer.and(job.output);
+	// On another fork the leaf may be another one.
+	let accumulator = if finalized && receipt.is_settled() {
+		leaf(chain, at, id).await?
+	} else {
+		None
+	};
 	Ok(ReceiptFile {
 		format: FORMAT,
 		genesis: chain.genesis(),
@@ -132,14 +138,33 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 		input,
 		output,
 		receipt,
+		accumulator,
 	})
+}
+
+/// Returns where a final receipt is in the chain's accumulator, with a proof if the node keeps proofs.
+async fn leaf(chain: &Chain, at: &At, id: JobId) -> Result<Option<Leaf>, CliError> {
+	let Some(index) = chain.receipt_leaf(at, id).await? else {
+		return Ok(None);
+	};
+	let proof = chain.receipt_proof(at, index).await.ok();
+	Ok(Some(Leaf { index, proof }))
 }
 
 fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {
 	let text = file.to_json().map_err(|e| CliError::file(path, e))?;
 	std::fs::write(path, text).map_err(|e| CliError::file(path, e))?;
 	let shown = path.display();
-	let text = format!("saved to {shown}: `assay verify {shown}` checks it");
+	let job = file.receipt.job;
+	let later = if file.receipt.is_settled() {
+		String::new()
+	} else {
+		format!(
+			". Once the job is settled, `assay receipt {job} --save {shown}` adds what proves it after the chain has \
+			 pruned its receipt"
+		)
+	};
+	let text = format!("saved to {shown}: `assay verify {shown}` checks it{later}");
 	cx.report.step("saved", &text, json!({ "file": path }));
 	Ok(())
 }

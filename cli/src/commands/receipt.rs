@@ -66,6 +66,9 @@ pub(super) fn unknown(job: JobId) -> CliError {
 /// Removes a receipt from the chain.
 pub(crate) async fn prune(cx: &Context, job: JobId, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let call = runtime::tx().jobs().prune(job.into());
-	let text = format!("The receipt of job {job} is removed and its deposit is released. A saved receipt stays valid.");
+	let text = format!(
+		"The receipt of job {job} is removed and its deposit is released. A file that was saved when it was final still \
+		 verifies."
+	);
 	submit(cx, call, key, &text, json!({ "job": job })).await
 }

@@ -5,12 +5,13 @@ use crate::{
 	amount::Asy,
 	args::VerifyArgs,
 	assurance::{self, words, Worth},
+	chain::{At, Chain},
 	error::CliError,
 	output::Outcome,
 	render,
 };
-use assay_primitives::{State, Verdict};
-use assay_receipt::{check, differences, ChainReceipt, Checked, ReceiptFile, MAX_FILE_BYTES, ONLY_A_CHAIN_KNOWS};
+use assay_primitives::{accumulator::verify, State, Verdict};
+use assay_receipt::{check, differences, ChainReceipt, Checked, Leaf, ReceiptFile, MAX_FILE_BYTES, ONLY_A_CHAIN_KNOWS};
 use serde_json::json;
 use std::{io::Read, path::Path};
 
@@ -33,14 +34,20 @@ pub(crate) async fn run(cx: &Context, args: &VerifyArgs) -> Result<Outcome, CliE
 	let shown = args.file.display();
 	let mut checked = check(&file).map_err(|e| CliError::NotVerified(format!("{shown}: {e}.")))?;
 	let mut facts = vec![recomputed(&checked)];
+	let mut pruned = false;
 	let left = if args.offline {
-		vec![format!("not checked without a node: {ONLY_A_CHAIN_KNOWS}")]
+		let mut left = vec![format!("not checked without a node: {ONLY_A_CHAIN_KNOWS}")];
+		left.extend(file.root().map(|root| {
+			format!("its proof leads to the root {root} of the chain's accumulator: compare it with one that you trust")
+		}));
+		left
 	} else {
-		let (stored, number, found) = compare(cx, &file).await?;
-		facts.extend(found);
+		let found = compare(cx, &file).await?;
+		facts.extend(found.facts);
+		pruned = found.pruned;
 		// What the chain knows of the job by now counts, not what it knew when the file was written.
-		file.receipt = stored;
-		file.read_at.number = file.read_at.number.max(number);
+		file.receipt = found.receipt;
+		file.read_at.number = file.read_at.number.max(found.number);
 		checked = check(&file)
 			.map_err(|e| CliError::NotVerified(format!("The chain's own receipt is inconsistent: {e}.")))?;
 		vec![format!(
@@ -64,6 +71,7 @@ pub(crate) async fn run(cx: &Context, args: &VerifyArgs) -> Result<Outcome, CliE
 		"verdict": render::verdict(file.receipt.verdict),
 		"state": render::state(file.receipt.state),
 		"settled": file.receipt.is_settled(),
+		"pruned": pruned,
 		"meaning": checked.to_string(),
 		"verifiers": checked.checkers,
 		"assurance": worth.json(),
@@ -149,8 +157,20 @@ fn standing(receipt: &ChainReceipt, checked: &Checked) -> Option<String> {
 	Some(reason.into())
 }
 
-/// Compares a receipt with what a finalized block stores. Returns that, the block's number, and what was found.
-async fn compare(cx: &Context, file: &ReceiptFile) -> Result<(ChainReceipt, u32, Vec<String>), CliError> {
+/// What a finalized block knows of a receipt.
+struct Found {
+	/// The receipt as the chain has it now.
+	receipt: ChainReceipt,
+	/// The block's number.
+	number: u32,
+	/// What was found, in words.
+	facts: Vec<String>,
+	/// Whether the chain has pruned the receipt and only its accumulator has it.
+	pruned: bool,
+}
+
+/// Compares a receipt with what a finalized block stores, or with its accumulator if it is pruned.
+async fn compare(cx: &Context, file: &ReceiptFile) -> Result<Found, CliError> {
 	let chain = cx.chain().await?;
 	let not = |why: String| Err(CliError::NotVerified(why));
 	if chain.genesis() != file.genesis {
@@ -161,6 +181,7 @@ async fn compare(cx: &Context, file: &ReceiptFile) -> Result<(ChainReceipt, u32,
 	}
 	let at = chain.finalized().await?;
 	let number = at.block_number();
+	let block = u32::try_from(number).unwrap_or(u32::MAX);
 	let Some(stored) = chain.receipt(&at, file.receipt.job).await? else {
 		if u64::from(file.receipt.verdict_at) > number {
 			return not(format!(
@@ -168,9 +189,12 @@ async fn compare(cx: &Context, file: &ReceiptFile) -> Result<(ChainReceipt, u32,
 				file.receipt.verdict_at
 			));
 		}
-		return not(format!(
-			"Finalized block {number} stores no receipt of this job: it never did, or the receipt was pruned (--offline checks the rest)"
-		));
+		return Ok(Found {
+			receipt: file.receipt.clone(),
+			number: block,
+			facts: vec![accumulated(chain, &at, file).await?],
+			pruned: true,
+		});
 	};
 	let wrong = differences(&file.receipt, &stored);
 	if !wrong.is_empty() {
@@ -208,7 +232,53 @@ async fn compare(cx: &Context, file: &ReceiptFile) -> Result<(ChainReceipt, u32,
 			_ => {}
 		}
 	}
-	Ok((stored, u32::try_from(number).unwrap_or(u32::MAX), facts))
+	Ok(Found {
+		receipt: stored,
+		number: block,
+		facts,
+		pruned: false,
+	})
+}
+
+/// Holds a receipt that the chain does not store against the chain's accumulator. Returns what was found.
+async fn accumulated(chain: &Chain, at: &At, file: &ReceiptFile) -> Result<String, CliError> {
+	let number = at.block_number();
+	let leaf = provable(file).map_err(|why| {
+		CliError::NotVerified(format!(
+			"Finalized block {number} stores no receipt of this job: it never did, or the receipt was pruned. {why} \
+			 (--offline checks the rest)"
+		))
+	})?;
+	let accumulator = chain.accumulator(at).await?;
+	let proof = match (chain.receipt_proof(at, leaf.index).await, &leaf.proof) {
+		(Ok(proof), _) => proof,
+		// The file's own proof holds until the next receipt is appended.
+		(Err(_), Some(proof)) if proof.leaves == accumulator.leaves => proof.clone(),
+		(Err(error), _) => return Err(error),
+	};
+	if !verify(&accumulator.root(), &file.receipt.leaf(), leaf.index, &proof) {
+		return Err(CliError::NotVerified(format!(
+			"Finalized block {number} stores no receipt of this job, and the chain's accumulator has another receipt than \
+			 this one at index {}",
+			leaf.index
+		)));
+	}
+	Ok(format!(
+		"the chain {} has pruned this receipt, and its accumulator still has exactly this one: at index {} of {} in \
+		 finalized block {number}",
+		chain.name, leaf.index, accumulator.leaves
+	))
+}
+
+/// Returns where a receipt is in the chain's accumulator, or why that is not known.
+fn provable(file: &ReceiptFile) -> Result<&Leaf, &'static str> {
+	if !file.receipt.is_settled() {
+		return Err("The accumulator has final receipts only, and this file was saved before its job was final");
+	}
+	file.accumulator.as_ref().ok_or(
+		"The file does not name its place in the chain's accumulator: `assay receipt --save` writes it while the chain \
+		 stores the receipt, once it is final in a finalized block",
+	)
 }
 
 #[cfg(test)]
@@ -292,6 +362,15 @@ mod tests {
 		}
 		let one = reason(golden!("one_head"), &["--min-verifiers", "2"]).unwrap();
 		assert!(one.starts_with("1 provider recomputed the answer and agrees"), "{one}");
+	}
+
+	#[test]
+	fn only_a_final_receipt_with_its_place_is_provable_when_it_is_pruned() {
+		let file = |golden| ReceiptFile::from_json(golden).unwrap();
+		assert_eq!(provable(&file(golden!("settled"))).map(|leaf| leaf.index), Ok(5));
+		let reason = |golden| provable(&file(golden)).unwrap_err();
+		assert!(reason(golden!("confirmed")).contains("saved before its job was final"));
+		assert!(reason(golden!("overturned")).contains("does not name its place"));
 	}
 
 	#[test]

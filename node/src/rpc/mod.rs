@@ -7,9 +7,11 @@
 mod engine;
 mod error;
 mod job;
+mod receipt;
 mod threads;
 
 pub use job::Jobs;
+pub use receipt::ReceiptDeps;
 pub use threads::{bound, connections, yield_to_others};
 
 use crate::{
@@ -70,6 +72,8 @@ pub struct FullDeps {
 	pub engine: Arc<Backend>,
 	/// The jobs that clients follow.
 	pub jobs: Jobs<FullClient>,
+	/// For proofs of receipts.
+	pub receipts: ReceiptDeps<<FullBackend as sc_client_api::Backend<Block>>::OffchainStorage>,
 }
 
 /// Yields whenever there is a new best or finalized block.
@@ -88,6 +92,7 @@ pub fn create_full(
 	use engine::EngineApiServer;
 	use job::JobApiServer;
 	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
+	use receipt::ReceiptApiServer;
 	use substrate_frame_rpc_system::{System, SystemApiServer};
 
 	let FullDeps {
@@ -98,11 +103,12 @@ pub fn create_full(
 		grandpa,
 		engine,
 		jobs,
+		receipts,
 	} = deps;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
 	module.merge(TransactionPayment::new(client.clone()).into_rpc())?;
-	module.merge(Babe::new(client, babe.worker, babe.keystore, select_chain).into_rpc())?;
+	module.merge(Babe::new(client.clone(), babe.worker, babe.keystore, select_chain).into_rpc())?;
 	module.merge(
 		Grandpa::new(
 			executor.clone(),
@@ -115,5 +121,6 @@ pub fn create_full(
 	)?;
 	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
 	module.merge(job::JobRpc::new(jobs, executor).into_rpc())?;
+	module.merge(receipt::ReceiptRpc::new(client, receipts).into_rpc())?;
 	Ok(module)
 }

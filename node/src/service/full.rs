@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{inference::InferenceOptions, rpc};
 use assay_runtime::opaque::Block;
+use sc_client_api::Backend as _;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
 use sc_network::{config::FullNetworkConfiguration, NetworkBackend};
 use sc_rpc::SubscriptionTaskExecutor;
@@ -95,6 +96,10 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		},
 		engine,
 		jobs,
+		receipts: rpc::ReceiptDeps {
+			nodes: backend.offchain_storage(),
+			indexing: config.offchain_worker.indexing_enabled,
+		},
 	};
 	let rpc_builder = Box::new(move |executor: SubscriptionTaskExecutor| {
 		rpc::create_full(rpc_deps.clone(), executor).map_err(Into::into)

@@ -3,6 +3,7 @@
 use crate::*;
 use alloc::{vec, vec::Vec};
 use assay_primitives::{
+	accumulator::Accumulator,
 	crypto::{InferenceId, InferenceSignature},
 	job::Input,
 	limits::{MAX_INPUT_BYTES, MAX_MEMBERS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_SEAT_RECORDS, MAX_VERIFIERS},
@@ -227,6 +228,8 @@ mod benches {
 		let fixture = Fixture::<T>::new();
 		let (id, status) = fixture.ending();
 		fixture.close(&id, status, MAX_VERIFIERS.into());
+		let retained = T::Params::get().assumed_finality.saturating_add(1);
+		frame_system::Pallet::<T>::set_block_number(now::<T>().saturating_add(retained.into()));
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(fixture.requester.clone()), id);
@@ -245,6 +248,25 @@ mod benches {
 		}
 
 		assert!(Receipts::<T>::get(id).is_some_and(|receipt| receipt.fee > 0));
+	}
+
+	#[benchmark]
+	fn accumulate() {
+		let fixture = Fixture::<T>::new();
+		let (id, status) = fixture.ending();
+		fixture.close(&id, status, 0);
+		let receipt = Receipts::<T>::get(id).expect("a receipt");
+		// The next leaf completes a tree over four thousand million.
+		let peaks = BoundedVec::truncate_from(vec![Default::default(); 32]);
+		let leaves = u32::MAX.into();
+		ReceiptAccumulator::<T>::put(Accumulator { leaves, peaks });
+
+		#[block]
+		{
+			Pallet::<T>::accumulate(&id, &receipt);
+		}
+
+		assert_eq!(ReceiptAccumulator::<T>::get().peaks.len(), 1);
 	}
 
 	#[benchmark]

@@ -134,7 +134,7 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	/// Writes the receipt of a job that is final, and forgets the job.
+	/// Writes the receipt of a job that is final, appends it to the accumulator, and forgets the job.
 	fn close(id: &JobId, job: JobOf<T>, end: End<T>, now: BlockNumberFor<T>) {
 		Self::deposit_event(Event::Closed {
 			job: *id,
@@ -144,7 +144,9 @@ impl<T: Config> Pallet<T> {
 		});
 		Jobs::<T>::remove(id);
 		Concluded::<T>::insert(now, id, ());
-		Receipts::<T>::insert(id, receipt_of::<T>(*id, job, end));
+		let receipt = receipt_of::<T>(*id, job, end);
+		Self::accumulate(id, &receipt);
+		Receipts::<T>::insert(id, receipt);
 	}
 
 	/// Returns the receipt of a job that has a verdict. It may change until its state is final.

@@ -54,6 +54,13 @@
 //! Deadlines of executors are lists by block. A publication leaves its entry there, which is ignored when its block
 //! comes. The lists are also where the worker finds what its provider must execute.
 //!
+//! ### Receipts
+//!
+//! A receipt is stored when its job is final, and at that moment its hash is appended to an accumulator, of which the
+//! state has only the peaks. A receipt can be pruned once its block is finalized; the accumulator still shows that it
+//! was there. The inner nodes that a proof needs are not in the state: where offchain indexing is on, they are written
+//! to the offchain database.
+//!
 //! ### The worker
 //!
 //! The offchain worker (`worker.rs`) hands work to the engine, polls it, and publishes answers. It returns at once,
@@ -68,6 +75,7 @@ extern crate alloc;
 /// The log target of everything but the worker.
 pub(crate) const LOG_TARGET: &str = "assay::jobs";
 
+mod accumulate;
 mod conclude;
 mod deadlines;
 mod draw;
@@ -96,12 +104,14 @@ pub use weights::WeightInfo;
 pub mod pallet {
 	use super::*;
 	use assay_primitives::{
+		accumulator::Accumulator,
 		crypto::InferenceSignature,
 		job::Input,
 		limits::{MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS},
 		rules::{check_work, generation_work},
-		traits::{Beacon, Claims, Escrow, ModelCatalog, Penalties, Pool, ProviderSet},
-		Balance, ClaimId, Hash32, JobId, ModelId, Output, OutputHash, Receipt, SamplingParams, State, Verdict,
+		traits::{Beacon, Claims, Escrow, FinalizedBlock, ModelCatalog, Penalties, Pool, ProviderSet},
+		Balance, ClaimId, Hash32, JobId, LeafHash, ModelId, Output, OutputHash, Receipt, SamplingParams, State,
+		Verdict,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
@@ -144,6 +154,9 @@ pub mod pallet {
 
 		/// The randomness of executors' draws.
 		type Beacon: Beacon;
+
+		/// What the chain knows of its finality: a receipt is pruned only when its block is finalized.
+		type Finality: FinalizedBlock;
 
 		/// The hash of block 0, which binds names and messages to this chain.
 		type GenesisHash: Get<Hash32>;
@@ -225,6 +238,16 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type PruneFrom<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
 
+	/// All receipts that ever became final: a number and a few hashes, against which a receipt file is held when its
+	/// receipt is pruned.
+	#[pallet::storage]
+	pub type ReceiptAccumulator<T: Config> = StorageValue<_, Accumulator, ValueQuery>;
+
+	/// The index of each receipt's leaf in the accumulator, until it is pruned.
+	// Identity: a job's name is a BLAKE2b hash.
+	#[pallet::storage]
+	pub type Leaves<T: Config> = StorageMap<_, Identity, JobId, u64>;
+
 	/// Events of jobs. Attempts are counted from 0.
 	#[pallet::event]
 	#[pallet::generate_deposit(pub(crate) fn deposit_event)]
@@ -298,6 +321,16 @@ pub mod pallet {
 		Pruned {
 			/// The job.
 			job: JobId,
+		},
+		/// The job's receipt was appended to the accumulator.
+		#[codec(index = 6)]
+		Accumulated {
+			/// The job.
+			job: JobId,
+			/// The index of its leaf, from 0.
+			index: u64,
+			/// The leaf: the hash of the receipt.
+			leaf: LeafHash,
 		},
 	}
 
@@ -375,6 +408,12 @@ pub mod pallet {
 		/// Only the requester may prune the receipt now; later anyone may.
 		#[codec(index = 21)]
 		StillRetained,
+		/// The job is not final: its answer may still be disputed. Prune its receipt when it is.
+		#[codec(index = 22)]
+		NotFinal,
+		/// The block in which the job became final does not count as finalized yet. Try again later.
+		#[codec(index = 23)]
+		NotFinalized,
 	}
 
 	#[pallet::extra_constants]
@@ -513,15 +552,18 @@ pub mod pallet {
 		///
 		/// ## Dispatch Origin
 		///
-		/// Signed: by the requester once the job is final, by anyone once the chain's retention is over.
+		/// Signed: by the requester once the job is final and so is the block in which it became so, by anyone once the
+		/// chain's retention is over too.
 		///
 		/// ## Details
 		///
-		/// Save the receipt first: what is pruned can be proved only from a saved copy.
+		/// Save the receipt first: what is pruned can be proved only from a saved copy. Its leaf stays in the
+		/// accumulator.
 		///
 		/// ## Errors
 		///
-		/// [`Error::UnknownReceipt`], [`Error::StillRetained`], and the escrow's errors.
+		/// [`Error::UnknownReceipt`], [`Error::NotFinal`], [`Error::StillRetained`], [`Error::NotFinalized`], and the
+		/// escrow's errors.
 		///
 		/// ## Events
 		///

@@ -1,8 +1,13 @@
-//! The removal of receipts: at their requester's wish, or after the retention.
+//! The removal of receipts: at their requester's wish, or after the retention, and never before their block is
+//! finalized.
 
 use crate::*;
 use alloc::vec::Vec;
-use assay_primitives::{traits::Escrow, JobId};
+use assay_primitives::{
+	rules,
+	traits::{Escrow, FinalizedBlock},
+	JobId,
+};
 use frame_support::{
 	ensure,
 	pallet_prelude::*,
@@ -10,14 +15,17 @@ use frame_support::{
 	weights::{Weight, WeightMeter},
 };
 use frame_system::pallet_prelude::BlockNumberFor;
-use sp_runtime::traits::Saturating;
+use sp_runtime::traits::{Saturating, UniqueSaturatedInto};
 
 /// Most receipts that one block's idle time prunes.
 const MAX_PRUNED_PER_BLOCK: usize = 64;
 
 impl<T: Config> Pallet<T> {
 	pub(crate) fn do_prune(who: T::AccountId, id: JobId) -> DispatchResult {
-		let receipt = Receipts::<T>::get(id).ok_or(Error::<T>::UnknownReceipt)?;
+		let Some(receipt) = Receipts::<T>::get(id) else {
+			ensure!(!Jobs::<T>::contains_key(id), Error::<T>::NotFinal);
+			return Err(Error::<T>::UnknownReceipt.into());
+		};
 		let now = frame_system::Pallet::<T>::block_number();
 		// A stored receipt is final.
 		let closed_at = receipt.closed_at.unwrap_or(receipt.verdict_at);
@@ -25,6 +33,7 @@ impl<T: Config> Pallet<T> {
 			receipt.requester == who || Self::is_expired(closed_at, now),
 			Error::<T>::StillRetained
 		);
+		ensure!(Self::is_finalized(closed_at, now), Error::<T>::NotFinalized);
 		T::Escrow::close(&id)?;
 		Self::remove(&id, closed_at);
 		Ok(())
@@ -34,10 +43,21 @@ impl<T: Config> Pallet<T> {
 		closed_at.saturating_add(T::Params::get().retention) < now
 	}
 
+	/// Returns whether this chain will keep a block, as far as it knows.
+	fn is_finalized(block: BlockNumberFor<T>, now: BlockNumberFor<T>) -> bool {
+		rules::is_finalized(
+			block.unique_saturated_into(),
+			now.unique_saturated_into(),
+			T::Finality::finalized(),
+			T::Params::get().assumed_finality,
+		)
+	}
+
 	fn remove(id: &JobId, closed_at: BlockNumberFor<T>) {
 		Receipts::<T>::remove(id);
 		Inputs::<T>::remove(id);
 		Outputs::<T>::remove(id);
+		Leaves::<T>::remove(id);
 		Concluded::<T>::remove(closed_at, id);
 		Self::deposit_event(Event::Pruned { job: *id });
 	}
@@ -50,7 +70,8 @@ impl<T: Config> Pallet<T> {
 		}
 		let mut cursor = PruneFrom::<T>::get();
 		let mut left = MAX_PRUNED_PER_BLOCK;
-		while left > 0 && Self::is_expired(cursor, now) && meter.try_consume(T::WeightInfo::scan()).is_ok() {
+		let may_prune = |block| Self::is_expired(block, now) && Self::is_finalized(block, now);
+		while left > 0 && may_prune(cursor) && meter.try_consume(T::WeightInfo::scan()).is_ok() {
 			let expired: Vec<JobId> = Concluded::<T>::iter_key_prefix(cursor).take(left).collect();
 			for id in &expired {
 				if meter.try_consume(T::WeightInfo::prune()).is_err() {

@@ -1,6 +1,7 @@
 //! What must hold after every block.
 
 use crate::*;
+use alloc::collections::BTreeSet;
 use assay_primitives::{traits::Claims, JobId, State};
 use frame_support::ensure;
 use sp_runtime::TryRuntimeError;
@@ -43,6 +44,7 @@ impl<T: Config> Pallet<T> {
 			Self::check_receipt(&id, &receipt)?;
 		}
 		Self::check_queues(counts.waiting)?;
+		Self::check_accumulator()?;
 		Self::check_counts(&counts)
 	}
 
@@ -122,6 +124,22 @@ impl<T: Config> Pallet<T> {
 			Lines::<T>::iter_keys().count() as u64 == waiting.models(),
 			"every turn is that of a queue"
 		);
+		Ok(())
+	}
+
+	/// Checks the shape of the accumulator, and that receipts have leaves of their own in it.
+	fn check_accumulator() -> Result<(), TryRuntimeError> {
+		let accumulator = ReceiptAccumulator::<T>::get();
+		ensure!(
+			accumulator.is_consistent(),
+			"the accumulator has a peak for each bit of its number of leaves"
+		);
+		let mut taken = BTreeSet::new();
+		for (id, index) in Leaves::<T>::iter() {
+			ensure!(Receipts::<T>::contains_key(id), "only receipts have leaves");
+			ensure!(index < accumulator.leaves, "a leaf is in the accumulator");
+			ensure!(taken.insert(index), "no two receipts have one leaf");
+		}
 		Ok(())
 	}
 

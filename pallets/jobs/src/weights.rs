@@ -5,7 +5,7 @@
 //! other pallets is contained: the comments list it. The verification pallet adds what its own part of a publication
 //! and of an end costs.
 
-use assay_primitives::{limits::MAX_MEMBERS, rules::EXECUTOR_CANDIDATES};
+use assay_primitives::{accumulator::MAX_PEAKS, limits::MAX_MEMBERS, rules::EXECUTOR_CANDIDATES};
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -45,6 +45,8 @@ const fn micros(n: u64) -> u64 {
 const SIGNATURE: u64 = micros(60);
 /// Hashing, copying and encoding one kilobyte, thrice.
 const PER_KB: u64 = micros(6);
+/// Hashing two names into one.
+const HASH: u64 = micros(2);
 /// The rest of a call.
 const CALL: u64 = micros(30);
 /// Bytes of a job.
@@ -56,6 +58,12 @@ const ELECTORATE: u64 = 48 * MAX_MEMBERS as u64;
 
 fn computing(ref_time: u64, bytes: u64) -> Weight {
 	Weight::from_parts(ref_time.saturating_add(PER_KB.saturating_mul(bytes / 1024)), 0)
+}
+
+/// Appending a receipt of so many bytes to the accumulator: its hash, and two above it on average. Its reads and writes
+/// are counted where it happens, and the highest tree that a block can complete in `idle_block`.
+fn accumulate(bytes: u64) -> Weight {
+	computing(HASH.saturating_mul(3), bytes)
 }
 
 macro_rules! weights {
@@ -81,24 +89,27 @@ macro_rules! weights {
 			computing(CALL.saturating_add(SIGNATURE), JOB.saturating_add(b.into())).saturating_add($db.reads(3))
 		}
 
-		// Reads: the receipt; record, account and holds of the deposit. Writes: those, prompt, output and index.
+		// Reads: the receipt, the last finalized block; record, account and holds of the deposit. Writes: those three,
+		// the receipt, prompt, output, leaf and index.
 		fn prune() -> Weight {
-			computing(CALL, RECEIPT).saturating_add($db.reads_writes(4, 7))
+			computing(CALL, RECEIPT).saturating_add($db.reads_writes(5, 8))
 		}
 
 		// Reads: the job; the escrow's record, account, holds, and the accounts of executor, owner, treasury and pool.
-		// Writes: those, the receipt and its index, and the job. One account for each seat.
+		// Writes: those, the receipt and its index, and the job. One account for each seat. The accumulator with it.
 		fn closed(s: u32) -> Weight {
 			let seats = u64::from(s);
 			computing(
 				CALL.saturating_mul(seats.saturating_add(4)),
 				JOB.saturating_add(RECEIPT),
 			)
-			.saturating_add($db.reads_writes(seats.saturating_add(8), seats.saturating_add(10)))
+			.saturating_add(accumulate(RECEIPT))
+			.saturating_add($db.reads_writes(seats.saturating_add(9), seats.saturating_add(12)))
 		}
 
-		// Reads: the queue, the job, the record of each candidate, the provider to engage, the list of deadlines. Writes: the
-		// queue, the job, the provider, the list. A refund reads and writes no more.
+		// Reads: the queue, the job, the record of each candidate, the provider to engage, the list of deadlines.
+		// Writes: the queue, the job, the provider, the list. A refund reads and writes no more, except for its leaf:
+		// the accumulator, and the leaf's index.
 		fn draw() -> Weight {
 			let candidates = u64::from(EXECUTOR_CANDIDATES);
 			let members = u64::from(MAX_MEMBERS);
@@ -106,7 +117,8 @@ macro_rules! weights {
 				CALL.saturating_add(micros(1).saturating_mul(candidates.saturating_mul(members) / 8)),
 				JOB.saturating_add(ELECTORATE),
 			)
-			.saturating_add($db.reads_writes(candidates.saturating_add(6), 7))
+			.saturating_add(accumulate(JOB))
+			.saturating_add($db.reads_writes(candidates.saturating_add(7), 9))
 		}
 
 		// Reads: the turn, the queue's ends, two for the electorate. Writes: the turn twice, the ends, waiting jobs.
@@ -114,15 +126,20 @@ macro_rules! weights {
 			computing(micros(10), ELECTORATE).saturating_add($db.reads_writes(5, 4))
 		}
 
-		// Reads: the job, the provider to release and to fine, its fines, the pool, issuance; the queue, its ends, the job
-		// behind, waiting jobs. Writes: all but the last job, and the turn. A refund with its receipt: as many.
+		// Reads: the job, the provider to release and to fine, its fines, the pool, issuance; the queue, its ends, the
+		// job behind, waiting jobs. Writes: all but the last job, and the turn. A refund with its receipt: as many, and
+		// the accumulator and the leaf's index.
 		fn no_output() -> Weight {
-			computing(CALL.saturating_mul(3), JOB.saturating_mul(2)).saturating_add($db.reads_writes(12, 11))
+			computing(CALL.saturating_mul(3), JOB.saturating_mul(2))
+				.saturating_add(accumulate(JOB))
+				.saturating_add($db.reads_writes(13, 13))
 		}
 
-		// The cursors of deadlines and of receipts, one list of each, and waiting jobs.
+		// The cursors of deadlines and of receipts, one list of each, waiting jobs, and the last finalized block. All
+		// appends of a block together complete trees of twice as many hashes and, once, of the height of the highest.
 		fn idle_block() -> Weight {
-			computing(CALL, 0).saturating_add($db.reads_writes(6, 3))
+			computing(CALL.saturating_add(HASH.saturating_mul(MAX_PEAKS.into())), 0)
+				.saturating_add($db.reads_writes(7, 3))
 		}
 
 		fn scan() -> Weight {

@@ -47,6 +47,8 @@ const SIGNATURE: u64 = micros(60);
 const PER_KB: u64 = micros(6);
 /// The rest of a call.
 const CALL: u64 = micros(30);
+/// Appending a receipt to the source's accumulator, besides the receipt's own hash: two hashes on average.
+const ACCUMULATE: u64 = micros(6);
 /// Bytes of a claim with its seats.
 const CLAIM: u64 = 2 * 1024;
 /// Bytes of an electorate or a jury.
@@ -121,20 +123,26 @@ macro_rules! weights {
 
 		fn settle(n: u32) -> Weight {
 			// The claim, its executor's count, the source's record, its receipt, the escrow; the accounts of payer,
-			// executor, owner, treasury and pool. Each seat: its provider's record, and its account.
+			// executor, owner, treasury and pool. Each seat: its provider's record, and its account. The receipt's hash,
+			// its index, and the accumulator that it is appended to.
 			let n = u64::from(n);
-			computing(CALL.saturating_add(micros(5).saturating_mul(n)), CLAIM)
-				.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(11), n.saturating_add(11)))
+			computing(
+				CALL.saturating_add(micros(5).saturating_mul(n))
+					.saturating_add(ACCUMULATE),
+				CLAIM.saturating_mul(2),
+			)
+			.saturating_add($db.reads_writes(n.saturating_mul(2).saturating_add(12), n.saturating_add(13)))
 		}
 
 		fn dispute() -> Weight {
-			// Each member may be fined: its record, hold and account.
+			// Each member may be fined: its record, hold and account. The source may end, with a receipt.
 			let n = u64::from(MAX_MEMBERS).saturating_mul(3);
 			computing(
-				CALL.saturating_add(micros(20).saturating_mul(n)),
-				ELECTORATE.saturating_mul(3),
+				CALL.saturating_add(micros(20).saturating_mul(n))
+					.saturating_add(ACCUMULATE),
+				ELECTORATE.saturating_mul(3).saturating_add(CLAIM),
 			)
-			.saturating_add($db.reads_writes(n.saturating_add(11), n.saturating_add(11)))
+			.saturating_add($db.reads_writes(n.saturating_add(12), n.saturating_add(13)))
 		}
 	};
 }

@@ -68,6 +68,8 @@ pub enum Mismatch {
 	Fee,
 	/// The blocks are not in the order in which a job goes through them.
 	Blocks,
+	/// The receipt is not final and has a leaf, or its proof has another shape than the leaf's index requires.
+	Leaf,
 }
 
 impl fmt::Display for Mismatch {
@@ -128,6 +130,7 @@ impl fmt::Display for Mismatch {
 			Self::Closed => "closed_at: it does not go with the state",
 			Self::Fee => "fee: a refunded job costs nothing",
 			Self::Blocks => "blocks: they are not in the order in which a job goes through them",
+			Self::Leaf => "accumulator: the receipt is not final, or its proof does not go with the index",
 		};
 		f.write_str(text)
 	}

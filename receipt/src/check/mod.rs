@@ -8,7 +8,7 @@ mod verdict;
 pub use difference::differences;
 pub use mismatch::Mismatch;
 
-use crate::{ChainReceipt, ReceiptFile, FORMAT};
+use crate::{ChainReceipt, Leaf, ReceiptFile, FORMAT};
 use assay_primitives::{
 	assurance::Evidence,
 	claim::Execution,
@@ -139,6 +139,7 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		input,
 		output,
 		receipt,
+		accumulator,
 	} = file;
 	ensure(*format == FORMAT, Mismatch::Format(*format))?;
 	ensure(core::str::from_utf8(input).is_ok(), Mismatch::Text)?;
@@ -185,7 +186,17 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		None => check_unpublished(receipt)?,
 	}
 	verdict::check_blocks(file)?;
+	if let Some(leaf) = accumulator {
+		check_leaf(file, leaf)?;
+	}
 	Ok(checked)
+}
+
+/// Checks that the receipt can have this leaf: that it is final, and that its proof, if there is one, has the shape that
+/// follows from the leaf's index. To which root the proof must lead only a chain knows.
+fn check_leaf(file: &ReceiptFile, leaf: &Leaf) -> Result<(), Mismatch> {
+	ensure(file.receipt.is_settled(), Mismatch::Leaf)?;
+	ensure(leaf.proof.is_none() || file.root().is_some(), Mismatch::Leaf)
 }
 
 /// Checks the answer and returns whether fewer prompt tokens were paid for than the model read.

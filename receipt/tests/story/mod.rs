@@ -1,6 +1,7 @@
 //! True receipts, made the way a chain makes them: every hash, name and approval is computed.
 
 use assay_primitives::{
+	accumulator::Accumulator,
 	claim::{Execution, AUDIT},
 	digest::{input_hash, output_hash},
 	dispute::Decision,
@@ -10,10 +11,11 @@ use assay_primitives::{
 		SeatVote,
 	},
 	vote::Defect,
-	BoundRoot, ClaimId, FinishReason, JobId, ModelId, Output, Receipt, SamplingParams, Seal, State, TraceRoot, Verdict,
-	Vote,
+	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ModelId, Output, Receipt, SamplingParams, Seal,
+	State, TraceRoot, Verdict, Vote,
 };
-use assay_receipt::{Account, ReadAt, ReceiptFile, FORMAT};
+use assay_receipt::{Account, Leaf, ReadAt, ReceiptFile, FORMAT};
+use std::collections::BTreeMap;
 
 const GENESIS: [u8; 32] = [7; 32];
 const ROOT: TraceRoot = TraceRoot([6; 32]);
@@ -112,6 +114,7 @@ impl Story {
 				input: input.try_into().unwrap(),
 				output: Some(output),
 				receipt,
+				accumulator: None,
 			},
 		};
 		let seal = story.id().seal(&account(EXECUTOR), &story.root());
@@ -252,6 +255,25 @@ impl Story {
 		self.file
 	}
 
+	/// Puts the receipt of a file among others into an accumulator, whose root it returns too.
+	pub(crate) fn accumulated(mut file: ReceiptFile, index: u64, leaves: u64) -> (ReceiptFile, AccumulatorRoot) {
+		let (mut accumulator, mut nodes) = (Accumulator::default(), BTreeMap::new());
+		for n in 0..leaves {
+			let leaf = if n == index {
+				file.receipt.leaf()
+			} else {
+				LeafHash([n as u8; 32])
+			};
+			nodes.extend(accumulator.append(&leaf).unwrap().nodes);
+		}
+		let proof = accumulator.prove(index, |hash| nodes.get(hash).copied()).unwrap();
+		file.accumulator = Some(Leaf {
+			index,
+			proof: Some(proof),
+		});
+		(file, accumulator.root())
+	}
+
 	fn two_approve() -> Self {
 		Self::published(2).tranche(24, &[10, 11]).approve(1, 10).approve(1, 11)
 	}
@@ -276,9 +298,9 @@ pub(crate) fn all() -> Vec<(&'static str, ReceiptFile)> {
 }
 
 /// Two verifiers were asked for; one lapsed, and two seats replaced it, of which one went to the verifier that had
-/// approved already.
+/// approved already. It is the sixth of eleven receipts.
 pub(crate) fn settled() -> ReceiptFile {
-	Story::published(2)
+	let file = Story::published(2)
 		.tranche(24, &[10, 11])
 		.approve(1, 10)
 		.fault(11, Fault::Lapse)
@@ -286,7 +308,8 @@ pub(crate) fn settled() -> ReceiptFile {
 		.approve(2, 12)
 		.opened()
 		.audit(Audit::Spared)
-		.ends(Verdict::Confirmed, State::Settled, 34)
+		.ends(Verdict::Confirmed, State::Settled, 34);
+	Story::accumulated(file, 5, 11).0
 }
 
 /// Two verifiers approved a moment ago.
@@ -304,11 +327,13 @@ pub(crate) fn one_head() -> ReceiptFile {
 		.ends(Verdict::Confirmed, State::Settled, 25)
 }
 
-/// Nobody was asked to check.
+/// Nobody was asked to check. The node that was asked for the receipt keeps no proofs.
 pub(crate) fn unchecked() -> ReceiptFile {
-	Story::published(0)
+	let mut file = Story::published(0)
 		.audit(Audit::Spared)
-		.ends(Verdict::Unchecked, State::Settled, PUBLISHED)
+		.ends(Verdict::Unchecked, State::Settled, PUBLISHED);
+	file.accumulator = Some(Leaf { index: 3, proof: None });
+	file
 }
 
 /// All seats of four tranches lapsed, and nobody was left to audit.

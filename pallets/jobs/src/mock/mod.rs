@@ -14,7 +14,7 @@ use assay_primitives::{
 	crypto::InferencePair,
 	economics::Rates,
 	model::ModelTerms,
-	traits::{Beacon, ModelCatalog},
+	traits::{Beacon, FinalizedBlock, ModelCatalog},
 	Balance, Hash32, ModelId, State,
 };
 use frame_support::{
@@ -84,11 +84,14 @@ parameter_types! {
 		max_due_per_block: 16,
 		max_draws_per_block: 8,
 		retention: 50,
+		assumed_finality: 10,
 		deposit_base: 500,
 		deposit_per_byte: 1,
 		rates: RATES,
 	};
 	pub static BeaconValue: Hash32 = [0; 32];
+	/// The last finalized block: if it is known, every block is, unless a test says otherwise.
+	pub static Finalized: Option<u32> = Some(u32::MAX);
 	pub const Genesis: Hash32 = GENESIS;
 	pub TreasuryAccount: AccountId = treasury();
 	pub PoolAccount: AccountId = pool();
@@ -109,6 +112,14 @@ impl Beacon for MockBeacon {
 	}
 }
 
+#[allow(unreachable_pub)]
+pub struct MockFinality;
+impl FinalizedBlock for MockFinality {
+	fn finalized() -> Option<u32> {
+		Finalized::get()
+	}
+}
+
 impl pallet_payments::Config for Test {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
@@ -123,6 +134,7 @@ impl pallet_jobs::Config for Test {
 	type Escrow = Payments;
 	type Claims = MockClaims;
 	type Beacon = MockBeacon;
+	type Finality = MockFinality;
 	type GenesisHash = Genesis;
 	type Params = Params;
 	type WeightInfo = ();

@@ -8,7 +8,7 @@ use crate::{
 use assay_primitives::{limits::MAX_ATTEMPTS, receipt::RefundReason, JobId, State, Verdict};
 use frame_system::RawOrigin;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often, in percent, providers do what they should, and the limits of the chain.
 #[derive(Clone, Debug)]
@@ -79,6 +79,7 @@ fn simulate(seed: u64, setup: Setup) {
 		Capacity::set(setup.capacity);
 		let mut rng = Rng(seed | 1);
 		let mut begun: BTreeMap<JobId, u64> = BTreeMap::new();
+		let mut accumulated: BTreeMap<u64, JobId> = BTreeMap::new();
 		// Until somebody publishes: the queue, and each attempt with its delays.
 		let longest = u64::from(Jobs::quote(MODEL, 18, 8, 0).expect("a quote").t_max) - 400;
 		let open = || OpenJobs::iter_keys().next().is_some();
@@ -98,6 +99,10 @@ fn simulate(seed: u64, setup: Setup) {
 				}
 			}
 			act(&mut rng, &setup);
+			for (id, index) in Leaves::<Test>::iter() {
+				let before = accumulated.insert(index, id);
+				assert!(before.is_none_or(|before| before == id), "a leaf stays where it is");
+			}
 			if rng.chance(10) {
 				if let Some(id) = Receipts::<Test>::iter_keys().next() {
 					Jobs::prune(RawOrigin::Signed(requester()).into(), id).expect("its own receipt");
@@ -113,6 +118,15 @@ fn simulate(seed: u64, setup: Setup) {
 			assert!(u32::from(receipt.attempts) <= MAX_ATTEMPTS);
 			assert_eq!(receipt.fee > 0, receipt.state == State::Settled);
 		}
+		for (id, index) in Leaves::<Test>::iter() {
+			accumulated.insert(index, id);
+		}
+		let jobs: BTreeSet<_> = accumulated.values().collect();
+		assert!(
+			jobs.into_iter().eq(begun.keys()),
+			"every job has a leaf, and none has two"
+		);
+		assert_eq!(ReceiptAccumulator::<Test>::get().leaves, begun.len() as u64);
 		assert!(
 			Load::iter_values().all(|(load, _)| load == 0),
 			"all places are free again"

@@ -1,5 +1,6 @@
 //! The pallet's behavior, one file a topic.
 
+mod accumulate;
 mod authorize;
 mod conclude;
 mod conservation;

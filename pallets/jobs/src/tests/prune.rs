@@ -50,12 +50,70 @@ fn anyone_prunes_when_the_retention_is_over() {
 fn a_job_that_is_not_final_cannot_be_pruned() {
 	TestExt::providers(1).build_and_execute(|| {
 		let id = request(0);
-		assert_noop!(prune(requester(), id), Error::<Test>::UnknownReceipt);
+		assert_noop!(prune(requester(), id), Error::<Test>::NotFinal);
 		next_block();
 		next_block();
 		publish(publication(id)).expect("a publication");
 		assert!(Jobs::receipt(id).is_some(), "a verdict is not enough");
-		assert_noop!(prune(requester(), id), Error::<Test>::UnknownReceipt);
+		for who in [requester(), account(1)] {
+			assert_noop!(prune(who, id), Error::<Test>::NotFinal);
+		}
+		// However long the window stays open.
+		System::set_block_number(System::block_number() + 1_000);
+		assert_noop!(prune(requester(), id), Error::<Test>::NotFinal);
+		Jobs::on_idle(System::block_number(), Weight::MAX);
+		assert!(Jobs::receipt(id).is_some());
+		assert_noop!(prune(requester(), JobId([7; 32])), Error::<Test>::UnknownReceipt);
+	});
+}
+
+#[test]
+fn a_receipt_outlives_the_finality_of_its_block() {
+	TestExt::providers(1).build_and_execute(|| {
+		let id = concluded();
+		let at = closed_at(id);
+		let late = at + 1_000;
+		System::set_block_number(late);
+		// Finality stands still before that block: nobody may prune, neither the requester nor the chain itself.
+		Finalized::set(Some(at as u32 - 1));
+		for who in [requester(), account(1)] {
+			assert_noop!(prune(who, id), Error::<Test>::NotFinalized);
+		}
+		Jobs::on_idle(late, Weight::MAX);
+		assert!(Receipts::<Test>::contains_key(id));
+		assert_consistent();
+		Finalized::set(Some(at as u32));
+		assert_ok!(prune(requester(), id));
+	});
+}
+
+#[test]
+fn expired_receipts_are_pruned_up_to_the_last_finalized_block() {
+	TestExt::providers(1).build_and_execute(|| {
+		let (first, second) = (concluded(), concluded());
+		assert!(closed_at(first) < closed_at(second));
+		let late = closed_at(second) + 60;
+		System::set_block_number(late);
+		Finalized::set(Some(closed_at(second) as u32 - 1));
+		Jobs::on_idle(late, Weight::MAX);
+		assert!(!Receipts::<Test>::contains_key(first) && Receipts::<Test>::contains_key(second));
+		Finalized::set(Some(late as u32));
+		Jobs::on_idle(late, Weight::MAX);
+		assert!(!Receipts::<Test>::contains_key(second));
+	});
+}
+
+#[test]
+fn a_chain_that_does_not_know_its_finality_waits() {
+	TestExt::providers(1).build_and_execute(|| {
+		Finalized::set(None);
+		let id = concluded();
+		let at = closed_at(id);
+		assert_noop!(prune(requester(), id), Error::<Test>::NotFinalized);
+		System::set_block_number(at + 10);
+		assert_noop!(prune(requester(), id), Error::<Test>::NotFinalized);
+		System::set_block_number(at + 11);
+		assert_ok!(prune(requester(), id));
 	});
 }
 

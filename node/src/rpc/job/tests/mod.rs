@@ -7,6 +7,7 @@ mod steps;
 
 use super::*;
 use assay_primitives::{
+	accumulator::Accumulator,
 	api::{self, JobIds, JobView},
 	receipt::{RefundReason, SeatRecord},
 	ClaimId, InputHash, ModelId, Receipt, SamplingParams, State, Verdict,
@@ -122,6 +123,8 @@ sp_api::mock_impl_runtime_apis! {
 			Ok(ids.iter().map(|id| facts.views.get(id).cloned()).collect())
 		}
 		fn receipt(&self, id: JobId) -> Option<ReceiptOf> { self.0.0.lock().receipts.get(&id).cloned() }
+		fn receipt_leaf(_: JobId) -> Option<u64> { None }
+		fn receipt_accumulator() -> Accumulator { Accumulator::default() }
 	}
 }
 
