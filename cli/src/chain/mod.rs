@@ -17,8 +17,9 @@ use const_hex::encode_prefixed;
 use errors::{from_rpc, from_subxt, pool_refusal};
 use serde::de::DeserializeOwned;
 use serde_json::{json, Value};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use subxt::{
+	backend::LegacyBackend,
 	client::{Blocks, ClientAtBlock, OnlineClientAtBlockImpl},
 	config::{
 		substrate::{SubstrateConfig, H256},
@@ -408,7 +409,9 @@ async fn open(url: &str) -> Result<(RpcClient, OnlineClient<SubstrateConfig>), C
 		let rpc = RpcClient::from_insecure_url(url)
 			.await
 			.map_err(|e| no_node(e.to_string()))?;
-		let api = OnlineClient::from_rpc_client(rpc.clone())
+		// Not by `chainHead_v1_follow`, which a node stops while it catches up, whatever is being watched.
+		let backend = LegacyBackend::builder().build(rpc.clone());
+		let api = OnlineClient::from_backend(Arc::new(backend))
 			.await
 			.map_err(|e| no_node(e.to_string()))?;
 		Ok((rpc, api))
