@@ -2,10 +2,10 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos
+.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos upgrade-test
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing on this machine (as root; otherwise lists what to install)
 	@scripts/setup.sh
@@ -27,6 +27,9 @@ test: ## run every test; ends with a line that counts them
 
 chaos: ## run the long tests: a storm of kills and forks (ASSAY_CHAOS_SECONDS), settlements, a crowd (an hour)
 	@scripts/chaos.sh
+
+upgrade-test: ## rehearse the upgrade of a chain of the last release (builds its Wasm the first time, 10 to 20 minutes)
+	@scripts/upgrade-test.sh
 
 fmt: ## format all Rust files
 	@scripts/fmt.sh

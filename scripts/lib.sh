@@ -47,6 +47,9 @@ commit_of() { # commit_of PATH…
 	printf '%s\n' "$commit"
 }
 
+# Prints the path at which the cache keeps the last release's Wasm, whether it is there or not. Needs scripts/env.sh.
+last_release_wasm() { printf '%s\n' "$ASSAY_CACHE/releases/$(<"$ASSAY_ROOT/runtime/last-release").wasm"; }
+
 # Starts a development chain on free ports, and waits until it answers. Sets `node` to its process id and `url` to the
 # address of its RPC.
 start_chain() { # start_chain LOG

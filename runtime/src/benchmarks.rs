@@ -21,6 +21,8 @@ use sp_storage::TrackedStorageKey;
 define_benchmarks!(
 	[pallet_balances, Balances]
 	[pallet_sudo, Sudo]
+	[pallet_preimage, Preimage]
+	[pallet_scheduler, Scheduler]
 	[pallet_timestamp, Timestamp]
 	[pallet_utility, Utility]
 	[pallet_beacon, Beacon]
@@ -29,6 +31,7 @@ define_benchmarks!(
 	[pallet_providers, Providers]
 	[pallet_jobs, Jobs]
 	[pallet_verification, Verification]
+	[pallet_governance, Governance]
 );
 
 /// Returns the benchmarks there are.
@@ -186,7 +189,15 @@ mod tests {
 	#[test]
 	fn the_pallets_have_benchmarks() {
 		let (list, _) = metadata(true);
-		let pallets = ["beacon", "models", "payments", "providers", "jobs", "verification"];
+		let pallets = [
+			"beacon",
+			"models",
+			"payments",
+			"providers",
+			"jobs",
+			"verification",
+			"governance",
+		];
 		for pallet in pallets.map(|name| alloc::format!("pallet_{name}")) {
 			assert!(list.iter().any(|entry| entry.pallet == pallet.as_bytes()), "{pallet}");
 		}

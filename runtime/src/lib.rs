@@ -20,6 +20,8 @@ pub mod configs;
 pub mod constants;
 #[warn(missing_docs)]
 pub mod genesis_config_presets;
+#[warn(missing_docs)]
+pub mod migrations;
 mod views;
 
 pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
@@ -115,7 +117,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: Cow::Borrowed("assay"),
 	impl_name: Cow::Borrowed("assay-node"),
 	authoring_version: 1,
-	spec_version: 100,
+	spec_version: 101,
 	impl_version: 1,
 	apis: RUNTIME_API_VERSIONS,
 	transaction_version: 1,
@@ -157,6 +159,9 @@ mod runtime {
 	// After Babe, whose VRF output it accumulates, and before everything that draws by it in its own `on_finalize`.
 	#[runtime::pallet_index(6)]
 	pub type Beacon = pallet_beacon;
+	// Before all pallets whose hooks reserve much of a block: what the council has enacted finds room.
+	#[runtime::pallet_index(7)]
+	pub type Scheduler = pallet_scheduler;
 	// Models before Providers before Session, because genesis is built in this order: providers serve models, and
 	// the first validators are chosen among providers.
 	#[runtime::pallet_index(10)]
@@ -183,4 +188,10 @@ mod runtime {
 	pub type Utility = pallet_utility;
 	#[runtime::pallet_index(31)]
 	pub type Sudo = pallet_sudo;
+	#[runtime::pallet_index(32)]
+	pub type Preimage = pallet_preimage;
+	#[runtime::pallet_index(33)]
+	pub type Council = pallet_collective;
+	#[runtime::pallet_index(34)]
+	pub type Governance = pallet_governance;
 }

@@ -115,7 +115,8 @@ impl pallet_session::SessionManager<AccountId> for ValidatorSelection {
 	}
 
 	fn start_session(index: SessionIndex) {
-		<Providers as pallet_session::SessionManager<_>>::start_session(index)
+		<Providers as pallet_session::SessionManager<_>>::start_session(index);
+		super::governance::set_council(Session::validators());
 	}
 
 	fn end_session(index: SessionIndex) {

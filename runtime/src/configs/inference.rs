@@ -13,6 +13,7 @@
 
 use super::{
 	consensus::HasSessionKeys,
+	governance::TwoThirds,
 	tokens::{PoolAccount, TreasuryAccount},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 use assay_primitives::{economics::Rates, Hash32};
 use frame_support::{
 	parameter_types,
-	traits::{tokens::imbalance::ResolveTo, Get},
+	traits::{tokens::imbalance::ResolveTo, EitherOf, Get},
 };
 use frame_system::EnsureRoot;
 use pallet_jobs::JobParams;
@@ -140,7 +141,7 @@ impl pallet_verification::Config for Runtime {
 	type Pool = Payments;
 	type Source = Jobs;
 	type Beacon = Beacon;
-	type AdminOrigin = EnsureRoot<AccountId>;
+	type AdminOrigin = EitherOf<EnsureRoot<AccountId>, TwoThirds>;
 	type GenesisHash = GenesisHash;
 	type Params = VerificationLimits;
 	type WeightInfo = pallet_verification::weights::SubstrateWeight<Runtime>;

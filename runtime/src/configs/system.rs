@@ -2,6 +2,7 @@
 
 use crate::{
 	constants::{block, time::SLOT_DURATION},
+	migrations::Migrations,
 	AccountId, Babe, Balance, Block, Hash, Nonce, OriginCaller, PalletInfo, Runtime, RuntimeCall, RuntimeEvent,
 	RuntimeOrigin, RuntimeTask, TxExtension, UncheckedExtrinsic, VERSION,
 };
@@ -51,6 +52,7 @@ impl frame_system::Config for Runtime {
 	type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
 	type SS58Prefix = ConstU16<42>;
 	type MaxConsumers = ConstU32<64>;
+	type SingleBlockMigrations = Migrations;
 }
 
 impl pallet_timestamp::Config for Runtime {
@@ -67,8 +69,8 @@ impl pallet_utility::Config for Runtime {
 	type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
 }
 
-// Root for test networks: `development` and `local_testnet` give it to Alice. `staging` sets no key, and without a key
-// nobody can call it or take it.
+// Root without a delay, for test networks: `development` and `local_testnet` give it to Alice. `staging` sets no key, and
+// without a key nobody can call it or take it; root is the council's there (`governance`).
 impl pallet_sudo::Config for Runtime {
 	type RuntimeEvent = RuntimeEvent;
 	type RuntimeCall = RuntimeCall;

@@ -1,12 +1,12 @@
 //! The presets of the chains that can be started by name, as JSON patches of the genesis configuration.
 //!
-//! | preset | validators | providers | root |
+//! | preset | validators | providers | sudo |
 //! |---|---|---|---|
 //! | `development` | Alice | Alice, Bob, Charlie, Dave: one node with all four inference keys | Alice |
 //! | `local_testnet` | Alice, Bob, Charlie, Dave | the same | Alice |
 //! | `staging` | four placeholders, see [`staging`] | the same | nobody |
 //!
-//! All three register the bundled demo model, owned by Eve except in `staging`.
+//! The validators are the council, from genesis on: [`crate::configs::governance`]. All three register the bundled demo model, owned by Eve except in `staging`.
 
 mod staging;
 

@@ -1,4 +1,4 @@
-//! `staging`: a template of a public chain. No root, and keys that nobody holds.
+//! `staging`: a template of a public chain. No sudo key: root is the council's, after a delay. And keys that nobody holds.
 //!
 //! Every account and key is a hash of its own description, so nobody knows a secret for it: a chain started from the
 //! preset as it is makes no block. To launch one, export the spec (`assay-node export-chain-spec --chain staging`), put

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod claims;
+pub mod released;
 
 use assay_primitives::traits::ProviderSet;
 use assay_runtime::{
@@ -30,7 +31,7 @@ use sp_runtime::{
 };
 
 /// Slot of block 1.
-const FIRST_SLOT: u64 = 1_000_000;
+pub const FIRST_SLOT: u64 = 1_000_000;
 
 /// Returns the state of a preset's block 0.
 pub fn genesis(preset: &str) -> TestExternalities {
@@ -47,8 +48,8 @@ pub fn genesis(preset: &str) -> TestExternalities {
 	ext
 }
 
-// What the chain-spec builder does with a preset: RFC 7396.
-fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
+/// Merges a preset into the default configuration, as the chain-spec builder does: RFC 7396.
+pub fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
 	match (into, patch) {
 		(serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
 			for (key, value) in patch {
@@ -66,6 +67,7 @@ pub fn check_state() {
 	pallet_payments::Pallet::<Runtime>::do_try_state().expect("payments");
 	pallet_jobs::Pallet::<Runtime>::do_try_state().expect("jobs");
 	pallet_verification::Pallet::<Runtime>::do_try_state().expect("verification");
+	pallet_governance::Pallet::<Runtime>::do_try_state().expect("governance");
 }
 
 /// A chain whose blocks Alice makes.
@@ -87,6 +89,26 @@ impl Chain {
 		};
 		chain.idle(1);
 		chain
+	}
+
+	/// Returns a chain that goes on from a state, whose last block this is. The next block is in this slot.
+	pub fn resume(ext: TestExternalities, parent: Hash, number: u32, slot: u64) -> Self {
+		Self {
+			ext,
+			parent,
+			number,
+			slot,
+		}
+	}
+
+	/// Returns the state of the last block, the block's hash and number, and the slot of the next one.
+	pub fn suspend(self) -> (TestExternalities, Hash, u32, u64) {
+		(self.ext, self.parent, self.number, self.slot)
+	}
+
+	/// Leaves out these numbers of blocks, as if they were empty: only the scheduler looks back. For delays of hours.
+	pub fn skip_blocks(&mut self, blocks: u32) {
+		self.number += blocks;
 	}
 
 	/// Returns the total issuance.
@@ -189,8 +211,8 @@ impl Chain {
 	}
 }
 
-// Alice's claim of a slot: a secondary one with a VRF output, as every validator may make.
-fn pre_digest(slot: Slot) -> Digest {
+/// Returns Alice's claim of a slot: a secondary one with a VRF output, as every validator may make.
+pub fn pre_digest(slot: Slot) -> Digest {
 	let new_epoch =
 		*Babe::current_epoch_start() != 0 && slot >= Babe::current_epoch_start() + u64::from(EPOCH_DURATION);
 	let epoch = if new_epoch {

@@ -1,0 +1,6 @@
+//! Tests of the pallet.
+
+mod attacks;
+mod delay;
+mod examples;
+mod urgent;
