@@ -269,7 +269,7 @@ impl World {
 }
 
 proptest! {
-	#![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..Default::default() })]
+	#![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
 	#[test]
 	fn every_change_keeps_to_its_limits_and_the_set_follows_the_bonds(
