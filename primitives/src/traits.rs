@@ -55,6 +55,10 @@ pub trait ProviderSet<AccountId> {
 	fn heartbeat_due(who: &AccountId) -> bool;
 	/// Records that the provider is alive in this block.
 	fn mark_alive(who: &AccountId);
+	/// Returns whether a sign of life is due: the provider could validate, and has shown none in this session yet.
+	fn sign_of_life_due(who: &AccountId) -> bool;
+	/// Records that the provider's node runs in this block, whatever its engine does.
+	fn note_sign_of_life(who: &AccountId);
 }
 
 /// The validators as the consensus has them. Implemented by the runtime.
