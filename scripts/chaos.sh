@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that take long: kills, stops and cuts off nodes of a network of four while it works, for half an hour, and
-# checks that it costs no honest provider its bond; and follows claims to their settlement.
+# checks that it costs no honest provider its bond; lets a third of the validators go silent until finality returns; and
+# follows claims to their settlement.
 #
 # Variables that may be set before: ASSAY_CHAOS_SECONDS (1800), ASSAY_CHAOS_SEED (a number; each run prints its own).
 set -euo pipefail
@@ -12,6 +13,6 @@ lock_target "$@"
 . scripts/env.sh
 scripts/build.sh
 
-say "A storm of $(clock "${ASSAY_CHAOS_SECONDS:-1800}"), then claims until they are settled"
+say "A storm of $(clock "${ASSAY_CHAOS_SECONDS:-1800}"), then a silent validator, and claims until they are settled"
 # The whole workspace, so that nothing is built with other features than by `make build`.
-cargo test --release --locked --workspace --test chaos --test network -- --ignored
+cargo test --release --locked --workspace --test chaos --test finality --test network -- --ignored
