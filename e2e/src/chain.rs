@@ -323,6 +323,13 @@ impl Chain {
 		Ok(at.storage().fetch(key, ()).await?.decode()?)
 	}
 
+	/// Returns how many validators this session has.
+	pub async fn validators(&self) -> Result<usize> {
+		let key = dynamic::storage::<(), Vec<[u8; 32]>>("Session", "Validators");
+		let at = self.api.at_block(self.best().await?).await?;
+		Ok(at.storage().fetch(key, ()).await?.decode()?.len())
+	}
+
 	async fn job_count(&self, who: &[u8; 32]) -> Result<u64> {
 		let key = dynamic::storage::<([u8; 32],), u64>("Jobs", "JobCount");
 		let at = self.api.at_block(self.best().await?).await?;

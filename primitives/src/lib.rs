@@ -27,6 +27,7 @@ pub mod digest;
 pub mod dispute;
 pub mod draw;
 pub mod economics;
+pub mod finality;
 pub mod hash;
 #[cfg(feature = "substrate")]
 pub mod host;
@@ -41,6 +42,7 @@ pub mod state;
 pub mod task;
 #[cfg(feature = "substrate")]
 pub mod traits;
+pub mod validators;
 pub mod vote;
 
 pub use hash::{

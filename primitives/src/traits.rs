@@ -68,6 +68,34 @@ pub trait ProviderSet<AccountId> {
 	fn heartbeat_due(who: &AccountId) -> bool;
 	/// Records that the provider is alive in this block.
 	fn mark_alive(who: &AccountId);
+	/// Returns whether a sign of life is due: the provider could validate, and has shown none in this session yet.
+	fn sign_of_life_due(who: &AccountId) -> bool;
+	/// Records that the provider's node runs in this block, whatever its engine does.
+	fn note_sign_of_life(who: &AccountId);
+}
+
+/// The validators as the consensus has them. Implemented by the runtime.
+pub trait Validators<AccountId> {
+	/// Returns whether an account has session keys: only then can it validate.
+	fn has_keys(who: &AccountId) -> bool;
+	/// Returns the validators of this session.
+	fn sitting() -> Vec<AccountId>;
+	/// Returns the author of this block, which is known once the block has begun its session, if it begins one.
+	fn author() -> Option<AccountId>;
+	/// Returns the slots of a session.
+	fn session_slots() -> u32;
+}
+
+/// What finalizes blocks, GRANDPA. Implemented by the runtime.
+pub trait FinalityGadget<BlockNumber> {
+	/// Returns the id of the set of the last change.
+	fn set_id() -> u64;
+	/// Returns whether a change of the set can be forced now: none is pending, and the last forced one is long ago.
+	fn can_force_change() -> bool;
+	/// Makes the change of the session that begins in this block a forced one, which takes effect `delay` blocks later
+	/// though no block is finalized. The new set continues from the block `finalized`, as the successor of the set
+	/// `set_id`.
+	fn force_change(delay: BlockNumber, finalized: BlockNumber, set_id: u64);
 }
 
 /// What faults cost. Implemented by the providers pallet.

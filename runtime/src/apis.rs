@@ -2,10 +2,9 @@
 //! read.
 
 use crate::{
-	constants::time::{EPOCH_DURATION, PRIMARY_PROBABILITY},
-	genesis_config_presets, views, AccountId, AuthorityDiscovery, Babe, Balance, Block, BlockNumber, Executive,
-	Grandpa, Historical, InherentDataExt, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, System,
-	TransactionPayment, VERSION,
+	configs::consensus::EpochDuration, constants::time::PRIMARY_PROBABILITY, genesis_config_presets, views, AccountId,
+	AuthorityDiscovery, Babe, Balance, Block, BlockNumber, Executive, Grandpa, Historical, InherentDataExt, Nonce,
+	Runtime, RuntimeCall, RuntimeGenesisConfig, SessionKeys, System, TransactionPayment, VERSION,
 };
 use alloc::vec::Vec;
 use assay_primitives::{
@@ -155,7 +154,7 @@ impl_runtime_apis! {
 			let epoch = Babe::epoch_config().unwrap_or(GENESIS_EPOCH);
 			sp_consensus_babe::BabeConfiguration {
 				slot_duration: Babe::slot_duration(),
-				epoch_length: EPOCH_DURATION.into(),
+				epoch_length: EpochDuration::get(),
 				c: epoch.c,
 				authorities: Babe::authorities().to_vec(),
 				randomness: Babe::randomness(),

@@ -26,6 +26,7 @@ define_benchmarks!(
 	[pallet_timestamp, Timestamp]
 	[pallet_utility, Utility]
 	[pallet_beacon, Beacon]
+	[pallet_finality, Finality]
 	[pallet_models, Models]
 	[pallet_payments, Payments]
 	[pallet_providers, Providers]

@@ -36,7 +36,7 @@ pub mod time {
 	pub const HOURS: BlockNumber = 60 * MINUTES;
 	/// Blocks in a day.
 	pub const DAYS: BlockNumber = 24 * HOURS;
-	/// Slots of a BABE epoch, which is also a session: 10 minutes. Fixed forever at genesis.
+	/// Slots of a BABE epoch, which is also a session: 10 minutes, unless the genesis sets others. Fixed forever there.
 	pub const EPOCH_DURATION: BlockNumber = 10 * MINUTES;
 	/// Chance that a slot has a primary author: 1 in 4. The other slots have a secondary one.
 	pub const PRIMARY_PROBABILITY: (u64, u64) = (1, 4);

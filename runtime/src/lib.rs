@@ -184,6 +184,8 @@ mod runtime {
 	pub type Grandpa = pallet_grandpa;
 	#[runtime::pallet_index(24)]
 	pub type AuthorityDiscovery = pallet_authority_discovery;
+	#[runtime::pallet_index(25)]
+	pub type Finality = pallet_finality;
 	#[runtime::pallet_index(30)]
 	pub type Utility = pallet_utility;
 	#[runtime::pallet_index(31)]

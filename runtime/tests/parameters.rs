@@ -9,11 +9,11 @@ use assay_primitives::{
 };
 use assay_runtime::{
 	configs::{
-		consensus::{MAX_AUTHORITIES, REPORT_LONGEVITY},
+		consensus::{EpochDuration, FinalityLimits, ReportLongevity, ReportSessions, MAX_AUTHORITIES},
 		inference::{JobLimits, ModelLimits, ProviderLimits, VerificationLimits},
 		system::RuntimeBlockWeights,
 	},
-	Jobs, Runtime, RuntimeCall,
+	Jobs, Providers, Runtime, RuntimeCall,
 };
 use common::{
 	claims::{model, truth},
@@ -34,8 +34,8 @@ fn stake_and_catalog_entries_outlast_every_job() {
 		let t_max = Jobs::t_max(generation_work(8_192, 1_024), check_work(8_192, 1_024));
 		let slash = VerificationLimits::get().slash_delay;
 		assert!(
-			ProviderLimits::get().unbonding_period > t_max + slash,
-			"a bond cannot leave before its slash"
+			ProviderLimits::get().min_unbonding_period > t_max + slash,
+			"a bond cannot leave before its slash, on any chain"
 		);
 		assert!(
 			ModelLimits::get().retention > t_max,
@@ -46,8 +46,38 @@ fn stake_and_catalog_entries_outlast_every_job() {
 
 #[test]
 fn a_bond_stays_slashable_as_long_as_an_equivocation_can_be_reported() {
-	assert!(u64::from(ProviderLimits::get().unbonding_period) >= REPORT_LONGEVITY);
+	genesis("development").execute_with(|| {
+		let period = Providers::unbonding_period();
+		assert_eq!(period, ProviderLimits::get().unbonding_period);
+		assert_eq!(ReportLongevity::get(), u64::from(period));
+		// Blocks come at most as often as slots, and half as often where finality is worth anything.
+		assert!(ReportSessions::get() * EpochDuration::get() >= 2 * ReportLongevity::get());
+		pallet_providers::UnbondingPeriod::<Runtime>::put(2 * period);
+		assert_eq!(ReportLongevity::get(), 2 * u64::from(period));
+	});
 	assert!(ProviderLimits::get().max_validators <= MAX_AUTHORITIES);
+}
+
+#[test]
+fn a_raw_genesis_sets_the_length_of_sessions_under_its_documented_key() {
+	let key = sp_core::bytes::to_hex(&EpochDuration::key(), false);
+	assert_eq!(
+		key, "0x695ec709ce0439fb6d6db345d9653648",
+		"e2e and docs/operator.md have it"
+	);
+}
+
+#[test]
+fn a_forced_change_takes_effect_before_the_next_session() {
+	genesis("development").execute_with(|| {
+		for slots in [8, 20, 200] {
+			EpochDuration::set(&slots);
+			let limits = FinalityLimits::get();
+			// Three fifths of the slots have a block at least.
+			assert!(u64::from(2 * limits.delay) <= slots * 3 / 5 + 1, "{slots}");
+			assert!(limits.max_lag >= limits.window && u64::from(limits.window) >= slots);
+		}
+	});
 }
 
 #[test]

@@ -51,7 +51,6 @@ fn an_unknown_preset_is_none() {
 fn development_has_one_validator_and_four_providers() {
 	genesis("development").execute_with(|| {
 		assert_eq!(Session::validators(), accounts(&[Alice]));
-		assert_eq!(sorted(Providers::validators()), accounts(&[Alice]));
 		assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(Alice.to_account_id()));
 		for provider in accounts(&[Alice, Bob, Charlie, Dave]) {
 			assert_eq!(Balances::total_balance(&provider), ENDOWMENT);

@@ -1,8 +1,9 @@
 //! BABE makes blocks; GRANDPA finalizes them.
 
 use super::{
+	inherents,
 	network::GrandpaProtocol,
-	partial::{inherents, FullBabeImport, FullGrandpaLink, JUSTIFICATION_PERIOD},
+	partial::{FullBabeImport, FullGrandpaLink, JUSTIFICATION_PERIOD},
 	FullClient, FullPool, FullSelectChain,
 };
 use assay_runtime::opaque::Block;
@@ -53,7 +54,10 @@ impl ConsensusParts {
 			block_import,
 			sync_oracle: self.sync.clone(),
 			justification_sync_link: self.sync.clone(),
-			create_inherent_data_providers: inherents(babe_link.config().slot_duration()),
+			create_inherent_data_providers: inherents::of_an_author(
+				self.client.clone(),
+				babe_link.config().slot_duration(),
+			),
 			force_authoring,
 			backoff_authoring_blocks: None::<()>,
 			babe_link,

@@ -2,6 +2,7 @@
 
 mod consensus;
 mod full;
+mod inherents;
 mod network;
 mod partial;
 mod pool_tasks;

@@ -1,6 +1,6 @@
 //! The parts that a running node and the offline commands share: client, pool, import queue.
 
-use super::{pool_tasks::PoolTasks, HostFunctions};
+use super::{inherents, pool_tasks::PoolTasks, HostFunctions};
 use assay_runtime::{opaque::Block, RuntimeApi};
 use sc_consensus::DefaultImportQueue;
 use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle};
@@ -9,10 +9,7 @@ use sc_executor::WasmExecutor;
 use sc_service::{error::Error as ServiceError, Configuration, PartialComponents, TaskManager};
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
-use sp_consensus_babe::{
-	inherents::{BabeCreateInherentDataProviders, InherentDataProvider},
-	SlotDuration,
-};
+use sp_consensus_babe::inherents::BabeCreateInherentDataProviders;
 use std::sync::Arc;
 
 /// Blocks after which a justification is kept at the latest.
@@ -44,15 +41,6 @@ pub struct Consensus {
 /// The common parts and [`Consensus`].
 pub type Parts =
 	PartialComponents<FullClient, FullBackend, FullSelectChain, DefaultImportQueue<Block>, FullPool, Consensus>;
-
-/// The inherents of a block's author: slot and timestamp, from the system's clock.
-pub(super) fn inherents(slot_duration: SlotDuration) -> BabeCreateInherentDataProviders<Block> {
-	Arc::new(move |_, ()| async move {
-		let timestamp = sp_timestamp::InherentDataProvider::from_system_time();
-		let slot = InherentDataProvider::from_timestamp_and_slot_duration(*timestamp, slot_duration);
-		Ok((slot, timestamp))
-	})
-}
 
 /// Builds the common parts.
 pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
@@ -136,7 +124,7 @@ fn new_consensus(
 		babe_config,
 		grandpa_import,
 		client.clone(),
-		inherents(slot_duration),
+		inherents::of_the_clock(slot_duration),
 		select_chain,
 		OffchainTransactionPoolFactory::new(pool),
 	)?;

@@ -1,10 +1,11 @@
-//! Benchmarks: the worst case of each call, of sealing, of choosing validators and of an offence.
+//! Benchmarks: the worst case of each call, of eviction, of sealing, of validators and of an offence.
 
 use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId},
 	limits::{MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
+	traits::Validators,
 	Balance, ModelId,
 };
 use codec::Decode;
@@ -71,6 +72,19 @@ mod benches {
 		}
 		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(serving));
 		Electorates::<T>::insert(model, Electorate::new(Pallet::<T>::block()));
+	}
+
+	/// Fills the roster with providers that are alive, each with a larger bond than the last.
+	fn fill_roster<T: Config>(n: u32) {
+		let mut roster = Vec::new();
+		for i in 0..n {
+			let who: T::AccountId = account("provider", i, 0);
+			let mut record = ProviderRecord::new(min::<T>().saturating_add(i.into()));
+			record.last_seen = Some(Pallet::<T>::now());
+			Providers::<T>::insert(&who, record);
+			roster.push(who);
+		}
+		Roster::<T>::put(frame_support::BoundedVec::truncate_from(roster));
 	}
 
 	#[benchmark]
@@ -207,16 +221,42 @@ mod benches {
 
 	#[benchmark]
 	fn validators(n: Linear<0, { MAX_PROVIDERS }>) {
-		for i in 0..n {
-			let who: T::AccountId = account("provider", i, 0);
-			Providers::<T>::insert(who, ProviderRecord::new(min::<T>().saturating_add(i.into())));
-		}
+		fill_roster::<T>(n);
 		let chosen;
 		#[block]
 		{
-			chosen = Pallet::<T>::validators();
+			chosen = <Pallet<T> as pallet_session::SessionManager<T::AccountId>>::new_session(1);
 		}
-		assert!(chosen.len() <= T::Params::get().max_validators as usize);
+		let seats = chosen.map_or(0, |chosen| chosen.len());
+		assert!(seats <= T::Params::get().max_validators as usize && (seats > 0 || n == 0));
+	}
+
+	#[benchmark]
+	fn note_author() {
+		let who = bonded::<T>(0);
+		let author = T::Session::author();
+		#[block]
+		{
+			Pallet::<T>::note_author();
+			// Where the block has no author, what is done for one.
+			Pallet::<T>::do_note_sign_of_life(&who);
+		}
+		assert!(SignsOfLife::<T>::contains_key(who));
+		assert!(author
+			.is_none_or(|author| !Providers::<T>::contains_key(&author) || SignsOfLife::<T>::contains_key(author)));
+	}
+
+	#[benchmark]
+	fn evict() {
+		fill_roster::<T>(MAX_PROVIDERS);
+		let smallest: T::AccountId = account("provider", 0, 0);
+		(0..MAX_MODELS).for_each(|i| fill_model::<T>(&smallest, ModelId([i as u8; 32])));
+		let who: T::AccountId = account("larger", 0, 0);
+		#[block]
+		{
+			Pallet::<T>::join_roster(&who, min::<T>().saturating_add(1)).expect("one has a smaller bond; qed");
+		}
+		assert!(Roster::<T>::get().contains(&who) && !Roster::<T>::get().contains(&smallest));
 	}
 
 	#[benchmark]

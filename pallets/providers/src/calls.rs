@@ -1,6 +1,6 @@
 //! The calls behind the surface in `lib.rs`.
 
-use crate::*;
+use crate::{roster::Joined, *};
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferenceSignature},
 	traits::ModelCatalog,
@@ -14,16 +14,16 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use sp_application_crypto::RuntimeAppPublic;
 use sp_runtime::{
 	traits::{Saturating, UniqueSaturatedInto, Zero},
-	DispatchResult,
+	DispatchError, DispatchResult,
 };
 
 type RecordOf<T> = ProviderRecord<BlockNumberFor<T>>;
 
 impl<T: Config> Pallet<T> {
-	pub(crate) fn do_bond(who: T::AccountId, amount: Balance) -> DispatchResult {
+	pub(crate) fn do_bond(who: T::AccountId, amount: Balance) -> Result<Joined, DispatchError> {
 		ensure!(!Providers::<T>::contains_key(&who), Error::<T>::AlreadyBonded);
 		ensure!(amount >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
-		ensure!(Providers::<T>::count() < MAX_PROVIDERS, Error::<T>::TooManyProviders);
+		let joined = Self::join_roster(&who, amount)?;
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		Providers::<T>::insert(&who, RecordOf::<T>::new(amount));
 		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
@@ -32,14 +32,15 @@ impl<T: Config> Pallet<T> {
 			amount,
 			bond: amount,
 		});
-		Ok(())
+		Ok(joined)
 	}
 
-	pub(crate) fn do_bond_extra(who: T::AccountId, amount: Balance) -> DispatchResult {
+	pub(crate) fn do_bond_extra(who: T::AccountId, amount: Balance) -> Result<Joined, DispatchError> {
 		let mut record = Self::record(&who)?;
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
 		record.add_bond(amount);
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
+		let joined = Self::join_roster(&who, record.bond)?;
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
 		Self::deposit_event(Event::Bonded {
@@ -48,7 +49,7 @@ impl<T: Config> Pallet<T> {
 			bond: record.bond,
 		});
 		Providers::<T>::insert(&who, record);
-		Ok(())
+		Ok(joined)
 	}
 
 	pub(crate) fn do_unbond(who: T::AccountId, amount: Balance) -> DispatchResult {
@@ -58,12 +59,13 @@ impl<T: Config> Pallet<T> {
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
 		let left = record.bond.checked_sub(amount).ok_or(Error::<T>::NotEnoughBond)?;
 		ensure!(left == 0 || left >= params.min_bond, Error::<T>::BondTooSmall);
-		let withdrawable_at = Self::now().saturating_add(params.unbonding_period);
+		let withdrawable_at = Self::now().saturating_add(Self::unbonding_period());
 		ensure!(record.unlock(amount, withdrawable_at), Error::<T>::TooManyChunks);
 		if left == 0 {
 			for model in core::mem::take(&mut record.models) {
 				Self::leave_model(&who, model);
 			}
+			Self::leave_roster(&who);
 		}
 		Providers::<T>::insert(&who, record);
 		TotalBond::<T>::mutate(|total| *total = total.saturating_sub(amount));
@@ -104,6 +106,9 @@ impl<T: Config> Pallet<T> {
 			if let Some(key) = record.key {
 				KeyOwners::<T>::remove(key);
 			}
+			Self::leave_roster(&who);
+			SignsOfLife::<T>::remove(&who);
+			AbsentSince::<T>::remove(&who);
 			Providers::<T>::remove(&who);
 			Self::deposit_event(Event::Left { provider: who });
 		} else {
@@ -139,6 +144,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(!record.models.contains(&model), Error::<T>::AlreadyServing);
 		record.models.try_push(model).map_err(|_| Error::<T>::TooManyModels)?;
 		Self::join_model(&who, record.bond, model)?;
+		AbsentSince::<T>::remove(&who);
 		Providers::<T>::insert(&who, record);
 		Self::deposit_event(Event::ServingStarted { provider: who, model });
 		Ok(())
@@ -241,7 +247,7 @@ impl<T: Config> Pallet<T> {
 		KeyOwners::<T>::insert(key, who);
 	}
 
-	fn leave_model(who: &T::AccountId, model: ModelId) {
+	pub(crate) fn leave_model(who: &T::AccountId, model: ModelId) {
 		Serving::<T>::mutate_exists(model, |serving| {
 			if let Some(list) = serving {
 				list.retain(|other| other != who);

@@ -1,9 +1,14 @@
 //! Electorates: who is sealed, when, and which seal is in force.
 
 use crate::*;
+use alloc::vec::Vec;
 use assay_primitives::{draw::Member, ModelId};
 use frame_support::{traits::Get, weights::Weight};
 use frame_system::pallet_prelude::BlockNumberFor;
+
+/// Providers whose absence one seal records, or ends, or that it takes off the model's list. Others have their turn at the
+/// model's next seal.
+pub(crate) const MAX_SWEPT: usize = 16;
 
 impl<T: Config> Pallet<T> {
 	/// Seals the electorates that are due, in the order of storage, at most `max_seals_per_block` of them. Returns the
@@ -18,9 +23,10 @@ impl<T: Config> Pallet<T> {
 			weight = weight.saturating_add(T::WeightInfo::find_electorate());
 			let due = Self::next_electorate().filter(|(_, electorate)| electorate.may_seal(now));
 			let Some((model, electorate)) = due else { break };
-			let serving = Serving::<T>::get(model);
-			let heads = u32::try_from(serving.len()).unwrap_or(u32::MAX);
+			let listed = Serving::<T>::decode_len(model).unwrap_or(0);
+			let heads = u32::try_from(listed).unwrap_or(u32::MAX);
 			weight = weight.saturating_add(T::WeightInfo::seal(heads));
+			let serving = Self::sweep(model);
 			let sealed = electorate.seal(Self::seal_of(&serving));
 			if serving.is_empty() && sealed.is_empty() {
 				Electorates::<T>::remove(model);
@@ -30,6 +36,33 @@ impl<T: Config> Pallet<T> {
 			LastSealed::<T>::put(model);
 		}
 		weight
+	}
+
+	/// Takes those off a model's list who were not eligible for too long, whenever one of their models was sealed. Returns
+	/// those that stay. Whoever was taken off serves the model again by the call.
+	fn sweep(model: ModelId) -> Vec<T::AccountId> {
+		let (params, now) = (T::Params::get(), Self::now());
+		let mut serving = Serving::<T>::get(model).into_inner();
+		let news: Vec<_> = Self::records(&serving)
+			.filter_map(|(who, record)| {
+				let present = record.is_eligible(&params, now);
+				let known_absent = AbsentSince::<T>::contains_key(&who);
+				(present == known_absent || (known_absent && Self::is_absent(&who, &params))).then_some((who, present))
+			})
+			.take(MAX_SWEPT)
+			.collect();
+		for (who, present) in news {
+			if present {
+				AbsentSince::<T>::remove(&who);
+			} else if Self::is_absent(&who, &params) {
+				serving.retain(|other| *other != who);
+				Self::change(&who, |record| record.models.retain(|served| *served != model));
+				Self::leave_model(&who, model);
+			} else {
+				AbsentSince::<T>::insert(&who, now);
+			}
+		}
+		serving
 	}
 
 	/// Seals the electorates of the genesis block, which are in force at once.

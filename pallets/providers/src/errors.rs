@@ -17,7 +17,7 @@ mod errors {
 		/// The active bond would be above zero and below the chain's minimum.
 		#[codec(index = 2)]
 		BondTooSmall,
-		/// The chain has as many providers as it can have.
+		/// The chain has as many providers as it can have, and none of those with a smaller bond can make way now.
 		#[codec(index = 3)]
 		TooManyProviders,
 		/// The amount must be above zero.

@@ -145,5 +145,13 @@ mod events {
 			/// Suspensions that remain.
 			remaining: u32,
 		},
+		/// A provider made way for another: its bond is unbonding, and stays slashable until it can be withdrawn.
+		#[codec(index = 17)]
+		Evicted {
+			/// The provider.
+			provider: T::AccountId,
+			/// For whom it made way.
+			by: T::AccountId,
+		},
 	}
 }

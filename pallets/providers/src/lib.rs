@@ -13,8 +13,11 @@
 //! ## Overview
 //!
 //! A provider is an account with a bond. To be drawn it registers an inference key, which its node signs votes with,
-//! sets which models it serves and how many jobs it executes at once, and sends heartbeats. The providers with the
-//! largest bonds and session keys are the chain's validators.
+//! sets which models it serves and how many jobs it executes at once, and sends heartbeats.
+//!
+//! Providers with session keys can be the chain's validators. [`assay_primitives::validators`] has the rule: a seat needs a
+//! bond near those of the others and a sign of life in the last session, which is a block or a message by the inference
+//! key, and only a part of the set changes in a session.
 //!
 //! Each model has an electorate: the providers that are drawn for its jobs, with their bonds. It is sealed once a
 //! [period](assay_primitives::rules::PERIOD), and the seal is in force a period later, so that no bond, key or
@@ -29,6 +32,8 @@
 //!
 //! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and
 //!   what is unbonding.
+//! * **Roster**: the providers with an active bond, at most [`MAX_PROVIDERS`]. If it is full, a larger bond evicts the
+//!   smallest that neither validates nor works.
 //! * **Eligible**: enough active bond, a key, a recent message, ready, neither suspended nor jailed. **Available**:
 //!   eligible, with a free place.
 //!
@@ -45,14 +50,15 @@
 //! ## Low Level / Implementation Details
 //!
 //! Seals are made in turn, a few models a block: a cursor walks all electorates and waits where the last seal is not in
-//! force yet. A model that nobody serves is sealed empty, and removed when no seal has members.
+//! force yet. A model that nobody serves is sealed empty, and removed when no seal has members. Sealing also takes those
+//! off a model's list who were not eligible for a day.
 //!
 //! A slash takes the active bond first, then what would be withdrawn last. Faults in inference never change the
 //! validators: what they took of the active bond counts as if it were there, until the provider unbonds or offends
 //! against the consensus. Otherwise the jury of one model, which its own people can make up, would decide who makes
 //! blocks.
 //!
-//! Everything that is iterated is bounded: providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]),
+//! Everything that is iterated is bounded: the roster ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]),
 //! providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`], among whom a larger bond replaces the
 //! smallest). Money taken from a bond is never burned here: for a fault it is handed to the caller, for an offence to
 //! `OnSlash`.
@@ -67,8 +73,11 @@ mod calls;
 mod electorate;
 mod errors;
 mod events;
+mod life;
+pub mod migrations;
 mod offences;
 mod penalties;
+mod roster;
 mod session;
 mod set;
 mod try_state;
@@ -84,6 +93,7 @@ mod tests;
 
 #[cfg(any(feature = "runtime-benchmarks", test))]
 pub use benchmarking::BenchmarkHelper;
+pub use offences::LEAST_OFFENCE_SLASH;
 pub use pallet::*;
 pub use penalties::CreditOf;
 pub use session::UnitIdentification;
@@ -104,20 +114,20 @@ pub mod pallet {
 		economics::Fault,
 		limits::MAX_PROVIDERS_PER_MODEL,
 		rules::HEARTBEAT_AGE,
-		traits::ModelCatalog,
+		traits::{ModelCatalog, Validators},
 		Balance, Hash32, ModelId,
 	};
 	use frame_support::{
 		pallet_prelude::*,
 		traits::{
 			fungible::{self, hold},
-			Contains, OnUnbalanced,
+			OnUnbalanced,
 		},
 	};
 	use frame_system::pallet_prelude::*;
 	use sp_runtime::Perbill;
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
 	/// The pallet.
 	#[pallet::pallet]
@@ -135,8 +145,8 @@ pub mod pallet {
 		type RuntimeHoldReason: From<HoldReason>;
 		/// The models that can be served.
 		type Catalog: ModelCatalog<Self::AccountId>;
-		/// Accounts with session keys: only they can be validators.
-		type SessionKeys: Contains<Self::AccountId>;
+		/// The session's validators, and who has the keys to be one.
+		type Session: Validators<Self::AccountId>;
 		/// Receives what an equivocation costs.
 		type OnSlash: OnUnbalanced<CreditOf<Self>>;
 		/// The hash of block 0, which binds proofs of possession to this chain.
@@ -157,7 +167,7 @@ pub mod pallet {
 		Bond,
 	}
 
-	/// The providers: every account with a bond.
+	/// The providers: every account with a bond, active or unbonding.
 	// Twox64Concat: an entry costs its account a bond, and account ids are hashes or keys.
 	#[pallet::storage]
 	pub type Providers<T: Config> = CountedStorageMap<_, Twox64Concat, T::AccountId, ProviderRecord<BlockNumberFor<T>>>;
@@ -191,6 +201,29 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type TotalBond<T: Config> = StorageValue<_, Balance, ValueQuery>;
 
+	/// The providers with an active bond.
+	#[pallet::storage]
+	pub type Roster<T: Config> = StorageValue<_, BoundedVec<T::AccountId, ConstU32<MAX_PROVIDERS>>, ValueQuery>;
+
+	/// The first block of this session.
+	#[pallet::storage]
+	pub type SessionStart<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
+
+	/// The block in which a provider last showed that its node runs: by a block of its own, the first in a session, or by
+	/// a message that is about nothing else.
+	// Twox64Concat: only providers have entries.
+	#[pallet::storage]
+	pub type SignsOfLife<T: Config> = StorageMap<_, Twox64Concat, T::AccountId, BlockNumberFor<T>>;
+
+	/// The block since which a provider was not eligible whenever a model that it serves was sealed.
+	// Twox64Concat: only providers have entries.
+	#[pallet::storage]
+	pub type AbsentSince<T: Config> = StorageMap<_, Twox64Concat, T::AccountId, BlockNumberFor<T>>;
+
+	/// The blocks between unbonding and withdrawing, if the genesis sets them.
+	#[pallet::storage]
+	pub type UnbondingPeriod<T: Config> = StorageValue<_, BlockNumberFor<T>>;
+
 	/// Providers that exist from the start.
 	#[pallet::genesis_config]
 	#[derive(frame_support::DefaultNoBound)]
@@ -198,11 +231,18 @@ pub mod pallet {
 		/// The providers, alive at block 0, when their electorates are sealed. Their models must be in the catalog
 		/// already.
 		pub providers: Vec<GenesisProvider<T::AccountId>>,
+		/// Blocks between unbonding and withdrawing, at least `min_unbonding_period`; none: the chain's default.
+		pub unbonding_period: Option<BlockNumberFor<T>>,
 	}
 
 	#[pallet::genesis_build]
 	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
 		fn build(&self) {
+			if let Some(period) = self.unbonding_period {
+				let least = T::Params::get().min_unbonding_period;
+				assert!(period >= least, "unbonding_period must be at least {least:?} blocks");
+				UnbondingPeriod::<T>::put(period);
+			}
 			for provider in &self.providers {
 				let built = Pallet::<T>::build_provider(provider);
 				assert!(
@@ -217,9 +257,14 @@ pub mod pallet {
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
-		/// Seals the electorates that are due.
+		/// Seals the electorates that are due, and reserves the weight of `on_finalize`.
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
-			Self::seal_due()
+			Self::seal_due().saturating_add(T::WeightInfo::note_author())
+		}
+
+		/// Notes the block's author. Not earlier: a block that begins a session belongs to a validator of that one.
+		fn on_finalize(_: BlockNumberFor<T>) {
+			Self::note_author();
 		}
 
 		#[cfg(feature = "std")]
@@ -234,6 +279,10 @@ pub mod pallet {
 			assert!(params.least_speed > 0, "least_speed must be above zero");
 			assert!(params.session_blocks > 0, "session_blocks must be above zero");
 			assert!(params.max_validators > 0, "max_validators must be above zero");
+			assert!(
+				params.unbonding_period >= params.min_unbonding_period,
+				"unbonding_period must be at least min_unbonding_period"
+			);
 		}
 
 		#[cfg(feature = "try-runtime")]
@@ -253,7 +302,8 @@ pub mod pallet {
 		/// ## Details
 		///
 		/// Holds `amount` in the signer's own account. A new provider executes one job at a time, serves nothing and
-		/// has no key.
+		/// has no key. If the chain has as many providers as it can have, one makes way whose bond is smaller, or who was
+		/// not eligible for a day: its bond is unbonding from then on.
 		///
 		/// ## Errors
 		///
@@ -262,12 +312,14 @@ pub mod pallet {
 		///
 		/// ## Events
 		///
-		/// [`Event::Bonded`].
+		/// [`Event::Bonded`]; [`Event::Evicted`] and [`Event::Unbonded`] if another provider makes way, and
+		/// [`Event::ServingStopped`] for each model that it served.
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::bond())]
-		pub fn bond(origin: OriginFor<T>, amount: Balance) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::bond().saturating_add(T::WeightInfo::evict()))]
+		pub fn bond(origin: OriginFor<T>, amount: Balance) -> DispatchResultWithPostInfo {
 			let who = ensure_signed(origin)?;
-			Self::do_bond(who, amount)
+			let joined = Self::do_bond(who, amount)?;
+			Ok(Some(T::WeightInfo::bond().saturating_add(joined.weight::<T>())).into())
 		}
 
 		/// Adds to the active bond.
@@ -279,21 +331,22 @@ pub mod pallet {
 		/// ## Details
 		///
 		/// Also for a provider that is suspended, was slashed below the minimum, or has unbonded everything and not
-		/// withdrawn it yet.
+		/// withdrawn it yet. The last joins the others again, as `bond` does.
 		///
 		/// ## Errors
 		///
-		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`]; the currency's errors if the amount
-		/// can't be held.
+		/// [`Error::NotBonded`], [`Error::ZeroAmount`], [`Error::BondTooSmall`], [`Error::TooManyProviders`]; the currency's
+		/// errors if the amount can't be held.
 		///
 		/// ## Events
 		///
-		/// [`Event::Bonded`].
+		/// [`Event::Bonded`]; the events of `bond` if another provider makes way.
 		#[pallet::call_index(1)]
-		#[pallet::weight(T::WeightInfo::bond_extra())]
-		pub fn bond_extra(origin: OriginFor<T>, amount: Balance) -> DispatchResult {
+		#[pallet::weight(T::WeightInfo::bond_extra().saturating_add(T::WeightInfo::evict()))]
+		pub fn bond_extra(origin: OriginFor<T>, amount: Balance) -> DispatchResultWithPostInfo {
 			let who = ensure_signed(origin)?;
-			Self::do_bond_extra(who, amount)
+			let joined = Self::do_bond_extra(who, amount)?;
+			Ok(Some(T::WeightInfo::bond_extra().saturating_add(joined.weight::<T>())).into())
 		}
 
 		/// Takes a part of the active bond, or all of it, out of service.

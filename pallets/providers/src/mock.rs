@@ -2,10 +2,15 @@
 //! the catalog, model 200 is retired.
 
 use crate::{self as pallet_providers, ProviderParams};
-use assay_primitives::{economics::Rates, model::ModelTerms, traits::ModelCatalog, Hash32, ModelId};
+use assay_primitives::{
+	economics::Rates,
+	model::ModelTerms,
+	traits::{ModelCatalog, Validators},
+	Hash32, ModelId,
+};
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{tokens::imbalance::ResolveTo, ConstU128, Contains},
+	traits::{tokens::imbalance::ResolveTo, ConstU128},
 };
 
 use sp_runtime::{BuildStorage, Permill};
@@ -65,11 +70,23 @@ impl ModelCatalog<u64> for MockCatalog {
 }
 
 #[allow(unreachable_pub)]
-pub struct MockSessionKeys;
+pub struct MockSession;
 
-impl Contains<u64> for MockSessionKeys {
-	fn contains(who: &u64) -> bool {
+impl Validators<u64> for MockSession {
+	fn has_keys(who: &u64) -> bool {
 		*who != 9
+	}
+
+	fn sitting() -> Vec<u64> {
+		Sitting::get()
+	}
+
+	fn author() -> Option<u64> {
+		Author::get()
+	}
+
+	fn session_slots() -> u32 {
+		200
 	}
 }
 
@@ -85,9 +102,11 @@ pub(crate) const TREASURY: u64 = 99;
 pub(crate) const PARAMS: ProviderParams<u64> = ProviderParams {
 	min_bond: 1_000,
 	unbonding_period: 50,
+	min_unbonding_period: 20,
 	max_validators: 3,
 	jail_period: 30,
 	heartbeat_interval: 40,
+	absence_limit: 500,
 	max_seals_per_block: 2,
 	least_speed: 300,
 	session_blocks: 200,
@@ -98,13 +117,17 @@ parameter_types! {
 	pub Params: ProviderParams<u64> = PARAMS;
 	pub const Treasury: u64 = TREASURY;
 	pub const Genesis: Hash32 = GENESIS;
+	/// The author of this block.
+	pub storage Author: Option<u64> = None;
+	/// The validators of this session.
+	pub storage Sitting: Vec<u64> = Vec::new();
 }
 
 impl pallet_providers::Config for Test {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Catalog = MockCatalog;
-	type SessionKeys = MockSessionKeys;
+	type Session = MockSession;
 	type OnSlash = ResolveTo<Treasury, Balances>;
 	type GenesisHash = Genesis;
 	type Params = Params;

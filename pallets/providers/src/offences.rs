@@ -11,9 +11,13 @@ use sp_staking::{
 	SessionIndex,
 };
 
-/// An offender loses the given fraction of everything slashable and is jailed, so it is not a validator in the session
-/// after the next. The money goes to `OnSlash`; reporters are paid nothing, as reports come from the validators
-/// themselves.
+/// The least part of everything slashable that an equivocation costs: one validator of a hundred would lose 0.09 % by the
+/// consensus pallets' formula alone.
+pub const LEAST_OFFENCE_SLASH: Perbill = Perbill::from_percent(5);
+
+/// An offender loses the given fraction of everything slashable, at least [`LEAST_OFFENCE_SLASH`], and is jailed, so it
+/// is not a validator in the session after the next. The money goes to `OnSlash`; reporters are paid nothing, as reports
+/// come from the validators themselves.
 impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, FullId), Weight> for Pallet<T> {
 	fn on_offence(
 		offenders: &[OffenceDetails<Reporter, (T::AccountId, FullId)>],
@@ -29,6 +33,7 @@ impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, Full
 			let Some(mut record) = Providers::<T>::get(who) else {
 				continue;
 			};
+			let fraction = LEAST_OFFENCE_SLASH.max(*fraction);
 			let amount = fraction.mul_floor(record.slashable());
 			let (credit, _) = Self::take(who, &mut record, amount);
 			// From here on only what is left counts in the choice of validators.
@@ -38,7 +43,7 @@ impl<T: Config, Reporter, FullId> OnOffenceHandler<Reporter, (T::AccountId, Full
 			let (provider, amount) = (who.clone(), credit.peek());
 			Self::deposit_event(Event::OffenceSlashed {
 				provider: provider.clone(),
-				fraction: *fraction,
+				fraction,
 				amount,
 			});
 			Self::deposit_event(Event::Jailed { provider, until });

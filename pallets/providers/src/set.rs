@@ -70,6 +70,14 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 	fn mark_alive(who: &T::AccountId) {
 		Self::change(who, |record| record.last_seen = Some(Self::now()));
 	}
+
+	fn sign_of_life_due(who: &T::AccountId) -> bool {
+		Self::is_sign_of_life_due(who)
+	}
+
+	fn note_sign_of_life(who: &T::AccountId) {
+		Self::do_note_sign_of_life(who);
+	}
 }
 
 impl<T: Config> Pallet<T> {

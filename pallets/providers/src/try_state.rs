@@ -10,6 +10,7 @@ impl<T: Config> Pallet<T> {
 	/// well-formed.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let (mut keys, mut served, mut bonds) = (0usize, 0usize, Balance::default());
+		let roster = Roster::<T>::get();
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
 			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
@@ -19,6 +20,12 @@ impl<T: Config> Pallet<T> {
 				"no suspended provider is ready"
 			);
 			bonds = bonds.saturating_add(record.bond);
+			let on_roster = roster.iter().filter(|other| **other == who).count();
+			ensure!(on_roster <= 1, "a provider is on the roster once");
+			ensure!(
+				on_roster == 1 || record.bond == 0,
+				"a provider with an active bond is on the roster"
+			);
 			ensure!(
 				record.unlocking.iter().all(|chunk| chunk.amount > 0),
 				"no unbonding chunk is empty"
@@ -36,10 +43,21 @@ impl<T: Config> Pallet<T> {
 				served = served.saturating_add(1);
 			}
 		}
-		ensure!(Providers::<T>::count() <= MAX_PROVIDERS, "providers are bounded");
 		ensure!(
 			KeyOwners::<T>::iter_keys().count() == keys,
 			"every listed key is a provider's"
+		);
+		ensure!(
+			roster.iter().all(Providers::<T>::contains_key),
+			"everybody on the roster is a provider"
+		);
+		ensure!(
+			SignsOfLife::<T>::iter_keys().all(|who| Providers::<T>::contains_key(who)),
+			"signs of life are of providers"
+		);
+		ensure!(
+			AbsentSince::<T>::iter_keys().all(|who| Providers::<T>::contains_key(who)),
+			"whoever is absent is a provider"
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
 		ensure!(listed == served, "every listed provider serves the model");

@@ -16,7 +16,7 @@ use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_runtime::traits::{AtLeast32BitUnsigned, Zero};
 
-/// The most providers of a chain. Bounds the choice of validators.
+/// The most providers with an active bond. Bounds the choice of validators.
 pub const MAX_PROVIDERS: u32 = 1_024;
 /// The most withdrawals a provider may wait for at once.
 pub const MAX_CHUNKS: u32 = 16;
@@ -30,15 +30,19 @@ pub const MAX_CAPACITY: u32 = 32;
 pub struct ProviderParams<BlockNumber> {
 	/// Least active bond of a provider that is sealed into electorates or validates.
 	pub min_bond: Balance,
-	/// Blocks between unbonding and withdrawing; the money stays slashable until then. Must outlast every claim,
-	/// its disputes included, and the time in which an equivocation may be reported.
+	/// Blocks between unbonding and withdrawing, unless the genesis sets others; the money stays slashable until then. An
+	/// equivocation may be reported as long.
 	pub unbonding_period: BlockNumber,
+	/// The least unbonding period that a genesis may set. Must outlast every claim, its disputes included.
+	pub min_unbonding_period: BlockNumber,
 	/// Most validators.
 	pub max_validators: u32,
 	/// Blocks in jail, after an offence against the consensus.
 	pub jail_period: BlockNumber,
 	/// Blocks after a message of a provider until a heartbeat is due. Less than [`HEARTBEAT_AGE`].
 	pub heartbeat_interval: BlockNumber,
+	/// Blocks without being eligible after which a provider loses its places in models' lists.
+	pub absence_limit: BlockNumber,
 	/// Most electorates that one block seals.
 	pub max_seals_per_block: u32,
 	/// Work that every provider does in a block, at least.
@@ -268,6 +272,16 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		self.suspensions > 0
 	}
 
+	/// Returns whether the provider may validate, as far as its bond and the jail are concerned.
+	pub(crate) fn may_validate(&self, params: &ProviderParams<BlockNumber>) -> bool {
+		self.jailed_until.is_none() && self.seat_weight() >= params.min_bond
+	}
+
+	/// Returns whether the provider could make way for another: not suspended, with no job and no work to do.
+	pub(crate) fn is_idle(&self, now: u32, params: &ProviderParams<BlockNumber>) -> bool {
+		self.load == 0 && !self.is_suspended() && self.backlog.left(now, params.least_speed) == 0
+	}
+
 	/// Returns the weight in the choice of validators: the active bond and what faults in inference took of it.
 	pub(crate) fn seat_weight(&self) -> Balance {
 		self.bond.saturating_add(self.lost_bond)
@@ -293,6 +307,19 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> ProviderRecord<BlockNumber> {
 		// From its own decision on, only what it leaves bonded counts.
 		self.lost_bond = 0;
 		true
+	}
+
+	/// Starts unbonding all of the active bond, which its owner did not ask for: if too many parts are unbonding, the last
+	/// of them waits as long. Returns the amount.
+	pub(crate) fn unlock_all(&mut self, at: BlockNumber) -> Balance {
+		let amount = self.bond;
+		if amount > 0 && !self.unlock(amount, at) {
+			if let Some(last) = self.unlocking.last_mut() {
+				last.at = at;
+			}
+			self.unlock(amount, at);
+		}
+		amount
 	}
 
 	/// Removes what has completed its unbonding period and returns the amount.

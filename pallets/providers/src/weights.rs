@@ -9,7 +9,7 @@ use frame_support::{
 	weights::{constants::RocksDbWeight, RuntimeDbWeight, Weight},
 };
 
-/// Weights of the calls, of sealing, of choosing validators and of an offence.
+/// Weights of the calls, of eviction, of sealing, of validators and of an offence.
 pub trait WeightInfo {
 	/// [`crate::Pallet::bond`].
 	fn bond() -> Weight;
@@ -31,12 +31,16 @@ pub trait WeightInfo {
 	fn unjail() -> Weight;
 	/// [`crate::Pallet::ready`].
 	fn ready() -> Weight;
+	/// Making another provider make way, besides the call.
+	fn evict() -> Weight;
 	/// Finding the electorate that is sealed next.
 	fn find_electorate() -> Weight;
 	/// Sealing the electorate of a model that `n` providers serve.
 	fn seal(n: u32) -> Weight;
 	/// Choosing validators among `n` providers.
 	fn validators(n: u32) -> Weight;
+	/// Noting a block's author.
+	fn note_author() -> Weight;
 	/// Slashing and jailing one offender.
 	fn offence() -> Weight;
 }
@@ -50,22 +54,22 @@ fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 
 macro_rules! weights {
 	($db:expr) => {
-		// Record, count, total, account and holds.
+		// Record, count, total, account and holds, and the roster, which may have a thousand entries.
 		fn bond() -> Weight {
-			cost($db, 90, 6, 6)
+			cost($db, 150, 7, 7)
 		}
 
 		fn bond_extra() -> Weight {
-			cost($db, 80, 5, 5)
+			cost($db, 140, 6, 6)
 		}
 
-		// All models may be left: a list each.
+		// All models may be left: a list each. The roster.
 		fn unbond() -> Weight {
-			cost($db, 300, 18, 18)
+			cost($db, 360, 20, 19)
 		}
 
 		fn withdraw() -> Weight {
-			cost($db, 110, 6, 6)
+			cost($db, 180, 8, 9)
 		}
 
 		// One signature.
@@ -75,7 +79,7 @@ macro_rules! weights {
 
 		// The list may be full: then the records of all that serve the model are read, and one of them makes way.
 		fn serve() -> Weight {
-			cost($db, 500, 133, 4)
+			cost($db, 500, 134, 5)
 		}
 
 		fn stop_serving() -> Weight {
@@ -99,14 +103,29 @@ macro_rules! weights {
 			cost($db, 60, 4, 0)
 		}
 
-		// The list, and a record each; the electorate and its model are written.
+		// The list, and a record and an absence each; the electorate and its model are written, and what changes for a few
+		// who came back or went away: the list, their records, their absences.
 		fn seal(n: u32) -> Weight {
-			cost($db, 60, 1, 2).saturating_add(cost($db, 5, 1, 0).saturating_mul(n.into()))
+			let swept = u64::from(n).min(crate::electorate::MAX_SWEPT as u64);
+			cost($db, 60, 1, 3)
+				.saturating_add(cost($db, 8, 2, 0).saturating_mul(n.into()))
+				.saturating_add(cost($db, 30, 0, 1).saturating_mul(swept))
 		}
 
-		// A record and session keys each.
+		// Each provider's record and absence. The lists of whoever makes way, its record, the total.
+		fn evict() -> Weight {
+			let providers = u64::from(crate::MAX_PROVIDERS);
+			cost($db, 300, 20, 18).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
+		}
+
+		// A record, session keys and a sign of life each; the roster, sitting validators and the session's start.
 		fn validators(n: u32) -> Weight {
-			cost($db, 20, 1, 0).saturating_add(cost($db, 10, 2, 0).saturating_mul(n.into()))
+			cost($db, 200, 4, 1).saturating_add(cost($db, 15, 3, 0).saturating_mul(n.into()))
+		}
+
+		// The sign of life, the session's start, the provider.
+		fn note_author() -> Weight {
+			cost($db, 30, 3, 1)
 		}
 
 		fn offence() -> Weight {

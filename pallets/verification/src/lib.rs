@@ -391,7 +391,7 @@ pub mod pallet {
 		/// The message was made more than 16 blocks ago, or at a block that is not here yet.
 		#[codec(index = 20)]
 		StaleBatch,
-		/// The batch is empty and no heartbeat is due.
+		/// The batch is empty and no heartbeat is due, or it holds a sign of life and none is due.
 		#[codec(index = 21)]
 		NoHeartbeatDue,
 		/// No such slash waits to be taken.
@@ -447,7 +447,7 @@ pub mod pallet {
 		/// ## Details
 		///
 		/// Messages that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat
-		/// is due.
+		/// is due. A sign of life shows that the node runs, not that its engine does: it is no heartbeat.
 		///
 		/// ## Errors
 		///

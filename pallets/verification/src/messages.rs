@@ -155,6 +155,11 @@ impl<T: Config> Pallet<T> {
 				salt,
 			} => Self::check_reveal(voter, claim, *round, vote, salt).map(drop),
 			Message::Object { claim, output_hash } => Self::check_objection(voter, claim, output_hash).map(drop),
+			Message::SignOfLife => {
+				ensure!(T::Providers::key_of(voter).is_some(), Error::<T>::NoInferenceKey);
+				ensure!(T::Providers::sign_of_life_due(voter), Error::<T>::NoHeartbeatDue);
+				Ok(())
+			}
 		}
 	}
 
@@ -240,7 +245,7 @@ impl<T: Config> Pallet<T> {
 				Message::JuryCommit { .. } | Message::JuryReveal { .. } => {
 					T::WeightInfo::submit(2).saturating_sub(base)
 				}
-				Message::Vote(_) => T::WeightInfo::submit(1).saturating_sub(base),
+				Message::Vote(_) | Message::SignOfLife => T::WeightInfo::submit(1).saturating_sub(base),
 				Message::Object { .. } => T::WeightInfo::object(),
 			})
 		})
@@ -253,17 +258,22 @@ impl<T: Config> Pallet<T> {
 			ensure!(T::Providers::heartbeat_due(voter), Error::<T>::NoHeartbeatDue);
 		}
 		let mut applied = batch.messages.is_empty();
+		// Whether it shows that the engine works, and not only the node.
+		let mut works = applied;
 		let mut first: Option<DispatchError> = None;
 		for message in &batch.messages {
 			match Self::apply(voter, message) {
-				Ok(()) => applied = true,
+				Ok(()) => {
+					applied = true;
+					works |= *message != Message::SignOfLife;
+				}
 				Err(error) => first = first.or(Some(error)),
 			}
 		}
 		match first {
 			Some(error) if !applied => return Err(error.into()),
 			// A vote is not written down twice: only who would soon be left out is marked as alive.
-			_ if T::Providers::heartbeat_due(voter) => T::Providers::mark_alive(voter),
+			_ if works && T::Providers::heartbeat_due(voter) => T::Providers::mark_alive(voter),
 			_ => (),
 		}
 		Ok(PostDispatchInfo {
@@ -294,6 +304,10 @@ impl<T: Config> Pallet<T> {
 				Self::reveal(*claim, record, jury, index, *vote, now);
 			}
 			Message::Object { claim, output_hash } => Self::do_object(voter.clone(), *claim, *output_hash)?,
+			Message::SignOfLife => {
+				ensure!(T::Providers::sign_of_life_due(voter), Error::<T>::NoHeartbeatDue);
+				T::Providers::note_sign_of_life(voter);
+			}
 		}
 		Ok(())
 	}

@@ -250,6 +250,9 @@ pub enum Message {
 		/// The output that is said to be false.
 		output_hash: assay_primitives::OutputHash,
 	},
+	/// The sender's node runs, whatever its engine does: what a validator needs to keep its seat.
+	#[codec(index = 4)]
+	SignOfLife,
 }
 
 impl Message {
@@ -260,6 +263,7 @@ impl Message {
 			Self::JuryCommit { claim, round, .. } => (1, claim.0, *round),
 			Self::JuryReveal { claim, round, .. } => (2, claim.0, *round),
 			Self::Object { claim, .. } => (3, claim.0, 0),
+			Self::SignOfLife => (4, Hash32::default(), 0),
 		}
 	}
 }

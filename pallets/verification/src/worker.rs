@@ -79,8 +79,8 @@ impl<T: Config> Worker<T> {
 			messages.extend(self.duty(id, &claim));
 			self.open(id, &claim);
 		}
-		if !self.send(messages) {
-			self.heartbeat();
+		if self.send(messages) || !self.heartbeat() {
+			self.sign_of_life();
 		}
 	}
 
@@ -235,10 +235,11 @@ impl<T: Config> Worker<T> {
 		has_messages
 	}
 
-	/// Sends an empty batch if a heartbeat is due and the engine can work.
-	fn heartbeat(&self) {
+	/// Sends an empty batch if a heartbeat is due and the engine can work. Returns whether it does, which makes a sign of
+	/// life unnecessary.
+	fn heartbeat(&self) -> bool {
 		if !T::Providers::heartbeat_due(&self.who) {
-			return;
+			return false;
 		}
 		let models = T::Providers::serves(&self.who);
 		let serving = models
@@ -247,6 +248,16 @@ impl<T: Config> Worker<T> {
 			.any(|model| host::probe(model) == ProbeResult::Serving);
 		if serving && self.should_send(b"alive", HEARTBEAT_RESEND_AFTER) {
 			self.submit_batch(BoundedVec::new());
+		}
+		serving
+	}
+
+	/// Sends a sign of life if one is due: a validator keeps its seat when its engine is down, or when it serves nothing.
+	fn sign_of_life(&self) {
+		if T::Providers::sign_of_life_due(&self.who) && self.should_send(b"sign of life", HEARTBEAT_RESEND_AFTER) {
+			let mut batch = BoundedVec::new();
+			let _ = batch.try_push(Message::SignOfLife);
+			self.submit_batch(batch);
 		}
 	}
 

@@ -1,22 +1,25 @@
 //! The consensus: who makes blocks, who finalizes them, and what an equivocation costs.
 //!
-//! The top providers by bond are the validators: [`ValidatorSelection`] queries the providers pallet at every session.
-//! A BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`].
+//! Providers are the validators, by stake and by life: [`ValidatorSelection`] queries the providers pallet at every
+//! session. A BABE or GRANDPA equivocation goes through pallet-offences to [`PunishOffenders`]. If finality stalls, the
+//! finality pallet forces GRANDPA's next change through [`GrandpaSets`].
 
 use crate::{
 	constants::{
 		currency::deposit,
-		time::{DAYS, EPOCH_DURATION, SLOT_DURATION},
+		time::{EPOCH_DURATION, SLOT_DURATION},
 	},
-	AccountId, AuthorityDiscovery, Babe, Balance, Balances, Grandpa, Historical, Offences, Providers, Runtime,
-	RuntimeEvent, Session, SessionKeys,
+	AccountId, AuthorityDiscovery, Babe, Balance, Balances, BlockNumber, Finality, Grandpa, Historical, Offences,
+	Providers, Runtime, RuntimeEvent, RuntimeOrigin, Session, SessionKeys, System,
 };
 use alloc::vec::Vec;
+use assay_primitives::traits::{FinalityGadget, Validators};
 use frame_support::{
 	parameter_types,
-	traits::{ConstU32, ConstU64, Contains},
+	traits::{ConstU32, ConstU64, FindAuthor},
 	weights::Weight,
 };
+use pallet_finality::FinalityParams;
 use pallet_providers::UnitIdentification;
 use pallet_session::{
 	disabling::UpToLimitWithReEnablingDisablingStrategy,
@@ -33,14 +36,30 @@ use sp_staking::{
 };
 
 /// The most validators of the consensus pallets; the providers pallet chooses fewer.
-pub const MAX_AUTHORITIES: u32 = 128;
-/// How long an equivocation can be reported: as long as a bond stays slashable.
-pub const REPORT_LONGEVITY: u64 = DAYS as u64;
-/// The same in sessions.
-pub const REPORT_SESSIONS: u32 = DAYS / EPOCH_DURATION;
+pub const MAX_AUTHORITIES: u32 = pallet_finality::MAX_MEMBERS;
+
+parameter_types! {
+	/// Slots of a BABE epoch, which is also a session. The raw genesis of a test network may set a shorter one, encoded
+	/// under twox128 of `:EpochDuration:`; it must never change later.
+	pub storage EpochDuration: u64 = EPOCH_DURATION.into();
+	/// Blocks in which an equivocation can be reported: as long as the bond stays slashable.
+	pub ReportLongevity: u64 = Providers::unbonding_period().into();
+	/// The same in sessions, and as many again: a session has fewer blocks than slots.
+	pub ReportSessions: u64 = ReportLongevity::get().saturating_mul(2).div_ceil(EpochDuration::get().max(1));
+	/// When finality has stalled: two sessions behind.
+	pub FinalityLimits: FinalityParams<BlockNumber> = {
+		let session = <SessionValidators as Validators<AccountId>>::session_slots();
+		FinalityParams {
+			window: session.saturating_mul(2),
+			max_lag: session.saturating_mul(2),
+			// Deeper than any fork where three fifths make blocks, and half of the blocks they make in a session.
+			delay: session.div_ceil(4),
+		}
+	};
+}
 
 impl pallet_babe::Config for Runtime {
-	type EpochDuration = ConstU64<{ EPOCH_DURATION as u64 }>;
+	type EpochDuration = EpochDuration;
 	type ExpectedBlockTime = ConstU64<SLOT_DURATION>;
 	type EpochChangeTrigger = pallet_babe::ExternalTrigger;
 	type DisabledValidators = Session;
@@ -48,8 +67,7 @@ impl pallet_babe::Config for Runtime {
 	type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
 	type MaxNominators = ConstU32<0>;
 	type KeyOwnerProof = MembershipProof;
-	type EquivocationReportSystem =
-		pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ConstU64<REPORT_LONGEVITY>>;
+	type EquivocationReportSystem = pallet_babe::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
 }
 
 impl pallet_grandpa::Config for Runtime {
@@ -57,15 +75,22 @@ impl pallet_grandpa::Config for Runtime {
 	type WeightInfo = ();
 	type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
 	type MaxNominators = ConstU32<0>;
-	type MaxSetIdSessionEntries = ConstU64<{ REPORT_SESSIONS as u64 }>;
+	type MaxSetIdSessionEntries = ReportSessions;
 	type KeyOwnerProof = MembershipProof;
 	type EquivocationReportSystem =
-		pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ConstU64<REPORT_LONGEVITY>>;
+		pallet_grandpa::EquivocationReportSystem<Self, Offences, Historical, ReportLongevity>;
 }
 
 impl pallet_authorship::Config for Runtime {
 	type FindAuthor = pallet_session::FindAccountFromAuthorIndex<Self, Babe>;
 	type EventHandler = ();
+}
+
+impl pallet_finality::Config for Runtime {
+	type Validators = SessionValidators;
+	type Gadget = GrandpaSets;
+	type Params = FinalityLimits;
+	type WeightInfo = pallet_finality::weights::SubstrateWeight<Runtime>;
 }
 
 impl pallet_authority_discovery::Config for Runtime {
@@ -121,14 +146,18 @@ impl pallet_session::SessionManager<AccountId> for ValidatorSelection {
 
 	fn end_session(index: SessionIndex) {
 		<Providers as pallet_session::SessionManager<_>>::end_session(index);
+		Finality::end_session();
 		// Sessions as old as this can no longer be reported.
-		Historical::prune_up_to(index.saturating_sub(REPORT_SESSIONS));
+		let reportable = u32::try_from(ReportSessions::get()).unwrap_or(u32::MAX);
+		Historical::prune_up_to(index.saturating_sub(reportable));
 	}
 }
 
 impl historical::SessionManager<AccountId, ()> for ValidatorSelection {
 	fn new_session(index: SessionIndex) -> Option<Vec<(AccountId, ())>> {
-		<Providers as historical::SessionManager<_, _>>::new_session(index)
+		let next = <Providers as historical::SessionManager<_, _>>::new_session(index);
+		// The root by which equivocations are proved has the keys: with new ones, the set is not the same.
+		next.or_else(|| keys_changed().then(|| Session::validators().into_iter().map(|who| (who, ())).collect()))
 	}
 
 	fn start_session(index: SessionIndex) {
@@ -140,11 +169,55 @@ impl historical::SessionManager<AccountId, ()> for ValidatorSelection {
 	}
 }
 
-/// The accounts with session keys, which could make blocks.
-pub struct HasSessionKeys;
-impl Contains<AccountId> for HasSessionKeys {
-	fn contains(who: &AccountId) -> bool {
+/// Returns whether a validator has other keys in the next session than in this one.
+fn keys_changed() -> bool {
+	let queued = pallet_session::QueuedKeys::<Runtime>::get();
+	queued
+		.into_iter()
+		.any(|(who, keys)| pallet_session::NextKeys::<Runtime>::get(who) != Some(keys))
+}
+
+/// The validators as session pallet and BABE have them.
+pub struct SessionValidators;
+
+impl Validators<AccountId> for SessionValidators {
+	fn has_keys(who: &AccountId) -> bool {
 		pallet_session::NextKeys::<Runtime>::contains_key(who)
+	}
+
+	fn sitting() -> Vec<AccountId> {
+		Session::validators()
+	}
+
+	fn author() -> Option<AccountId> {
+		// Not the authorship pallet's: that searches the author of a session's first block in the session before.
+		let digest = System::digest();
+		let index = Babe::find_author(digest.logs.iter().filter_map(|log| log.as_pre_runtime()))?;
+		Session::validators().get(index as usize).cloned()
+	}
+
+	fn session_slots() -> u32 {
+		u32::try_from(EpochDuration::get()).unwrap_or(u32::MAX)
+	}
+}
+
+/// GRANDPA's sets.
+pub struct GrandpaSets;
+
+impl FinalityGadget<BlockNumber> for GrandpaSets {
+	fn set_id() -> u64 {
+		Grandpa::current_set_id()
+	}
+
+	fn can_force_change() -> bool {
+		let next = Grandpa::next_forced();
+		!pallet_grandpa::PendingChange::<Runtime>::exists() && next.is_none_or(|next| next <= System::block_number())
+	}
+
+	fn force_change(delay: BlockNumber, finalized: BlockNumber, set_id: u64) {
+		pallet_grandpa::CurrentSetId::<Runtime>::put(set_id);
+		// The only error is another origin.
+		let _ = Grandpa::note_stalled(RuntimeOrigin::root(), delay, finalized);
 	}
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  Babe ── VRF ──▶ Beacon ◀── Beacon ── Jobs · Verification
-//!  Jobs ── Catalog ───▶ Models ◀── Catalog ── Providers ── SessionKeys ──▶ Session
+//!  Jobs ── Catalog ───▶ Models ◀── Catalog ── Providers ── Session ──▶ Session ◀── Validators ── Finality ──▶ Grandpa
 //!   ├───── Providers ─▶ Providers ── OnSlash (offences) ──▶ treasury
 //!   ├───── Escrow ────▶ Payments ── Treasury, PoolAccount ──▶ treasury, pool
 //!   └───── Claims ────▶ Verification ── Source ──▶ Jobs
@@ -12,7 +12,7 @@
 //! ```
 
 use super::{
-	consensus::HasSessionKeys,
+	consensus::SessionValidators,
 	governance::TwoThirds,
 	tokens::{PoolAccount, TreasuryAccount},
 };
@@ -54,14 +54,18 @@ parameter_types! {
 	/// What a bond must be, and what it loses.
 	pub const ProviderLimits: ProviderParams<BlockNumber> = ProviderParams {
 		min_bond: 10_000 * ASY,
-		// Longer than T_max and the delay of a slash together, and than an equivocation can be reported late.
+		// As long as an equivocation can be reported: who is offline no longer can't be shown another history for free.
 		unbonding_period: 7 * DAYS,
+		// Longer than T_max and the delay of a slash together.
+		min_unbonding_period: 3 * DAYS,
 		max_validators: 100,
 		jail_period: DAYS,
 		heartbeat_interval: 40,
+		absence_limit: DAYS,
 		// Eight hundred models a period: listing many does not slow the sealing of others.
 		max_seals_per_block: 16,
 		least_speed: LEAST_SPEED,
+		// Whatever a chain's sessions: it counts blocks, not slots.
 		session_blocks: EPOCH_DURATION,
 		rates: RATES,
 	};
@@ -99,7 +103,7 @@ impl pallet_providers::Config for Runtime {
 	type Currency = Balances;
 	type RuntimeHoldReason = RuntimeHoldReason;
 	type Catalog = Models;
-	type SessionKeys = HasSessionKeys;
+	type Session = SessionValidators;
 	type OnSlash = ResolveTo<TreasuryAccount, Balances>;
 	type GenesisHash = GenesisHash;
 	type Params = ProviderLimits;

@@ -8,6 +8,7 @@ pub mod released;
 
 use assay_primitives::traits::ProviderSet;
 use assay_runtime::{
+	configs::consensus::EpochDuration,
 	constants::time::{EPOCH_DURATION, SLOT_DURATION},
 	AccountId, Babe, Balance, Balances, Block, Executive, Hash, Header, Runtime, RuntimeCall, RuntimeEvent,
 	SignedPayload, System, TxExtension, UncheckedExtrinsic,
@@ -68,10 +69,15 @@ pub fn check_state() {
 	pallet_jobs::Pallet::<Runtime>::do_try_state().expect("jobs");
 	pallet_verification::Pallet::<Runtime>::do_try_state().expect("verification");
 	pallet_governance::Pallet::<Runtime>::do_try_state().expect("governance");
+	pallet_finality::Pallet::<Runtime>::do_try_state().expect("finality");
 }
 
-/// A chain whose blocks Alice makes.
+/// A chain whose blocks Alice makes, unless a test says otherwise.
 pub struct Chain {
+	/// Who makes the next blocks.
+	pub author: Sr25519Keyring,
+	/// The last block that authors see finalized, which they state.
+	pub finalized: Option<u32>,
 	ext: TestExternalities,
 	parent: Hash,
 	number: u32,
@@ -81,8 +87,17 @@ pub struct Chain {
 impl Chain {
 	/// Returns a chain at block 1 of a preset. `name` fills its genesis hash.
 	pub fn new(preset: &str, name: u8) -> Self {
+		Self::with_sessions_of(u64::from(EPOCH_DURATION), preset, name)
+	}
+
+	/// Returns a chain whose sessions have so many slots.
+	pub fn with_sessions_of(slots: u64, preset: &str, name: u8) -> Self {
+		let mut ext = genesis(preset);
+		ext.execute_with(|| EpochDuration::set(&slots));
 		let mut chain = Self {
-			ext: genesis(preset),
+			author: Sr25519Keyring::Alice,
+			finalized: None,
+			ext,
 			parent: Hash::repeat_byte(name),
 			number: 0,
 			slot: FIRST_SLOT,
@@ -135,9 +150,16 @@ impl Chain {
 	pub fn block(&mut self, extrinsics: Vec<UncheckedExtrinsic>) -> Vec<ApplyExtrinsicResult> {
 		self.number += 1;
 		let (parent, number, slot) = (self.parent, self.number, Slot::from(self.slot));
+		let (author, finalized) = (self.author, self.finalized);
 		self.slot += 1;
 		let (results, hash) = self.ext.execute_with(|| {
-			let header = Header::new(number, Hash::default(), Hash::default(), parent, pre_digest(slot));
+			let header = Header::new(
+				number,
+				Hash::default(),
+				Hash::default(),
+				parent,
+				pre_digest(author, slot),
+			);
 			Executive::initialize_block(&header);
 			let now = pallet_timestamp::Call::set {
 				now: *slot * SLOT_DURATION,
@@ -146,6 +168,13 @@ impl Chain {
 			Executive::apply_extrinsic(inherent)
 				.expect("valid")
 				.expect("the time is right");
+			if let Some(finalized) = finalized {
+				let report = pallet_finality::Call::report { finalized };
+				let inherent = UncheckedExtrinsic::new_bare(RuntimeCall::Finality(report));
+				Executive::apply_extrinsic(inherent)
+					.expect("valid")
+					.expect("it was finalized before");
+			}
 			let results = extrinsics.into_iter().map(Executive::apply_extrinsic).collect();
 			let header = Executive::finalize_block();
 			check_state();
@@ -171,7 +200,7 @@ impl Chain {
 
 	/// Makes an empty block in the first slot of the next session, as if no block were made until then.
 	pub fn next_session(&mut self) {
-		self.slot = self.read(|| *Babe::current_epoch_start()) + u64::from(EPOCH_DURATION);
+		self.slot = self.read(|| *Babe::current_epoch_start() + EpochDuration::get());
 		self.idle(1);
 	}
 
@@ -211,22 +240,21 @@ impl Chain {
 	}
 }
 
-/// Returns Alice's claim of a slot: a secondary one with a VRF output, as every validator may make.
-pub fn pre_digest(slot: Slot) -> Digest {
-	let new_epoch =
-		*Babe::current_epoch_start() != 0 && slot >= Babe::current_epoch_start() + u64::from(EPOCH_DURATION);
+/// Returns a claim of a slot: a secondary one with a VRF output, as every validator may make.
+pub fn pre_digest(author: Sr25519Keyring, slot: Slot) -> Digest {
+	let new_epoch = *Babe::current_epoch_start() != 0 && slot >= Babe::current_epoch_start() + EpochDuration::get();
 	let epoch = if new_epoch {
 		Babe::next_epoch()
 	} else {
 		Babe::current_epoch()
 	};
 	let transcript = make_vrf_transcript(&epoch.randomness, slot, epoch.epoch_index);
-	let vrf_signature = Sr25519Keyring::Alice.pair().vrf_sign(&transcript.into_sign_data());
-	let alice = epoch
+	let vrf_signature = author.pair().vrf_sign(&transcript.into_sign_data());
+	let position = epoch
 		.authorities
 		.iter()
-		.position(|(id, _)| *id == Sr25519Keyring::Alice.public().into());
-	let authority_index = alice.expect("Alice is a validator") as u32;
+		.position(|(id, _)| *id == author.public().into());
+	let authority_index = position.expect("the author is a validator") as u32;
 	let claim = PreDigest::SecondaryVRF(SecondaryVRFPreDigest {
 		authority_index,
 		slot,

@@ -100,6 +100,10 @@ impl ProviderSet<AccountId> for MockProviders {
 	fn mark_alive(who: &AccountId) {
 		HeartbeatDue::remove(who);
 	}
+	fn sign_of_life_due(_: &AccountId) -> bool {
+		false
+	}
+	fn note_sign_of_life(_: &AccountId) {}
 }
 
 impl Penalties<AccountId> for MockProviders {

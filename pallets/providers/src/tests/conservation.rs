@@ -25,6 +25,7 @@ enum Step {
 	Ready(u64),
 	Offence(u64, u32),
 	Unjail(u64),
+	Evict(u64),
 	Wait(u64),
 }
 
@@ -56,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 		1 => who().prop_map(Step::Ready),
 		1 => (who(), 0u32..=100).prop_map(|(w, p)| Step::Offence(w, p)),
 		1 => who().prop_map(Step::Unjail),
+		1 => who().prop_map(Step::Evict),
 		3 => (0u64..60).prop_map(Step::Wait),
 	]
 }
@@ -71,8 +73,8 @@ fn take(who: u64, take: impl FnOnce() -> CreditOf<Test>) {
 /// Executes one step. It may be refused, and then must change nothing, which `check` verifies.
 fn execute(step: Step) {
 	let _ = match step {
-		Step::Bond(who, amount) => Providers::bond(signed(who), amount),
-		Step::BondExtra(who, amount) => Providers::bond_extra(signed(who), amount),
+		Step::Bond(who, amount) => bond(who, amount),
+		Step::BondExtra(who, amount) => bond_extra(who, amount),
 		Step::Unbond(who, amount) => Providers::unbond(signed(who), amount),
 		Step::UnbondAll(who) => {
 			let bond = crate::Providers::<Test>::get(who).map_or(0, |record| record.bond);
@@ -114,6 +116,14 @@ fn execute(step: Step) {
 				reporters: vec![],
 			};
 			Providers::on_offence(&[details], &[Perbill::from_percent(percent)], 0);
+			Ok(())
+		}
+		Step::Evict(who) => {
+			// Whoever is on the roster: that it is idle is a matter of choice, not of money.
+			if crate::Roster::<Test>::get().contains(&who) {
+				Providers::evict(who, &9);
+				Providers::leave_roster(&who);
+			}
 			Ok(())
 		}
 		Step::Wait(blocks) => {

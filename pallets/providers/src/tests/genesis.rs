@@ -14,6 +14,7 @@ fn genesis(seeds: &[u8]) -> GenesisConfig<Test> {
 	};
 	GenesisConfig {
 		providers: seeds.iter().map(provider).collect(),
+		unbonding_period: None,
 	}
 }
 
@@ -29,7 +30,7 @@ fn genesis_providers_can_be_drawn_at_once() {
 		}
 		assert!(electorate(2).is_empty());
 		assert_eq!((record(1).capacity, Providers::owner_of(&key(7))), (8, Some(1)));
-		assert_eq!(Providers::validators(), vec![1]);
+		assert_eq!(chosen(), vec![1]);
 	});
 }
 

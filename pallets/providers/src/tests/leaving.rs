@@ -1,7 +1,7 @@
 //! Bonding, unbonding and leaving.
 
 use super::*;
-use crate::{Error, Event, MAX_CHUNKS, MAX_PROVIDERS};
+use crate::{Error, Event, MAX_CHUNKS};
 use frame_support::{assert_noop, assert_ok};
 use sp_runtime::{DispatchError, TokenError};
 
@@ -46,16 +46,6 @@ fn bad_bonds_are_refused() {
 			Providers::bond_extra(signed(1), u128::MAX),
 			TokenError::FundsUnavailable
 		);
-	});
-}
-
-#[test]
-fn a_chain_has_a_bounded_number_of_providers() {
-	new_test_ext().execute_with(|| {
-		for who in 1_000..1_000 + u64::from(MAX_PROVIDERS) {
-			crate::Providers::<Test>::insert(who, ProviderRecord::new(1_000));
-		}
-		assert_noop!(Providers::bond(signed(1), 5_000), Error::<Test>::TooManyProviders);
 	});
 }
 

@@ -6,8 +6,11 @@ mod faults;
 mod genesis;
 mod keys;
 mod leaving;
+mod life;
+mod migrations;
 mod offences;
 mod places;
+mod roster;
 mod sealing;
 mod serving;
 mod suspension;
@@ -56,12 +59,35 @@ fn set_key(who: u64, seed: u8) -> DispatchResult {
 	Providers::set_inference_key(signed(who), key(seed), proof)
 }
 
+fn bond(who: u64, amount: u128) -> DispatchResult {
+	let called = Providers::bond(signed(who), amount);
+	called.map(drop).map_err(|refused| refused.error)
+}
+
+fn bond_extra(who: u64, amount: u128) -> DispatchResult {
+	let called = Providers::bond_extra(signed(who), amount);
+	called.map(drop).map_err(|refused| refused.error)
+}
+
 /// Makes an account a provider that can be sealed into the electorate of model 1.
 fn join(who: u64, bond: u128) {
 	Providers::bond(signed(who), bond).expect("it can pay");
 	set_key(who, who as u8).expect("its own key");
 	Providers::serve(signed(who), model(1)).expect("a model of the catalog");
 	Providers::mark_alive(&who);
+}
+
+/// Returns the validators of a first session in which every provider is alive.
+fn chosen() -> Vec<u64> {
+	use pallet_session::SessionManager;
+	let sitting = Sitting::get();
+	Sitting::set(&vec![]);
+	for who in crate::Providers::<Test>::iter_keys().collect::<Vec<_>>() {
+		Providers::note_sign_of_life(&who);
+	}
+	let chosen = <Providers as SessionManager<u64>>::new_session(1).unwrap_or_default();
+	Sitting::set(&sitting);
+	chosen
 }
 
 fn pairs(members: impl IntoIterator<Item = Member<u64>>) -> Vec<(u64, u128)> {

@@ -37,7 +37,7 @@ fn an_equivocation_costs_its_fraction_and_leads_to_jail() {
 		System::assert_has_event(Event::Jailed { provider: 1, until: 31 }.into());
 		assert_eq!((record(1).bond, held(1)), (1_000, 5_000));
 		assert_eq!(Balances::free_balance(TREASURY), 5_000);
-		assert_eq!(Providers::validators(), vec![2]);
+		assert_eq!(chosen(), vec![2]);
 		assert_eq!(eligible(), vec![(2, 10_000)]);
 	});
 }

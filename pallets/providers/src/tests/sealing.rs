@@ -153,8 +153,8 @@ fn change() -> impl Strategy<Value = Change> {
 /// Makes a change. It may be refused.
 fn make(change: Change) {
 	let _ = match change {
-		Change::Join(who, bond) => Providers::bond(signed(who), bond),
-		Change::BondExtra(who, amount) => Providers::bond_extra(signed(who), amount),
+		Change::Join(who, amount) => bond(who, amount),
+		Change::BondExtra(who, amount) => bond_extra(who, amount),
 		Change::Unbond(who) => {
 			let bond = crate::Providers::<Test>::get(who).map_or(0, |record| record.bond);
 			Providers::unbond(signed(who), bond)

@@ -36,6 +36,9 @@ pub(crate) type Keys = StorageMap<MockProviders, Identity, AccountId, InferenceI
 /// Providers whose heartbeat is due.
 #[storage_alias]
 pub(crate) type HeartbeatDue = StorageMap<MockProviders, Identity, AccountId, ()>;
+/// Providers whose sign of life is due.
+#[storage_alias]
+pub(crate) type SignOfLifeDue = StorageMap<MockProviders, Identity, AccountId, ()>;
 /// The objector and its bond.
 #[storage_alias]
 pub(crate) type Objections = StorageMap<MockPool, Identity, ClaimId, (AccountId, Balance)>;
@@ -94,6 +97,12 @@ impl ProviderSet<AccountId> for MockProviders {
 	}
 	fn mark_alive(who: &AccountId) {
 		HeartbeatDue::remove(who);
+	}
+	fn sign_of_life_due(who: &AccountId) -> bool {
+		SignOfLifeDue::contains_key(who)
+	}
+	fn note_sign_of_life(who: &AccountId) {
+		SignOfLifeDue::remove(who);
 	}
 }
 

@@ -111,6 +111,25 @@ fn a_heartbeat_is_valid_only_when_it_is_due() {
 }
 
 #[test]
+fn a_sign_of_life_is_valid_only_when_it_is_due_and_is_no_heartbeat() {
+	TestExt::providers(2).build_and_execute(|| {
+		let who = account(1);
+		let sign = [Message::SignOfLife, Message::SignOfLife];
+		assert_eq!(validate(signed(&who, &sign)), Err(custom(Error::NoHeartbeatDue)));
+		SignOfLifeDue::insert(&who, ());
+		HeartbeatDue::insert(&who, ());
+		let valid = validate(signed(&who, &sign)).expect("it is due");
+		assert_eq!(valid.provides.len(), 1, "one in the pool at a time");
+		assert_eq!(apply(signed(&who, &sign)), Ok(Ok(())));
+		assert!(!SignOfLifeDue::contains_key(&who));
+		assert!(HeartbeatDue::contains_key(&who), "the engine may be down");
+		let stranger = account(98);
+		let refused = validate(signed(&stranger, &sign));
+		assert_eq!(refused, Err(custom(Error::NoInferenceKey)));
+	});
+}
+
+#[test]
 fn messages_that_do_not_apply_are_skipped_while_one_does() {
 	TestExt::providers(9).build_and_execute(|| {
 		let id = drawn(1, TRUTH);

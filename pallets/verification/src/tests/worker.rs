@@ -296,6 +296,22 @@ fn an_auditor_votes_and_is_computed_for_once() {
 }
 
 #[test]
+fn a_sign_of_life_is_sent_when_it_is_due_unless_a_heartbeat_is() {
+	with_node(1, 1, |node| {
+		SignOfLifeDue::insert(account(1), ());
+		node.work();
+		node.work();
+		assert_eq!(node.include(), 1);
+		assert!(!SignOfLifeDue::contains_key(account(1)));
+		SignOfLifeDue::insert(account(1), ());
+		HeartbeatDue::insert(account(1), ());
+		node.work();
+		assert_eq!(node.include(), 1);
+		assert!(!HeartbeatDue::contains_key(account(1)), "a heartbeat shows life too");
+	});
+}
+
+#[test]
 fn a_heartbeat_is_sent_when_it_is_due_and_nothing_else_is() {
 	with_node(1, 1, |node| {
 		node.work();
