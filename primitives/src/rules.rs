@@ -67,15 +67,6 @@ pub fn work_blocks(backlog: WorkUnits, work: WorkUnits, speed: u32) -> u32 {
 	blocks.saturating_add(BASE_BLOCKS).min(MAX_DEADLINE_BLOCKS)
 }
 
-/// Returns whether a block of this chain counts as finalized: if the last finalized block is known, up to that one; if
-/// not, once `assumed` blocks have passed since.
-pub fn is_finalized(block: u32, now: u32, finalized: Option<u32>, assumed: u32) -> bool {
-	match finalized {
-		Some(last) => block <= last,
-		None => block.saturating_add(assumed) < now,
-	}
-}
-
 /// The work that the chain has given a provider and that it may not have done yet. It is done at the least speed at the
 /// latest, so it is reckoned, never reported.
 #[derive(
@@ -158,18 +149,6 @@ mod tests {
 			prop_assert!(due.windows(2).all(|w| w[0] <= w[1]));
 			let total: u64 = works.iter().sum();
 			prop_assert_eq!(*due.last().unwrap(), work_blocks(0, total, speed));
-		}
-
-		#[test]
-		fn finality_that_is_known_decides_and_else_time_does(
-			block in any::<u32>(), now in any::<u32>(), last in any::<u32>(), assumed in any::<u32>(),
-		) {
-			prop_assert_eq!(is_finalized(block, now, Some(last), assumed), block <= last);
-			let passed = u64::from(now).checked_sub(u64::from(block));
-			let long_ago = passed.is_some_and(|passed| passed > u64::from(assumed));
-			prop_assert_eq!(is_finalized(block, now, None, assumed), long_ago);
-			// Later it still does.
-			prop_assert!(!is_finalized(block, now, None, assumed) || is_finalized(block, u32::MAX, None, assumed));
 		}
 
 		#[test]

@@ -27,17 +27,10 @@ pub trait Beacon {
 	fn value() -> Hash32;
 }
 
-/// What the chain itself knows of its finality.
+/// What the chain itself knows of its finality. Implemented by the finality pallet.
 pub trait FinalizedBlock {
-	/// Returns the number of the last finalized block; none while the chain does not know.
-	fn finalized() -> Option<u32>;
-}
-
-/// A chain that does not know.
-impl FinalizedBlock for () {
-	fn finalized() -> Option<u32> {
-		None
-	}
+	/// Returns the number of a block that is finalized, and before which all are. Later ones may be, too.
+	fn finalized() -> u32;
 }
 
 /// Who may be drawn, and who is alive. Implemented by the providers pallet.

@@ -129,6 +129,10 @@ impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 	fn requester() -> AccountId {
 		Self::rich("requester", 0)
 	}
+
+	fn finalize(block: BlockNumber) {
+		pallet_finality::Finalized::<Runtime>::put(block);
+	}
 }
 
 impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSetup {

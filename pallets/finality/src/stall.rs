@@ -4,16 +4,22 @@ use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
 	finality::{is_quorum, median},
-	traits::{FinalityGadget, Validators},
+	traits::{FinalityGadget, FinalizedBlock, Validators},
 };
 use frame_support::{dispatch::DispatchClass, ensure, traits::Get, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{
-	traits::{Saturating, Zero},
+	traits::{Saturating, UniqueSaturatedInto, Zero},
 	DispatchResult,
 };
 
 type SetOf<T> = AuthoritySet<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
+
+impl<T: Config> FinalizedBlock for Pallet<T> {
+	fn finalized() -> u32 {
+		Finalized::<T>::get().unique_saturated_into()
+	}
+}
 
 impl<T: Config> Pallet<T> {
 	pub(crate) fn do_report(finalized: BlockNumberFor<T>) -> DispatchResult {

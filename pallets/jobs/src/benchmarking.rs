@@ -20,7 +20,7 @@ use frame_support::{
 };
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
 use sp_runtime::{
-	traits::{One, Saturating},
+	traits::{One, Saturating, UniqueSaturatedInto},
 	RuntimeAppPublic,
 };
 
@@ -31,6 +31,8 @@ pub trait BenchmarkHelper<AccountId> {
 	fn providers(keys: &[InferenceId]) -> (ModelId, Vec<AccountId>);
 	/// Returns an account that can pay for fifty jobs.
 	fn requester() -> AccountId;
+	/// Finalizes all blocks up to this one.
+	fn finalize(block: u32);
 }
 
 /// A model, its providers and a requester.
@@ -228,8 +230,7 @@ mod benches {
 		let fixture = Fixture::<T>::new();
 		let (id, status) = fixture.ending();
 		fixture.close(&id, status, MAX_VERIFIERS.into());
-		let retained = T::Params::get().assumed_finality.saturating_add(1);
-		frame_system::Pallet::<T>::set_block_number(now::<T>().saturating_add(retained.into()));
+		T::BenchmarkHelper::finalize(now::<T>().unique_saturated_into());
 
 		#[extrinsic_call]
 		_(RawOrigin::Signed(fixture.requester.clone()), id);

@@ -4,7 +4,6 @@
 use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
-	rules,
 	traits::{Escrow, FinalizedBlock},
 	JobId,
 };
@@ -15,7 +14,7 @@ use frame_support::{
 	weights::{Weight, WeightMeter},
 };
 use frame_system::pallet_prelude::BlockNumberFor;
-use sp_runtime::traits::{Saturating, UniqueSaturatedInto};
+use sp_runtime::traits::Saturating;
 
 /// Most receipts that one block's idle time prunes.
 const MAX_PRUNED_PER_BLOCK: usize = 64;
@@ -33,7 +32,7 @@ impl<T: Config> Pallet<T> {
 			receipt.requester == who || Self::is_expired(closed_at, now),
 			Error::<T>::StillRetained
 		);
-		ensure!(Self::is_finalized(closed_at, now), Error::<T>::NotFinalized);
+		ensure!(Self::is_finalized(closed_at), Error::<T>::NotFinalized);
 		T::Escrow::close(&id)?;
 		Self::remove(&id, closed_at);
 		Ok(())
@@ -44,13 +43,8 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Returns whether this chain will keep a block, as far as it knows.
-	fn is_finalized(block: BlockNumberFor<T>, now: BlockNumberFor<T>) -> bool {
-		rules::is_finalized(
-			block.unique_saturated_into(),
-			now.unique_saturated_into(),
-			T::Finality::finalized(),
-			T::Params::get().assumed_finality,
-		)
+	fn is_finalized(block: BlockNumberFor<T>) -> bool {
+		block <= T::Finality::finalized().into()
 	}
 
 	fn remove(id: &JobId, closed_at: BlockNumberFor<T>) {
@@ -70,7 +64,7 @@ impl<T: Config> Pallet<T> {
 		}
 		let mut cursor = PruneFrom::<T>::get();
 		let mut left = MAX_PRUNED_PER_BLOCK;
-		let may_prune = |block| Self::is_expired(block, now) && Self::is_finalized(block, now);
+		let may_prune = |block| Self::is_expired(block, now) && Self::is_finalized(block);
 		while left > 0 && may_prune(cursor) && meter.try_consume(T::WeightInfo::scan()).is_ok() {
 			let expired: Vec<JobId> = Concluded::<T>::iter_key_prefix(cursor).take(left).collect();
 			for id in &expired {

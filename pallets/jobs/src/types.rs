@@ -28,8 +28,6 @@ pub struct JobParams<BlockNumber> {
 	pub max_draws_per_block: u32,
 	/// Blocks after the final state from which anyone may prune a receipt.
 	pub retention: BlockNumber,
-	/// Blocks after which a block counts as finalized while the chain does not know its finality.
-	pub assumed_finality: u32,
 	/// Held for every job until its receipt is pruned.
 	pub deposit_base: Balance,
 	/// Held on top for each byte of the prompt, of the longest text, and of the token ids that may be stored.

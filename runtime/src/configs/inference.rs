@@ -19,7 +19,7 @@ use super::{
 use crate::{
 	constants::{
 		currency::{deposit, ASY, MICRO_ASY},
-		time::{DAYS, EPOCH_DURATION, HOURS},
+		time::{DAYS, EPOCH_DURATION},
 	},
 	AccountId, Balances, Beacon, BlockNumber, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
 	Verification,
@@ -78,7 +78,6 @@ parameter_types! {
 		max_draws_per_block: 64,
 		retention: 7 * DAYS,
 		// As a rule three blocks pass; six sessions without finality are a stall that somebody has noticed.
-		assumed_finality: HOURS,
 		deposit_base: deposit(1, 0),
 		deposit_per_byte: 10 * MICRO_ASY,
 		rates: RATES,
@@ -132,7 +131,7 @@ impl pallet_jobs::Config for Runtime {
 	type Claims = Verification;
 	type Beacon = Beacon;
 	// Nobody reports finalized blocks to the chain.
-	type Finality = ();
+	type Finality = Finality;
 	type GenesisHash = GenesisHash;
 	type Params = JobLimits;
 	type WeightInfo = pallet_jobs::weights::SubstrateWeight<Runtime>;

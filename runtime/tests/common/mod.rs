@@ -109,6 +109,8 @@ impl Chain {
 	/// Returns a chain that goes on from a state, whose last block this is. The next block is in this slot.
 	pub fn resume(ext: TestExternalities, parent: Hash, number: u32, slot: u64) -> Self {
 		Self {
+			author: Sr25519Keyring::Alice,
+			finalized: None,
 			ext,
 			parent,
 			number,

@@ -152,7 +152,7 @@ impl ReleasedChain {
 		self.number += 1;
 		let slot = Slot::from(self.slot);
 		self.slot += 1;
-		let digest = self.ext.execute_with(|| pre_digest(slot));
+		let digest = self.ext.execute_with(|| pre_digest(Sr25519Keyring::Alice, slot));
 		let header = Header::new(self.number, Hash::default(), Hash::default(), self.parent, digest);
 		let _: u8 = self.call("Core_initialize_block", &header.encode());
 		let now = pallet_timestamp::Call::set {

@@ -84,14 +84,13 @@ parameter_types! {
 		max_due_per_block: 16,
 		max_draws_per_block: 8,
 		retention: 50,
-		assumed_finality: 10,
 		deposit_base: 500,
 		deposit_per_byte: 1,
 		rates: RATES,
 	};
 	pub static BeaconValue: Hash32 = [0; 32];
-	/// The last finalized block: if it is known, every block is, unless a test says otherwise.
-	pub static Finalized: Option<u32> = Some(u32::MAX);
+	/// The last finalized block: every block is, unless a test says otherwise.
+	pub static Finalized: u32 = u32::MAX;
 	pub const Genesis: Hash32 = GENESIS;
 	pub TreasuryAccount: AccountId = treasury();
 	pub PoolAccount: AccountId = pool();
@@ -115,7 +114,7 @@ impl Beacon for MockBeacon {
 #[allow(unreachable_pub)]
 pub struct MockFinality;
 impl FinalizedBlock for MockFinality {
-	fn finalized() -> Option<u32> {
+	fn finalized() -> u32 {
 		Finalized::get()
 	}
 }

@@ -160,6 +160,9 @@ impl crate::benchmarking::BenchmarkHelper<AccountId> for MockProviders {
 	fn requester() -> AccountId {
 		requester()
 	}
+	fn finalize(block: u32) {
+		Finalized::set(block);
+	}
 }
 
 /// Returns externalities in which benchmarks run as tests: no providers yet, and a keystore for their keys.

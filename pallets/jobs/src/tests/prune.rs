@@ -75,14 +75,14 @@ fn a_receipt_outlives_the_finality_of_its_block() {
 		let late = at + 1_000;
 		System::set_block_number(late);
 		// Finality stands still before that block: nobody may prune, neither the requester nor the chain itself.
-		Finalized::set(Some(at as u32 - 1));
+		Finalized::set(at as u32 - 1);
 		for who in [requester(), account(1)] {
 			assert_noop!(prune(who, id), Error::<Test>::NotFinalized);
 		}
 		Jobs::on_idle(late, Weight::MAX);
 		assert!(Receipts::<Test>::contains_key(id));
 		assert_consistent();
-		Finalized::set(Some(at as u32));
+		Finalized::set(at as u32);
 		assert_ok!(prune(requester(), id));
 	});
 }
@@ -94,26 +94,12 @@ fn expired_receipts_are_pruned_up_to_the_last_finalized_block() {
 		assert!(closed_at(first) < closed_at(second));
 		let late = closed_at(second) + 60;
 		System::set_block_number(late);
-		Finalized::set(Some(closed_at(second) as u32 - 1));
+		Finalized::set(closed_at(second) as u32 - 1);
 		Jobs::on_idle(late, Weight::MAX);
 		assert!(!Receipts::<Test>::contains_key(first) && Receipts::<Test>::contains_key(second));
-		Finalized::set(Some(late as u32));
+		Finalized::set(late as u32);
 		Jobs::on_idle(late, Weight::MAX);
 		assert!(!Receipts::<Test>::contains_key(second));
-	});
-}
-
-#[test]
-fn a_chain_that_does_not_know_its_finality_waits() {
-	TestExt::providers(1).build_and_execute(|| {
-		Finalized::set(None);
-		let id = concluded();
-		let at = closed_at(id);
-		assert_noop!(prune(requester(), id), Error::<Test>::NotFinalized);
-		System::set_block_number(at + 10);
-		assert_noop!(prune(requester(), id), Error::<Test>::NotFinalized);
-		System::set_block_number(at + 11);
-		assert_ok!(prune(requester(), id));
 	});
 }
 
