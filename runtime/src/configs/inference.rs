@@ -21,7 +21,7 @@ use crate::{
 		currency::{deposit, ASY, MICRO_ASY},
 		time::{DAYS, EPOCH_DURATION},
 	},
-	AccountId, Balances, Beacon, BlockNumber, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
+	AccountId, Balances, Beacon, BlockNumber, Finality, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
 	Verification,
 };
 use assay_primitives::{economics::Rates, Hash32};

@@ -51,7 +51,6 @@ impl frame_system::Config for Runtime {
 	type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
 	type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
 	type SS58Prefix = ConstU16<42>;
-	type SingleBlockMigrations = (pallet_providers::migrations::ToV2<Runtime>,);
 	type MaxConsumers = ConstU32<64>;
 	type SingleBlockMigrations = Migrations;
 }
