@@ -6,7 +6,7 @@ use assay_primitives::traits::{FinalityGadget, Validators};
 use frame_benchmarking::v2::*;
 use frame_support::{traits::Get, BoundedVec};
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
-use sp_runtime::traits::One;
+use sp_runtime::traits::{One, Saturating};
 
 #[benchmarks]
 mod benches {
@@ -29,7 +29,7 @@ mod benches {
 	#[benchmark]
 	fn end_session(n: Linear<0, { MAX_REPORTS }>) {
 		let params = T::Params::get();
-		let now = params.max_lag + params.window + params.delay + One::one();
+		let now = params.max_lag.saturating_add(params.window).saturating_add(One::one());
 		frame_system::Pallet::<T>::set_block_number(now);
 		let finalized: BlockNumberFor<T> = 0u32.into();
 		let reporters: Vec<T::AccountId> = (0..n).map(|i| account("author", i, 0)).collect();
@@ -38,10 +38,11 @@ mod benches {
 		}
 		// As many sets as there can be, of the same members: the first ones that reported.
 		let first_id = T::Gadget::set_id();
-		let sets: Vec<_> = (0..MAX_SETS - 1)
+		let sets: Vec<_> = (1..MAX_SETS)
 			.map(|i| AuthoritySet {
-				id: first_id + u64::from(i),
-				since: i.into(),
+				// The one in force first.
+				id: first_id.saturating_add(i.into()),
+				since: i.saturating_sub(1).into(),
 				members: BoundedVec::truncate_from(reporters.clone()),
 			})
 			.collect();
