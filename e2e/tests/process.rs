@@ -255,10 +255,7 @@ async fn the_engine_is_confined_its_node_is_not_and_answers_come() {
 			.iter()
 			.any(|kind| target.starts_with(kind));
 		let model = target.ends_with("/models/assay-demo/model.safetensors");
-		assert!(
-			own || model || target == "/dev/null",
-			"{target} is open in the engine"
-		);
+		assert!(own || model || target == "/dev/null", "{target} is open in the engine");
 	}
 	let model = chain.demo_model().await.unwrap();
 	let job = chain.ask(&model, "Are you free?", 2, &dev::alice()).await.unwrap();
