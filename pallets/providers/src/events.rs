@@ -145,5 +145,15 @@ mod events {
 			/// Suspensions that remain.
 			remaining: u32,
 		},
+		/// A provider executes jobs of a model only at these prices or higher ones, from the next seals on.
+		#[codec(index = 17)]
+		LeastPriceSet {
+			/// The provider.
+			provider: T::AccountId,
+			/// The model.
+			model: ModelId,
+			/// The least prices.
+			least: Prices,
+		},
 	}
 }

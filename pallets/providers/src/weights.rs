@@ -23,6 +23,8 @@ pub trait WeightInfo {
 	fn set_inference_key() -> Weight;
 	/// [`crate::Pallet::serve`].
 	fn serve() -> Weight;
+	/// [`crate::Pallet::set_least_price`].
+	fn set_least_price() -> Weight;
 	/// [`crate::Pallet::stop_serving`].
 	fn stop_serving() -> Weight;
 	/// [`crate::Pallet::set_capacity`].
@@ -59,9 +61,9 @@ macro_rules! weights {
 			cost($db, 80, 5, 5)
 		}
 
-		// All models may be left: a list each.
+		// All models may be left: a list each, and a list of least prices.
 		fn unbond() -> Weight {
-			cost($db, 300, 18, 18)
+			cost($db, 500, 34, 34)
 		}
 
 		fn withdraw() -> Weight {
@@ -75,11 +77,15 @@ macro_rules! weights {
 
 		// The list may be full: then the records of all that serve the model are read, and one of them makes way.
 		fn serve() -> Weight {
-			cost($db, 500, 133, 4)
+			cost($db, 600, 150, 5)
+		}
+
+		fn set_least_price() -> Weight {
+			cost($db, 70, 2, 1)
 		}
 
 		fn stop_serving() -> Weight {
-			cost($db, 70, 2, 2)
+			cost($db, 90, 3, 3)
 		}
 
 		fn set_capacity() -> Weight {
@@ -99,9 +105,9 @@ macro_rules! weights {
 			cost($db, 60, 4, 0)
 		}
 
-		// The list, and a record each; the electorate and its model are written.
+		// The list and the least prices, and a record each; the electorate and its model are written.
 		fn seal(n: u32) -> Weight {
-			cost($db, 60, 1, 2).saturating_add(cost($db, 5, 1, 0).saturating_mul(n.into()))
+			cost($db, 80, 2, 2).saturating_add(cost($db, 5, 1, 0).saturating_mul(n.into()))
 		}
 
 		// A record and session keys each.
