@@ -83,6 +83,13 @@ pub type SignedPayload = generic::SignedPayload<RuntimeCall, TxExtension>;
 pub type Executive =
 	frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
+/// What an upgrade from the last version does to storage, in this order: listings come before the jobs that name them.
+pub type Migrations = (
+	pallet_models::migrations::V1ToV2<Runtime>,
+	pallet_providers::migrations::V1ToV2<Runtime>,
+	pallet_jobs::migrations::V1ToV2<Runtime, pallet_models::migrations::OldestListing<Runtime>>,
+);
+
 /// The types of a node, which stores and relays extrinsics without decoding them.
 pub mod opaque {
 	use super::{BlockNumber, Hashing};
@@ -115,10 +122,10 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: Cow::Borrowed("assay"),
 	impl_name: Cow::Borrowed("assay-node"),
 	authoring_version: 1,
-	spec_version: 100,
+	spec_version: 101,
 	impl_version: 1,
 	apis: RUNTIME_API_VERSIONS,
-	transaction_version: 1,
+	transaction_version: 2,
 	system_version: 1,
 };
 

@@ -61,7 +61,10 @@ fn metadata_describes_the_four_pallets_and_the_runtime_api() {
 		.find(|api| api.name == "AssayApi")
 		.expect("dApps need no hand-made types");
 	let methods: Vec<_> = api.methods.iter().map(|method| method.name.as_str()).collect();
-	assert_eq!(methods, ["models", "model", "providers_of", "quote", "job", "receipt"]);
+	assert_eq!(
+		methods,
+		["models", "model", "listing", "providers_of", "quote", "job", "receipt"]
+	);
 }
 
 #[test]
