@@ -6,7 +6,7 @@ use super::error::Error;
 use assay_primitives::{
 	api::{AssayApi, JobView},
 	receipt::SeatRecord,
-	ClaimId, FinishReason, JobId, ModelId, Output, Receipt, State, Verdict,
+	ClaimId, FinishReason, JobId, ListingId, ModelId, Output, Receipt, State, Verdict,
 };
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
 use follower::{Event, Follower};
@@ -63,6 +63,8 @@ pub struct JobStatus {
 	pub requester: AccountId,
 	/// The model that answers.
 	pub model: ModelId,
+	/// The listing on whose terms it answers.
+	pub listing: ListingId,
 	/// How many verifiers were asked for.
 	pub verifiers: u8,
 	/// Its state in the best block.
@@ -104,6 +106,7 @@ impl JobStatus {
 			job: view.id,
 			requester: view.requester,
 			model: view.model,
+			listing: view.listing,
 			verifiers: view.verifiers,
 			state: view.state,
 			attempt: view.attempt,

@@ -5,7 +5,7 @@ use assay_primitives::{
 	api,
 	receipt::{RefundReason, SeatVote},
 	vote::Defect,
-	BoundRoot, InputHash, SamplingParams, Vote,
+	BoundRoot, InputHash, SamplingParams, Target, Vote,
 };
 use jsonrpsee::{core::server::Subscription as Client, MethodsError, RpcModule};
 use parking_lot::Mutex;
@@ -100,10 +100,11 @@ struct Api(Chain);
 
 sp_api::mock_impl_runtime_apis! {
 	impl AssayApi<Block, AccountId, BlockNumber> for Api {
-		fn models(_: Option<ModelId>, _: u32) -> Vec<api::ModelView<AccountId>> { Vec::new() }
-		fn model(_: ModelId) -> Option<api::ModelView<AccountId>> { None }
+		fn models(_: Option<ModelId>, _: u32) -> Vec<api::ModelView<AccountId, BlockNumber>> { Vec::new() }
+		fn model(_: ModelId) -> Option<api::ModelView<AccountId, BlockNumber>> { None }
+		fn listing(_: ListingId) -> Option<api::ListingView<AccountId, BlockNumber>> { None }
 		fn providers_of(_: ModelId) -> Vec<api::ProviderView<AccountId>> { Vec::new() }
-		fn quote(_: ModelId, _: u32, _: u32, _: u8) -> Result<api::Quote, api::QuoteError> {
+		fn quote(_: Target, _: u32, _: u32, _: u8) -> Result<api::Quote, api::QuoteError> {
 			Err(api::QuoteError::UnknownModel)
 		}
 		fn job(&self, id: JobId) -> Option<View> { self.0.0.lock().view.clone().filter(|v| v.id == id) }
@@ -177,6 +178,7 @@ fn view(state: State) -> View {
 		id: JOB,
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
 		params: SamplingParams::greedy(4),
 		verifiers: 1,
 		state,
@@ -218,6 +220,8 @@ fn receipt(state: State, verdict: Verdict, verdict_at: BlockNumber, closed_at: O
 	ReceiptOf {
 		job: JOB,
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
+		listing_named: false,
 		requester: [2; 32].into(),
 		count: 1,
 		params: SamplingParams::greedy(4),
@@ -478,6 +482,7 @@ fn a_status_reads_like_its_description() {
 		job: JobId([1; 32]),
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
 		verifiers: 1,
 		state: State::Window,
 		attempt: 1,
@@ -512,7 +517,8 @@ fn a_status_reads_like_its_description() {
 	};
 	let hex = |byte: &str| format!("0x{}", byte.repeat(32));
 	let json = serde_json::json!({
-		"job": hex("01"), "requester": AccountId::from([2; 32]), "model": hex("03"), "verifiers": 1, "state": "window",
+		"job": hex("01"), "requester": AccountId::from([2; 32]), "model": hex("03"), "listing": 7, "verifiers": 1,
+		"state": "window",
 		"attempt": 1, "deadline": 209, "executor": AccountId::from([4; 32]), "claim": hex("05"),
 		"seats": [{
 			"provider": AccountId::from([6; 32]), "tranche": 1,
