@@ -123,7 +123,16 @@ fn next_step(name: &str) -> &'static str {
 			 and an answer that nobody checks"
 		}
 		"Jobs::UnknownModel" | "Models::UnknownModel" => "`assay models` lists what there is",
-		"Jobs::RetiredModel" | "Models::Retired" => "The model takes no new jobs: `assay models` lists others",
+		"Jobs::RetiredModel" => "No listing of the model takes new jobs: `assay models` lists others",
+		"Jobs::UnknownListing" | "Models::UnknownListing" => "`assay models` lists what there is",
+		"Jobs::RetiredListing" | "Models::Retired" => {
+			"The listing takes no new jobs: `assay models` lists others, --model takes the cheapest"
+		}
+		"Jobs::NobodyWilling" => "Nobody executes at that price: `assay model show` shows the listings and who is willing",
+		"Jobs::TooFewWilling" => {
+			"Those who execute at that price hold less than two thirds of the stake: choose another listing \
+			 (`assay model show`), or take --verifiers 0 and an answer that nobody checks"
+		}
 		"Jobs::EmptyInput" => "Give a prompt",
 		"Jobs::InputTooLong" => "Shorten the prompt, or ask a model with a longer context: `assay models`",
 		"Jobs::BadParams" => "See the ranges in `assay ask --help`",
@@ -147,8 +156,11 @@ fn next_step(name: &str) -> &'static str {
 		"Verification::OtherOutput" => "The claim has another output than the one that this program saw: try again",
 		"Payments::AlreadyObjected" => "Somebody has objected already: `assay receipt` shows how it ends",
 		"Providers::Suspended" => "The bond is frozen until a conviction is carried out or canceled: `assay provider show`",
-		"Models::AlreadyRegistered" => "The same model is in the catalog already: `assay models`",
-		"Models::NotOwner" => "Sign with the account that registered the model (--suri)",
+		"Models::AlreadyRegistered" => "The same model is in the catalog already: `assay model list` lists it on your terms",
+		"Models::NotOwner" => "Sign with the account that listed the model (--suri)",
+		"Models::PriceTooHigh" => "Lower --price-in and --price-out: a token costs at most 1 ASY",
+		"Models::PriceStepTooLarge" => "A price doubles or halves at most: change it again when this change is in force",
+		"Models::DepositTooSmall" => "The list is full: hold twice its smallest deposit (--deposit, `assay model show`)",
 		"Models::NotRetired" => "Retire it first: `assay model retire`",
 		"Models::StillRetained" => "Earlier jobs may still need the entry: try again later",
 		"Models::RoyaltyTooHigh" => "Lower --royalty",
@@ -179,6 +191,10 @@ mod tests {
 			"TooManyJobs",
 			"UnknownModel",
 			"RetiredModel",
+			"UnknownListing",
+			"RetiredListing",
+			"NobodyWilling",
+			"TooFewWilling",
 			"EmptyInput",
 			"InputTooLong",
 		];

@@ -3,12 +3,13 @@
 use crate::{
 	amount::Asy,
 	assurance::Worth,
-	chain::{Job, Model, Provider},
+	chain::{Job, Listing, Model, Provider},
 	keys::name_of,
 };
 use assay_model_folder::manifest::ManifestFile;
 use assay_primitives::{
-	economics::Fault, receipt::SeatRecord, vote::Defect, Balance, Failure, FinishReason, State, Verdict, Vote,
+	economics::Fault, model::Prices, receipt::SeatRecord, vote::Defect, Balance, Failure, FinishReason, State, Verdict,
+	Vote,
 };
 use assay_receipt::{Account, Checked, ReceiptFile};
 use const_hex::encode_prefixed;
@@ -144,6 +145,7 @@ pub(crate) fn receipt(file: &ReceiptFile, checked: &Checked, worth: &Worth, mode
 			"model",
 			model.map_or_else(|| short(&r.model.0), |name| format!("{name} ({})", short(&r.model.0))),
 		),
+		("listing", r.listing.to_string()),
 		(
 			"verdict",
 			format!("{}, {}, attempt {}", verdict(r.verdict), state(r.state), r.attempts),
@@ -247,6 +249,7 @@ pub(crate) fn job(job: &Job) -> String {
 		("job", job.id.to_string()),
 		("state", format!("{}, attempt {}", state(job.state), job.attempt)),
 		("model", short(&job.model.0)),
+		("listing", job.listing.to_string()),
 		(
 			"requester",
 			format!("{} in block {}", name_of(&job.requester), job.requested_at),
@@ -272,40 +275,49 @@ pub(crate) fn job(job: &Job) -> String {
 	boxed("job", &lines)
 }
 
-/// Draws a table of models.
+/// Draws a table of models and their listings.
 pub(crate) fn models(models: &[Model]) -> String {
 	if models.is_empty() {
 		return "No model is registered. Register one: `assay model register DIR --price-in … --price-out …`".into();
 	}
 	let mut out = format!(
-		"{:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
-		"name", "providers", "context", "ASY in", "ASY out", "id"
+		"{:<20} {:>9} {:>9}  {:>7}  {:<16} {:<16} {}\n",
+		"name", "providers", "context", "listing", "ASY in", "ASY out", "id"
 	);
 	for m in models {
-		let name = if m.terms.retired {
-			format!("{} (retired)", m.name)
-		} else {
-			m.name.clone()
-		};
-		let (price_in, price_out) = (Asy(m.terms.price_in).to_string(), Asy(m.terms.price_out).to_string());
-		out.push_str(&format!(
-			"{name:<20} {:>9} {:>9}  {:<16} {:<16} {}\n",
-			m.providers,
-			m.terms.context_length,
-			price_in.trim_end_matches(" ASY"),
-			price_out.trim_end_matches(" ASY"),
-			short(&m.id.0)
-		));
+		let model = format!("{:<20} {:>9} {:>9}", m.name, m.providers, m.context_length);
+		let id = short(&m.id.0);
+		if m.listings.is_empty() {
+			out.push_str(&format!("{model}  {:>7}  {:<16} {:<16} {id}\n", "none", "", ""));
+		}
+		for listing in &m.listings {
+			let [price_in, price_out] = [listing.prices.price_in, listing.prices.price_out].map(|price| {
+				let price = Asy(price).to_string();
+				price.trim_end_matches(" ASY").to_owned()
+			});
+			let number = listing.listing.0;
+			out.push_str(&format!("{model}  {number:>7}  {price_in:<16} {price_out:<16} {id}\n"));
+		}
 	}
 	out
 }
 
-/// Returns a model as JSON, with prices in ASY.
+/// Returns a model as JSON, with amounts in ASY.
 pub(crate) fn model_json(model: &Model) -> Value {
-	with_asy(
-		model,
-		&[("price_in", model.terms.price_in), ("price_out", model.terms.price_out)],
-	)
+	let mut json = with_asy(model, &[("stake", model.stake)]);
+	json["listings"] = model.listings.iter().map(listing_json).collect();
+	json
+}
+
+/// Returns a listing as JSON, with amounts in ASY.
+fn listing_json(listing: &Listing) -> Value {
+	let prices = |prices: &Prices| [("price_in", prices.price_in), ("price_out", prices.price_out)];
+	let amounts = [("deposit", listing.deposit), ("willing", listing.willing)];
+	let mut json = with_asy(listing, &[amounts, prices(&listing.prices)].concat());
+	if let Some(next) = &listing.next_prices {
+		json["next_prices"] = with_asy(next, &prices(&next.prices));
+	}
+	json
 }
 
 /// Returns a provider of a model as JSON, with the stakes in ASY.
@@ -322,9 +334,8 @@ fn with_asy(view: &impl Serialize, amounts: &[(&str, Balance)]) -> Value {
 	json
 }
 
-/// Draws a model and its providers.
+/// Draws a model, its listings and its providers.
 pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
-	let percent = f64::from(m.terms.royalty.deconstruct()) / 10_000.0;
 	let mut lines = vec![
 		("model", m.name.clone()),
 		("id", m.id.to_string()),
@@ -332,30 +343,20 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 			"kind",
 			format!(
 				"{}, {} parameters, {} bytes",
-				m.architecture, m.terms.parameters, m.weight_bytes
+				m.architecture, m.parameters, m.weight_bytes
 			),
 		),
-		("owner", name_of(&m.terms.owner)),
-		(
-			"prices",
-			format!(
-				"{} per prompt token, {} per answer token",
-				Asy(m.terms.price_in),
-				Asy(m.terms.price_out)
-			),
-		),
-		("royalty", format!("{percent} %")),
 		(
 			"context",
 			format!(
 				"{} tokens, up to {} of them from the chat template",
-				m.terms.context_length, m.terms.prompt_overhead
+				m.context_length, m.prompt_overhead
 			),
 		),
 	];
-	if m.terms.retired {
-		lines.push(("state", "retired: takes no new jobs".into()));
-	}
+	let unlisted = m.listings.is_empty();
+	lines.extend(unlisted.then(|| ("state", "no listing takes jobs".into())));
+	lines.extend(m.listings.iter().map(|listing| ("listing", listing_line(listing))));
 	for p in providers {
 		let state = match (p.available, p.ready) {
 			(true, _) => "free",
@@ -373,6 +374,28 @@ pub(crate) fn model(m: &Model, providers: &[Provider]) -> String {
 		lines.push(("provider", load));
 	}
 	boxed("model", &lines)
+}
+
+/// Describes a listing in one line.
+fn listing_line(listing: &Listing) -> String {
+	let percent = f64::from(listing.royalty.deconstruct()) / 10_000.0;
+	let prices = |prices: &Prices| format!("{} in, {} out", Asy(prices.price_in), Asy(prices.price_out));
+	let next = listing.next_prices.as_ref().map_or_else(String::new, |next| {
+		format!(", from block {} on {}", next.at, prices(&next.prices))
+	});
+	let willing = Asy(listing.willing);
+	let checked = if listing.takes_checked_jobs {
+		format!("stake of {willing} executes")
+	} else {
+		format!("only stake of {willing} executes: takes no checked jobs")
+	};
+	format!(
+		"{} by {}: {}{next}, royalty {percent} %, deposit {}, {checked}",
+		listing.listing,
+		name_of(&listing.owner),
+		prices(&listing.prices),
+		Asy(listing.deposit)
+	)
 }
 
 /// Formats a number of bytes.

@@ -116,7 +116,7 @@ fn a_changed_receipt_is_refused_with_the_name_of_the_field() {
 		),
 		("\"input\": \"What", "\"input\": \"Who", "input_hash"),
 		("\"count\": 5", "\"count\": 6", "job: "),
-		("\"format\": 2", "\"format\": 1", "format 1"),
+		("\"format\": 3", "\"format\": 2", "format 2"),
 	] {
 		assert!(honest.contains(from), "{from}");
 		fs::write(&path, honest.replacen(from, to, 1)).unwrap();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Keyring } from '@polkadot/api';
 import { cryptoWaitReady } from '@polkadot/util-crypto';
-import { Binary } from 'polkadot-api';
+import { Binary, Enum } from 'polkadot-api';
 import { getPolkadotSigner } from 'polkadot-api/signer';
 import { createWsClient } from 'polkadot-api/ws';
 import WebSocket from 'ws';
@@ -52,10 +52,10 @@ async function submit(call) {
 
 test('a request becomes a receipt on which storage and runtime API agree', LIMIT, async () => {
 	const prompt = 'What is a verifier?';
-	const quote = await api.apis.AssayApi.quote(demo.id, prompt.length, 64, 2, { at: 'best' });
+	const quote = await api.apis.AssayApi.quote(Enum('Model', demo.id), prompt.length, 64, 2, { at: 'best' });
 	assert.ok(quote.success, quote.value.type);
 	const call = api.tx.Jobs.request({
-		model: demo.id,
+		target: Enum('Model', demo.id),
 		input: Binary.fromText(prompt),
 		params,
 		verifiers: 2,
@@ -69,6 +69,7 @@ test('a request becomes a receipt on which storage and runtime API agree', LIMIT
 		api.apis.AssayApi.receipt(job, { at: 'best' }),
 	);
 	assert.equal(receipt.verdict.type, 'Confirmed');
+	assert.deepEqual([receipt.listing, receipt.listing_named], [demo.listings[0].listing, false]);
 	assert.equal(receipt.state.type, 'Window');
 	const record = receipt.claim;
 	assert.equal(record.seats.length, 2);
@@ -87,7 +88,7 @@ test('a request becomes a receipt on which storage and runtime API agree', LIMIT
 test('a wrong request is refused by name', LIMIT, async () => {
 	const call = (change) =>
 		api.tx.Jobs.request({
-			model: demo.id,
+			target: Enum('Model', demo.id),
 			input: Binary.fromText('Hello'),
 			params,
 			verifiers: 2,
@@ -97,6 +98,7 @@ test('a wrong request is refused by name', LIMIT, async () => {
 	await assert.rejects(submit(call({ max_fee: 1n })), /Jobs\.FeeTooLow/);
 	await assert.rejects(submit(call({ input: Binary.fromText('') })), /Jobs\.EmptyInput/);
 	await assert.rejects(submit(call({ verifiers: 9 })), /Jobs\.TooManyVerifiers/);
+	await assert.rejects(submit(call({ target: Enum('Listing', 99) })), /Jobs\.UnknownListing/);
 });
 
 test('the limits of a chain are constants that a dApp can read', async () => {

@@ -1,10 +1,11 @@
 // Models, requests and receipts with `@polkadot/api` from npm: no custom types, no bundled metadata.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { blake3 } from '@noble/hashes/blake3';
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
-import { stringToHex, stringToU8a, u8aConcat, u8aToHex } from '@polkadot/util';
+import { hexToU8a, stringToHex, stringToU8a, u8aConcat, u8aToHex } from '@polkadot/util';
 import { blake2AsU8a } from '@polkadot/util-crypto';
 import { eventually, startNode } from './support/node.mjs';
 
@@ -50,55 +51,60 @@ function submit(call, signer) {
 
 const find = (events, section, method) => events.find((event) => event.section === section && event.method === method);
 
-async function request(prompt, { model = demo.id, verifiers = 2, fee = UNIT * 1000n, sampling = params } = {}) {
-	const events = await submit(api.tx.jobs.request(model, stringToHex(prompt), sampling, verifiers, fee), bob);
+async function request(prompt, { target = { Model: demo.id }, verifiers = 2, fee = UNIT * 1000n, sampling = params } = {}) {
+	const events = await submit(api.tx.jobs.request(target, stringToHex(prompt), sampling, verifiers, fee), bob);
 	return find(events, 'jobs', 'Requested').data.job;
 }
 
 test('the runtime API and its types come with the metadata', () => {
-	for (const call of ['models', 'model', 'providersOf', 'quote', 'job', 'receipt']) {
+	for (const call of ['models', 'model', 'listing', 'providersOf', 'quote', 'job', 'receipt']) {
 		assert.equal(typeof api.call.assayApi[call], 'function', call);
 	}
 	for (const pallet of ['models', 'providers', 'jobs', 'verification']) assert.ok(api.tx[pallet], pallet);
 });
 
+// The demo model's manifest with another name: another model.
+function renamed(name) {
+	const file = new URL('../../demo-model/assay-demo/registration.json', import.meta.url);
+	const manifest = hexToU8a(JSON.parse(readFileSync(file, 'utf8')).manifest);
+	const text = stringToU8a(name);
+	const rest = manifest.slice(4 + 1 + (manifest[4] >> 2));
+	return u8aConcat(manifest.slice(0, 4), new Uint8Array([text.length << 2]), text, rest);
+}
+
 test('a registered model is in storage, in an event, and in the runtime API', LIMIT, async () => {
-	const id = u8aToHex(blake3(`a model of ${Date.now()}`));
-	const registration = {
-		id,
-		name: 'Test model',
-		architecture: 'llama',
-		profile: 'C1W8',
-		parameters: 1_000_000,
-		weightBytes: 1_060_000,
-		priceIn: 1,
-		priceOut: 2,
-		royalty: 10_000,
-		contextLength: 256,
-		promptOverhead: 8,
-		parent: demo.id,
-	};
-	const snake = Object.fromEntries(
-		Object.entries(registration).map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]),
-	);
-	const events = await submit(api.tx.models.register(snake), alice);
-	const registered = find(events, 'models', 'Registered');
-	assert.equal(registered.data.model.toHex(), id);
-	assert.equal(registered.data.owner.toString(), alice.address);
-	assert.ok(registered.data.deposit.toBigInt() > 0n);
+	const name = `Test ${Date.now()}`;
+	const manifest = renamed(name);
+	const id = derived('assay/v1/model', manifest);
+	const terms = { prices: { price_in: 1, price_out: 2 }, royalty: 10_000 };
+	const register = () => api.tx.models.register(u8aToHex(manifest), terms);
+	const events = await submit(register(), alice);
+	assert.equal(find(events, 'models', 'Registered').data.model.toHex(), id);
+	const { listing, owner, deposit } = find(events, 'models', 'Listed').data;
+	assert.equal(owner.toString(), alice.address);
+	assert.ok(deposit.toBigInt() > 0n);
 
 	const record = (await api.query.models.models(id)).unwrap();
-	assert.equal(record.terms.priceOut.toBigInt(), 2n);
-	assert.equal(record.name.toUtf8(), 'Test model');
+	assert.equal(record.facts.name.toUtf8(), name);
 	const view = (await api.call.assayApi.model(id)).unwrap();
-	assert.equal(view.name.toString(), 'Test model');
-	assert.equal(view.terms.owner.toString(), alice.address);
-	assert.equal(view.parent.unwrap().toHex(), demo.id.toHex());
+	assert.equal(view.name.toString(), name);
+	assert.equal(view.parameters.toBigInt(), demo.parameters.toBigInt(), 'read from the manifest');
 	assert.equal(view.providers.toNumber(), 0);
 
-	await assert.rejects(submit(api.tx.models.register(snake), alice), /models\.AlreadyRegistered/);
-	await assert.rejects(submit(api.tx.models.retire(id), bob), /models\.NotOwner/);
-	await assert.rejects(request('Hello', { model: id }), /jobs\.NoProvider/);
+	// Somebody else lists the same model, at other prices.
+	const other = await submit(api.tx.models.list(id, { ...terms, royalty: 0 }, 0), bob);
+	const second = find(other, 'models', 'Listed').data.listing;
+	const shown = (await api.call.assayApi.listing(second)).unwrap();
+	assert.equal(shown.owner.toString(), bob.address);
+	assert.equal(shown.model.toHex(), id);
+	assert.ok(shown.takesCheckedJobs.isFalse, 'nobody serves it');
+
+	await assert.rejects(submit(register(), alice), /models\.AlreadyRegistered/);
+	await assert.rejects(submit(api.tx.models.retire(listing), bob), /models\.NotOwner/);
+	await assert.rejects(submit(api.tx.models.updatePrice(listing, UNIT, 2), alice), /models\.PriceStepTooLarge/);
+	await assert.rejects(request('Hello', { target: { Model: id } }), /jobs\.NoProvider/);
+	await submit(api.tx.models.retire(listing), alice);
+	await assert.rejects(request('Hello', { target: { Listing: listing } }), /jobs\.RetiredListing/);
 });
 
 // The hashes follow from public data, computed here in another language than the chain's.
@@ -121,9 +127,13 @@ function follow(job) {
 
 test('a request becomes a receipt on which storage, runtime API, events and RPC agree', LIMIT, async () => {
 	const prompt = 'What is a receipt?';
-	const quote = (await api.call.assayApi.quote(demo.id, prompt.length, 64, 2)).asOk;
+	const quote = (await api.call.assayApi.quote({ Model: demo.id }, prompt.length, 64, 2)).asOk;
 	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.seatFee.toBigInt() > 0n && quote.tMax.toNumber() > 0);
 	assert.equal(quote.electorate.members.toNumber(), 4);
+	assert.equal(quote.willing.toBigInt(), quote.electorate.stake.toBigInt(), 'all execute at the price');
+	const [listing] = demo.listings;
+	assert.equal(quote.listing.toNumber(), listing.listing.toNumber());
+	assert.ok(listing.takesCheckedJobs.isTrue);
 
 	const job = await request(prompt, { fee: quote.feeCeiling.toBigInt() });
 	const open = (await api.call.assayApi.job(job)).unwrap();
@@ -203,7 +213,8 @@ test('a request becomes a receipt on which storage, runtime API, events and RPC 
 test('a wrong request is refused by name', LIMIT, async () => {
 	const unknown = `0x${'07'.repeat(32)}`;
 	const cases = [
-		['UnknownModel', ['Hello', { model: unknown }]],
+		['UnknownModel', ['Hello', { target: { Model: unknown } }]],
+		['UnknownListing', ['Hello', { target: { Listing: 99 } }]],
 		['EmptyInput', ['']],
 		['FeeTooLow', ['Hello', { fee: 1n }]],
 		['TooManyVerifiers', ['Hello', { verifiers: 9 }]],
@@ -219,10 +230,10 @@ test('a wrong request is refused by name', LIMIT, async () => {
 
 test('a quote names the error that a request would meet', async () => {
 	const error = async (...args) => (await api.call.assayApi.quote(...args)).asErr.toString();
-	assert.equal(await error(`0x${'07'.repeat(32)}`, 5, 64, 2), 'UnknownModel');
-	assert.equal(await error(demo.id, 0, 64, 2), 'EmptyInput');
-	assert.equal(await error(demo.id, 5, 64, 9), 'TooManyVerifiers');
-	const fee = async (verifiers) => (await api.call.assayApi.quote(demo.id, 5, 64, verifiers)).asOk.feeCeiling.toBigInt();
+	assert.equal(await error({ Model: `0x${'07'.repeat(32)}` }, 5, 64, 2), 'UnknownModel');
+	assert.equal(await error({ Model: demo.id }, 0, 64, 2), 'EmptyInput');
+	assert.equal(await error({ Model: demo.id }, 5, 64, 9), 'TooManyVerifiers');
+	const fee = async (verifiers) => (await api.call.assayApi.quote({ Model: demo.id }, 5, 64, verifiers)).asOk.feeCeiling.toBigInt();
 	const [none, one, eight] = [await fee(0), await fee(1), await fee(8)];
 	assert.ok(none > 0n && eight - none === 8n * (one - none), 'each check costs the same');
 });
@@ -232,6 +243,7 @@ test('views of what does not exist are empty', async () => {
 	assert.ok((await api.call.assayApi.job(nothing)).isNone);
 	assert.ok((await api.call.assayApi.receipt(nothing)).isNone);
 	assert.ok((await api.call.assayApi.model(nothing)).isNone);
+	assert.ok((await api.call.assayApi.listing(99)).isNone);
 	assert.equal((await api.call.assayApi.providersOf(nothing)).length, 0);
 	assert.equal((await api.call.assayApi.providersOf(demo.id)).length, 4);
 });

@@ -4,7 +4,7 @@ use anyhow::{bail, Context, Result};
 use assay_primitives::{
 	api::{Quote, QuoteError},
 	digest::input_hash,
-	ClaimId, JobId, ModelId, OutputHash, SamplingParams, State,
+	ClaimId, JobId, ModelId, OutputHash, SamplingParams, State, Target,
 };
 use codec::{Decode, Encode};
 use subxt::{
@@ -64,7 +64,7 @@ pub fn request(model: &ModelId, prompt: &str, params: &SamplingParams, verifiers
 		"Jobs",
 		"request",
 		vec![
-			Value::unnamed_composite([Value::from_bytes(model.0)]),
+			Value::unnamed_variant("Model", [Value::unnamed_composite([Value::from_bytes(model.0)])]),
 			Value::from_bytes(prompt.as_bytes()),
 			params,
 			Value::u128(verifiers.into()),
@@ -193,7 +193,7 @@ impl Chain {
 			nonce += 1;
 			count += 1;
 			let hash = input_hash(prompt.as_bytes());
-			jobs.push(JobId::derive(&genesis, &requester, count, model, &hash, params));
+			jobs.push(JobId::derive(&genesis, &requester, count, model, None, &hash, params));
 		}
 		Ok(jobs)
 	}
@@ -296,7 +296,8 @@ impl Chain {
 		verifiers: u8,
 	) -> Result<Result<Quote, QuoteError>> {
 		let bytes = u32::try_from(prompt.len())?;
-		self.view("AssayApi_quote", (model, bytes, max_tokens, verifiers)).await
+		self.view("AssayApi_quote", (Target::Model(*model), bytes, max_tokens, verifiers))
+			.await
 	}
 
 	/// Returns the provider with this account that serves a model.

@@ -101,6 +101,7 @@ async fn hashes_follow_from_what_is_public(chain: &Chain, receipt: &Receipt, pro
 		&receipt.requester,
 		receipt.count,
 		&receipt.model,
+		receipt.named_listing(),
 		&receipt.input_hash,
 		&receipt.params,
 	);

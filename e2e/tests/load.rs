@@ -7,7 +7,7 @@
 
 use anyhow::{bail, Context, Result};
 use assay_e2e::{eventually, report, Chain, Node, NodeOptions, SlotMonitor};
-use assay_primitives::{JobId, ModelId};
+use assay_primitives::{JobId, ModelId, Target};
 use assay_protocol::process::proc_bytes;
 use codec::Encode;
 use const_hex::encode_prefixed;
@@ -112,7 +112,7 @@ impl Calls {
 			call("AssayApi_models", (None::<ModelId>, 100u32).encode()),
 			call("AssayApi_providers_of", model.encode()),
 			call("AssayApi_jobs", vec![*job; 16].encode()),
-			call("AssayApi_quote", (model, 100u32, 64u32, 8u8).encode()),
+			call("AssayApi_quote", (Target::Model(*model), 100u32, 64u32, 8u8).encode()),
 			call("AssayApi_receipt", job.encode()),
 			call("Metadata_metadata_versions", Vec::new()),
 		]))

@@ -3,7 +3,7 @@
 use crate::{
 	hash::Hash32,
 	limits::{MAX_JOB_VIEWS, MAX_SEAT_RECORDS},
-	model::{ModelTerms, Profile},
+	model::{ListingId, PriceChange, Prices, Profile},
 	receipt::{ElectorateSummary, SeatRecord},
 	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, Verdict,
 };
@@ -11,28 +11,68 @@ use alloc::{string::String, vec::Vec};
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
+use sp_arithmetic::Permill;
 
-/// A catalog entry as clients see it.
+/// A model of the catalog as clients see it: what its manifest proves, and who lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct ModelView<AccountId> {
+pub struct ModelView<AccountId, BlockNumber> {
 	/// The model's name: the root of its manifest.
 	pub id: ModelId,
-	/// Its name for people.
+	/// Its name for people. Other models may have the same.
 	pub name: String,
 	/// Architecture, e.g. `llama`.
 	pub architecture: String,
 	/// Numeric profile.
 	pub profile: Profile,
+	/// Number of weights.
+	pub parameters: u64,
 	/// Size of the weights in bytes.
 	pub weight_bytes: u64,
+	/// Most tokens, prompt and answer together.
+	pub context_length: u32,
+	/// Most tokens that the chat template adds to a prompt of one message.
+	pub prompt_overhead: u32,
 	/// The model it was made from, if any.
 	pub parent: Option<ModelId>,
-	/// Owner, prices, limits; in JSON these are fields of the model itself.
-	#[cfg_attr(feature = "serde", serde(flatten))]
-	pub terms: ModelTerms<AccountId>,
 	/// Members of the electorate that is in force.
 	pub providers: u32,
+	/// Their stake.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub stake: Balance,
+	/// The listings that take jobs, the oldest first.
+	pub listings: Vec<ListingView<AccountId, BlockNumber>>,
+}
+
+/// A listing as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ListingView<AccountId, BlockNumber> {
+	/// The listing.
+	pub listing: ListingId,
+	/// The model it offers.
+	pub model: ModelId,
+	/// Who listed the model and receives the royalty.
+	pub owner: AccountId,
+	/// The prices in force; in JSON these are fields of the listing itself.
+	#[cfg_attr(feature = "serde", serde(flatten))]
+	pub prices: Prices,
+	/// The prices it will have, if they were changed lately.
+	pub next_prices: Option<PriceChange<BlockNumber>>,
+	/// The owner's part of a fee.
+	pub royalty: Permill,
+	/// Held from the owner until the listing is removed.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub deposit: Balance,
+	/// Block in which it was listed.
+	pub listed_at: BlockNumber,
+	/// Block of its retirement; none while it takes jobs.
+	pub retired_at: Option<BlockNumber>,
+	/// The stake of the members of the electorate that execute at its prices.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub willing: Balance,
+	/// Whether that is two thirds of all stake, so that the listing takes jobs that are checked.
+	pub takes_checked_jobs: bool,
 }
 
 /// A provider of a model.
@@ -41,6 +81,10 @@ pub struct ModelView<AccountId> {
 pub struct ProviderView<AccountId> {
 	/// The provider's account.
 	pub provider: AccountId,
+	/// The least prices at which it executes, for the electorates that are sealed next; in JSON these are fields of the
+	/// provider itself.
+	#[cfg_attr(feature = "serde", serde(flatten))]
+	pub least: Prices,
 	/// Active bond.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub bond: Balance,
@@ -61,6 +105,8 @@ pub struct ProviderView<AccountId> {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quote {
+	/// The listing on whose terms the job would be answered.
+	pub listing: ListingId,
 	/// The most that the job can cost: what a request's `max_fee` must cover, and what is held.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub fee_ceiling: Balance,
@@ -74,8 +120,11 @@ pub struct Quote {
 	/// The part of the fee ceiling that pays one check.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub seat_fee: Balance,
-	/// The electorate that executor and verifiers are drawn from; no executor is known yet.
+	/// The electorate that verifiers are drawn from; no executor is known yet.
 	pub electorate: ElectorateSummary,
+	/// The stake of its members that execute at the listing's prices: the executor is drawn from them.
+	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+	pub willing: Balance,
 	/// The median of its members' bonds: what an executor can lose.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub median_stake: Balance,
@@ -92,7 +141,7 @@ pub struct Quote {
 pub enum QuoteError {
 	/// No such model is registered.
 	UnknownModel,
-	/// The model takes no new jobs.
+	/// No listing of the model takes new jobs.
 	RetiredModel,
 	/// The prompt is empty.
 	EmptyInput,
@@ -106,6 +155,15 @@ pub enum QuoteError {
 	NoProvider,
 	/// Nobody but the executor serves the model, so nobody could check it.
 	NoVerifier,
+	/// There is no such listing.
+	UnknownListing,
+	/// The listing takes no new jobs.
+	RetiredListing,
+	/// Nobody in the electorate executes at the listing's prices.
+	NobodyWilling,
+	/// Members that execute at the listing's prices hold less than two thirds of the electorate's stake, so it takes no
+	/// job that is checked.
+	TooFewWilling,
 }
 
 /// A job as clients see it, open or closed.
@@ -119,6 +177,8 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub requester: AccountId,
 	/// The model that answers.
 	pub model: ModelId,
+	/// The listing on whose terms it answers.
+	pub listing: ListingId,
 	/// How tokens are chosen.
 	pub params: SamplingParams,
 	/// How many verifiers were asked for.
@@ -193,15 +253,17 @@ sp_api::decl_runtime_apis! {
 	#[api_version(2)]
 	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
 		/// Registered models in the order of storage, after `start`, at most `limit` (and at most 100): each once, page by page.
-		/// Reads two entries for each.
-		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>>;
-		/// One model. Reads two entries.
-		fn model(id: ModelId) -> Option<ModelView<AccountId>>;
+		/// Reads two entries for each, and one for each of their active listings, at most 16.
+		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId, BlockNumber>>;
+		/// One model. Reads two entries, and one for each of its active listings, at most 16.
+		fn model(id: ModelId) -> Option<ModelView<AccountId, BlockNumber>>;
+		/// One listing, also a retired one. Reads at most three entries.
+		fn listing(id: ListingId) -> Option<ListingView<AccountId, BlockNumber>>;
 		/// The providers that serve a model, at most 128. Reads two entries for each, and two.
 		fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>>;
-		/// What a job would cost at most, or the error it would meet. Reads a few entries of the model, one of them an electorate
-		/// of at most 64 members.
-		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
+		/// What a job of a model or a listing would cost at most, or the error it would meet. Reads a few entries of the model,
+		/// its active listings, at most 16, and an electorate of at most 64 members.
+		fn quote(target: crate::Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
 		/// One job, open or closed and not yet pruned. Reads at most four entries; prompt and answer are at most 8 and 16 KiB.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
 		/// At most 64 jobs, each as `job` returns it, in the same order. For more, the call fails.
@@ -220,38 +282,56 @@ mod tests {
 	use super::*;
 	use crate::FinishReason;
 	use serde_json::json;
-	use sp_arithmetic::Permill;
 
 	#[test]
-	fn a_model_is_one_flat_object_with_exact_prices() {
+	fn a_model_has_its_listings_with_exact_prices() {
 		let model = ModelView {
 			id: ModelId([1; 32]),
 			name: "demo".into(),
 			architecture: "llama".into(),
 			profile: Profile::C1W8,
+			parameters: 3,
 			weight_bytes: 4,
+			context_length: 8,
+			prompt_overhead: 9,
 			parent: None,
-			terms: ModelTerms {
-				owner: 7u32,
-				parameters: 3,
-				price_in: Balance::MAX,
-				price_out: 6,
-				royalty: Permill::from_percent(5),
-				context_length: 8,
-				prompt_overhead: 9,
-				retired: false,
-			},
 			providers: 10,
+			stake: 11,
+			listings: vec![ListingView {
+				listing: ListingId(2),
+				model: ModelId([1; 32]),
+				owner: 7u32,
+				prices: Prices {
+					price_in: Balance::MAX,
+					price_out: 6,
+				},
+				next_prices: Some(PriceChange {
+					prices: Prices {
+						price_in: 1,
+						price_out: 2,
+					},
+					at: 14u32,
+				}),
+				royalty: Permill::from_percent(5),
+				deposit: 12,
+				listed_at: 13,
+				retired_at: None,
+				willing: 5,
+				takes_checked_jobs: false,
+			}],
 		};
 		let json = serde_json::to_value(&model).unwrap();
 		let expected = json!({
 			"id": model.id, "name": "demo", "architecture": "llama", "profile": "c1-w8", "parameters": 3,
-			"weight_bytes": 4, "parent": null, "owner": 7, "price_in": "340282366920938463463374607431768211455",
-			"price_out": "6", "royalty": 50_000, "context_length": 8, "prompt_overhead": 9, "retired": false,
-			"providers": 10,
+			"weight_bytes": 4, "context_length": 8, "prompt_overhead": 9, "parent": null, "providers": 10, "stake": "11",
+			"listings": [{
+				"listing": 2, "model": model.id, "owner": 7, "price_in": "340282366920938463463374607431768211455",
+				"price_out": "6", "next_prices": { "price_in": "1", "price_out": "2", "at": 14 }, "royalty": 50_000,
+				"deposit": "12", "listed_at": 13, "retired_at": null, "willing": "5", "takes_checked_jobs": false,
+			}],
 		});
 		assert_eq!(json, expected);
-		assert_eq!(serde_json::from_value::<ModelView<u32>>(json).unwrap(), model);
+		assert_eq!(serde_json::from_value::<ModelView<u32, u32>>(json).unwrap(), model);
 	}
 
 	#[test]
@@ -260,6 +340,7 @@ mod tests {
 			id: JobId([1; 32]),
 			requester: 2u32,
 			model: ModelId([3; 32]),
+			listing: ListingId(12),
 			params: SamplingParams::greedy(4),
 			verifiers: 1,
 			state: State::Voting,
@@ -288,7 +369,7 @@ mod tests {
 			genesis: [10; 32],
 		};
 		let expected = json!({
-			"job": job.id, "requester": 2, "model": job.model, "params": job.params, "verifiers": 1, "state": "voting",
+			"job": job.id, "requester": 2, "model": job.model, "listing": 12, "params": job.params, "verifiers": 1, "state": "voting",
 			"verdict": null, "verdict_at": null, "attempt": 1, "executor": 5, "claim": job.claim,
 			"seats": [{ "provider": 6, "tranche": 1, "vote": null, "fault": null }], "deadline": 6, "prompt": "Hello",
 			"published": { "text": "Hi.", "tokens": 2, "finish": "eos" }, "requested_at": 9,

@@ -5,6 +5,7 @@
 
 use crate::{
 	hash::{ClaimId, Hash32, JobId},
+	model::Prices,
 	Balance,
 };
 use alloc::vec::Vec;
@@ -22,6 +23,38 @@ pub struct Member<AccountId> {
 	/// Its weight: the bond when the electorate was sealed.
 	#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
 	pub stake: Balance,
+}
+
+/// A member of an electorate as it was sealed. It checks whatever it is drawn to check, and executes only at its price.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct SealedMember<AccountId> {
+	/// The member, by which seats, audits and juries are drawn.
+	pub member: Member<AccountId>,
+	/// The least prices at which it executes, when the electorate was sealed.
+	pub least: Prices,
+}
+
+/// Returns the members that execute at these prices: an executor is drawn among them.
+pub fn willing<'a, AccountId>(
+	sealed: &'a [SealedMember<AccountId>],
+	prices: &'a Prices,
+) -> impl Iterator<Item = &'a Member<AccountId>> {
+	sealed
+		.iter()
+		.filter(|sealed| prices.cover(&sealed.least))
+		.map(|sealed| &sealed.member)
+}
+
+/// Returns the stake of the members that execute at these prices.
+pub fn willing_stake<AccountId>(sealed: &[SealedMember<AccountId>], prices: &Prices) -> Balance {
+	willing(sealed, prices).fold(0, |sum, member| sum.saturating_add(member.stake))
+}
+
+/// Returns whether the willing members hold at least two thirds of the stake. Below that a listing takes no job that is
+/// checked: those who make up an electorate of their own at a low price would be drawn to execute all of its jobs.
+pub fn is_carried(willing: Balance, stake: Balance) -> bool {
+	// ⌈2/3⌉ of the stake, which cannot overflow.
+	willing >= stake.saturating_sub(stake / 3)
 }
 
 /// Returns the next value of the beacon, which accumulates the VRF outputs of all block authors.
@@ -140,7 +173,39 @@ mod tests {
 		assert!(seeds().all(|seed| audit_hits(&seed, Permill::one()) && !audit_hits(&seed, Permill::zero())));
 	}
 
+	#[test]
+	fn two_thirds_carry_a_listing_and_one_unit_less_does_not() {
+		for (stake, least) in [(3, 2), (4, 3), (5, 4), (6, 4), (300, 200), (301, 201), (302, 202)] {
+			assert!(is_carried(least, stake) && !is_carried(least - 1, stake), "{stake}");
+		}
+		assert!(is_carried(Balance::MAX, Balance::MAX) && !is_carried(Balance::MAX / 2, Balance::MAX));
+	}
+
 	proptest! {
+		#[test]
+		fn a_listing_is_carried_by_exactly_two_thirds(willing in 0u128..1 << 100, stake in 0u128..1 << 100) {
+			prop_assert_eq!(is_carried(willing, stake), 3 * willing >= 2 * stake);
+		}
+
+		#[test]
+		fn nobody_executes_below_its_least_price(
+			least in prop::collection::vec((0u128..50, 0u128..50), 0..20), price_in in 0u128..50, price_out in 0u128..50,
+		) {
+			let prices = Prices { price_in, price_out };
+			let sealed: Vec<SealedMember<usize>> = least
+				.iter()
+				.enumerate()
+				.map(|(who, (price_in, price_out))| SealedMember {
+					member: Member { who, stake: 1 },
+					least: Prices { price_in: *price_in, price_out: *price_out },
+				})
+				.collect();
+			let willing: Vec<usize> = willing(&sealed, &prices).map(|member| member.who).collect();
+			for (who, (least_in, least_out)) in least.iter().enumerate() {
+				prop_assert_eq!(willing.contains(&who), *least_in <= price_in && *least_out <= price_out);
+			}
+		}
+
 		#[test]
 		fn distinct_members_with_stake_are_drawn(
 			seed in any::<[u8; 32]>(), stakes in prop::collection::vec(0u128..1 << 90, 0..20), n in 0u32..14,

@@ -3,24 +3,65 @@
 use crate::{
 	hash::{Hash32, InputHash, JobId, ModelId},
 	limits::*,
+	model::ListingId,
 };
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
 impl JobId {
-	/// Returns the name of the `count`-th job of `requester`.
+	/// Returns the name of the `count`-th job of `requester`. `listing` is the listing that the request named; none if it
+	/// named the model.
 	pub fn derive<AccountId: Encode>(
 		genesis: &Hash32,
 		requester: &AccountId,
 		count: u64,
 		model: &ModelId,
+		listing: Option<ListingId>,
 		input_hash: &InputHash,
 		params: &SamplingParams,
 	) -> Self {
-		Self(sp_crypto_hashing::blake2_256(
-			&(b"assay/v2/job", genesis, requester, count, model, input_hash, params).encode(),
-		))
+		let mut bytes = (b"assay/v2/job", genesis, requester, count, model, input_hash, params).encode();
+		// Parameters end where they say, so no name with a listing is one without.
+		if let Some(listing) = listing {
+			listing.encode_to(&mut bytes);
+		}
+		Self(sp_crypto_hashing::blake2_256(&bytes))
+	}
+}
+
+/// What a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Target {
+	/// A model, at the listing that is cheapest for this job among those that may take it.
+	#[codec(index = 0)]
+	Model(ModelId),
+	/// One listing and no other.
+	#[codec(index = 1)]
+	Listing(ListingId),
+}
+
+impl Target {
+	/// Returns the listing, if one is named.
+	pub fn listing(&self) -> Option<ListingId> {
+		match self {
+			Self::Model(_) => None,
+			Self::Listing(id) => Some(*id),
+		}
+	}
+}
+
+impl From<ModelId> for Target {
+	fn from(model: ModelId) -> Self {
+		Self::Model(model)
+	}
+}
+
+impl From<ListingId> for Target {
+	fn from(listing: ListingId) -> Self {
+		Self::Listing(listing)
 	}
 }
 
@@ -124,4 +165,44 @@ pub struct Output {
 	pub text: BoundedVec<u8, ConstU32<MAX_OUTPUT_BYTES>>,
 	/// Why it ended.
 	pub finish: FinishReason,
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_jobs_name_depends_on_the_listing_that_was_named() {
+		let name = |listing| {
+			let params = SamplingParams::greedy(7);
+			JobId::derive(
+				&[1; 32],
+				&2u32,
+				3,
+				&ModelId([4; 32]),
+				listing,
+				&InputHash([5; 32]),
+				&params,
+			)
+		};
+		let names = [None, Some(ListingId(0)), Some(ListingId(1))].map(name);
+		assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+	}
+
+	#[test]
+	fn a_target_is_an_object_of_one_field() {
+		let model = Target::from(ModelId([1; 32]));
+		assert_eq!(
+			serde_json::to_value(model).unwrap()["model"],
+			ModelId([1; 32]).to_string()
+		);
+		assert_eq!(
+			serde_json::to_string(&Target::from(ListingId(7))).unwrap(),
+			r#"{"listing":7}"#
+		);
+		assert_eq!(
+			(model.listing(), Target::Listing(ListingId(7)).listing()),
+			(None, Some(ListingId(7)))
+		);
+	}
 }

@@ -32,6 +32,7 @@ pub mod hash;
 #[cfg(feature = "substrate")]
 pub mod host;
 pub mod job;
+pub mod manifest;
 pub mod model;
 #[cfg(feature = "substrate")]
 pub mod offchain;
@@ -49,7 +50,8 @@ pub use hash::{
 	AccumulatorRoot, Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash,
 	JobId, LeafHash, ModelId, NodeHash, OutputHash, PartRoot, Seal, TraceRoot, WorkId,
 };
-pub use job::{Failure, FinishReason, Output, SamplingParams};
+pub use job::{Failure, FinishReason, Output, SamplingParams, Target};
+pub use model::ListingId;
 pub use receipt::{Receipt, Verdict};
 pub use state::State;
 pub use task::{Finding, Work};
@@ -84,6 +86,16 @@ pub mod limits {
 	pub const MAX_BATCH: u32 = 16;
 	/// Most members of an electorate.
 	pub const MAX_MEMBERS: u32 = 64;
+	/// Longest manifest, SCALE-encoded, in bytes.
+	pub const MAX_MANIFEST_BYTES: u32 = 512 * 1024;
+	/// Most tensors of a manifest.
+	pub const MAX_MANIFEST_TENSORS: u32 = 6_000;
+	/// Longest name of a model, in bytes.
+	pub const MAX_MODEL_NAME_BYTES: u32 = 64;
+	/// Longest name of an architecture, in bytes.
+	pub const MAX_ARCHITECTURE_BYTES: u32 = 32;
+	/// Most listings of one model that take jobs.
+	pub const MAX_LISTINGS: u32 = 16;
 	/// Most providers that may serve one model at a time.
 	pub const MAX_PROVIDERS_PER_MODEL: u32 = 128;
 	/// Most jobs that one call of the runtime API returns.

@@ -7,6 +7,7 @@ use crate::{
 	economics::Fault,
 	hash::{BoundRoot, ClaimId, DrawId, ExecutionId, Hash32, InputHash, JobId, LeafHash, ModelId, OutputHash, Seal},
 	limits::*,
+	model::ListingId,
 	state::State,
 	vote::Vote,
 	Balance, FinishReason, SamplingParams,
@@ -305,6 +306,10 @@ pub struct Receipt<AccountId, BlockNumber> {
 	pub job: JobId,
 	/// The requested model.
 	pub model: ModelId,
+	/// The listing on whose terms it was answered.
+	pub listing: ListingId,
+	/// Whether the request named that listing. If not, it named the model, and the chain chose the listing.
+	pub listing_named: bool,
 	/// Who requested the job and paid for it.
 	pub requester: AccountId,
 	/// Which of the requester's jobs it is, from 1.
@@ -354,6 +359,11 @@ impl<AccountId: Encode, BlockNumber: Encode> Receipt<AccountId, BlockNumber> {
 }
 
 impl<AccountId, BlockNumber> Receipt<AccountId, BlockNumber> {
+	/// Returns the listing that the request named; none if it named the model.
+	pub fn named_listing(&self) -> Option<ListingId> {
+		self.listing_named.then_some(self.listing)
+	}
+
 	/// Returns whether nothing about it can change any more.
 	pub fn is_settled(&self) -> bool {
 		self.state.is_final()

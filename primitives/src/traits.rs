@@ -2,10 +2,10 @@
 
 use crate::{
 	crypto::InferenceId,
-	draw::Member,
+	draw::{Member, SealedMember},
 	economics::{Fault, Shares},
 	hash::Seal,
-	model::ModelTerms,
+	model::{ListingId, ModelTerms},
 	receipt::{ClaimRecord, DrawRecord, ElectorateSummary, Verdict},
 	rules::WorkUnits,
 	state::State,
@@ -17,8 +17,11 @@ use sp_runtime::DispatchResult;
 
 /// The models that may be requested. Implemented by the models pallet.
 pub trait ModelCatalog<AccountId> {
-	/// Returns the terms of a registered model, also of a retired one.
-	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>>;
+	/// Returns the model of a listing and its terms at the prices in force, also of a retired one.
+	fn listing(id: ListingId) -> Option<(ModelId, ModelTerms<AccountId>)>;
+	/// Returns the terms of a model's listings that take jobs, the oldest first: at most
+	/// [`MAX_LISTINGS`](crate::limits::MAX_LISTINGS). None if the model is unknown.
+	fn listings(model: &ModelId) -> Option<Vec<ModelTerms<AccountId>>>;
 }
 
 /// Randomness that no single author chooses. Implemented by the beacon pallet.
@@ -35,9 +38,13 @@ pub trait FinalizedBlock {
 
 /// Who may be drawn, and who is alive. Implemented by the providers pallet.
 pub trait ProviderSet<AccountId> {
-	/// Returns the electorate of a model that is in force now: the members with the largest bonds, as they were sealed
-	/// at least a period ago.
-	fn electorate(model: &ModelId) -> Vec<Member<AccountId>>;
+	/// Returns the electorate of a model that is in force now, with the members' least prices: the largest bonds, as they
+	/// were sealed at least a period ago.
+	fn sealed(model: &ModelId) -> Vec<SealedMember<AccountId>>;
+	/// Returns the members of that electorate: whatever the price of a job, its seats are drawn among all of them.
+	fn electorate(model: &ModelId) -> Vec<Member<AccountId>> {
+		Self::sealed(model).into_iter().map(|sealed| sealed.member).collect()
+	}
 	/// Returns the active bonds of all providers of the chain.
 	fn chain_stake() -> Balance;
 	/// Returns whether a provider can take a job now: serving this model, keyed, alive, not suspended, with a free

@@ -9,7 +9,7 @@ use assay_primitives::{accumulator::Proof, job::Input, AccumulatorRoot, Hash32, 
 pub type ChainReceipt = Receipt<Account, u32>;
 
 /// Version of the file format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Most bytes of JSON that are read. A receipt with the longest prompt and answer stays well below.
 pub const MAX_FILE_BYTES: usize = 512 * 1024;

@@ -8,7 +8,7 @@ use assay_primitives::{
 	dispute::Decision,
 	economics::Fault,
 	receipt::{Audit, ClaimRecord, RefundReason, SeatRecord},
-	BoundRoot, FinishReason, State, Verdict,
+	BoundRoot, FinishReason, JobId, ListingId, State, Verdict,
 };
 use assay_receipt::{check, differences, Account, Leaf, Mismatch, ReceiptFile};
 use serde_json::Value;
@@ -326,8 +326,29 @@ fn no_other_verdict_and_state_follow_from_the_same_votes() {
 }
 
 #[test]
+fn a_listing_that_the_chain_chose_is_the_chains_word() {
+	let mut file = refunded();
+	let receipt = &mut file.receipt;
+	receipt.listing_named = false;
+	receipt.job = JobId::derive(
+		&file.genesis,
+		&receipt.requester,
+		receipt.count,
+		&receipt.model,
+		None,
+		&receipt.input_hash,
+		&receipt.params,
+	);
+	assert!(check(&file).is_ok());
+	let honest = file.receipt.clone();
+	file.receipt.listing = ListingId(8);
+	assert!(check(&file).is_ok());
+	assert_eq!(differences(&file.receipt, &honest), ["listing"]);
+}
+
+#[test]
 fn every_inconsistency_has_its_name() {
-	let cases: [(Make, Change, Mismatch); 42] = [
+	let cases: [(Make, Change, Mismatch); 45] = [
 		(confirmed, |f| f.accumulator = settled().accumulator, Mismatch::Leaf),
 		(confirmed, |f| f.accumulator = unchecked().accumulator, Mismatch::Leaf),
 		(settled, |f| leaf(f).index = 11, Mismatch::Leaf),
@@ -337,7 +358,7 @@ fn every_inconsistency_has_its_name() {
 			|f| leaf(f).proof.as_mut().unwrap().leaves = u64::MAX,
 			Mismatch::Leaf,
 		),
-		(settled, |f| f.format = 1, Mismatch::Format(1)),
+		(settled, |f| f.format = 2, Mismatch::Format(2)),
 		(
 			settled,
 			|f| f.input = b"What is a job?".to_vec().try_into().unwrap(),
@@ -345,6 +366,9 @@ fn every_inconsistency_has_its_name() {
 		),
 		(settled, |f| f.receipt.job.0[0] ^= 1, Mismatch::Job),
 		(settled, |f| f.receipt.count = 6, Mismatch::Job),
+		(settled, |f| f.receipt.model.0[0] ^= 1, Mismatch::Job),
+		(settled, |f| f.receipt.listing = ListingId(8), Mismatch::Job),
+		(settled, |f| f.receipt.listing_named = false, Mismatch::Job),
 		(settled, |f| f.receipt.count = 0, Mismatch::Count),
 		(settled, |f| f.genesis[0] ^= 1, Mismatch::Job),
 		(settled, |f| f.receipt.requester = Account([2; 32]), Mismatch::Job),
@@ -519,7 +543,7 @@ fn malformed_files_are_refused() {
 		.unwrap_err()
 		.to_string()
 		.contains("more than a receipt"));
-	for text in ["", "{}", "[]", "null", "{\"format\":2}"] {
+	for text in ["", "{}", "[]", "null", "{\"format\":3}"] {
 		assert!(ReceiptFile::from_json(text)
 			.unwrap_err()
 			.to_string()
@@ -537,7 +561,7 @@ fn malformed_files_are_refused() {
 
 #[test]
 fn a_file_of_another_format_is_refused_by_its_number() {
-	let text = r#"{ "format": 1, "genesis": "0x07", "job_count": 5, "receipt": { "committee": [] } }"#;
+	let text = r#"{ "format": 2, "genesis": "0x07", "job_count": 5, "receipt": { "committee": [] } }"#;
 	let error = ReceiptFile::from_json(text).unwrap_err().to_string();
-	assert!(error.contains("format 1") && error.contains("format 2"), "{error}");
+	assert!(error.contains("format 2") && error.contains("format 3"), "{error}");
 }

@@ -9,8 +9,8 @@ use crate::{
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
-	JobId, ModelId, Receipt,
+	api::{JobIds, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
+	JobId, ListingId, ModelId, Receipt, Target,
 };
 use codec::Encode;
 use frame_support::{
@@ -55,20 +55,24 @@ impl_runtime_apis! {
 	}
 
 	impl assay_primitives::api::AssayApi<Block, AccountId, BlockNumber> for Runtime {
-		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>> {
+		fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId, BlockNumber>> {
 			views::models(start, limit)
 		}
 
-		fn model(id: ModelId) -> Option<ModelView<AccountId>> {
+		fn model(id: ModelId) -> Option<ModelView<AccountId, BlockNumber>> {
 			views::model(id)
+		}
+
+		fn listing(id: ListingId) -> Option<ListingView<AccountId, BlockNumber>> {
+			views::listing(id)
 		}
 
 		fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>> {
 			views::providers_of(model)
 		}
 
-		fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
-			views::quote(model, input_bytes, max_tokens, verifiers)
+		fn quote(target: Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
+			views::quote(target, input_bytes, max_tokens, verifiers)
 		}
 
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {

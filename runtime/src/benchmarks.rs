@@ -5,8 +5,9 @@ use alloc::{string::String, vec};
 use assay_primitives::{
 	crypto::InferenceId,
 	draw::Member,
-	limits::{MAX_MEMBERS, MAX_OUTPUT_TOKENS},
-	model::Profile,
+	limits::{MAX_LISTINGS, MAX_MEMBERS, MAX_OUTPUT_TOKENS},
+	manifest::{model_id, test_utils::TestManifest},
+	model::Prices,
 	ClaimId, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot,
 };
 use configs::inference::{ModelLimits, ProviderLimits};
@@ -14,8 +15,8 @@ use constants::currency::{ASY, MICRO_ASY};
 use frame_benchmarking::{account, define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{fungible::Mutate, Hooks, StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 use frame_system::RawOrigin;
-use pallet_models::Registration;
-use pallet_providers::{Electorate, Seal};
+use pallet_models::ListingTerms;
+use pallet_providers::{Electorate, LeastPricesOf, Seal};
 use sp_storage::TrackedStorageKey;
 
 define_benchmarks!(
@@ -54,6 +55,11 @@ pub(crate) fn dispatch(config: BenchmarkConfig) -> Result<Vec<BenchmarkBatch>, S
 /// Creates models, providers and rich accounts.
 pub struct BenchmarkSetup;
 
+/// The prices of the cheapest listing, and the least at which every provider executes.
+const PRICES: Prices = Prices {
+	price_in: MICRO_ASY,
+	price_out: MICRO_ASY,
+};
 /// The capacity of each provider, in jobs.
 const CAPACITY: u32 = 50;
 
@@ -67,22 +73,27 @@ impl BenchmarkSetup {
 
 impl pallet_providers::BenchmarkHelper for BenchmarkSetup {
 	fn model() -> ModelId {
-		let id = ModelId([0xbe; 32]);
-		let registration = Registration {
-			id,
-			name: b"benchmark".to_vec().try_into().expect("a short name"),
-			architecture: b"llama".to_vec().try_into().expect("a short name"),
-			profile: Profile::C1W8,
-			parameters: 1,
-			weight_bytes: 1,
-			price_in: MICRO_ASY,
-			price_out: MICRO_ASY,
-			royalty: ModelLimits::get().royalty_max,
+		let manifest = TestManifest {
 			context_length: ModelLimits::get().max_context,
-			prompt_overhead: 1,
-			parent: None,
+			..TestManifest::new("benchmark")
+		}
+		.encode();
+		let id = model_id(&manifest);
+		let terms = ListingTerms {
+			prices: PRICES,
+			royalty: ModelLimits::get().royalty_max,
 		};
-		Models::register(RawOrigin::Signed(Self::rich("owner", 0)).into(), registration).expect("a good registration");
+		let signed = || RawOrigin::Signed(Self::rich("owner", 0)).into();
+		let manifest = manifest.try_into().expect("a short manifest");
+		Models::register(signed(), manifest, terms).expect("a good registration");
+		// A request compares all listings that there can be; the first is the cheapest.
+		for _ in 1..MAX_LISTINGS {
+			let prices = Prices {
+				price_in: PRICES.price_in.saturating_mul(2),
+				..PRICES
+			};
+			Models::list(signed(), id, ListingTerms { prices, ..terms }, 0).expect("there is room");
+		}
 		id
 	}
 }
@@ -94,7 +105,7 @@ impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 			let who = Self::rich("provider", number);
 			let signed = || RawOrigin::Signed(who.clone()).into();
 			Providers::bond(signed(), ProviderLimits::get().min_bond).expect("a good bond");
-			Providers::serve(signed(), model).expect("a model of the catalog");
+			Providers::serve(signed(), model, PRICES).expect("a model of the catalog");
 			// Straight into storage: more capacity than a provider may set, and a key without its proof.
 			pallet_providers::KeyOwners::<Runtime>::insert(key, &who);
 			pallet_providers::Providers::<Runtime>::mutate(&who, |record| {
@@ -111,9 +122,14 @@ impl pallet_jobs::benchmarking::BenchmarkHelper<AccountId> for BenchmarkSetup {
 			stake: ProviderLimits::get().min_bond,
 		});
 		let members: Vec<_> = members.collect();
+		let mut least = LeastPricesOf::new();
+		for member in &members {
+			least.try_insert(member.who.clone(), PRICES).expect("no more than fit");
+		}
 		let seal = Seal {
 			sealed_at: 0,
 			members: members.try_into().expect("no more than fit"),
+			least,
 		};
 		// Straight into storage: in force at once.
 		pallet_providers::Electorates::<Runtime>::insert(
@@ -145,7 +161,7 @@ impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSe
 		let signed = RawOrigin::Signed(requester).into();
 		let input = b"benchmark".to_vec().try_into().expect("short");
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
-		Jobs::request(signed, *model, input, params, verifiers, Balance::MAX).expect("a good request");
+		Jobs::request(signed, (*model).into(), input, params, verifiers, Balance::MAX).expect("a good request");
 		let waits = |(_, job): &(JobId, pallet_jobs::JobOf<Runtime>)| job.answer.is_none();
 		let (job, _) = pallet_jobs::Jobs::<Runtime>::iter()
 			.find(waits)

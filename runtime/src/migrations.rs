@@ -8,5 +8,13 @@
 //! Migrations run in one block, before anything else in it: whatever they do must be bounded and fit. `make upgrade-test`
 //! rehearses them on a chain of the last release, whose commit is in `runtime/last-release`, with jobs open.
 
-/// The migrations from the last release, in the order in which they run.
-pub type Migrations = (pallet_providers::migrations::ToV2<crate::Runtime>,);
+use crate::Runtime;
+
+/// The migrations from the last release, in the order in which they run: models get their listings before the jobs that
+/// name them.
+pub type Migrations = (
+	pallet_models::migrations::V1ToV2<Runtime>,
+	pallet_providers::migrations::V1ToV2<Runtime>,
+	pallet_providers::migrations::V2ToV3<Runtime>,
+	pallet_jobs::migrations::V1ToV2<Runtime, pallet_models::migrations::OldestListing<Runtime>>,
+);

@@ -5,28 +5,58 @@ use crate::{AccountId, BlockNumber, Jobs, Models, Providers, Runtime};
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobIds, JobView, ModelView, ProviderView, Quote, QuoteError},
+	api::{JobIds, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
+	draw::{is_carried, willing_stake, SealedMember},
 	traits::ProviderSet,
-	JobId, ModelId, Receipt,
+	Balance, JobId, ListingId, ModelId, Receipt, Target,
 };
 
 /// Returns a page of the catalog.
-pub(crate) fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId>> {
+pub(crate) fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId, BlockNumber>> {
 	Models::page(start, limit).into_iter().map(with_providers).collect()
 }
 
 /// Returns one model.
-pub(crate) fn model(id: ModelId) -> Option<ModelView<AccountId>> {
+pub(crate) fn model(id: ModelId) -> Option<ModelView<AccountId, BlockNumber>> {
 	Models::view(&id).map(with_providers)
 }
 
-/// Adds the number of providers, which the catalog doesn't know.
-fn with_providers(view: ModelView<AccountId>) -> ModelView<AccountId> {
-	let electorate = <Providers as ProviderSet<AccountId>>::electorate(&view.id);
+/// Returns one listing.
+pub(crate) fn listing(id: ListingId) -> Option<ListingView<AccountId, BlockNumber>> {
+	let view = Models::listing_view(id)?;
+	let sealed = <Providers as ProviderSet<AccountId>>::sealed(&view.model);
+	Some(with_willing(view, &sealed))
+}
+
+/// Adds what follows from a model's electorate, which the catalog doesn't know.
+fn with_providers(view: ModelView<AccountId, BlockNumber>) -> ModelView<AccountId, BlockNumber> {
+	let sealed = <Providers as ProviderSet<AccountId>>::sealed(&view.id);
+	let listings = view.listings.into_iter();
 	ModelView {
-		providers: u32::try_from(electorate.len()).unwrap_or(u32::MAX),
+		providers: u32::try_from(sealed.len()).unwrap_or(u32::MAX),
+		stake: stake(&sealed),
+		listings: listings.map(|listing| with_willing(listing, &sealed)).collect(),
 		..view
 	}
+}
+
+/// Adds what follows from the electorate to a listing.
+fn with_willing(
+	view: ListingView<AccountId, BlockNumber>,
+	sealed: &[SealedMember<AccountId>],
+) -> ListingView<AccountId, BlockNumber> {
+	let willing = willing_stake(sealed, &view.prices);
+	let takes_jobs = view.retired_at.is_none() && willing > 0;
+	ListingView {
+		willing,
+		takes_checked_jobs: takes_jobs && is_carried(willing, stake(sealed)),
+		..view
+	}
+}
+
+fn stake(sealed: &[SealedMember<AccountId>]) -> Balance {
+	let stakes = sealed.iter().map(|sealed| sealed.member.stake);
+	stakes.fold(0, Balance::saturating_add)
 }
 
 /// Returns the providers of a model.
@@ -35,8 +65,8 @@ pub(crate) fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>> {
 }
 
 /// Returns what a job would cost at most.
-pub(crate) fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
-	Jobs::quote(model, input_bytes, max_tokens, verifiers)
+pub(crate) fn quote(target: Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
+	Jobs::quote(target, input_bytes, max_tokens, verifiers)
 }
 
 /// Returns one job.

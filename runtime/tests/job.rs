@@ -53,9 +53,11 @@ fn change(before: &BTreeMap<AccountId, Balance>, after: &BTreeMap<AccountId, Bal
 
 /// Returns what an answer costs in the end.
 fn bill(output: &assay_primitives::Output) -> Bill {
-	let terms = demo_model().expect("the demo model has a registration");
+	let registration = demo_model().expect("the demo model has a registration");
+	let (_, facts) = assay_primitives::manifest::read(&registration.manifest).expect("a manifest");
+	let prices = registration.terms.prices;
 	let tokens = (output.input_tokens, output.tokens.len() as u32);
-	Bill::new(&RATES, (terms.price_in, terms.price_out), terms.parameters, tokens)
+	Bill::new(&RATES, (prices.price_in, prices.price_out), facts.parameters, tokens)
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn two_verifiers_agree_and_everyone_is_paid_the_published_parts() {
 	} else {
 		0
 	};
-	let royalty = demo_model().expect("a registration").royalty;
+	let royalty = demo_model().expect("a registration").terms.royalty;
 	let bill = bill(&truth());
 	let shares = split(&RATES, ceiling, &bill, 2, 2, royalty);
 	let after = wealth(&mut chain);
@@ -234,7 +236,7 @@ fn silent_seats_leave_it_unverified_and_the_executor_is_paid() {
 	assert_eq!(receipt(&mut chain, job).verdict, Verdict::Unverified);
 	run_until(&mut chain, id, |_| false);
 	assert_eq!(receipt(&mut chain, job).state, State::Settled);
-	let royalty = demo_model().expect("a registration").royalty;
+	let royalty = demo_model().expect("a registration").terms.royalty;
 	let bill = bill(&truth());
 	let shares = split(&RATES, bill.total(2), &bill, 2, 0, royalty);
 	assert_eq!(chain.wealth(&executor) - before, shares.executor);

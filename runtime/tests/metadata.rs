@@ -66,6 +66,7 @@ fn metadata_describes_the_four_pallets_and_the_runtime_api() {
 		[
 			"models",
 			"model",
+			"listing",
 			"providers_of",
 			"quote",
 			"job",

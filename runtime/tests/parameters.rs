@@ -105,7 +105,7 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 	});
 	let calls: [RuntimeCall; 3] = [
 		pallet_jobs::Call::request {
-			model: model(),
+			target: model().into(),
 			input: vec![b'x'; MAX_INPUT_BYTES as usize].try_into().expect("the longest"),
 			params: SamplingParams::greedy(1),
 			verifiers: MAX_VERIFIERS,

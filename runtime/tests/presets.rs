@@ -31,10 +31,12 @@ fn every_preset_builds_a_consistent_state() {
 	for name in preset_names() {
 		genesis(name.as_ref()).execute_with(|| {
 			check_state();
-			let model = demo_model().expect("the demo model has a registration");
-			assert!(Models::terms(&model.id).is_some(), "{name:?} registers the demo model");
+			let registration = demo_model().expect("the demo model has a registration");
+			let model = assay_primitives::manifest::model_id(&registration.manifest);
+			let listings = Models::listings(&model).expect("the demo model is registered");
+			assert_eq!(listings.len(), 1, "{name:?} lists it");
 			assert_eq!(
-				Providers::electorate(&model.id).len(),
+				Providers::electorate(&model).len(),
 				4,
 				"{name:?} has an electorate from the first block on"
 			);

@@ -2,7 +2,9 @@
 
 mod common;
 
-use assay_primitives::{limits::MAX_OUTPUT_TOKENS, receipt::Audit, JobId, ModelId, SamplingParams, State};
+use assay_primitives::{
+	limits::MAX_OUTPUT_TOKENS, receipt::Audit, JobId, ListingId, ModelId, SamplingParams, State, Target,
+};
 use assay_runtime::{AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
 use common::{
@@ -62,7 +64,7 @@ fn message_of(chain: &mut Chain, call: pallet_jobs::Call<Runtime>) -> DispatchEr
 /// Returns a good request, changed.
 fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 	let mut request = Request {
-		model: model(),
+		target: model().into(),
 		input: PROMPT.into(),
 		params: SamplingParams::greedy(16),
 		verifiers: 2,
@@ -70,14 +72,14 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 	};
 	change(&mut request);
 	let Request {
-		model,
+		target,
 		input,
 		params,
 		verifiers,
 		max_fee,
 	} = request;
 	pallet_jobs::Call::request {
-		model,
+		target,
 		input: input.try_into().expect("bounded"),
 		params,
 		verifiers,
@@ -86,7 +88,7 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 }
 
 struct Request {
-	model: ModelId,
+	target: Target,
 	input: Vec<u8>,
 	params: SamplingParams,
 	verifiers: u8,
@@ -98,8 +100,12 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 	let mut chain = Chain::new("development", 1);
 	let cases = [
 		(
-			with(|request| request.model = ModelId([7; 32])),
+			with(|request| request.target = ModelId([7; 32]).into()),
 			Error::<Runtime>::UnknownModel,
+		),
+		(
+			with(|request| request.target = ListingId(7).into()),
+			Error::UnknownListing,
 		),
 		(with(|request| request.input.clear()), Error::EmptyInput),
 		(with(|request| request.input = vec![0xff, 0xfe]), Error::InputNotUtf8),

@@ -6,15 +6,15 @@
 
 mod common;
 
-use assay_primitives::{receipt::Audit, state::State, ClaimId, JobId, Verdict};
+use assay_primitives::{model::Prices, receipt::Audit, state::State, traits::ProviderSet, ClaimId, JobId, Verdict};
 use assay_runtime::{
-	configs::system::RuntimeBlockWeights, migrations::Migrations, AccountId, AllPalletsWithSystem, Balances, Runtime,
-	RuntimeCall, System, VERSION, WASM_BINARY,
+	configs::system::RuntimeBlockWeights, migrations::Migrations, AccountId, AllPalletsWithSystem, Balances, Jobs,
+	Models, Providers, Runtime, RuntimeCall, System, VERSION, WASM_BINARY,
 };
 use codec::{Decode, Encode};
 use common::{
 	check_state,
-	claims::{claim, open_claim, opening, publish, receipt, run_until, truth, vote_all, TRUTH},
+	claims::{claim, model, open_claim, opening, publish, receipt, run_until, truth, vote_all, TRUTH},
 	keyring,
 	released::{self, bytes, check_storage, decode_metadata, field, Released, ReleasedChain},
 	Chain,
@@ -25,18 +25,18 @@ use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Ferdie};
 use sp_runtime::traits::{BlakeTwo256, Hash as _};
 
 /// Jobs of the last release that are open when the upgrade comes, and one that is settled.
-struct Jobs {
+struct OldJobs {
 	settled: JobId,
 	in_window: JobId,
 	voting: JobId,
 	requested: JobId,
 }
 
-/// Returns the last release, and whether it is another one than this.
-fn last_release() -> (Released, bool) {
+/// Returns the last release, or this one if the last one's Wasm is not there.
+fn last_release() -> Released {
 	if let Some(path) = std::env::var_os("ASSAY_LAST_RELEASE") {
 		let code = std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {path:?}: {error}"));
-		return (Released::new(code), true);
+		return Released::last(code);
 	}
 	println!(
 		"NOT REHEARSED: the last release's Wasm is not there, so this release is upgraded to itself. Run \
@@ -44,13 +44,14 @@ fn last_release() -> (Released, bool) {
 	);
 	let code =
 		WASM_BINARY.expect("this test needs a Wasm runtime: build without SKIP_WASM_BUILD, or set ASSAY_LAST_RELEASE");
-	(Released::new(code.to_vec()), false)
+	Released::this(code.to_vec())
 }
 
 /// Requests a job on the last release's chain and returns its name.
 fn request(chain: &mut ReleasedChain, verifiers: u8) -> JobId {
 	let before = chain.map("Jobs", "Jobs");
-	let transaction = chain.signed(Ferdie, released::request(verifiers));
+	let call = released::request(&chain.released, verifiers);
+	let transaction = chain.signed(Ferdie, call);
 	chain.good_block(vec![transaction]);
 	let after = chain.map("Jobs", "Jobs");
 	let mut new = after.keys().filter(|key| !before.contains_key(*key));
@@ -100,7 +101,7 @@ fn live(chain: &mut ReleasedChain, blocks: u32) {
 }
 
 /// Makes a chain of the last release with a job in every stage.
-fn old_chain(released: Released) -> (ReleasedChain, Jobs) {
+fn old_chain(released: Released) -> (ReleasedChain, OldJobs) {
 	let mut chain = ReleasedChain::new(released, "development");
 	// Three of them, because the lottery may send one to an audit.
 	let early: Vec<_> = (0..3)
@@ -125,7 +126,7 @@ fn old_chain(released: Released) -> (ReleasedChain, Jobs) {
 	chain.idle(3);
 	let requested = request(&mut chain, 1);
 	chain.idle(1);
-	let jobs = Jobs {
+	let jobs = OldJobs {
 		settled,
 		in_window,
 		voting,
@@ -162,7 +163,8 @@ fn claim_of(chain: &mut Chain, job: JobId) -> ClaimId {
 
 #[test]
 fn a_chain_of_the_last_release_becomes_one_of_this_with_its_jobs() {
-	let (released, differs) = last_release();
+	let released = last_release();
+	let differs = !released.is_this;
 	let version = released.version();
 	let (mut old, jobs) = old_chain(released);
 
@@ -215,6 +217,17 @@ fn a_chain_of_the_last_release_becomes_one_of_this_with_its_jobs() {
 		);
 		check_state();
 		assert_eq!(Balances::total_issuance(), issuance);
+		let view = Models::view(&model()).expect("the model is in the catalog");
+		let [listing] = &view.listings[..] else {
+			panic!("the model has one listing: its terms of before")
+		};
+		for job in [jobs.settled, jobs.in_window, jobs.voting, jobs.requested] {
+			let job = Jobs::view(job).expect("the job is there");
+			assert_eq!(job.listing, listing.listing);
+		}
+		for sealed in <Providers as ProviderSet<AccountId>>::sealed(&model()) {
+			assert_eq!(sealed.least, Prices::default(), "all execute at any price");
+		}
 	});
 
 	// After: all that is stored is this release's, and nothing is left of what was.

@@ -8,8 +8,8 @@ mod tests;
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
 	accumulator::{Accumulator, Proof},
-	api::{JobView, ModelView, ProviderView, Quote, QuoteError},
-	ClaimId, Hash32, JobId, ModelId, OutputHash,
+	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
+	ClaimId, Hash32, JobId, ListingId, ModelId, OutputHash, Target,
 };
 use assay_receipt::{Account, ChainReceipt, ReadAt};
 use codec::{DecodeAll, Encode};
@@ -42,7 +42,9 @@ pub(crate) type At = ClientAtBlock<SubstrateConfig, OnlineClientAtBlockImpl<Subs
 /// A view of a job.
 pub(crate) type Job = JobView<Account, u32>;
 /// A view of a model.
-pub(crate) type Model = ModelView<Account>;
+pub(crate) type Model = ModelView<Account, u32>;
+/// A view of a listing.
+pub(crate) type Listing = ListingView<Account, u32>;
 /// A view of a provider.
 pub(crate) type Provider = ProviderView<Account>;
 type Watched = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
@@ -226,7 +228,7 @@ impl Chain {
 		let mut found = self.models(at).await?;
 		found.retain(|m| m.name == named);
 		if found.len() > 1 {
-			found.retain(|m| !m.terms.retired);
+			found.retain(|m| !m.listings.is_empty());
 		}
 		match (found.pop(), found.len()) {
 			(Some(model), 0) => Ok(model),
@@ -239,6 +241,12 @@ impl Chain {
 		}
 	}
 
+	/// Returns a listing, also a retired one.
+	pub(crate) async fn listing(&self, at: &At, id: ListingId) -> Result<Listing, CliError> {
+		let listing: Option<Listing> = self.view(at, "listing", id).await?;
+		listing.ok_or_else(|| CliError::NotFound(format!("there is no listing {id}: `assay models` lists all")))
+	}
+
 	/// Returns the providers of a model.
 	pub(crate) async fn providers_of(&self, at: &At, model: ModelId) -> Result<Vec<Provider>, CliError> {
 		self.view(at, "providers_of", model).await
@@ -248,12 +256,12 @@ impl Chain {
 	pub(crate) async fn quote(
 		&self,
 		at: &At,
-		model: ModelId,
+		target: Target,
 		input: u32,
 		tokens: u32,
 		verifiers: u8,
 	) -> Result<Quote, CliError> {
-		let quote: Result<Quote, QuoteError> = self.view(at, "quote", (model, input, tokens, verifiers)).await?;
+		let quote: Result<Quote, QuoteError> = self.view(at, "quote", (target, input, tokens, verifiers)).await?;
 		quote.map_err(|e| CliError::refused(format!("Jobs::{e:?}")))
 	}
 

@@ -1,6 +1,6 @@
 //! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file current.
 
-use assay_primitives::{Balance, ClaimId, ModelId, OutputHash, SamplingParams};
+use assay_primitives::{model::Prices, Balance, ClaimId, ModelId, OutputHash, SamplingParams, Target};
 use subxt::{tx::Payload, Metadata};
 
 /// Name of the runtime that this program talks to.
@@ -31,28 +31,64 @@ pub(crate) const SPEC_NAME: &str = "assay";
 		with = "::subxt::utils::Static<::assay_primitives::model::Profile>"
 	),
 	substitute_type(
+		path = "assay_primitives::model::ListingId",
+		with = "::subxt::utils::Static<::assay_primitives::ListingId>"
+	),
+	substitute_type(
+		path = "assay_primitives::model::Prices",
+		with = "::subxt::utils::Static<::assay_primitives::model::Prices>"
+	),
+	substitute_type(
+		path = "assay_primitives::job::Target",
+		with = "::subxt::utils::Static<::assay_primitives::Target>"
+	),
+	substitute_type(
 		path = "assay_primitives::job::SamplingParams",
 		with = "::subxt::utils::Static<::assay_primitives::SamplingParams>"
 	)
 )]
 mod generated {}
 
-pub(crate) use generated::{jobs, runtime_types, storage, tx};
+pub(crate) use generated::{jobs, models, runtime_types, storage, tx};
 
 use runtime_types::{
-	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, sp_arithmetic::per_things::Permill,
+	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, pallet_models::types::ListingTerms,
+	sp_arithmetic::per_things::Permill,
 };
 
-/// Returns the call that requests a job.
+/// Returns the call that requests a job of a model or a listing.
 pub(crate) fn request(
-	model: ModelId,
+	target: Target,
 	input: &[u8],
 	params: SamplingParams,
 	verifiers: u8,
 	max_fee: Balance,
 ) -> impl Payload {
-	tx().jobs()
-		.request(model.into(), bounded(input.to_vec()), params.into(), verifiers, max_fee)
+	tx().jobs().request(
+		target.into(),
+		bounded(input.to_vec()),
+		params.into(),
+		verifiers,
+		max_fee,
+	)
+}
+
+/// Returns the call that registers a model by its manifest and lists it.
+pub(crate) fn register(manifest: &[u8], prices: Prices, royalty: u32) -> impl Payload {
+	tx().models()
+		.register(bounded(manifest.to_vec()), terms(prices, royalty))
+}
+
+/// Returns the call that lists a registered model.
+pub(crate) fn list(model: ModelId, prices: Prices, royalty: u32, deposit: Balance) -> impl Payload {
+	tx().models().list(model.into(), terms(prices, royalty), deposit)
+}
+
+fn terms(prices: Prices, royalty: u32) -> ListingTerms {
+	ListingTerms {
+		prices: prices.into(),
+		royalty: permill(royalty),
+	}
 }
 
 /// Returns the call that objects to a claim's output.
@@ -71,7 +107,7 @@ pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {
 }
 
 /// Wraps parts per million for a call.
-pub(crate) fn permill(parts: u32) -> Permill {
+fn permill(parts: u32) -> Permill {
 	Permill(parts)
 }
 

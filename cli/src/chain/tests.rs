@@ -1,15 +1,15 @@
 //! What this program sends and reads is what the checked-in metadata describes, byte for byte.
 
-use super::{runtime, Job, Model, Provider};
+use super::{runtime, Job, Listing, Model, Provider};
 use assay_primitives::{
 	accumulator::Accumulator,
 	api::{Quote, QuoteError},
 	economics::Fault,
-	model::{ModelTerms, Profile},
+	model::{PriceChange, Prices, Profile},
 	receipt::{ElectorateSummary, SeatRecord, SeatVote},
 	vote::Defect,
-	BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ModelId, Output, OutputHash, SamplingParams, State, Verdict,
-	Vote,
+	BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, SamplingParams, State,
+	Target, Verdict, Vote,
 };
 use assay_receipt::{Account, ReceiptFile};
 use codec::{Decode, Encode};
@@ -57,32 +57,30 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 	};
 	let (model, job) = (ModelId([2; 32]), JobId([1; 32]));
 	let tx = runtime::tx;
-	let registration = runtime::runtime_types::pallet_models::types::Registration {
-		id: model.into(),
-		name: runtime::bounded(b"assay-demo".to_vec()),
-		architecture: runtime::bounded(b"llama".to_vec()),
-		profile: Profile::C1W8.into(),
-		parameters: 1,
-		weight_bytes: 2,
+	let prices = Prices {
 		price_in: 3,
 		price_out: u128::MAX,
-		royalty: runtime::permill(50_000),
-		context_length: 512,
-		prompt_overhead: 4,
-		parent: Some(ModelId([3; 32]).into()),
 	};
-	let request = runtime::request(model, b"What is a receipt?", params(), 2, 7);
-	read(at.tx().call_data(&request));
+	let listing = ListingId(5);
+	for target in [Target::Model(model), Target::Listing(listing)] {
+		let request = runtime::request(target, b"What is a receipt?", params(), 2, 7);
+		read(at.tx().call_data(&request));
+	}
 	let object = runtime::object(ClaimId([4; 32]), OutputHash([5; 32]));
 	read(at.tx().call_data(&object));
 	read(at.tx().call_data(&runtime::ready()));
 	read(at.tx().call_data(&tx().jobs().prune(job.into())));
-	read(at.tx().call_data(&tx().models().register(registration)));
-	read(at.tx().call_data(&tx().models().update_price(model.into(), 1, 2)));
-	read(at.tx().call_data(&tx().models().retire(model.into())));
-	read(at.tx().call_data(&tx().models().remove(model.into())));
+	read(at.tx().call_data(&runtime::register(b"a manifest", prices, 50_000)));
+	read(at.tx().call_data(&runtime::list(model, prices, 50_000, 9)));
+	read(at.tx().call_data(&tx().models().update_price(listing.into(), 1, 2)));
+	read(at.tx().call_data(&tx().models().retire(listing.into())));
+	read(at.tx().call_data(&tx().models().remove(listing.into())));
 	read(at.tx().call_data(&tx().providers().bond(1)));
-	read(at.tx().call_data(&tx().providers().serve(model.into())));
+	read(at.tx().call_data(&tx().providers().serve(model.into(), prices.into())));
+	read(
+		at.tx()
+			.call_data(&tx().providers().set_least_price(model.into(), prices.into())),
+	);
 	let (key, proof) = (runtime::inference_key([5; 32]), runtime::inference_signature([6; 64]));
 	read(at.tx().call_data(&tx().providers().set_inference_key(key, proof)));
 }
@@ -105,27 +103,40 @@ fn returns(method: &str, ours: impl Encode) {
 #[test]
 fn every_view_is_the_runtimes_to_its_last_byte() {
 	let account = Account([9; 32]);
+	let prices = Prices {
+		price_in: 1,
+		price_out: 2,
+	};
+	let listing = Listing {
+		listing: ListingId(5),
+		model: ModelId([2; 32]),
+		owner: account,
+		prices,
+		next_prices: Some(PriceChange { prices, at: 7 }),
+		royalty: Default::default(),
+		deposit: 3,
+		listed_at: 1,
+		retired_at: Some(6),
+		willing: 30,
+		takes_checked_jobs: true,
+	};
 	let model = Model {
 		id: ModelId([2; 32]),
 		name: "assay-demo".into(),
 		architecture: "llama".into(),
 		profile: Profile::C1W8,
+		parameters: 1,
 		weight_bytes: 2,
+		context_length: 512,
+		prompt_overhead: 4,
 		parent: Some(ModelId([3; 32])),
-		terms: ModelTerms {
-			owner: account,
-			parameters: 1,
-			price_in: 1,
-			price_out: 2,
-			royalty: Default::default(),
-			context_length: 512,
-			prompt_overhead: 4,
-			retired: true,
-		},
 		providers: 4,
+		stake: 40,
+		listings: vec![listing.clone()],
 	};
 	let provider = Provider {
 		provider: account,
+		least: prices,
 		bond: 1,
 		capacity: 2,
 		load: 1,
@@ -143,6 +154,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		id: JobId([1; 32]),
 		requester: account,
 		model: ModelId([2; 32]),
+		listing: ListingId(5),
 		params: params(),
 		verifiers: 2,
 		state: State::Disputed,
@@ -172,6 +184,8 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		genesis: [7; 32],
 	};
 	let quote = Quote {
+		listing: ListingId(5),
+		willing: 30,
 		fee_ceiling: 1,
 		deposit: 2,
 		input_tokens: 3,
@@ -191,6 +205,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 	};
 	returns("models", vec![model.clone()]);
 	returns("model", Some(model));
+	returns("listing", Some(listing));
 	returns("providers_of", vec![provider]);
 	returns("job", Some(job));
 	for golden in [SETTLED, OVERTURNED] {
@@ -203,5 +218,5 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 	}
 	returns("receipt_accumulator", accumulator);
 	returns("quote", Ok::<_, QuoteError>(quote));
-	returns("quote", Err::<Quote, _>(QuoteError::NoVerifier));
+	returns("quote", Err::<Quote, _>(QuoteError::TooFewWilling));
 }

@@ -2,21 +2,19 @@
 
 use super::{model_directory, submit, Context};
 use crate::{
-	amount::Asy,
-	args::ModelCommand,
-	chain::{
-		runtime::{self, runtime_types::pallet_models::types::Registration},
-		Chain,
-	},
+	args::{ModelCommand, PriceArgs, TermsArgs},
+	chain::{runtime, Chain, Until},
 	error::CliError,
 	keys::KeyArgs,
 	output::Outcome,
 	render,
 };
 use assay_model_folder::Manifest;
-use assay_primitives::ModelId;
+use assay_primitives::{ListingId, ModelId};
+use codec::Encode;
 use serde_json::{json, Value};
 use std::path::Path;
+use subxt::tx::Payload;
 
 /// Lists the models.
 pub(crate) async fn list(cx: &Context) -> Result<Outcome, CliError> {
@@ -35,35 +33,48 @@ pub(crate) async fn run(cx: &Context, command: ModelCommand) -> Result<Outcome, 
 		ModelCommand::Import(args) => model_directory::import(cx, args).await,
 		ModelCommand::Check { directory, record } => model_directory::check(cx, &directory, record),
 		ModelCommand::Run(args) => model_directory::run(cx, &args),
-		ModelCommand::Register {
-			directory,
-			price_in,
-			price_out,
-			royalty,
-			key,
-		} => register(cx, &directory, price_in, price_out, royalty, &key).await,
-		ModelCommand::UpdatePrice {
+		ModelCommand::Register { directory, terms, key } => register(cx, &directory, terms, &key).await,
+		ModelCommand::List {
 			model,
-			price_in,
-			price_out,
+			terms,
+			deposit,
 			key,
 		} => {
 			let id = cx.model_id(&model).await?;
-			let call = tx().update_price(id.into(), price_in.0, price_out.0);
-			let text =
-				format!("New jobs for {model} cost {price_in} per prompt token and {price_out} per answer token.");
-			let facts = json!({ "model": id, "price_in": price_in, "price_out": price_out });
+			let call = runtime::list(id, terms.prices.prices(), terms.royalty, deposit.0);
+			let facts = json!({ "model": id, "price_in": terms.prices.price_in, "price_out": terms.prices.price_out });
+			listed(cx, &call, &key, &format!("{model} is listed"), facts).await
+		}
+		ModelCommand::UpdatePrice { listing, prices, key } => {
+			let PriceArgs { price_in, price_out } = prices;
+			let call = tx().update_price(listing.into(), price_in.0, price_out.0);
+			let text = format!(
+				"In a day, jobs at listing {listing} cost {price_in} per prompt token and {price_out} per answer token."
+			);
+			let facts = json!({ "listing": listing, "price_in": price_in, "price_out": price_out });
 			submit(cx, call, &key, &text, facts).await
 		}
-		ModelCommand::Retire { model, key } => {
-			let id = cx.model_id(&model).await?;
-			let text = format!("{model} takes no new jobs. `assay model remove` releases the deposit later.");
-			submit(cx, tx().retire(id.into()), &key, &text, json!({ "model": id })).await
+		ModelCommand::Retire { listing, key } => {
+			let text = format!("Listing {listing} takes no new jobs. `assay model remove` releases the deposit later.");
+			submit(
+				cx,
+				tx().retire(listing.into()),
+				&key,
+				&text,
+				json!({ "listing": listing }),
+			)
+			.await
 		}
-		ModelCommand::Remove { model, key } => {
-			let id = cx.model_id(&model).await?;
-			let text = format!("{model} is removed from the catalog and its deposit is released.");
-			submit(cx, tx().remove(id.into()), &key, &text, json!({ "model": id })).await
+		ModelCommand::Remove { listing, key } => {
+			let text = format!("Listing {listing} is removed and its deposit is released.");
+			submit(
+				cx,
+				tx().remove(listing.into()),
+				&key,
+				&text,
+				json!({ "listing": listing }),
+			)
+			.await
 		}
 	}
 }
@@ -83,37 +94,41 @@ async fn show(cx: &Context, named: &str) -> Result<Outcome, CliError> {
 	Ok(Outcome::new(render::model(&model, &providers), json))
 }
 
-async fn register(
-	cx: &Context,
-	directory: &Path,
-	price_in: Asy,
-	price_out: Asy,
-	royalty: u32,
-	key: &KeyArgs,
-) -> Result<Outcome, CliError> {
+async fn register(cx: &Context, directory: &Path, terms: TermsArgs, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let manifest = Manifest::read(directory).map_err(|e| CliError::model_directory(directory, e))?;
 	let id = manifest.model_id();
-	let registration = Registration {
-		id: id.into(),
-		name: runtime::bounded(manifest.name.clone().into_bytes()),
-		architecture: runtime::bounded(manifest.architecture.clone().into_bytes()),
-		profile: manifest.profile.into(),
-		parameters: manifest.parameters(),
-		weight_bytes: manifest.weight_bytes(),
-		price_in: price_in.0,
-		price_out: price_out.0,
-		royalty: runtime::permill(royalty),
-		context_length: manifest.context_length(),
-		prompt_overhead: manifest.prompt_overhead,
-		parent: manifest.provenance.parent.map(Into::into),
-	};
 	ensure_unregistered(cx.chain().await?, id).await?;
+	let call = runtime::register(&manifest.encode(), terms.prices.prices(), terms.royalty);
+	let PriceArgs { price_in, price_out } = terms.prices;
 	let text = format!(
-		"{} is registered as {id}.\nProviders serve it with `assay provider serve {id}` once its directory is among their node's models.",
+		"{} is registered as {id}.\nProviders serve it with `assay provider serve {id}` once its directory is among their node's models.\nIt is listed",
 		manifest.name
 	);
 	let facts = json!({ "model": id, "name": manifest.name, "price_in": price_in, "price_out": price_out });
-	submit(cx, runtime::tx().models().register(registration), key, &text, facts).await
+	listed(cx, &call, key, &text, facts).await
+}
+
+/// Submits a call that makes a listing. `text` goes on with the listing's number.
+async fn listed<C: Payload>(
+	cx: &Context,
+	call: &C,
+	key: &KeyArgs,
+	text: &str,
+	mut facts: Value,
+) -> Result<Outcome, CliError> {
+	let chain = cx.chain().await?;
+	let signer = key.signer(chain.development)?;
+	let included = chain.submit(call, &signer, Until::Finalized, &cx.report).await?;
+	let Some(event) = included.events.find_first::<runtime::models::events::Listed>() else {
+		return Err(CliError::OtherRuntime {
+			runtime: chain.runtime.clone(),
+		});
+	};
+	let listing: ListingId = event.map_err(|e| chain.failed(e))?.listing.0;
+	facts["listing"] = json!(listing);
+	facts["signer"] = json!(signer.account());
+	facts["block"] = json!(included.number);
+	Ok(Outcome::new(format!("{text} as number {listing}."), facts))
 }
 
 /// Refuses a call that cannot succeed before it costs a fee.

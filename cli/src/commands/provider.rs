@@ -3,7 +3,7 @@
 use super::{submit, Context};
 use crate::{
 	amount::Asy,
-	args::ProviderCommand,
+	args::{LeastArgs, ProviderCommand},
 	chain::{runtime, Until},
 	error::CliError,
 	keys::{self, name_of, KeyArgs},
@@ -41,7 +41,22 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 			insert,
 			key,
 		} => set_key(cx, &inference_suri, insert, &key).await,
-		ProviderCommand::Serve { model, capacity, key } => serve(cx, &model, capacity, &key).await,
+		ProviderCommand::Serve {
+			model,
+			capacity,
+			least,
+			key,
+		} => serve(cx, &model, capacity, least, &key).await,
+		ProviderCommand::LeastPrice { model, least, key } => {
+			let id = cx.model_id(&model).await?;
+			let text = format!(
+				"Executes jobs of {model} from {} a prompt token and {} an answer token on, in the electorates sealed next.",
+				least.least_in, least.least_out
+			);
+			let call = tx().set_least_price(id.into(), least.prices().into());
+			let facts = json!({ "model": id, "least_in": least.least_in, "least_out": least.least_out });
+			submit(cx, call, &key, &text, facts).await
+		}
 		ProviderCommand::Stop { model, key } => {
 			let id = cx.model_id(&model).await?;
 			let text = format!("{model} is no longer served; jobs that were drawn before are still due.");
@@ -124,7 +139,13 @@ async fn validate(cx: &Context, key: &KeyArgs) -> Result<Outcome, CliError> {
 	submit(cx, call, key, text, json!({ "keys": made.keys })).await
 }
 
-async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) -> Result<Outcome, CliError> {
+async fn serve(
+	cx: &Context,
+	model: &str,
+	capacity: Option<u32>,
+	least: LeastArgs,
+	key: &KeyArgs,
+) -> Result<Outcome, CliError> {
 	let id = cx.model_id(model).await?;
 	if let Some(capacity) = capacity {
 		let chain = cx.chain().await?;
@@ -135,7 +156,7 @@ async fn serve(cx: &Context, model: &str, capacity: Option<u32>, key: &KeyArgs) 
 		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
-	let call = runtime::tx().providers().serve(id.into());
+	let call = runtime::tx().providers().serve(id.into(), least.prices().into());
 	submit(cx, call, key, &text, json!({ "model": id })).await
 }
 

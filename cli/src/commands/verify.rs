@@ -377,9 +377,9 @@ mod tests {
 	fn a_file_of_the_former_format_is_refused_by_its_number() {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("receipt.json");
-		std::fs::write(&path, golden!("settled").replacen("\"format\": 2", "\"format\": 1", 1)).unwrap();
+		std::fs::write(&path, golden!("settled").replacen("\"format\": 3", "\"format\": 2", 1)).unwrap();
 		let error = read(&path).err().unwrap().to_string();
-		assert!(error.contains("this receipt has format 1"), "{error}");
+		assert!(error.contains("this receipt has format 2"), "{error}");
 	}
 
 	#[test]

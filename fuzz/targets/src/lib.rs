@@ -13,18 +13,19 @@ mod weights;
 
 pub use frames::frames;
 pub use text::{template, tokenizer};
-pub use weights::{config, gguf, header, manifest};
+pub use weights::{config, gguf, header, manifest, registration};
 
 /// A target: a function of any bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
 	("config", config),
 	("frames", frames),
 	("gguf", gguf),
 	("header", header),
 	("manifest", manifest),
+	("registration", registration),
 	("template", template),
 	("tokenizer", tokenizer),
 ];

@@ -5,8 +5,10 @@ use assay_model_folder::{
 	config::ModelConfig,
 	header::{byte_size, Header},
 	layout::layout,
-	manifest::ManifestFile,
+	manifest::{Manifest, ManifestFile},
 };
+use assay_primitives::manifest::{self, ManifestError};
+use codec::Encode;
 
 /// A safetensors file: the bytes as they are, and the bytes behind the first two as a header whose length is right, before as
 /// much data as those two say.
@@ -76,5 +78,46 @@ pub fn manifest(data: &[u8]) {
 	}
 	if honest {
 		assert!(file.manifest.parameters() <= file.manifest.weight_bytes());
+		read_alike(&file.manifest);
 	}
+}
+
+/// What the chain reads of a manifest is what the engine reads, unless it is larger than the chain takes.
+fn read_alike(ours: &Manifest) {
+	let bytes = ours.encode();
+	match manifest::read(&bytes) {
+		Ok((id, facts)) => {
+			assert_eq!(id, ours.model_id());
+			assert_eq!(
+				(facts.parameters, facts.weight_bytes),
+				(ours.parameters(), ours.weight_bytes())
+			);
+			assert_eq!(
+				(facts.context_length, facts.prompt_overhead),
+				(ours.context_length(), ours.prompt_overhead)
+			);
+			assert_eq!(
+				(&facts.name[..], facts.parent),
+				(ours.name.as_bytes(), ours.provenance.parent)
+			);
+		}
+		Err(error) => assert!(
+			matches!(
+				error,
+				ManifestError::TooLong | ManifestError::TooManyTensors | ManifestError::Overflow
+			),
+			"a good manifest is refused: {error:?}"
+		),
+	}
+}
+
+/// The SCALE encoding of a manifest, as a registration carries it.
+pub fn registration(data: &[u8]) {
+	let Ok((id, facts)) = manifest::read(data) else { return };
+	assert_eq!(id, manifest::model_id(data));
+	assert!(!facts.name.is_empty() && std::str::from_utf8(&facts.name).is_ok());
+	// Whatever is read has one end.
+	let longer = [data, &[0]].concat();
+	assert!(manifest::read(&longer).is_err());
+	assert!(manifest::read(&data[..data.len() - 1]).is_err());
 }

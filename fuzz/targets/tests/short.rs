@@ -170,6 +170,7 @@ fn made_seeds_are_current() {
 			"manifest/demo.json",
 			fs::read(root.join("demo-model/assay-demo/manifest.json")).unwrap(),
 		),
+		("registration/demo", demo_manifest(&root)),
 		(
 			"template/demo",
 			fs::read(root.join("demo-model/assay-demo/chat_template.jinja")).unwrap(),
@@ -210,6 +211,12 @@ fn made_seeds_are_current() {
 	}
 }
 
+/// Returns the bytes that a registration of the demo model carries.
+fn demo_manifest(root: &Path) -> Vec<u8> {
+	let model = root.join("demo-model/assay-demo");
+	assay_model_folder::Manifest::read(&model).unwrap().encode()
+}
+
 macro_rules! short_runs {
 	($($test:ident $target:literal)*) => {
 		$(#[test]
@@ -237,6 +244,7 @@ short_runs! {
 	untrusted_gguf_files_are_read_or_refused "gguf"
 	untrusted_headers_are_read_or_refused "header"
 	untrusted_manifests_are_read_or_refused "manifest"
+	untrusted_registrations_are_read_or_refused "registration"
 	untrusted_templates_are_rendered_or_refused "template"
 	untrusted_tokenizers_are_read_or_refused "tokenizer"
 }

@@ -5,6 +5,7 @@ use crate::{
 	header::Dtype,
 };
 use assay_numerics::BLOCK;
+pub use assay_primitives::manifest::SCALE_SUFFIX;
 
 /// A tensor that the canonical weights must have.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,9 +17,6 @@ pub struct TensorSpec {
 	/// Dimensions, outermost first.
 	pub shape: Vec<u64>,
 }
-
-/// Ends the name of the scales of a quantized tensor.
-pub const SCALE_SUFFIX: &str = "_scale";
 
 /// A tensor of the architecture, as models are published.
 #[derive(Clone, Debug, PartialEq)]

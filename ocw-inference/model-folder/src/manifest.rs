@@ -147,9 +147,7 @@ impl Manifest {
 
 	/// Returns the BLAKE3 hash of the SCALE encoding.
 	pub fn model_id(&self) -> ModelId {
-		let mut hasher = blake3::Hasher::new_derive_key("assay/v1/model");
-		hasher.update(&self.encode());
-		ModelId(*hasher.finalize().as_bytes())
+		assay_primitives::manifest::model_id(&self.encode())
 	}
 
 	/// Returns the number of weights, scales not counted.

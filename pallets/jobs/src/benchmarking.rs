@@ -62,7 +62,7 @@ impl<T: Config> Fixture<T> {
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
 		Pallet::<T>::do_request(
 			self.requester.clone(),
-			self.model,
+			self.model.into(),
 			input,
 			params,
 			MAX_VERIFIERS,
@@ -187,7 +187,7 @@ mod benches {
 		#[extrinsic_call]
 		_(
 			RawOrigin::Signed(fixture.requester.clone()),
-			fixture.model,
+			fixture.model.into(),
 			input,
 			params,
 			MAX_VERIFIERS,
@@ -275,11 +275,12 @@ mod benches {
 		let fixture = Fixture::<T>::new();
 		let id = fixture.requested();
 		let job = Jobs::<T>::get(id).expect("a job");
-		let electorate = Pallet::<T>::electorate(&fixture.model);
+		let members = Pallet::<T>::sealed(&fixture.model);
+		let willing = members.into_iter().map(|sealed| sealed.member).collect();
 
 		#[block]
 		{
-			Pallet::<T>::draw_executor(&id, job, electorate, now::<T>());
+			Pallet::<T>::draw_executor(&id, job, willing, now::<T>());
 		}
 
 		assert_eq!(Jobs::<T>::get(id).map(|job| job.state), Some(State::Executing));
@@ -292,7 +293,7 @@ mod benches {
 
 		#[block]
 		{
-			// In the block of the request a model's turn draws nobody.
+			// In the block of the request a listing's turn draws nobody.
 			Pallet::<T>::draw_waiting(One::one());
 		}
 

@@ -181,6 +181,8 @@ fn receipt_of<T: Config>(id: JobId, job: JobOf<T>, end: End<T>) -> ReceiptOf<T> 
 		job: id,
 		attempts: job.attempts(),
 		model: job.model,
+		listing: job.terms.listing,
+		listing_named: job.listing_named,
 		requester: job.requester,
 		count: job.count,
 		params: job.params,

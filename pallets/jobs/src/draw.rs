@@ -1,6 +1,7 @@
 //! The draw of an executor.
 //!
-//! Candidates are drawn by sealed stake; the first with a free place executes. The draw reads what providers do at this
+//! Candidates are drawn by sealed stake among the members that execute at the job's prices; the first with a free place
+//! executes. The draw reads what providers do at this
 //! moment, so who makes blocks may bias it: that costs fairness and nothing else, because what an answer is worth is
 //! reckoned as if its executor were corrupt.
 
@@ -19,17 +20,17 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::{traits::Saturating, DispatchError};
 
 impl<T: Config> Pallet<T> {
-	/// Draws an executor for a waiting job and lets it begin. Returns false, and changes nothing, if nobody has a free
-	/// place.
+	/// Draws an executor for a waiting job among the members that are willing, and lets it begin. Returns false, and
+	/// changes nothing, if nobody has a free place.
 	pub(crate) fn draw_executor(
 		id: &JobId,
 		job: JobOf<T>,
-		electorate: Vec<Member<T::AccountId>>,
+		willing: Vec<Member<T::AccountId>>,
 		now: BlockNumberFor<T>,
 	) -> bool {
 		let beacon = T::Beacon::value();
 		let seed = executor_seed(&T::GenesisHash::get(), id, job.attempt, &beacon);
-		let candidates = draw_distinct(&seed, electorate, EXECUTOR_CANDIDATES);
+		let candidates = draw_distinct(&seed, willing, EXECUTOR_CANDIDATES);
 		let (failed, fresh): (Vec<_>, Vec<_>) = candidates
 			.into_iter()
 			.filter(|who| T::Providers::has_free_place(who, &job.model))

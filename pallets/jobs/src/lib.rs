@@ -8,9 +8,10 @@
 //!
 //! ## Overview
 //!
-//! A user requests an answer of a model and sets the most it may cost. The job waits in the queue of its model until an
-//! executor is drawn at random who has a free place. The executor computes and publishes the answer with a seal over its
-//! root. From then on the answer is a claim, which is verified elsewhere, behind
+//! A user requests an answer of a model, or of one of its listings, and sets the most it may cost. A job that names the
+//! model gets the listing at which it costs least. It waits in the queue of its listing until an executor is drawn at
+//! random who executes at the listing's prices and has a free place. The executor computes and publishes the answer with
+//! a seal over its root. From then on the answer is a claim, which is verified elsewhere, behind
 //! [`Claims`](assay_primitives::traits::Claims). When the claim ends, the money is settled or refunded, and a receipt
 //! stays.
 //!
@@ -44,9 +45,9 @@
 //!
 //! ### Queues
 //!
-//! Each model has a queue, first come, first served. Models with waiting jobs take turns, so none blocks another; a job
-//! whose executor failed waits at the head. The draw happens at the end of a block, with the randomness of that block and
-//! for jobs that were requested in earlier ones.
+//! Each listing has a queue, first come, first served. Listings with waiting jobs take turns, so none blocks another; a
+//! job whose executor failed waits at the head. The draw happens at the end of a block, with the randomness of that block
+//! and for jobs that were requested in earlier ones.
 //!
 //! ### Bounds
 //!
@@ -79,6 +80,7 @@ mod accumulate;
 mod conclude;
 mod deadlines;
 mod draw;
+pub mod migrations;
 mod prune;
 mod publish;
 mod queue;
@@ -110,13 +112,13 @@ pub mod pallet {
 		limits::{MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS},
 		rules::{check_work, generation_work},
 		traits::{Beacon, Claims, Escrow, FinalizedBlock, ModelCatalog, Penalties, Pool, ProviderSet},
-		Balance, ClaimId, Hash32, JobId, LeafHash, ModelId, Output, OutputHash, Receipt, SamplingParams, State,
-		Verdict,
+		Balance, ClaimId, Hash32, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, Receipt, SamplingParams,
+		State, Target, Verdict,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
 	/// A job as this chain stores it.
 	pub type JobOf<T> = Job<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
@@ -198,20 +200,20 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type JobCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
 
-	/// The waiting jobs of each model, in the order in which they are drawn.
-	// Blake2_128Concat: models are registered by users. Twox64Concat: the chain counts the indices itself.
+	/// The waiting jobs of each listing, in the order in which they are drawn.
+	// Twox64Concat: the chain counts listings and indices itself.
 	#[pallet::storage]
-	pub type Queue<T: Config> = StorageDoubleMap<_, Blake2_128Concat, ModelId, Twox64Concat, u64, JobId>;
+	pub type Queue<T: Config> = StorageDoubleMap<_, Twox64Concat, ListingId, Twox64Concat, u64, JobId>;
 
-	/// The ends of each model's queue. There is none if no job waits.
-	// Blake2_128Concat: models are registered by users.
+	/// The ends of each listing's queue. There is none if no job waits.
+	// Twox64Concat: the chain counts the listings itself.
 	#[pallet::storage]
-	pub type Lines<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, Line>;
+	pub type Lines<T: Config> = StorageMap<_, Twox64Concat, ListingId, Line>;
 
-	/// The models with waiting jobs, in the order of their turns.
+	/// The listings with waiting jobs, in the order of their turns.
 	// Twox64Concat: the chain counts the indices itself.
 	#[pallet::storage]
-	pub type Turns<T: Config> = StorageMap<_, Twox64Concat, u64, ModelId>;
+	pub type Turns<T: Config> = StorageMap<_, Twox64Concat, u64, ListingId>;
 
 	/// How many jobs wait, and where the turns begin and end.
 	#[pallet::storage]
@@ -259,8 +261,10 @@ pub mod pallet {
 			job: JobId,
 			/// The account that pays.
 			requester: T::AccountId,
-			/// The requested model.
+			/// The model that answers.
 			model: ModelId,
+			/// The listing on whose terms it answers.
+			listing: ListingId,
 			/// How many verifiers were asked for.
 			verifiers: u8,
 			/// The most that the job can cost.
@@ -344,7 +348,7 @@ pub mod pallet {
 		/// No such model is registered. List them with the runtime API's `models`.
 		#[codec(index = 0)]
 		UnknownModel,
-		/// The model takes no new jobs. Choose another.
+		/// No listing of the model takes new jobs. List it, or choose another.
 		#[codec(index = 1)]
 		RetiredModel,
 		/// The prompt is empty.
@@ -414,6 +418,19 @@ pub mod pallet {
 		/// The block in which the job became final does not count as finalized yet. Try again later.
 		#[codec(index = 23)]
 		NotFinalized,
+		/// There is no such listing. List those of a model with the runtime API's `model`.
+		#[codec(index = 24)]
+		UnknownListing,
+		/// The listing takes no new jobs. Choose another, or name the model.
+		#[codec(index = 25)]
+		RetiredListing,
+		/// Nobody in the electorate executes at the listing's prices. Choose another listing.
+		#[codec(index = 26)]
+		NobodyWilling,
+		/// Members that execute at the listing's prices hold less than two thirds of the electorate's stake. Choose
+		/// another listing, or ask for no verifier.
+		#[codec(index = 27)]
+		TooFewWilling,
 	}
 
 	#[pallet::extra_constants]
@@ -495,8 +512,9 @@ pub mod pallet {
 		///
 		/// [`Error::UnknownModel`], [`Error::RetiredModel`], [`Error::EmptyInput`], [`Error::InputNotUtf8`],
 		/// [`Error::InputTooLong`], [`Error::BadParams`], [`Error::TooManyVerifiers`], [`Error::FeeTooLow`],
-		/// [`Error::NoProvider`], [`Error::NoVerifier`], [`Error::TooManyJobs`], and the escrow's errors if the money
-		/// cannot be held.
+		/// [`Error::NoProvider`], [`Error::NoVerifier`], [`Error::UnknownListing`], [`Error::RetiredListing`],
+		/// [`Error::NobodyWilling`], [`Error::TooFewWilling`], [`Error::TooManyJobs`], and the escrow's errors if the
+		/// money cannot be held.
 		///
 		/// ## Events
 		///
@@ -505,14 +523,14 @@ pub mod pallet {
 		#[pallet::weight(T::WeightInfo::request(input.len() as u32))]
 		pub fn request(
 			origin: OriginFor<T>,
-			model: ModelId,
+			target: Target,
 			input: Input,
 			params: SamplingParams,
 			verifiers: u8,
 			max_fee: Balance,
 		) -> DispatchResult {
 			let who = ensure_signed(origin)?;
-			Self::do_request(who, model, input, params, verifiers, max_fee)
+			Self::do_request(who, target, input, params, verifiers, max_fee)
 		}
 
 		/// Publishes an answer with the executor's seal over its root.

@@ -1,20 +1,26 @@
-//! The queues of jobs that wait for an executor, one for each model.
+//! The queues of jobs that wait for an executor, one for each listing.
 //!
-//! Models with waiting jobs take turns, so that no model blocks another. A model whose first job finds nobody with a
-//! free place is passed over for this block, and the job keeps its place.
+//! Listings with waiting jobs take turns, so that none blocks another: neither that of another model, nor that of the
+//! same model at a price at which nobody has a free place. A listing whose first job finds nobody is passed over for this
+//! block, and the job keeps its place.
 
 use crate::*;
 use alloc::{collections::VecDeque, vec::Vec};
-use assay_primitives::{draw::Member, receipt::RefundReason, state::Trigger, JobId, ModelId};
+use assay_primitives::{
+	draw::{willing, SealedMember},
+	receipt::RefundReason,
+	state::Trigger,
+	JobId, ListingId,
+};
 use frame_support::{traits::Get, weights::Weight};
 use frame_system::pallet_prelude::BlockNumberFor;
 
-/// A model whose turn it is.
+/// A listing whose turn it is.
 struct Turn<AccountId> {
-	model: ModelId,
+	listing: ListingId,
 	line: Line,
 	/// Read when it is needed first.
-	electorate: Option<Vec<Member<AccountId>>>,
+	electorate: Option<Vec<SealedMember<AccountId>>>,
 }
 
 /// What became of the first job of a queue.
@@ -26,43 +32,44 @@ enum Outcome {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Puts a job at the end of its model's queue.
-	pub(crate) fn enqueue(model: &ModelId, id: JobId) {
-		let mut line = Self::line_for_one_more(model);
-		Queue::<T>::insert(model, line.end, id);
+	/// Puts a job at the end of its listing's queue.
+	pub(crate) fn enqueue(listing: ListingId, id: JobId) {
+		let mut line = Self::line_for_one_more(listing);
+		Queue::<T>::insert(listing, line.end, id);
 		line.end = line.end.saturating_add(1);
-		Lines::<T>::insert(model, line);
+		Lines::<T>::insert(listing, line);
 	}
 
-	/// Puts a job that waits again at the head of its model's queue.
+	/// Puts a job that waits again at the head of its listing's queue.
 	///
 	/// It waits no longer than the job behind it, so that deadlines stay in the order of the queue.
 	pub(crate) fn enqueue_again(id: &JobId, job: &mut JobOf<T>) {
-		let mut line = Self::line_for_one_more(&job.model);
-		if let Some(behind) = Queue::<T>::get(job.model, line.first).and_then(Jobs::<T>::get) {
+		let listing = job.terms.listing;
+		let mut line = Self::line_for_one_more(listing);
+		if let Some(behind) = Queue::<T>::get(listing, line.first).and_then(Jobs::<T>::get) {
 			job.deadline = job.deadline.min(behind.deadline);
 		}
 		line.first = line.first.saturating_sub(1);
-		Queue::<T>::insert(job.model, line.first, id);
-		Lines::<T>::insert(job.model, line);
+		Queue::<T>::insert(listing, line.first, id);
+		Lines::<T>::insert(listing, line);
 	}
 
-	/// Counts one more waiting job and returns its model's queue, which gets a turn if it had none.
-	fn line_for_one_more(model: &ModelId) -> Line {
-		let line = Lines::<T>::get(model);
+	/// Counts one more waiting job and returns its listing's queue, which gets a turn if it had none.
+	fn line_for_one_more(listing: ListingId) -> Line {
+		let line = Lines::<T>::get(listing);
 		WaitingJobs::<T>::mutate(|waiting| {
 			waiting.jobs = waiting.jobs.saturating_add(1);
 			if line.is_none() {
-				Turns::<T>::insert(waiting.end_turn, model);
+				Turns::<T>::insert(waiting.end_turn, listing);
 				waiting.end_turn = waiting.end_turn.saturating_add(1);
 			}
 		});
 		line.unwrap_or_default()
 	}
 
-	/// Returns how many jobs wait for a model.
-	pub(crate) fn jobs_ahead(model: &ModelId) -> u32 {
-		let waiting = Lines::<T>::get(model).unwrap_or_default().len();
+	/// Returns how many jobs of a listing wait.
+	pub(crate) fn jobs_ahead(listing: ListingId) -> u32 {
+		let waiting = Lines::<T>::get(listing).unwrap_or_default().len();
 		u32::try_from(waiting).unwrap_or(u32::MAX)
 	}
 
@@ -71,14 +78,14 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn weight_of_draws() -> Weight {
 		let waiting = WaitingJobs::<T>::get();
 		let most = T::Params::get().max_draws_per_block;
-		let turns = waiting.models().min(most.into());
+		let turns = waiting.listings().min(most.into());
 		let draws = waiting.jobs.min(most).into();
 		T::WeightInfo::turn()
 			.saturating_mul(turns)
 			.saturating_add(T::WeightInfo::draw().saturating_mul(draws))
 	}
 
-	/// Draws executors for waiting jobs, model by model in turns.
+	/// Draws executors for waiting jobs, listing by listing in turns.
 	pub(crate) fn draw_waiting(now: BlockNumberFor<T>) {
 		let mut left = T::Params::get().max_draws_per_block;
 		let mut turns = Self::take_turns(left);
@@ -93,7 +100,7 @@ impl<T: Config> Pallet<T> {
 				Outcome::Left => {
 					turn.line.first = turn.line.first.saturating_add(1);
 					if turn.line.is_empty() {
-						Lines::<T>::remove(turn.model);
+						Lines::<T>::remove(turn.listing);
 					} else {
 						turns.push_back(turn);
 					}
@@ -105,17 +112,17 @@ impl<T: Config> Pallet<T> {
 		Self::return_turns(turns.into_iter().chain(passed));
 	}
 
-	/// Takes the models whose turn comes first, at most this many.
+	/// Takes the listings whose turn comes first, at most this many.
 	fn take_turns(most: u32) -> VecDeque<Turn<T::AccountId>> {
 		let mut waiting = WaitingJobs::<T>::get();
 		let mut turns = VecDeque::new();
-		for _ in 0..waiting.models().min(most.into()) {
-			let model = Turns::<T>::take(waiting.first_turn);
+		for _ in 0..waiting.listings().min(most.into()) {
+			let listing = Turns::<T>::take(waiting.first_turn);
 			waiting.first_turn = waiting.first_turn.saturating_add(1);
-			let Some(model) = model else { continue };
-			let Some(line) = Lines::<T>::get(model) else { continue };
+			let Some(listing) = listing else { continue };
+			let Some(line) = Lines::<T>::get(listing) else { continue };
 			turns.push_back(Turn {
-				model,
+				listing,
 				line,
 				electorate: None,
 			});
@@ -126,7 +133,7 @@ impl<T: Config> Pallet<T> {
 		turns
 	}
 
-	/// Puts models that still have waiting jobs at the end of the turns.
+	/// Puts listings that still have waiting jobs at the end of the turns.
 	fn return_turns(turns: impl Iterator<Item = Turn<T::AccountId>>) {
 		let mut turns = turns.peekable();
 		if turns.peek().is_none() {
@@ -134,19 +141,19 @@ impl<T: Config> Pallet<T> {
 		}
 		WaitingJobs::<T>::mutate(|waiting| {
 			for turn in turns {
-				Lines::<T>::insert(turn.model, turn.line);
-				Turns::<T>::insert(waiting.end_turn, turn.model);
+				Lines::<T>::insert(turn.listing, turn.line);
+				Turns::<T>::insert(waiting.end_turn, turn.listing);
 				waiting.end_turn = waiting.end_turn.saturating_add(1);
 			}
 		});
 	}
 
-	/// Draws an executor for the first job of a model's queue, or refunds the job if its time is over.
+	/// Draws an executor for the first job of a listing's queue, or refunds the job if its time is over.
 	fn serve_head(turn: &mut Turn<T::AccountId>, now: BlockNumberFor<T>) -> Outcome {
-		let head = Queue::<T>::get(turn.model, turn.line.first);
+		let head = Queue::<T>::get(turn.listing, turn.line.first);
 		let Some((id, job)) = head.and_then(|id| Jobs::<T>::get(id).map(|job| (id, job))) else {
 			// Cannot happen while the queue is consistent. The jobs behind it must not wait for it.
-			log::error!(target: LOG_TARGET, "Model {}: no job at the head of the queue", turn.model);
+			log::error!(target: LOG_TARGET, "Listing {}: no job at the head of the queue", turn.listing);
 			Self::leave_queue(turn);
 			return Outcome::Left;
 		};
@@ -154,8 +161,9 @@ impl<T: Config> Pallet<T> {
 			return Outcome::Stays;
 		}
 		let deadline = job.deadline;
-		let electorate = turn.electorate.get_or_insert_with(|| Self::electorate(&turn.model));
-		if Self::draw_executor(&id, job, electorate.clone(), now) {
+		let electorate = turn.electorate.get_or_insert_with(|| Self::sealed(&job.model));
+		let members = willing(electorate, &job.terms.prices).cloned().collect();
+		if Self::draw_executor(&id, job, members, now) {
 			Self::leave_queue(turn);
 			return Outcome::Left;
 		}
@@ -171,7 +179,7 @@ impl<T: Config> Pallet<T> {
 
 	/// Removes the first job of a queue. The caller moves the queue's head.
 	fn leave_queue(turn: &Turn<T::AccountId>) {
-		Queue::<T>::remove(turn.model, turn.line.first);
+		Queue::<T>::remove(turn.listing, turn.line.first);
 		WaitingJobs::<T>::mutate(|waiting| waiting.jobs = waiting.jobs.saturating_sub(1));
 	}
 }

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	api::{Quote, QuoteError},
 	digest::input_hash,
-	draw::Member,
-	economics::Bill,
+	draw::{is_carried, total_stake, willing_stake, Member, SealedMember},
+	economics::{Bill, Rates},
 	job::Input,
 	limits::{MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
-	model::ModelTerms,
+	model::{ModelTerms, Prices},
 	rules::{check_work, generation_work},
 	traits::{summarize, Escrow, ModelCatalog, ProviderSet},
-	Balance, JobId, ModelId, SamplingParams, State,
+	Balance, JobId, ModelId, SamplingParams, State, Target,
 };
 use frame_support::{ensure, pallet_prelude::*, traits::Get};
 use sp_runtime::traits::{Saturating, UniqueSaturatedInto};
@@ -35,14 +35,47 @@ impl<T: Config> From<QuoteError> for Error<T> {
 			QuoteError::TooManyVerifiers => Self::TooManyVerifiers,
 			QuoteError::NoProvider => Self::NoProvider,
 			QuoteError::NoVerifier => Self::NoVerifier,
+			QuoteError::UnknownListing => Self::UnknownListing,
+			QuoteError::RetiredListing => Self::RetiredListing,
+			QuoteError::NobodyWilling => Self::NobodyWilling,
+			QuoteError::TooFewWilling => Self::TooFewWilling,
 		}
 	}
+}
+
+/// What a job asks of a listing.
+#[derive(Clone, Copy)]
+struct Size {
+	input_bytes: u32,
+	max_tokens: u32,
+	verifiers: u8,
+}
+
+/// A listing that may take a job, the stake that would execute it, and what it would cost there at most.
+struct Priced<AccountId> {
+	terms: ModelTerms<AccountId>,
+	willing: Balance,
+	is_carried: bool,
+	total: Balance,
+}
+
+impl<AccountId> Priced<AccountId> {
+	fn is_better_than(&self, other: &Self) -> bool {
+		(!self.is_carried, self.total) < (!other.is_carried, other.total)
+	}
+}
+
+/// The listing that a job gets.
+struct Offer<AccountId> {
+	model: ModelId,
+	terms: ModelTerms<AccountId>,
+	quote: Quote,
 }
 
 impl<T: Config> Pallet<T> {
 	pub(crate) fn do_request(
 		requester: T::AccountId,
-		model: ModelId,
+		target: Target,
 		input: Input,
 		params: SamplingParams,
 		verifiers: u8,
@@ -50,8 +83,12 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResult {
 		let limits = T::Params::get();
 		ensure!(params.is_valid(), Error::<T>::BadParams);
-		let (terms, quote) =
-			Self::price(&model, input.len() as u32, params.max_tokens, verifiers).map_err(Error::<T>::from)?;
+		let size = Size {
+			input_bytes: input.len() as u32,
+			max_tokens: params.max_tokens,
+			verifiers,
+		};
+		let Offer { model, terms, quote } = Self::offer(&target, size).map_err(Error::<T>::from)?;
 		ensure!(core::str::from_utf8(&input).is_ok(), Error::<T>::InputNotUtf8);
 		ensure!(max_fee >= quote.fee_ceiling, Error::<T>::FeeTooLow);
 		ensure!(
@@ -65,7 +102,8 @@ impl<T: Config> Pallet<T> {
 			*count = count.saturating_add(1);
 			*count
 		});
-		let id = JobId::derive(&T::GenesisHash::get(), &requester, count, &model, &hash, &params);
+		let genesis = T::GenesisHash::get();
+		let id = JobId::derive(&genesis, &requester, count, &model, target.listing(), &hash, &params);
 		T::Escrow::hold(id, &requester, quote.fee_ceiling, quote.deposit)?;
 
 		Inputs::<T>::insert(id, input);
@@ -74,6 +112,7 @@ impl<T: Config> Pallet<T> {
 			count,
 			model,
 			terms,
+			listing_named: target.listing().is_some(),
 			params,
 			input_hash: hash,
 			input_ceiling: quote.input_tokens,
@@ -89,11 +128,12 @@ impl<T: Config> Pallet<T> {
 			failed: Default::default(),
 		};
 		Jobs::<T>::insert(id, job);
-		Self::enqueue(&model, id);
+		Self::enqueue(quote.listing, id);
 		Self::deposit_event(Event::Requested {
 			job: id,
 			requester,
 			model,
+			listing: quote.listing,
 			verifiers,
 			fee_ceiling: quote.fee_ceiling,
 		});
@@ -101,66 +141,145 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Returns the price of a job before it is requested, or the error that its request would meet.
-	pub fn quote(model: ModelId, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
-		Self::price(&model, input_bytes, max_tokens, verifiers).map(|(_, quote)| quote)
+	pub fn quote(target: Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError> {
+		let size = Size {
+			input_bytes,
+			max_tokens,
+			verifiers,
+		};
+		Self::offer(&target, size).map(|offer| offer.quote)
 	}
 
-	fn price(
-		model: &ModelId,
-		input_bytes: u32,
-		max_tokens: u32,
-		verifiers: u8,
-	) -> Result<(ModelTerms<T::AccountId>, Quote), QuoteError> {
-		let params = T::Params::get();
-		let terms = T::Catalog::terms(model).ok_or(QuoteError::UnknownModel)?;
-		ensure!(!terms.retired, QuoteError::RetiredModel);
-		ensure!(input_bytes > 0, QuoteError::EmptyInput);
-		let context_bytes = terms
-			.context_length
-			.saturating_sub(terms.prompt_overhead)
-			.saturating_mul(BYTES_PER_CONTEXT_TOKEN);
-		ensure!(
-			input_bytes <= context_bytes.min(MAX_INPUT_BYTES),
-			QuoteError::InputTooLong
-		);
-		ensure!((1..=MAX_OUTPUT_TOKENS).contains(&max_tokens), QuoteError::BadParams);
-		ensure!(verifiers <= MAX_VERIFIERS, QuoteError::TooManyVerifiers);
-		let electorate = Self::electorate(model);
-		ensure!(!electorate.is_empty(), QuoteError::NoProvider);
-		ensure!(verifiers == 0 || electorate.len() > 1, QuoteError::NoVerifier);
+	/// Returns the listing that a job gets: the one it names, or of those of a model that may take it the one at which
+	/// this very job costs least, the older one of equals. One that is not carried is the last choice, also for a job that
+	/// nobody checks: few members that list the model at no price for themselves would get all of those.
+	fn offer(target: &Target, size: Size) -> Result<Offer<T::AccountId>, QuoteError> {
+		let (model, listings) = Self::listings(target)?;
+		let context = listings.first().ok_or(QuoteError::RetiredModel)?;
+		check_size(context, size)?;
+		let sealed = Self::sealed(&model);
+		ensure!(!sealed.is_empty(), QuoteError::NoProvider);
+		ensure!(size.verifiers == 0 || sealed.len() > 1, QuoteError::NoVerifier);
+		let electorate: Vec<_> = sealed.iter().map(|sealed| sealed.member.clone()).collect();
+		let stake = total_stake(&electorate);
+		let rates = T::Params::get().rates;
 
-		let input_tokens = terms.input_ceiling(input_bytes);
-		let output_tokens = max_tokens.min(terms.context_length);
-		let bill = Bill::new(
-			&params.rates,
-			(terms.price_in, terms.price_out),
-			terms.parameters,
-			(input_tokens, output_tokens),
-		);
-		let quote = Quote {
-			fee_ceiling: bill.total(verifiers),
-			deposit: deposit(&params, input_bytes, output_tokens),
+		let mut best: Result<Priced<T::AccountId>, _> = Err(QuoteError::NobodyWilling);
+		for terms in listings {
+			let priced = check_willing(&sealed, stake, &terms, size).map(|willing| Priced {
+				total: bill(&rates, &terms, size).total(size.verifiers),
+				is_carried: is_carried(willing, stake),
+				terms,
+				willing,
+			});
+			best = match (best, priced) {
+				(Ok(best), Ok(other)) if other.is_better_than(&best) => Ok(other),
+				(Err(_), other) => other,
+				(best, _) => best,
+			};
+		}
+		let priced = best?;
+		let quote = Self::quote_of(&priced, &electorate, size);
+		Ok(Offer {
+			model,
+			terms: priced.terms,
+			quote,
+		})
+	}
+
+	/// Returns the terms that a job may be answered on, the oldest listing first.
+	fn listings(target: &Target) -> Result<(ModelId, Vec<ModelTerms<T::AccountId>>), QuoteError> {
+		match target {
+			Target::Model(model) => {
+				let listings = T::Catalog::listings(model).ok_or(QuoteError::UnknownModel)?;
+				Ok((*model, listings))
+			}
+			Target::Listing(id) => {
+				let (model, terms) = T::Catalog::listing(*id).ok_or(QuoteError::UnknownListing)?;
+				ensure!(!terms.retired, QuoteError::RetiredListing);
+				Ok((model, [terms].into()))
+			}
+		}
+	}
+
+	fn quote_of(priced: &Priced<T::AccountId>, electorate: &[Member<T::AccountId>], size: Size) -> Quote {
+		let params = T::Params::get();
+		let listing = priced.terms.listing;
+		let (input_tokens, output_tokens) = most_tokens(&priced.terms, size);
+		Quote {
+			listing,
+			fee_ceiling: priced.total,
+			deposit: deposit(&params, size.input_bytes, output_tokens),
 			input_tokens,
 			output_tokens,
-			seat_fee: bill.seat,
-			median_stake: median_stake(&electorate),
-			electorate: summarize(&electorate, None, T::Providers::chain_stake()),
-			jobs_ahead: Self::jobs_ahead(model),
+			seat_fee: bill(&params.rates, &priced.terms, size).seat,
+			median_stake: median_stake(electorate),
+			electorate: summarize(electorate, None, T::Providers::chain_stake()),
+			willing: priced.willing,
+			jobs_ahead: Self::jobs_ahead(listing),
 			longest_wait: params.queue_blocks.unique_saturated_into(),
 			t_max: Self::t_max(
 				generation_work(input_tokens, output_tokens),
 				check_work(input_tokens, output_tokens),
 			),
-		};
-		Ok((terms, quote))
+		}
 	}
 
 	/// Returns the members of a model's electorate that can be drawn.
-	pub(crate) fn electorate(model: &ModelId) -> Vec<Member<T::AccountId>> {
-		let mut members = T::Providers::electorate(model);
-		members.retain(|member| member.stake > 0);
+	pub(crate) fn sealed(model: &ModelId) -> Vec<SealedMember<T::AccountId>> {
+		let mut members = T::Providers::sealed(model);
+		members.retain(|sealed| sealed.member.stake > 0);
 		members
 	}
+}
+
+/// Returns the stake of the members that execute at a listing's prices, if it is enough for the job.
+fn check_willing<AccountId>(
+	sealed: &[SealedMember<AccountId>],
+	stake: Balance,
+	terms: &ModelTerms<AccountId>,
+	size: Size,
+) -> Result<Balance, QuoteError> {
+	let willing = willing_stake(sealed, &terms.prices);
+	ensure!(willing > 0, QuoteError::NobodyWilling);
+	ensure!(
+		size.verifiers == 0 || is_carried(willing, stake),
+		QuoteError::TooFewWilling
+	);
+	Ok(willing)
+}
+
+/// Returns the most tokens, of prompt and answer, that a job is paid for.
+fn most_tokens<AccountId>(terms: &ModelTerms<AccountId>, size: Size) -> (u32, u32) {
+	(
+		terms.input_ceiling(size.input_bytes),
+		size.max_tokens.min(terms.context_length),
+	)
+}
+
+/// Returns what a job costs at most.
+fn bill<AccountId>(rates: &Rates, terms: &ModelTerms<AccountId>, size: Size) -> Bill {
+	let Prices { price_in, price_out } = terms.prices;
+	Bill::new(rates, (price_in, price_out), terms.parameters, most_tokens(terms, size))
+}
+
+/// Checks what does not depend on prices: all listings of a model have its context.
+fn check_size<AccountId>(terms: &ModelTerms<AccountId>, size: Size) -> Result<(), QuoteError> {
+	ensure!(size.input_bytes > 0, QuoteError::EmptyInput);
+	let context_bytes = terms
+		.context_length
+		.saturating_sub(terms.prompt_overhead)
+		.saturating_mul(BYTES_PER_CONTEXT_TOKEN);
+	ensure!(
+		size.input_bytes <= context_bytes.min(MAX_INPUT_BYTES),
+		QuoteError::InputTooLong
+	);
+	ensure!(
+		(1..=MAX_OUTPUT_TOKENS).contains(&size.max_tokens),
+		QuoteError::BadParams
+	);
+	ensure!(size.verifiers <= MAX_VERIFIERS, QuoteError::TooManyVerifiers);
+	Ok(())
 }
 
 /// Returns what is held for the storage of a job: for its prompt, the most token ids, and the longest text there may be.

@@ -88,22 +88,22 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// Checks that each waiting job is in its model's queue, and that each model with waiting jobs has a turn.
+	/// Checks that each waiting job is in its listing's queue, and that each listing with waiting jobs has a turn.
 	fn check_queues(jobs: usize) -> Result<(), TryRuntimeError> {
 		let waiting = WaitingJobs::<T>::get();
 		let mut sum = 0u64;
-		for (model, line) in Lines::<T>::iter() {
-			ensure!(!line.is_empty(), "a model without waiting jobs has no queue");
+		for (listing, line) in Lines::<T>::iter() {
+			ensure!(!line.is_empty(), "a listing without waiting jobs has no queue");
 			sum = sum.saturating_add(line.len());
 			for index in line.first..line.end {
-				let id = Queue::<T>::get(model, index).ok_or("a queue has no holes")?;
+				let id = Queue::<T>::get(listing, index).ok_or("a queue has no holes")?;
 				let job = Jobs::<T>::get(id).ok_or("a job in a queue is open")?;
 				ensure!(job.state == State::Waiting, "a job in a queue waits");
-				ensure!(job.model == model, "a job is in the queue of its model");
+				ensure!(job.terms.listing == listing, "a job is in the queue of its listing");
 			}
 			ensure!(
-				Turns::<T>::iter_values().filter(|turn| *turn == model).count() == 1,
-				"a model with waiting jobs has one turn"
+				Turns::<T>::iter_values().filter(|turn| *turn == listing).count() == 1,
+				"a listing with waiting jobs has one turn"
 			);
 		}
 		ensure!(sum == jobs as u64, "only waiting jobs are in queues, and all are");
@@ -117,11 +117,11 @@ impl<T: Config> Pallet<T> {
 			"turns lie within their ends"
 		);
 		ensure!(
-			Turns::<T>::iter_keys().count() as u64 == waiting.models(),
+			Turns::<T>::iter_keys().count() as u64 == waiting.listings(),
 			"turns have no holes"
 		);
 		ensure!(
-			Lines::<T>::iter_keys().count() as u64 == waiting.models(),
+			Lines::<T>::iter_keys().count() as u64 == waiting.listings(),
 			"every turn is that of a queue"
 		);
 		Ok(())

@@ -4,7 +4,7 @@ use assay_primitives::{
 	claim::Execution,
 	economics::{Bill, Rates},
 	limits::MAX_ATTEMPTS,
-	model::ModelTerms,
+	model::{ModelTerms, Prices},
 	receipt::{AnswerRecord, DrawRecord},
 	state::Trigger,
 	Balance, ClaimId, ExecutionId, Hash32, InputHash, JobId, ModelId, Output, OutputHash, SamplingParams, Seal, State,
@@ -63,10 +63,12 @@ pub struct Job<AccountId, BlockNumber> {
 	pub requester: AccountId,
 	/// Which of the requester's jobs it is, from 1.
 	pub count: u64,
-	/// The requested model.
+	/// The model that answers.
 	pub model: ModelId,
-	/// The model's terms at the time of the request: a later price is for later jobs.
+	/// The terms of its listing at the time of the request: a later price is for later jobs.
 	pub terms: ModelTerms<AccountId>,
+	/// Whether the request named the listing. If not, it named the model.
+	pub listing_named: bool,
 	/// How tokens are sampled.
 	pub params: SamplingParams,
 	/// Hash of the prompt.
@@ -136,8 +138,13 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 
 	/// Returns what the job costs with these token counts.
 	pub fn bill(&self, rates: &Rates, tokens_in: u32, tokens_out: u32) -> Bill {
-		let prices = (self.terms.price_in, self.terms.price_out);
-		Bill::new(rates, prices, self.terms.parameters, (tokens_in, tokens_out))
+		let Prices { price_in, price_out } = self.terms.prices;
+		Bill::new(
+			rates,
+			(price_in, price_out),
+			self.terms.parameters,
+			(tokens_in, tokens_out),
+		)
 	}
 
 	/// Returns what the job costs at most.
@@ -158,7 +165,7 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 	}
 }
 
-/// A model's queue: the indices of its waiting jobs.
+/// A listing's queue: the indices of its waiting jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Line {
 	/// The index of the head.
@@ -189,20 +196,20 @@ impl Line {
 	}
 }
 
-/// Waiting jobs, and the models whose turn comes.
+/// Waiting jobs, and the listings whose turn comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Waiting {
-	/// Jobs that wait, of all models.
+	/// Jobs that wait, of all listings.
 	pub jobs: u32,
-	/// The index of the model whose turn comes first.
+	/// The index of the listing whose turn comes first.
 	pub first_turn: u64,
-	/// The index that the next model gets.
+	/// The index that the next listing gets.
 	pub end_turn: u64,
 }
 
 impl Waiting {
-	/// Returns how many models have waiting jobs.
-	pub fn models(&self) -> u64 {
+	/// Returns how many listings have waiting jobs.
+	pub fn listings(&self) -> u64 {
 		self.end_turn.saturating_sub(self.first_turn)
 	}
 }

@@ -5,7 +5,11 @@
 //! other pallets is contained: the comments list it. The verification pallet adds what its own part of a publication
 //! and of an end costs.
 
-use assay_primitives::{accumulator::MAX_PEAKS, limits::MAX_MEMBERS, rules::EXECUTOR_CANDIDATES};
+use assay_primitives::{
+	accumulator::MAX_PEAKS,
+	limits::{MAX_LISTINGS, MAX_MEMBERS},
+	rules::EXECUTOR_CANDIDATES,
+};
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -26,7 +30,7 @@ pub trait WeightInfo {
 	fn closed(s: u32) -> Weight;
 	/// Drawing an executor for one job, or refunding it if its time is over.
 	fn draw() -> Weight;
-	/// One model's turn, without its draws.
+	/// One listing's turn, without its draws.
 	fn turn() -> Weight;
 	/// Ending an attempt without an output: the job waits again, or is refunded.
 	fn no_output() -> Weight;
@@ -53,8 +57,8 @@ const CALL: u64 = micros(30);
 const JOB: u64 = 1024;
 /// Bytes of a receipt with all seats that there can be.
 const RECEIPT: u64 = 8 * 1024;
-/// Bytes of an electorate.
-const ELECTORATE: u64 = 48 * MAX_MEMBERS as u64;
+/// Bytes of an electorate with its members' least prices.
+const ELECTORATE: u64 = 112 * MAX_MEMBERS as u64;
 
 fn computing(ref_time: u64, bytes: u64) -> Weight {
 	Weight::from_parts(ref_time.saturating_add(PER_KB.saturating_mul(bytes / 1024)), 0)
@@ -68,14 +72,16 @@ fn accumulate(bytes: u64) -> Weight {
 
 macro_rules! weights {
 	($db:expr) => {
-		// Reads: the model's terms, two for its electorate, the chain's stake, waiting jobs, the queue twice, the counter;
-		// the hold: record, account, holds. Writes: prompt, job, counter, queue, its ends, waiting jobs, turn; the hold: 3.
+		// Reads: the model, its listings, two for its electorate, the chain's stake, waiting jobs, the queue twice, the
+		// counter; the hold: record, account, holds. Writes: prompt, job, counter, queue, its ends, waiting jobs, turn; the
+		// hold: 3. Each listing is priced, and compared with every member's least prices.
 		fn request(b: u32) -> Weight {
+			let listings = u64::from(MAX_LISTINGS);
 			computing(
-				micros(60),
+				micros(60).saturating_add(micros(2).saturating_mul(listings)),
 				JOB.saturating_add(ELECTORATE).saturating_add(b.into()),
 			)
-			.saturating_add($db.reads_writes(11, 10))
+			.saturating_add($db.reads_writes(listings.saturating_add(11), 10))
 		}
 
 		// Reads: the job; the provider to release, and whether its heartbeat is due; the claim, and how many the executor

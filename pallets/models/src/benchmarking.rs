@@ -1,31 +1,40 @@
 //! Benchmarks: the worst case of each call.
 
 use crate::*;
-use alloc::vec;
-use assay_primitives::{model::Profile, ModelId};
+use alloc::{format, vec};
+use assay_primitives::{
+	limits::MAX_LISTINGS,
+	manifest::{model_id, test_utils::TestManifest},
+	model::Prices,
+	ListingId, ModelId,
+};
 use frame_benchmarking::v2::*;
 use frame_support::traits::{fungible::Mutate, Get};
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
 use sp_runtime::{traits::Saturating, Permill};
 
-fn registration(id: u8, parent: Option<ModelId>) -> Registration {
-	Registration {
-		id: ModelId([id; 32]),
-		name: vec![b'n'; MAX_NAME_BYTES as usize]
-			.try_into()
-			.expect("the longest name is no longer; qed"),
-		architecture: vec![b'a'; MAX_ARCHITECTURE_BYTES as usize]
-			.try_into()
-			.expect("no longer; qed"),
-		profile: Profile::C1W8,
-		parameters: 1,
-		weight_bytes: 1,
-		price_in: 1,
-		price_out: 1,
-		royalty: Permill::zero(),
-		context_length: 2,
-		prompt_overhead: 1,
+const FIRST: ListingId = ListingId(0);
+/// Tensors of about a hundred bytes each.
+const TENSORS: u32 = 4_000;
+
+/// Returns a manifest with this many more tensors.
+fn manifest(name: &str, tensors: u32, parent: Option<ModelId>) -> Manifest {
+	let mut manifest = TestManifest {
 		parent,
+		..TestManifest::new(name)
+	};
+	let more = (0..tensors).map(|n| (format!("{:060}", n), 0, vec![1, 1]));
+	manifest.tensors.splice(0..0, more);
+	manifest.encode().try_into().expect("shorter than the longest; qed")
+}
+
+fn terms() -> ListingTerms {
+	ListingTerms {
+		prices: Prices {
+			price_in: 1,
+			price_out: 1,
+		},
+		royalty: Permill::zero(),
 	}
 }
 
@@ -33,60 +42,63 @@ fn registration(id: u8, parent: Option<ModelId>) -> Registration {
 mod benches {
 	use super::*;
 
-	fn funded<T: Config>() -> T::AccountId
-	where
-		T::Currency: Mutate<T::AccountId>,
-	{
-		let owner = whitelisted_caller();
-		let deposit = Pallet::<T>::deposit_of(&registration(1, Some(ModelId::default())));
-		T::Currency::set_balance(&owner, deposit.saturating_mul(1_000).saturating_add(1 << 60));
-		owner
-	}
-
+	/// Registers a model by an account that can pay any deposit.
 	fn registered<T: Config>() -> (T::AccountId, ModelId)
 	where
 		T::Currency: Mutate<T::AccountId>,
 	{
-		let owner = funded::<T>();
-		let model = registration(1, None);
-		Pallet::<T>::do_register(owner.clone(), model.clone()).expect("a good registration by a rich owner; qed");
-		(owner, model.id)
+		let owner: T::AccountId = whitelisted_caller();
+		T::Currency::set_balance(&owner, 1 << 90);
+		let manifest = manifest("parent", 0, None);
+		Pallet::<T>::do_register(owner.clone(), &manifest, terms()).expect("a good manifest of a rich owner; qed");
+		(owner, model_id(&manifest))
 	}
 
 	#[benchmark]
-	fn register() {
+	fn register(n: Linear<0, TENSORS>) {
 		let (owner, parent) = registered::<T>();
-		let model = registration(2, Some(parent));
-		let id = model.id;
+		let manifest = manifest("child", n, Some(parent));
+		let id = model_id(&manifest);
 		#[extrinsic_call]
-		_(RawOrigin::Signed(owner), model);
+		_(RawOrigin::Signed(owner), manifest, terms());
 		assert!(Models::<T>::contains_key(id));
 	}
 
 	#[benchmark]
-	fn update_price() {
+	fn list() {
 		let (owner, model) = registered::<T>();
+		for _ in 1..MAX_LISTINGS {
+			Pallet::<T>::do_list(owner.clone(), model, terms(), 0).expect("there is room; qed");
+		}
 		#[extrinsic_call]
-		_(RawOrigin::Signed(owner), model, 7, 8);
-		assert_eq!(Models::<T>::get(model).map(|m| m.terms.price_out), Some(8));
+		_(RawOrigin::Signed(owner), model, terms(), 1 << 80);
+		assert!(Listings::<T>::contains_key(ListingId(MAX_LISTINGS)));
+	}
+
+	#[benchmark]
+	fn update_price() {
+		let (owner, _) = registered::<T>();
+		#[extrinsic_call]
+		_(RawOrigin::Signed(owner), FIRST, 2, 2);
+		assert!(Listings::<T>::get(FIRST).is_some_and(|listing| listing.next_prices.is_some()));
 	}
 
 	#[benchmark]
 	fn retire() {
-		let (owner, model) = registered::<T>();
+		let (owner, _) = registered::<T>();
 		#[extrinsic_call]
-		_(RawOrigin::Signed(owner), model);
-		assert_eq!(Models::<T>::get(model).map(|m| m.terms.retired), Some(true));
+		_(RawOrigin::Signed(owner), FIRST);
+		assert!(Listings::<T>::get(FIRST).is_some_and(|listing| listing.retired_at.is_some()));
 	}
 
 	#[benchmark]
 	fn remove() {
 		let (owner, model) = registered::<T>();
-		Pallet::<T>::do_retire(owner.clone(), model).expect("just registered; qed");
+		Pallet::<T>::do_retire(owner.clone(), FIRST).expect("just listed; qed");
 		let now: BlockNumberFor<T> = frame_system::Pallet::<T>::block_number();
 		frame_system::Pallet::<T>::set_block_number(now.saturating_add(T::Params::get().retention));
 		#[extrinsic_call]
-		_(RawOrigin::Signed(owner), model);
+		_(RawOrigin::Signed(owner), FIRST);
 		assert!(!Models::<T>::contains_key(model));
 	}
 

@@ -1,6 +1,7 @@
 //! A small chain with a catalog: accounts 1, 2 and 3 have money.
 
 use crate::{self as pallet_models, ModelParams};
+use assay_primitives::model::PriceBounds;
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use sp_runtime::{BuildStorage, Permill};
 
@@ -43,6 +44,11 @@ pub(crate) const PARAMS: ModelParams<u64> = ModelParams {
 	deposit_base: 1_000,
 	deposit_per_byte: 2,
 	royalty_max: Permill::from_percent(5),
+	prices: PriceBounds {
+		most: 1_000_000,
+		step: 2,
+	},
+	price_delay: 20,
 	max_context: 8_192,
 	retention: 10,
 };

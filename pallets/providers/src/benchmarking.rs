@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId},
 	limits::{MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
+	model::Prices,
 	traits::Validators,
 	Balance, ModelId,
 };
@@ -21,6 +22,11 @@ pub trait BenchmarkHelper {
 	/// Registers a model that can be served.
 	fn model() -> ModelId;
 }
+
+const PRICES: Prices = Prices {
+	price_in: 1,
+	price_out: 2,
+};
 
 #[benchmarks(where T::Currency: Mutate<T::AccountId>)]
 mod benches {
@@ -48,10 +54,21 @@ mod benches {
 		who
 	}
 
+	/// Returns a least price of each provider.
+	fn least_prices<T: Config>(serving: &[T::AccountId]) -> LeastPricesOf<T::AccountId> {
+		let mut all = LeastPricesOf::new();
+		for who in serving {
+			all.try_insert(who.clone(), PRICES)
+				.expect("there are no more than serve a model; qed");
+		}
+		all
+	}
+
 	/// Makes `who` the last of a full list of a model.
 	fn fill_model<T: Config>(who: &T::AccountId, model: ModelId) {
 		let mut list: Vec<T::AccountId> = (1..MAX_PROVIDERS_PER_MODEL).map(|i| account("other", i, 0)).collect();
 		list.push(who.clone());
+		LeastPrices::<T>::insert(model, least_prices::<T>(&list));
 		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(list));
 		Providers::<T>::mutate(who, |record| {
 			let record = record.as_mut().expect("it is bonded; qed");
@@ -70,6 +87,7 @@ mod benches {
 			record.models.try_push(model).expect("it is the first; qed");
 			Providers::<T>::insert(who, record);
 		}
+		LeastPrices::<T>::insert(model, least_prices::<T>(&serving));
 		Serving::<T>::insert(model, frame_support::BoundedVec::truncate_from(serving));
 		Electorates::<T>::insert(model, Electorate::new(Pallet::<T>::block()));
 	}
@@ -148,8 +166,18 @@ mod benches {
 		let model = T::BenchmarkHelper::model();
 		eligible::<T>(model, MAX_PROVIDERS_PER_MODEL);
 		#[extrinsic_call]
-		_(RawOrigin::Signed(who.clone()), model);
+		_(RawOrigin::Signed(who.clone()), model, PRICES);
 		assert_eq!(Providers::<T>::get(who).map(|r| r.models.len()), Some(1));
+	}
+
+	#[benchmark]
+	fn set_least_price() {
+		let who = bonded::<T>(0);
+		let model = T::BenchmarkHelper::model();
+		fill_model::<T>(&who, model);
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), model, PRICES);
+		assert_eq!(LeastPrices::<T>::get(model).get(&who), Some(&PRICES));
 	}
 
 	#[benchmark]

@@ -3,6 +3,7 @@
 use crate::{roster::Joined, *};
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferenceSignature},
+	model::Prices,
 	traits::ModelCatalog,
 	Balance, ModelId,
 };
@@ -135,18 +136,46 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	pub(crate) fn do_serve(who: T::AccountId, model: ModelId) -> DispatchResult {
+	pub(crate) fn do_serve(who: T::AccountId, model: ModelId, least: Prices) -> DispatchResult {
 		let mut record = Self::record(&who)?;
 		// The list of a model is bounded: only bonds that can be sealed may take a place.
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
-		let terms = T::Catalog::terms(&model).ok_or(Error::<T>::UnknownModel)?;
-		ensure!(!terms.retired, Error::<T>::RetiredModel);
+		let listings = T::Catalog::listings(&model).ok_or(Error::<T>::UnknownModel)?;
+		ensure!(!listings.is_empty(), Error::<T>::RetiredModel);
 		ensure!(!record.models.contains(&model), Error::<T>::AlreadyServing);
 		record.models.try_push(model).map_err(|_| Error::<T>::TooManyModels)?;
 		Self::join_model(&who, record.bond, model)?;
 		AbsentSince::<T>::remove(&who);
 		Providers::<T>::insert(&who, record);
+		Self::store_least_price(who.clone(), model, least)?;
 		Self::deposit_event(Event::ServingStarted { provider: who, model });
+		Ok(())
+	}
+
+	pub(crate) fn do_set_least_price(who: T::AccountId, model: ModelId, least: Prices) -> DispatchResult {
+		let record = Self::record(&who)?;
+		ensure!(record.models.contains(&model), Error::<T>::NotServing);
+		Self::store_least_price(who, model, least)
+	}
+
+	/// Stores the least price of a provider that serves the model. That of who executes at any price is not stored.
+	fn store_least_price(who: T::AccountId, model: ModelId, least: Prices) -> DispatchResult {
+		LeastPrices::<T>::try_mutate_exists(model, |stored| {
+			let mut all = stored.take().unwrap_or_default();
+			if least == Prices::default() {
+				all.remove(&who);
+			} else {
+				all.try_insert(who.clone(), least)
+					.map_err(|_| Error::<T>::TooManyForModel)?;
+			}
+			*stored = Some(all).filter(|all| !all.is_empty());
+			Ok::<_, Error<T>>(())
+		})?;
+		Self::deposit_event(Event::LeastPriceSet {
+			provider: who,
+			model,
+			least,
+		});
 		Ok(())
 	}
 
@@ -230,7 +259,7 @@ impl<T: Config> Pallet<T> {
 		Self::do_bond(account.clone(), *bond)?;
 		Self::do_set_capacity(account.clone(), *capacity)?;
 		for model in models {
-			Self::do_serve(account.clone(), *model)?;
+			Self::do_serve(account.clone(), *model, Prices::default())?;
 		}
 		ensure!(!KeyOwners::<T>::contains_key(inference_key), Error::<T>::KeyTaken);
 		let mut record = Self::record(account)?;
@@ -255,6 +284,12 @@ impl<T: Config> Pallet<T> {
 					*serving = None;
 				}
 			}
+		});
+		LeastPrices::<T>::mutate_exists(model, |least| {
+			*least = least.take().and_then(|mut all| {
+				all.remove(who);
+				Some(all).filter(|all| !all.is_empty())
+			});
 		});
 		Self::deposit_event(Event::ServingStopped {
 			provider: who.clone(),

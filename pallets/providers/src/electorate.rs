@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
 			let heads = u32::try_from(listed).unwrap_or(u32::MAX);
 			weight = weight.saturating_add(T::WeightInfo::seal(heads));
 			let serving = Self::sweep(model);
-			let sealed = electorate.seal(Self::seal_of(&serving));
+			let sealed = electorate.seal(Self::seal_of(&model, &serving));
 			if serving.is_empty() && sealed.is_empty() {
 				Electorates::<T>::remove(model);
 			} else {
@@ -68,7 +68,7 @@ impl<T: Config> Pallet<T> {
 	/// Seals the electorates of the genesis block, which are in force at once.
 	pub(crate) fn seal_genesis() {
 		for (model, serving) in Serving::<T>::iter() {
-			let in_force = Self::seal_of(&serving);
+			let in_force = Self::seal_of(&model, &serving);
 			Electorates::<T>::insert(model, Electorate { in_force, next: None });
 		}
 	}
@@ -85,8 +85,8 @@ impl<T: Config> Pallet<T> {
 		after.or_else(|| Electorates::<T>::iter().next())
 	}
 
-	/// Seals those of a model's providers that are eligible now.
-	pub(crate) fn seal_of(serving: &[T::AccountId]) -> Seal<T::AccountId> {
+	/// Seals those of a model's providers that are eligible now, with their least prices.
+	pub(crate) fn seal_of(model: &ModelId, serving: &[T::AccountId]) -> Seal<T::AccountId> {
 		let (params, now) = (T::Params::get(), Self::now());
 		let eligible = Self::records(serving)
 			.filter(|(_, record)| record.is_eligible(&params, now))
@@ -95,7 +95,7 @@ impl<T: Config> Pallet<T> {
 				stake: record.bond,
 			})
 			.collect();
-		Seal::new(Self::block(), eligible)
+		Seal::new(Self::block(), eligible).at_least(LeastPrices::<T>::get(model))
 	}
 
 	/// Returns the records of a model's providers.

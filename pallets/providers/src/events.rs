@@ -153,5 +153,15 @@ mod events {
 			/// For whom it made way.
 			by: T::AccountId,
 		},
+		/// A provider executes jobs of a model only at these prices or higher ones, from the next seals on.
+		#[codec(index = 18)]
+		LeastPriceSet {
+			/// The provider.
+			provider: T::AccountId,
+			/// The model.
+			model: ModelId,
+			/// The least prices.
+			least: Prices,
+		},
 	}
 }

@@ -113,6 +113,7 @@ pub mod pallet {
 		crypto::{InferenceId, InferenceSignature},
 		economics::Fault,
 		limits::MAX_PROVIDERS_PER_MODEL,
+		model::Prices,
 		rules::HEARTBEAT_AGE,
 		traits::{ModelCatalog, Validators},
 		Balance, Hash32, ModelId,
@@ -127,7 +128,7 @@ pub mod pallet {
 	use frame_system::pallet_prelude::*;
 	use sp_runtime::Perbill;
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(3);
 
 	/// The pallet.
 	#[pallet::pallet]
@@ -187,6 +188,11 @@ pub mod pallet {
 		BoundedVec<T::AccountId, ConstU32<MAX_PROVIDERS_PER_MODEL>>,
 		ValueQuery,
 	>;
+
+	/// The least prices at which providers of a model execute, for the next seal.
+	// Blake2_128Concat: model ids are chosen by users.
+	#[pallet::storage]
+	pub type LeastPrices<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, LeastPricesOf<T::AccountId>, ValueQuery>;
 
 	/// The electorate of each model that is served, or was until the last seals.
 	// Blake2_128Concat: model ids are chosen by users.
@@ -439,6 +445,9 @@ pub mod pallet {
 		/// Its node must have the model's files. If the model has as many providers as it can have, the one with the
 		/// smallest bond makes way for a larger one.
 		///
+		/// The provider is drawn to execute only at prices that are at least `least_price`; with zero, at any price. It is
+		/// drawn to check at any price: a check is paid what it costs at least.
+		///
 		/// ## Errors
 		///
 		/// [`Error::NotBonded`], [`Error::BondTooSmall`], [`Error::UnknownModel`], [`Error::RetiredModel`],
@@ -446,12 +455,12 @@ pub mod pallet {
 		///
 		/// ## Events
 		///
-		/// [`Event::ServingStarted`]; [`Event::ServingStopped`] if another provider makes way.
+		/// [`Event::ServingStarted`], [`Event::LeastPriceSet`]; [`Event::ServingStopped`] if another provider makes way.
 		#[pallet::call_index(5)]
 		#[pallet::weight(T::WeightInfo::serve())]
-		pub fn serve(origin: OriginFor<T>, model: ModelId) -> DispatchResult {
+		pub fn serve(origin: OriginFor<T>, model: ModelId, least_price: Prices) -> DispatchResult {
 			let who = ensure_signed(origin)?;
-			Self::do_serve(who, model)
+			Self::do_serve(who, model, least_price)
 		}
 
 		/// Stops serving a model.
@@ -550,6 +559,30 @@ pub mod pallet {
 		pub fn ready(origin: OriginFor<T>) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_ready(who)
+		}
+
+		/// Sets the least prices at which the provider executes jobs of a model.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// They are sealed with the model's electorate: draws read them from the next seal on, a period after it.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::NotServing`].
+		///
+		/// ## Events
+		///
+		/// [`Event::LeastPriceSet`].
+		#[pallet::call_index(10)]
+		#[pallet::weight(T::WeightInfo::set_least_price())]
+		pub fn set_least_price(origin: OriginFor<T>, model: ModelId, least_price: Prices) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_set_least_price(who, model, least_price)
 		}
 	}
 }

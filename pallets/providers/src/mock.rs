@@ -4,9 +4,9 @@
 use crate::{self as pallet_providers, ProviderParams};
 use assay_primitives::{
 	economics::Rates,
-	model::ModelTerms,
+	model::{ModelTerms, Prices},
 	traits::{ModelCatalog, Validators},
-	Hash32, ModelId,
+	Hash32, ListingId, ModelId,
 };
 use frame_support::{
 	derive_impl, parameter_types,
@@ -54,18 +54,26 @@ impl pallet_balances::Config for Test {
 pub struct MockCatalog;
 
 impl ModelCatalog<u64> for MockCatalog {
-	fn terms(model: &ModelId) -> Option<ModelTerms<u64>> {
+	fn listing(_: ListingId) -> Option<(ModelId, ModelTerms<u64>)> {
+		unreachable!("providers know no listings")
+	}
+	fn listings(model: &ModelId) -> Option<Vec<ModelTerms<u64>>> {
 		let [id, ..] = model.0;
-		matches!(id, 1..=40 | 200).then(|| ModelTerms {
+		let terms = ModelTerms {
+			listing: ListingId(0),
 			owner: 1,
 			parameters: 1,
-			price_in: 1,
-			price_out: 1,
+			prices: Prices::default(),
 			royalty: Permill::zero(),
 			context_length: 64,
 			prompt_overhead: 1,
-			retired: id == 200,
-		})
+			retired: false,
+		};
+		match id {
+			1..=40 => Some(vec![terms]),
+			200 => Some(vec![]),
+			_ => None,
+		}
 	}
 }
 

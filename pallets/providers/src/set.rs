@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	api::ProviderView,
 	crypto::InferenceId,
-	draw::Member,
+	draw::SealedMember,
 	rules::{work_blocks, WorkUnits},
 	traits::ProviderSet,
 	Balance, ModelId,
@@ -14,10 +14,8 @@ use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
 
 impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
-	fn electorate(model: &ModelId) -> Vec<Member<T::AccountId>> {
-		Self::seal_in_force(model)
-			.map(|seal| seal.members.into_inner())
-			.unwrap_or_default()
+	fn sealed(model: &ModelId) -> Vec<SealedMember<T::AccountId>> {
+		Self::seal_in_force(model).map(Seal::sealed_members).unwrap_or_default()
 	}
 
 	fn chain_stake() -> Balance {
@@ -85,7 +83,8 @@ impl<T: Config> Pallet<T> {
 	pub fn providers_of(model: ModelId) -> Vec<ProviderView<T::AccountId>> {
 		let (params, now) = (T::Params::get(), Self::now());
 		let serving = Serving::<T>::get(model);
-		let next = Self::seal_of(&serving);
+		let next = Self::seal_of(&model, &serving);
+		let least = LeastPrices::<T>::get(model);
 		let sealed = Self::seal_in_force(&model);
 		Self::records(&serving)
 			.map(|(provider, record)| ProviderView {
@@ -95,6 +94,7 @@ impl<T: Config> Pallet<T> {
 				sealed: sealed.as_ref().and_then(|seal| seal.stake_of(&provider)).unwrap_or(0),
 				ready: next.stake_of(&provider).is_some(),
 				available: record.is_available(&params, now),
+				least: least.get(&provider).copied().unwrap_or_default(),
 				provider,
 			})
 			.collect()

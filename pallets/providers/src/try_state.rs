@@ -61,6 +61,13 @@ impl<T: Config> Pallet<T> {
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
 		ensure!(listed == served, "every listed provider serves the model");
+		for (model, least) in LeastPrices::<T>::iter() {
+			let serving = Serving::<T>::get(model);
+			ensure!(
+				!least.is_empty() && least.keys().all(|who| serving.contains(who)),
+				"only providers of a model have least prices for it"
+			);
+		}
 		ensure!(
 			TotalBond::<T>::get() == bonds,
 			"the total is the sum of all active bonds"

@@ -3,15 +3,16 @@
 use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::InferenceId,
-	draw::Member,
+	draw::{Member, SealedMember},
 	economics::{Rates, SessionFines},
-	limits::MAX_MEMBERS,
+	limits::{MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
+	model::Prices,
 	rules::{Backlog, HEARTBEAT_AGE, PERIOD},
 	Balance, ModelId,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::cmp::Ordering;
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{storage::bounded_btree_map::BoundedBTreeMap, traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_runtime::traits::{AtLeast32BitUnsigned, Zero};
@@ -24,6 +25,9 @@ pub const MAX_CHUNKS: u32 = 16;
 pub const MAX_MODELS: u32 = 16;
 /// The largest capacity: jobs one provider may execute at once.
 pub const MAX_CAPACITY: u32 = 32;
+
+/// The least prices at which providers of a model execute. Who is not in it executes at any price.
+pub type LeastPricesOf<AccountId> = BoundedBTreeMap<AccountId, Prices, ConstU32<MAX_PROVIDERS_PER_MODEL>>;
 
 /// The parameters a chain sets, in one struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +106,8 @@ pub struct Seal<AccountId> {
 	pub sealed_at: u32,
 	/// The members, the largest bond first.
 	pub members: BoundedVec<Member<AccountId>, ConstU32<MAX_MEMBERS>>,
+	/// Their least prices.
+	pub least: LeastPricesOf<AccountId>,
 }
 
 /// A model's electorate: the seal that is in force, and the one after it.
@@ -113,15 +119,18 @@ pub struct Electorate<AccountId> {
 	pub next: Option<Seal<AccountId>>,
 }
 
-impl<AccountId> Seal<AccountId> {
+impl<AccountId: Ord> Seal<AccountId> {
 	/// Returns a seal without members.
 	pub(crate) fn empty(sealed_at: u32) -> Self {
 		Self {
 			sealed_at,
 			members: BoundedVec::new(),
+			least: BoundedBTreeMap::new(),
 		}
 	}
+}
 
+impl<AccountId> Seal<AccountId> {
 	fn is_in_force(&self, now: u32) -> bool {
 		now.saturating_sub(self.sealed_at) >= PERIOD
 	}
@@ -133,13 +142,33 @@ fn order<AccountId: Ord>(a: &Member<AccountId>, b: &Member<AccountId>) -> Orderi
 }
 
 impl<AccountId: Ord> Seal<AccountId> {
-	/// Seals the [`MAX_MEMBERS`] largest bonds, equal bonds by account.
+	/// Seals the [`MAX_MEMBERS`] largest bonds, equal bonds by account, at any price.
 	pub fn new(sealed_at: u32, mut eligible: Vec<Member<AccountId>>) -> Self {
 		eligible.sort_unstable_by(order);
 		Self {
 			sealed_at,
 			members: BoundedVec::truncate_from(eligible),
+			least: BoundedBTreeMap::new(),
 		}
+	}
+
+	/// Seals the members' least prices too.
+	pub(crate) fn at_least(mut self, mut least: LeastPricesOf<AccountId>) -> Self {
+		least.retain(|who, _| self.stake_of(who).is_some());
+		self.least = least;
+		self
+	}
+
+	/// Returns the members with their least prices.
+	pub(crate) fn sealed_members(self) -> Vec<SealedMember<AccountId>> {
+		let least = self.least;
+		let members = self.members.into_iter();
+		members
+			.map(|member| SealedMember {
+				least: least.get(&member.who).copied().unwrap_or_default(),
+				member,
+			})
+			.collect()
 	}
 
 	/// Returns the stake of a member; none of anybody else.
@@ -156,7 +185,7 @@ impl<AccountId: Ord> Seal<AccountId> {
 	}
 }
 
-impl<AccountId> Electorate<AccountId> {
+impl<AccountId: Ord> Electorate<AccountId> {
 	/// Returns the electorate of a model that nobody has served before.
 	pub(crate) fn new(now: u32) -> Self {
 		Self {
@@ -164,7 +193,9 @@ impl<AccountId> Electorate<AccountId> {
 			next: None,
 		}
 	}
+}
 
+impl<AccountId> Electorate<AccountId> {
 	/// Returns the seal that is in force in a block: the newest that is [`PERIOD`] blocks old.
 	pub fn in_force(self, now: u32) -> Seal<AccountId> {
 		match self.next {

@@ -23,6 +23,8 @@ pub trait WeightInfo {
 	fn set_inference_key() -> Weight;
 	/// [`crate::Pallet::serve`].
 	fn serve() -> Weight;
+	/// [`crate::Pallet::set_least_price`].
+	fn set_least_price() -> Weight;
 	/// [`crate::Pallet::stop_serving`].
 	fn stop_serving() -> Weight;
 	/// [`crate::Pallet::set_capacity`].
@@ -63,9 +65,9 @@ macro_rules! weights {
 			cost($db, 140, 6, 6)
 		}
 
-		// All models may be left: a list each. The roster.
+		// All models may be left: a list each, and a list of least prices. The roster.
 		fn unbond() -> Weight {
-			cost($db, 360, 20, 19)
+			cost($db, 560, 36, 35)
 		}
 
 		fn withdraw() -> Weight {
@@ -79,11 +81,15 @@ macro_rules! weights {
 
 		// The list may be full: then the records of all that serve the model are read, and one of them makes way.
 		fn serve() -> Weight {
-			cost($db, 500, 134, 5)
+			cost($db, 600, 152, 5)
+		}
+
+		fn set_least_price() -> Weight {
+			cost($db, 70, 2, 1)
 		}
 
 		fn stop_serving() -> Weight {
-			cost($db, 70, 2, 2)
+			cost($db, 90, 3, 3)
 		}
 
 		fn set_capacity() -> Weight {
@@ -103,11 +109,11 @@ macro_rules! weights {
 			cost($db, 60, 4, 0)
 		}
 
-		// The list, and a record and an absence each; the electorate and its model are written, and what changes for a few
-		// who came back or went away: the list, their records, their absences.
+		// The list and the least prices, and a record and an absence each; the electorate and its model are written, and what
+		// changes for a few who came back or went away: the list, their records, their absences.
 		fn seal(n: u32) -> Weight {
 			let swept = u64::from(n).min(crate::electorate::MAX_SWEPT as u64);
-			cost($db, 60, 1, 3)
+			cost($db, 80, 2, 4)
 				.saturating_add(cost($db, 8, 2, 0).saturating_mul(n.into()))
 				.saturating_add(cost($db, 30, 0, 1).saturating_mul(swept))
 		}
@@ -115,7 +121,7 @@ macro_rules! weights {
 		// Each provider's record and absence. The lists of whoever makes way, its record, the total.
 		fn evict() -> Weight {
 			let providers = u64::from(crate::MAX_PROVIDERS);
-			cost($db, 300, 20, 18).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
+			cost($db, 440, 36, 34).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
 		}
 
 		// A record, session keys and a sign of life each; the roster, sitting validators and the session's start.

@@ -11,6 +11,8 @@ pub fn differences(claimed: &ChainReceipt, stored: &ChainReceipt) -> Vec<&'stati
 	let fields = [
 		("job", claimed.job == stored.job),
 		("model", claimed.model == stored.model),
+		("listing", claimed.listing == stored.listing),
+		("listing_named", claimed.listing_named == stored.listing_named),
 		("requester", claimed.requester == stored.requester),
 		("count", claimed.count == stored.count),
 		("params", claimed.params == stored.params),

@@ -17,7 +17,7 @@ pub enum Mismatch {
 	Params,
 	/// `count` is 0: a requester's jobs are counted from 1.
 	Count,
-	/// `job` does not follow from genesis, requester, count, model, prompt and parameters.
+	/// `job` does not follow from genesis, requester, count, model, the listing if it was named, prompt and parameters.
 	Job,
 	/// Answer, claim and output are not all there where something was published, or not all missing where nothing was.
 	Answer,

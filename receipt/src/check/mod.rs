@@ -151,6 +151,7 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		&receipt.requester,
 		receipt.count,
 		&receipt.model,
+		receipt.named_listing(),
 		&receipt.input_hash,
 		&receipt.params,
 	);

@@ -11,8 +11,8 @@ use assay_primitives::{
 		SeatVote,
 	},
 	vote::Defect,
-	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ModelId, Output, Receipt, SamplingParams, Seal,
-	State, TraceRoot, Verdict, Vote,
+	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ListingId, ModelId, Output, Receipt,
+	SamplingParams, Seal, State, TraceRoot, Verdict, Vote,
 };
 use assay_receipt::{Account, Leaf, ReadAt, ReceiptFile, FORMAT};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ const ROOT: TraceRoot = TraceRoot([6; 32]);
 const ASY: u128 = 1_000_000_000_000;
 /// The provider that executes in every story. The others are named by other numbers.
 const EXECUTOR: u8 = 9;
+/// The listing that the request named.
+const LISTING: ListingId = ListingId(7);
 /// The block of the publication.
 const PUBLISHED: u32 = 22;
 
@@ -55,7 +57,7 @@ impl Story {
 		params.stop.try_push(b"\n\n".to_vec().try_into().unwrap()).unwrap();
 		let (requester, model, input_hash) = (account(1), ModelId([2; 32]), input_hash(&input));
 		let output_hash = output_hash(&output);
-		let job = JobId::derive(&GENESIS, &requester, 5, &model, &input_hash, &params);
+		let job = JobId::derive(&GENESIS, &requester, 5, &model, Some(LISTING), &input_hash, &params);
 		let claim = ClaimRecord {
 			attempt: 0,
 			executor: account(EXECUTOR),
@@ -83,6 +85,8 @@ impl Story {
 		let receipt = Receipt {
 			job,
 			model,
+			listing: LISTING,
+			listing_named: true,
 			requester,
 			count: 5,
 			params,

@@ -21,10 +21,10 @@ use crate::{
 		currency::{deposit, ASY, MICRO_ASY},
 		time::{DAYS, EPOCH_DURATION},
 	},
-	AccountId, Balances, Beacon, BlockNumber, Finality, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
-	Verification,
+	AccountId, Balances, Beacon, BlockNumber, Finality, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason,
+	System, Verification,
 };
-use assay_primitives::{economics::Rates, Hash32};
+use assay_primitives::{economics::Rates, model::PriceBounds, Hash32};
 use frame_support::{
 	parameter_types,
 	traits::{tokens::imbalance::ResolveTo, EitherOf, Get},
@@ -47,6 +47,13 @@ parameter_types! {
 		deposit_base: 10 * ASY,
 		deposit_per_byte: 10 * MICRO_ASY,
 		royalty_max: RATES.royalty_max,
+		prices: PriceBounds {
+			// A thousand times the price of a generated token of the demo model.
+			most: ASY,
+			step: MICRO_ASY,
+		},
+		// Whoever sees a price has a day to ask at it, and providers to leave it.
+		price_delay: DAYS,
 		max_context: 131_072,
 		// Far longer than T_max: every job requested before a retirement has its receipt by then.
 		retention: 7 * DAYS,

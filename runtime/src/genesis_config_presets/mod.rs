@@ -19,7 +19,7 @@ use crate::{
 	SessionKeys, SudoConfig,
 };
 use alloc::{collections::BTreeSet, string::ToString, vec, vec::Vec};
-use assay_primitives::{crypto::InferenceId, Balance};
+use assay_primitives::{crypto::InferenceId, manifest, Balance};
 use frame_support::{
 	build_struct_json_patch,
 	traits::{Get, TypedGet},
@@ -41,8 +41,8 @@ pub const TREASURY_ENDOWMENT: Balance = ASY;
 /// What the pool of audits and juries begins with: it pays the first audits before any levy has come in.
 pub const POOL_ENDOWMENT: Balance = 1_000 * ASY;
 
-/// Returns the catalog entry of the bundled demo model: what its manifest yields, 0.0001 ASY for a prompt token and 0.001 for a
-/// generated one, and the highest royalty. None if the file is malformed, which tests exclude.
+/// Returns the registration of the bundled demo model: its manifest, 0.0001 ASY for a prompt token and 0.001 for a generated
+/// one, and the highest royalty. None if the file is malformed, which tests exclude.
 pub fn demo_model() -> Option<Registration> {
 	serde_json::from_str(include_str!("../../../demo-model/assay-demo/registration.json")).ok()
 }
@@ -76,7 +76,8 @@ fn genesis(
 	model_owner: AccountId,
 	root: Option<AccountId>,
 ) -> Option<Value> {
-	let model = demo_model()?;
+	let registration = demo_model()?;
+	let model = manifest::model_id(&registration.manifest);
 	let endowed: BTreeSet<_> = founders
 		.iter()
 		.map(|f| f.account.clone())
@@ -97,7 +98,7 @@ fn genesis(
 			epoch_config: crate::apis::GENESIS_EPOCH
 		},
 		models: ModelsConfig {
-			models: vec![(model_owner, model.clone())]
+			models: vec![(model_owner, registration)]
 		},
 		providers: ProvidersConfig {
 			providers: founders
@@ -106,7 +107,7 @@ fn genesis(
 					account: f.account.clone(),
 					bond: BOND,
 					inference_key: f.inference_key.clone(),
-					models: vec![model.id],
+					models: vec![model],
 					capacity: CAPACITY,
 				})
 				.collect::<Vec<_>>(),

@@ -4,6 +4,7 @@ use super::{authorized, keyring, Chain};
 use assay_primitives::{
 	crypto::InferenceSignature,
 	limits::MAX_BATCH,
+	manifest,
 	state::State,
 	vote::{Defect, JuryVote, Salt, Vote},
 	ClaimId, FinishReason, Hash32, JobId, ModelId, Output, Receipt, SamplingParams, TraceRoot,
@@ -17,7 +18,7 @@ use sp_keyring::Sr25519Keyring;
 
 /// Returns the model that every chain of these tests serves.
 pub fn model() -> ModelId {
-	demo_model().expect("the demo model has a registration").id
+	manifest::model_id(&demo_model().expect("the demo model has a registration").manifest)
 }
 
 /// Most tokens of every job in these tests.
@@ -53,7 +54,7 @@ fn output(tokens: &[u32], text: &str) -> Output {
 /// Returns a request for the demo model.
 pub fn request(verifiers: u8, max_fee: u128) -> pallet_jobs::Call<Runtime> {
 	pallet_jobs::Call::request {
-		model: model(),
+		target: model().into(),
 		input: PROMPT.as_bytes().to_vec().try_into().expect("short"),
 		params: SamplingParams::greedy(MAX_TOKENS),
 		verifiers,
@@ -64,7 +65,7 @@ pub fn request(verifiers: u8, max_fee: u128) -> pallet_jobs::Call<Runtime> {
 /// Returns the quote of that request.
 pub fn fee_ceiling(chain: &mut Chain, verifiers: u8) -> u128 {
 	chain.read(|| {
-		let quote = Jobs::quote(model(), PROMPT.len() as u32, MAX_TOKENS, verifiers);
+		let quote = Jobs::quote(model().into(), PROMPT.len() as u32, MAX_TOKENS, verifiers);
 		quote.expect("a quote").fee_ceiling
 	})
 }

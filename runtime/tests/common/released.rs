@@ -29,9 +29,12 @@ use sp_runtime::{generic::Era, traits::Header as _, ApplyExtrinsicResult, MultiA
 use sp_version::RuntimeVersion;
 use std::collections::BTreeMap;
 
-/// Returns the encoding of the last release's `jobs.request` for the demo model. Adapt it when the last release is a newer
-/// one, whose call is another: what is asserted there says so.
-pub fn request(verifiers: u8) -> Vec<u8> {
+/// Returns the encoding of a release's `jobs.request` for the demo model. Adapt what is written here when the last release
+/// is a newer one, whose call is another: what is asserted there says so.
+pub fn request(released: &Released, verifiers: u8) -> Vec<u8> {
+	if released.is_this {
+		return RuntimeCall::from(super::claims::request(verifiers, u128::MAX)).encode();
+	}
 	let model = super::claims::model();
 	let input = super::claims::PROMPT.as_bytes().to_vec();
 	// At most so many tokens; temperature, two filters, and no stop string.
@@ -44,13 +47,28 @@ pub fn request(verifiers: u8) -> Vec<u8> {
 pub struct Released {
 	executor: WasmExecutor,
 	code: Vec<u8>,
+	/// Whether it is this release and not the last one.
+	pub is_this: bool,
 }
 
 impl Released {
-	/// Returns the runtime with this code.
-	pub fn new(code: Vec<u8>) -> Self {
+	/// Returns the last release, whose code this is.
+	pub fn last(code: Vec<u8>) -> Self {
+		Self::new(code, false)
+	}
+
+	/// Returns this release, whose code this is.
+	pub fn this(code: Vec<u8>) -> Self {
+		Self::new(code, true)
+	}
+
+	fn new(code: Vec<u8>, is_this: bool) -> Self {
 		let executor = WasmExecutor::builder().with_allow_missing_host_functions(true).build();
-		Self { executor, code }
+		Self {
+			executor,
+			code,
+			is_this,
+		}
 	}
 
 	/// Calls a function with encoded arguments and returns what it returns.

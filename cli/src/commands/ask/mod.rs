@@ -7,13 +7,15 @@ use crate::{
 	amount::Asy,
 	args::AskArgs,
 	assurance,
-	chain::{runtime, At, Model, Until},
+	chain::{runtime, At, Chain, Model, Until},
 	error::CliError,
 	keys::{name_of, Signer},
 	output::Outcome,
 	render,
 };
-use assay_primitives::{api::Quote, job::Input, limits::MAX_INPUT_BYTES, Balance, JobId, SamplingParams, Verdict};
+use assay_primitives::{
+	api::Quote, job::Input, limits::MAX_INPUT_BYTES, Balance, JobId, SamplingParams, Target, Verdict,
+};
 use assay_receipt::{Account, ChainReceipt};
 use const_hex::encode_prefixed;
 use progress::{waiting_for, JobProgress};
@@ -32,16 +34,13 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let chain = cx.chain().await?;
 	let signer = args.key.signer(chain.development)?;
 	let at = chain.best().await?;
-	let model = match &args.model {
-		Some(named) => chain.model(&at, named).await?,
-		None => only_one(chain.models(&at).await?)?,
-	};
+	let (model, target) = asked(chain, &at, &args).await?;
 	let bytes = u32::try_from(input.len()).unwrap_or(u32::MAX);
 	let quote = chain
-		.quote(&at, model.id, bytes, params.max_tokens, args.verifiers)
+		.quote(&at, target, bytes, params.max_tokens, args.verifiers)
 		.await?;
 	let max_fee = accept(cx, &args, &signer.account(), &model, &quote)?;
-	let call = runtime::request(model.id, &input, params, args.verifiers, max_fee);
+	let call = runtime::request(target, &input, params, args.verifiers, max_fee);
 	let job = request(cx, &call, &signer).await?;
 
 	let decided = follow(cx, job, quote.t_max).await?;
@@ -69,6 +68,21 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 		text = format!("\n{}\n\n{text}", render::answer(&file));
 	}
 	Ok(Outcome::new(text, render::receipt_json(&file, &checked, &worth)))
+}
+
+/// Returns the model that is asked, and how the request names it.
+async fn asked(chain: &Chain, at: &At, args: &AskArgs) -> Result<(Model, Target), CliError> {
+	if let Some(id) = args.listing {
+		let listing = chain.listing(at, id).await?;
+		let model = chain.model(at, &listing.model.to_string()).await?;
+		return Ok((model, id.into()));
+	}
+	let model = match &args.model {
+		Some(named) => chain.model(at, named).await?,
+		None => only_one(chain.models(at).await?)?,
+	};
+	let target = model.id.into();
+	Ok((model, target))
 }
 
 /// Returns the prompt and the parameters if any chain could take them.
@@ -102,14 +116,15 @@ fn accept(
 	}
 	let worth = assurance::of_quote(quote, args.verifiers, &args.assume.assumptions());
 	let facts = json!({
-		"model": model.id, "name": model.name, "verifiers": args.verifiers, "fee_ceiling": ceiling,
+		"model": model.id, "listing": quote.listing, "name": model.name, "verifiers": args.verifiers, "fee_ceiling": ceiling,
 		"seat_fee": Asy(quote.seat_fee), "deposit": Asy(quote.deposit), "jobs_ahead": quote.jobs_ahead,
 		"longest_wait": quote.longest_wait, "t_max": quote.t_max, "requester": requester, "assurance": worth.json(),
 	});
 	let text = format!(
-		"{} asks {}: at most {ceiling}; {}",
+		"{} asks {} at listing {}: at most {ceiling}; {}",
 		name_of(requester),
 		model.name,
+		quote.listing,
 		queue(quote)
 	);
 	cx.report.step("quoted", &text, facts);
@@ -147,7 +162,7 @@ async fn request<C: Payload>(cx: &Context, call: &C, signer: &Signer) -> Result<
 
 /// Returns the only model that a provider serves.
 fn only_one(models: Vec<Model>) -> Result<Model, CliError> {
-	let mut served = models.into_iter().filter(|m| !m.terms.retired && m.providers > 0);
+	let mut served = models.into_iter().filter(|m| !m.listings.is_empty() && m.providers > 0);
 	match (served.next(), served.next()) {
 		(Some(only), None) => Ok(only),
 		(Some(_), Some(_)) => Err(CliError::Usage(

@@ -1,7 +1,7 @@
 //! What clients receive of a job.
 
 use assay_primitives::{
-	api::JobView, receipt::SeatRecord, ClaimId, FinishReason, JobId, ModelId, Output, State, Verdict,
+	api::JobView, receipt::SeatRecord, ClaimId, FinishReason, JobId, ListingId, ModelId, Output, State, Verdict,
 };
 use assay_runtime::{AccountId, BlockNumber};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct JobStatus {
 	pub requester: AccountId,
 	/// The model that answers.
 	pub model: ModelId,
+	/// The listing on whose terms it answers.
+	pub listing: ListingId,
 	/// How many verifiers were asked for.
 	pub verifiers: u8,
 	/// Its state in the best block.
@@ -83,6 +85,7 @@ impl JobStatus {
 			job: view.id,
 			requester: view.requester,
 			model: view.model,
+			listing: view.listing,
 			verifiers: view.verifiers,
 			state: view.state,
 			attempt: view.attempt,

@@ -1,7 +1,9 @@
 //! Actions of requesters and executors in tests: request and publish, as calls and as whole transactions.
 
 use super::{Jobs, *};
-use assay_primitives::{crypto::InferenceSignature, job::Input, FinishReason, JobId, Output, SamplingParams, Seal};
+use assay_primitives::{
+	crypto::InferenceSignature, job::Input, FinishReason, JobId, Output, SamplingParams, Seal, Target,
+};
 use codec::Encode;
 use frame_support::{
 	dispatch::{DispatchInfo, GetDispatchInfo},
@@ -20,10 +22,10 @@ pub(crate) fn input() -> Input {
 	BoundedVec::truncate_from(b"What is a receipt?".to_vec())
 }
 
-pub(crate) fn try_request(model: ModelId, verifiers: u8) -> DispatchResult {
+pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchResult {
 	Jobs::request(
 		RawOrigin::Signed(requester()).into(),
-		model,
+		target.into(),
 		input(),
 		SamplingParams::greedy(8),
 		verifiers,
@@ -31,9 +33,9 @@ pub(crate) fn try_request(model: ModelId, verifiers: u8) -> DispatchResult {
 	)
 }
 
-/// Requests a job of a model with this many verifiers and returns its name.
-pub(crate) fn request_of(model: ModelId, verifiers: u8) -> JobId {
-	try_request(model, verifiers).expect("a request");
+/// Requests a job of a model or a listing with this many verifiers and returns its name.
+pub(crate) fn request_of(target: impl Into<Target>, verifiers: u8) -> JobId {
+	try_request(target, verifiers).expect("a request");
 	match events().last() {
 		Some(Event::Requested { job, .. }) => *job,
 		other => panic!("no request: {other:?}"),

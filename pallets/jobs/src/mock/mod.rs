@@ -13,9 +13,9 @@ use crate::*;
 use assay_primitives::{
 	crypto::InferencePair,
 	economics::Rates,
-	model::ModelTerms,
+	model::{ModelTerms, Prices},
 	traits::{Beacon, FinalizedBlock, ModelCatalog},
-	Balance, Hash32, ModelId, State,
+	Balance, Hash32, ListingId, ModelId, State,
 };
 use frame_support::{
 	derive_impl, parameter_types,
@@ -91,6 +91,8 @@ parameter_types! {
 	pub static BeaconValue: Hash32 = [0; 32];
 	/// The last finalized block: every block is, unless a test says otherwise.
 	pub static Finalized: u32 = u32::MAX;
+	/// Listings: id, model, price in, price out. The id of a model's first is the byte of its name.
+	pub static Listed: Vec<(u32, ModelId, Balance, Balance)> = first_listings();
 	pub const Genesis: Hash32 = GENESIS;
 	pub TreasuryAccount: AccountId = treasury();
 	pub PoolAccount: AccountId = pool();
@@ -214,18 +216,43 @@ pub(crate) const ENDOWMENT: Balance = 1_000;
 #[allow(unreachable_pub)]
 pub struct MockCatalog;
 impl ModelCatalog<AccountId> for MockCatalog {
-	fn terms(model: &ModelId) -> Option<ModelTerms<AccountId>> {
-		MODELS.contains(model).then(|| ModelTerms {
+	fn listing(id: ListingId) -> Option<(ModelId, ModelTerms<AccountId>)> {
+		let (listing, model, price_in, price_out) = Listed::get().into_iter().find(|listed| listed.0 == id.0)?;
+		let terms = ModelTerms {
+			listing: ListingId(listing),
 			owner: owner(),
 			parameters: 5_000_000,
-			price_in: if *model == FREE { 0 } else { 10 },
-			price_out: if *model == FREE { 0 } else { 20 },
+			prices: Prices { price_in, price_out },
 			royalty: Permill::from_percent(5),
-			context_length: if *model == LONG_CONTEXT { 8192 } else { 256 },
+			context_length: if model == LONG_CONTEXT { 8192 } else { 256 },
 			prompt_overhead: 16,
-			retired: *model == RETIRED,
-		})
+			retired: model == RETIRED,
+		};
+		Some((model, terms))
 	}
+	fn listings(model: &ModelId) -> Option<Vec<ModelTerms<AccountId>>> {
+		let listings = Listed::get().into_iter();
+		let terms = listings.filter_map(|listed| Self::listing(ListingId(listed.0)));
+		let of_model = terms.filter(|(of, terms)| of == model && !terms.retired);
+		MODELS
+			.contains(model)
+			.then(|| of_model.map(|(_, terms)| terms).collect())
+	}
+}
+
+fn first_listings() -> Vec<(u32, ModelId, Balance, Balance)> {
+	vec![
+		(1, MODEL, 10, 20),
+		(2, RETIRED, 10, 20),
+		(3, LONG_CONTEXT, 10, 20),
+		(4, FREE, 0, 0),
+	]
+}
+
+/// Lists a model at these prices.
+pub(crate) fn list(id: u32, model: ModelId, price_in: Balance, price_out: Balance) -> ListingId {
+	Listed::mutate(|listed| listed.push((id, model, price_in, price_out)));
+	ListingId(id)
 }
 
 // ── blocks ───────────────────────────────────────────────────────────────────
@@ -241,6 +268,7 @@ impl TestExt {
 	}
 
 	pub(crate) fn build(self) -> sp_io::TestExternalities {
+		Listed::set(first_listings());
 		let mut balances: Vec<_> = (1..=self.providers).map(|n| (account(n), BOND)).collect();
 		balances.push((requester(), FUNDS));
 		balances.extend([owner(), treasury(), pool()].map(|who| (who, ENDOWMENT)));

@@ -3,7 +3,7 @@
 use super::*;
 use assay_primitives::{
 	crypto::InferenceId,
-	draw::Member,
+	draw::{Member, SealedMember},
 	economics::Fault,
 	rules::{work_blocks, WorkUnits},
 	traits::{Penalties, ProviderSet},
@@ -24,6 +24,9 @@ pub(crate) type Load = StorageMap<MockProviders, Identity, AccountId, (u32, Infe
 /// The sealed electorate of each model.
 #[storage_alias]
 pub(crate) type Sealed = StorageMap<MockProviders, Identity, ModelId, Vec<Member<AccountId>>, ValueQuery>;
+/// The sealed least prices.
+#[storage_alias]
+pub(crate) type Least = StorageMap<MockProviders, Identity, AccountId, Prices, ValueQuery>;
 /// Providers that are not alive.
 #[storage_alias]
 pub(crate) type Offline = StorageMap<MockProviders, Identity, AccountId, ()>;
@@ -54,8 +57,12 @@ pub(crate) fn seal(model: &ModelId, members: Vec<(AccountId, Balance)>) {
 pub struct MockProviders;
 
 impl ProviderSet<AccountId> for MockProviders {
-	fn electorate(model: &ModelId) -> Vec<Member<AccountId>> {
-		Sealed::get(model)
+	fn sealed(model: &ModelId) -> Vec<SealedMember<AccountId>> {
+		let sealed = |member: Member<AccountId>| SealedMember {
+			least: Least::get(&member.who),
+			member,
+		};
+		Sealed::get(model).into_iter().map(sealed).collect()
 	}
 	fn chain_stake() -> Balance {
 		Load::iter_keys().map(|who| Balances::balance(&who)).sum()

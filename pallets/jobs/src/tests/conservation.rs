@@ -81,7 +81,7 @@ fn simulate(seed: u64, setup: Setup) {
 		let mut begun: BTreeMap<JobId, u64> = BTreeMap::new();
 		let mut accumulated: BTreeMap<u64, JobId> = BTreeMap::new();
 		// Until somebody publishes: the queue, and each attempt with its delays.
-		let longest = u64::from(Jobs::quote(MODEL, 18, 8, 0).expect("a quote").t_max) - 400;
+		let longest = u64::from(Jobs::quote(MODEL.into(), 18, 8, 0).expect("a quote").t_max) - 400;
 		let open = || OpenJobs::iter_keys().next().is_some();
 		while System::block_number() < 40 || open() {
 			let now = System::block_number();

@@ -61,7 +61,7 @@ fn every_attempt_has_a_claim_and_a_seed_of_its_own() {
 #[test]
 fn after_the_last_attempt_the_requester_gets_everything_back() {
 	TestExt::providers(4).build_and_execute(|| {
-		let deposit = Jobs::quote(MODEL, 18, 8, 2).expect("a quote").deposit;
+		let deposit = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote").deposit;
 		let id = drawn(2);
 		for attempt in 0..MAX_ATTEMPTS {
 			miss_deadline(id);

@@ -7,6 +7,8 @@ mod conservation;
 mod deadlines;
 mod draw;
 mod examples;
+mod listings;
+mod migrations;
 mod prune;
 mod publish;
 mod queue;

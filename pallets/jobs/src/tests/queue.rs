@@ -1,4 +1,4 @@
-//! Waiting: a burst is served, no model blocks another, and nobody waits longer than quoted.
+//! Waiting: a burst is served, no listing blocks another, and nobody waits longer than quoted.
 
 use crate::{mock::*, *};
 use assay_primitives::{receipt::RefundReason, State, Verdict};
@@ -111,7 +111,9 @@ fn a_request_waits_for_the_block_after_it() {
 #[test]
 fn a_job_that_finds_nobody_in_the_quoted_time_is_refunded() {
 	TestExt::providers(2).build_and_execute(|| {
-		let deposit = crate::mock::Jobs::quote(MODEL, 18, 8, 1).expect("a quote").deposit;
+		let deposit = crate::mock::Jobs::quote(MODEL.into(), 18, 8, 1)
+			.expect("a quote")
+			.deposit;
 		(1..=2).for_each(|n| Offline::insert(account(n), ()));
 		let id = request(1);
 		assert_eq!(job(id).deadline, 21);

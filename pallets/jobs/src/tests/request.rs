@@ -35,7 +35,7 @@ impl Request {
 		let input: BoundedVec<u8, ConstU32<8192>> = BoundedVec::truncate_from(self.input);
 		Jobs::request(
 			RawOrigin::Signed(requester()).into(),
-			self.model,
+			self.model.into(),
 			input,
 			self.params,
 			self.verifiers,
@@ -47,7 +47,7 @@ impl Request {
 #[test]
 fn a_request_holds_the_quoted_fee_ceiling_and_the_deposit() {
 	TestExt::providers(4).build_and_execute(|| {
-		let quote = Jobs::quote(MODEL, 18, 8, 2).expect("a quote");
+		let quote = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote");
 		// (18 + 16) tokens in at 10, 8 out at 20; two checks of 42 tokens at 10; 8 % of one of them.
 		assert_eq!(quote.fee_ceiling, 340 + 160 + 2 * 420 + 34);
 		// The prompt, 8 token ids, and the longest text.
@@ -66,7 +66,7 @@ fn a_quote_states_the_electorate_and_the_queue() {
 		seal(&MODEL, (1..=4).map(account).zip(stakes).collect());
 		request_many(3, 1);
 		request_of(FREE, 1);
-		let quote = Jobs::quote(MODEL, 18, 8, 2).expect("a quote");
+		let quote = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote");
 		assert_eq!((quote.electorate.members, quote.electorate.stake), (4, 110));
 		assert_eq!((quote.electorate.largest, quote.median_stake), (50, 20));
 		assert_eq!(quote.electorate.chain, 4 * BOND);
@@ -79,7 +79,7 @@ fn sampling_parameters_are_part_of_a_jobs_name() {
 	TestExt::providers(4).build_and_execute(|| {
 		let id = request(0);
 		let hash = assay_primitives::digest::input_hash(&input());
-		let name = |params| JobId::derive(&GENESIS, &requester(), 1, &MODEL, &hash, &params);
+		let name = |params| JobId::derive(&GENESIS, &requester(), 1, &MODEL, None, &hash, &params);
 		assert_eq!(id, name(SamplingParams::greedy(8)));
 		assert_ne!(id, name(SamplingParams::greedy(9)));
 	});
@@ -98,7 +98,7 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 		hot.temperature = u32::MAX;
 		let mut stop = greedy(8);
 		stop.stop = BoundedVec::truncate_from(vec![Stop::default()]);
-		let fee_ceiling = Jobs::quote(MODEL, 18, 8, 2).expect("a quote").fee_ceiling;
+		let fee_ceiling = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote").fee_ceiling;
 		for (request, error) in [
 			(
 				Request {
@@ -191,13 +191,16 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 #[test]
 fn a_quote_returns_the_error_that_the_request_would_meet() {
 	TestExt::providers(4).build_and_execute(|| {
-		assert_eq!(Jobs::quote(ModelId([7; 32]), 1, 1, 1), Err(QuoteError::UnknownModel));
-		assert_eq!(Jobs::quote(RETIRED, 1, 1, 1), Err(QuoteError::RetiredModel));
-		assert_eq!(Jobs::quote(MODEL, 0, 1, 1), Err(QuoteError::EmptyInput));
-		assert_eq!(Jobs::quote(MODEL, 8193, 1, 1), Err(QuoteError::InputTooLong));
-		assert_eq!(Jobs::quote(MODEL, 1, 0, 1), Err(QuoteError::BadParams));
-		assert_eq!(Jobs::quote(MODEL, 1, 1, 9), Err(QuoteError::TooManyVerifiers));
-		assert!(Jobs::quote(MODEL, 1, 1, 8).is_ok());
+		assert_eq!(
+			Jobs::quote(ModelId([7; 32]).into(), 1, 1, 1),
+			Err(QuoteError::UnknownModel)
+		);
+		assert_eq!(Jobs::quote(RETIRED.into(), 1, 1, 1), Err(QuoteError::RetiredModel));
+		assert_eq!(Jobs::quote(MODEL.into(), 0, 1, 1), Err(QuoteError::EmptyInput));
+		assert_eq!(Jobs::quote(MODEL.into(), 8193, 1, 1), Err(QuoteError::InputTooLong));
+		assert_eq!(Jobs::quote(MODEL.into(), 1, 0, 1), Err(QuoteError::BadParams));
+		assert_eq!(Jobs::quote(MODEL.into(), 1, 1, 9), Err(QuoteError::TooManyVerifiers));
+		assert!(Jobs::quote(MODEL.into(), 1, 1, 8).is_ok());
 	});
 }
 
@@ -208,7 +211,7 @@ fn a_model_that_nobody_serves_takes_no_jobs() {
 		assert_noop!(try_request(MODEL, 0), Error::<Test>::NoProvider);
 		seal(&MODEL, vec![(account(1), 0)]);
 		assert_noop!(try_request(MODEL, 0), Error::<Test>::NoProvider);
-		assert_eq!(Jobs::quote(MODEL, 1, 1, 0), Err(QuoteError::NoProvider));
+		assert_eq!(Jobs::quote(MODEL.into(), 1, 1, 0), Err(QuoteError::NoProvider));
 	});
 }
 
@@ -217,7 +220,7 @@ fn an_only_provider_cannot_be_checked() {
 	TestExt::providers(4).build_and_execute(|| {
 		seal(&MODEL, vec![(account(1), BOND)]);
 		assert_noop!(try_request(MODEL, 1), Error::<Test>::NoVerifier);
-		assert_eq!(Jobs::quote(MODEL, 1, 1, 1), Err(QuoteError::NoVerifier));
+		assert_eq!(Jobs::quote(MODEL.into(), 1, 1, 1), Err(QuoteError::NoVerifier));
 		assert_ok!(try_request(MODEL, 0));
 	});
 }
@@ -229,7 +232,7 @@ fn a_requester_without_money_is_refused() {
 		assert_noop!(
 			Jobs::request(
 				RawOrigin::Signed(poor).into(),
-				MODEL,
+				MODEL.into(),
 				input(),
 				SamplingParams::greedy(8),
 				1,
@@ -256,7 +259,7 @@ fn the_number_of_waiting_jobs_is_bounded() {
 fn a_job_keeps_the_terms_of_its_request() {
 	TestExt::providers(4).build_and_execute(|| {
 		let id = request(0);
-		assert_eq!(job(id).terms.price_out, 20);
+		assert_eq!(job(id).terms.prices.price_out, 20);
 		assert_eq!(job(id).fee_ceiling, 534);
 	});
 }

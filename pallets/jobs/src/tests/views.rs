@@ -49,7 +49,7 @@ fn an_unknown_job_has_neither_view_nor_receipt() {
 #[test]
 fn t_max_contains_every_deadline() {
 	TestExt::providers(1).build_and_execute(|| {
-		let quote = Jobs::quote(MODEL, 18, 8, 0).expect("a quote");
+		let quote = Jobs::quote(MODEL.into(), 18, 8, 0).expect("a quote");
 		// The queue, three executions, and the claim.
 		assert!(quote.t_max > 20 + 3 * 100 + 400 + 42);
 		assert_eq!(quote.longest_wait, 20);

@@ -1,40 +1,49 @@
 //! Models that exist from the start, as a genesis file names them.
 
 use super::*;
-use crate::GenesisConfig;
+use crate::{GenesisConfig, Registration};
 use frame_support::traits::{fungible::InspectHold, BuildGenesisConfig};
 
-const JSON: &str = r#"{"models": [[1, {
-	"id": "0x0707070707070707070707070707070707070707070707070707070707070707",
-	"name": "Tiny Llama", "architecture": "llama", "profile": "c1-w8",
-	"parameters": 1000000, "weight_bytes": 1062500, "price_in": 3, "price_out": 5,
-	"royalty": 50000, "context_length": 256, "prompt_overhead": 16, "parent": null
-}]]}"#;
+fn registration() -> Registration {
+	Registration {
+		manifest: model(7).1,
+		terms: terms(3, 5),
+	}
+}
 
 #[test]
-fn a_genesis_file_has_names_as_strings() {
-	let genesis: GenesisConfig<Test> = serde_json::from_str(JSON).unwrap();
-	assert_eq!(genesis.models, vec![(1, registration(7))]);
+fn a_genesis_file_has_manifests_as_hex_digits() {
+	let hex = const_hex::encode_prefixed(model(7).1);
+	let json = format!(
+		r#"{{"models": [[1, {{ "manifest": "{hex}", "price_in": "3", "price_out": "5", "royalty": 50000 }}]]}}"#
+	);
+	let genesis: GenesisConfig<Test> = serde_json::from_str(&json).unwrap();
+	assert_eq!(genesis.models, vec![(1, registration())]);
 	let again = serde_json::from_value(serde_json::to_value(&genesis).unwrap());
 	assert_eq!(genesis.models, again.map(|g: GenesisConfig<Test>| g.models).unwrap());
 	build_and_execute(|| {
 		genesis.build();
-		assert_eq!(Models::view(&ModelId([7; 32])).unwrap().terms.owner, 1);
+		assert_eq!(Models::view(&model(7).0).unwrap().listings[0].owner, 1);
 		assert!(Balances::total_balance_on_hold(&1) > 0);
 	});
 }
 
 #[test]
-fn a_name_that_is_too_long_is_refused_when_it_is_read() {
-	let long = JSON.replace("Tiny Llama", &"x".repeat(65));
-	assert!(serde_json::from_str::<GenesisConfig<Test>>(&long).is_err());
+fn a_manifest_that_is_too_long_is_refused_when_it_is_read() {
+	let json = |bytes: usize| {
+		let hex = const_hex::encode_prefixed(vec![0; bytes]);
+		format!(r#"{{ "manifest": "{hex}", "price_in": "3", "price_out": "5", "royalty": 0 }}"#)
+	};
+	let most = assay_primitives::limits::MAX_MANIFEST_BYTES as usize;
+	assert!(serde_json::from_str::<Registration>(&json(most)).is_ok());
+	assert!(serde_json::from_str::<Registration>(&json(most + 1)).is_err());
 }
 
 #[test]
 #[should_panic(expected = "is refused")]
 fn a_genesis_with_a_bad_model_builds_no_chain() {
 	let genesis = GenesisConfig::<Test> {
-		models: vec![(1, registration(7)), (1, registration(7))],
+		models: vec![(1, registration()), (1, registration())],
 	};
 	new_test_ext().execute_with(|| genesis.build());
 }

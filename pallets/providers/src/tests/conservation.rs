@@ -81,7 +81,7 @@ fn execute(step: Step) {
 			Providers::unbond(signed(who), bond)
 		}
 		Step::Withdraw(who) => Providers::withdraw(signed(who)),
-		Step::Serve(who, id) => Providers::serve(signed(who), model(id)),
+		Step::Serve(who, id) => Providers::serve(signed(who), model(id), Prices::default()),
 		Step::StopServing(who, id) => Providers::stop_serving(signed(who), model(id)),
 		Step::Key(who, seed) => set_key(who, seed),
 		Step::Unjail(who) => Providers::unjail(signed(who)),

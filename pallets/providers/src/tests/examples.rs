@@ -14,7 +14,7 @@ fn an_account_becomes_a_provider() {
 		// The key signs this chain's genesis hash and its owner: proof that the provider holds it.
 		let proof = key.sign(&possession_message(&GENESIS, &provider));
 		assert_ok!(Providers::set_inference_key(signed(provider), key.public(), proof));
-		assert_ok!(Providers::serve(signed(provider), model(1)));
+		assert_ok!(Providers::serve(signed(provider), model(1), Prices::default()));
 		assert_ok!(Providers::set_capacity(signed(provider), 4));
 
 		// It is sealed into the model's electorate once it was seen alive. Any vote counts as a heartbeat.

@@ -115,7 +115,7 @@ fn pending_withdrawals_are_bounded_and_merged_by_block() {
 fn a_provider_that_unbonds_everything_stops_serving_and_leaves() {
 	build_and_execute(|| {
 		join(1, 5_000);
-		assert_ok!(Providers::serve(signed(1), model(2)));
+		assert_ok!(Providers::serve(signed(1), model(2), Prices::default()));
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		System::assert_has_event(
 			Event::ServingStopped {
@@ -125,7 +125,10 @@ fn a_provider_that_unbonds_everything_stops_serving_and_leaves() {
 			.into(),
 		);
 		assert!(eligible().is_empty() && Providers::serves(&1).is_empty());
-		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::BondTooSmall);
+		assert_noop!(
+			Providers::serve(signed(1), model(1), Prices::default()),
+			Error::<Test>::BondTooSmall
+		);
 		System::set_block_number(51);
 		assert_ok!(Providers::withdraw(signed(1)));
 		System::assert_last_event(Event::Left { provider: 1 }.into());

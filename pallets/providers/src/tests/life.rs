@@ -55,7 +55,7 @@ fn a_sign_of_life_makes_nobody_eligible() {
 	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 5_000));
 		assert_ok!(set_key(1, 1));
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		Providers::note_sign_of_life(&1);
 		assert!(eligible().is_empty() && Providers::heartbeat_due(&1));
 		assert_eq!(record(1).last_seen, None);
@@ -162,7 +162,7 @@ fn who_is_not_eligible_for_long_loses_its_places_in_lists() {
 		assert_eq!(record(2).bond, 5_000, "it stays a provider");
 		// One call brings it back, and it has as much time again.
 		Providers::mark_alive(&2);
-		assert_ok!(Providers::serve(signed(2), model(1)));
+		assert_ok!(Providers::serve(signed(2), model(1), Prices::default()));
 		assert_eq!((listed(), AbsentSince::<Test>::get(2)), (vec![1, 2], None));
 	});
 }

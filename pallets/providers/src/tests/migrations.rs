@@ -1,9 +1,14 @@
-//! The change of storage from version 1 to 2.
+//! The changes of storage from version 1 to 2, and from 2 to 3.
 
 use super::*;
-use crate::{migrations::ToV2, Pallet, Roster, SessionStart, SignsOfLife};
+use crate::{
+	migrations::{OldElectorate, OldSeal, V1ToV2, V2ToV3},
+	Electorates, Pallet, Roster, SessionStart, SignsOfLife,
+};
+use codec::Encode;
 use frame_support::{
 	assert_ok,
+	storage::unhashed,
 	traits::{GetStorageVersion, OnRuntimeUpgrade, StorageVersion},
 };
 
@@ -20,7 +25,7 @@ fn providers_of_version_1_join_the_roster_and_validators_count_as_alive() {
 		Sitting::set(&vec![2, 8]);
 		System::set_block_number(77);
 
-		ToV2::<Test>::on_runtime_upgrade();
+		V1ToV2::<Test>::on_runtime_upgrade();
 		let mut roster = Roster::<Test>::get().into_inner();
 		roster.sort_unstable();
 		assert_eq!(roster, [1, 2]);
@@ -33,8 +38,53 @@ fn providers_of_version_1_join_the_roster_and_validators_count_as_alive() {
 
 		// A second time it does nothing.
 		Roster::<Test>::kill();
-		ToV2::<Test>::on_runtime_upgrade();
+		V1ToV2::<Test>::on_runtime_upgrade();
 		assert!(Roster::<Test>::get().is_empty());
 		Roster::<Test>::put(frame_support::BoundedVec::truncate_from(roster));
+	});
+}
+
+#[test]
+fn sealed_members_stay_sealed_and_execute_at_any_price() {
+	build_and_execute(|| {
+		join(1, 5_000);
+		join(2, 4_000);
+		run_to(52);
+		let before = electorate(1);
+		assert_eq!(before, [(1, 5_000), (2, 4_000)]);
+		let old = Electorates::<Test>::get(model(1)).unwrap();
+		let old_seal = |seal: crate::Seal<u64>| OldSeal {
+			sealed_at: seal.sealed_at,
+			members: seal.members,
+		};
+		let old = OldElectorate {
+			in_force: old_seal(old.in_force),
+			next: old.next.map(old_seal),
+		};
+		let key = Electorates::<Test>::hashed_key_for(model(1));
+		unhashed::put_raw(&key, &old.encode());
+		// From version 1 on, in the runtime's order.
+		StorageVersion::new(1).put::<Pallet<Test>>();
+
+		V2ToV3::<Test>::on_runtime_upgrade();
+		assert_eq!(
+			unhashed::get_raw(&key),
+			Some(old.encode()),
+			"version 2 comes before version 3"
+		);
+		let migrate = || {
+			V1ToV2::<Test>::on_runtime_upgrade();
+			V2ToV3::<Test>::on_runtime_upgrade();
+		};
+		migrate();
+		assert_eq!(Pallet::<Test>::on_chain_storage_version(), StorageVersion::new(3));
+		assert_eq!(electorate(1), before);
+		assert!(Providers::sealed(&model(1))
+			.iter()
+			.all(|sealed| sealed.least == Prices::default()));
+		// Again, it changes nothing.
+		let root = sp_io::storage::root(Default::default());
+		migrate();
+		assert_eq!(sp_io::storage::root(Default::default()), root);
 	});
 }

@@ -10,6 +10,7 @@ mod life;
 mod migrations;
 mod offences;
 mod places;
+mod prices;
 mod roster;
 mod sealing;
 mod serving;
@@ -20,6 +21,7 @@ use crate::{mock::*, CreditOf, HoldReason, ProviderRecord};
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferencePair},
 	draw::Member,
+	model::Prices,
 	traits::ProviderSet,
 	ModelId,
 };
@@ -73,7 +75,7 @@ fn bond_extra(who: u64, amount: u128) -> DispatchResult {
 fn join(who: u64, bond: u128) {
 	Providers::bond(signed(who), bond).expect("it can pay");
 	set_key(who, who as u8).expect("its own key");
-	Providers::serve(signed(who), model(1)).expect("a model of the catalog");
+	Providers::serve(signed(who), model(1), Prices::default()).expect("a model of the catalog");
 	Providers::mark_alive(&who);
 }
 
@@ -96,7 +98,7 @@ fn pairs(members: impl IntoIterator<Item = Member<u64>>) -> Vec<(u64, u128)> {
 
 /// Returns whom a seal of model 1 would hold now.
 fn eligible() -> Vec<(u64, u128)> {
-	pairs(Providers::seal_of(&crate::Serving::<Test>::get(model(1))).members)
+	pairs(Providers::seal_of(&model(1), &crate::Serving::<Test>::get(model(1))).members)
 }
 
 /// Returns the electorate of a model that is in force now.

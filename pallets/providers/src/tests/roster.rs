@@ -27,7 +27,7 @@ fn execute(test: impl FnOnce()) {
 fn a_larger_bond_evicts_the_smallest_whose_money_unbonds() {
 	execute(|| {
 		fill(2_000, MAX_PROVIDERS);
-		assert_ok!(Providers::serve(signed(1_000), model(1)));
+		assert_ok!(Providers::serve(signed(1_000), model(1), Prices::default()));
 		assert_noop!(Providers::bond(signed(1), 2_000), Error::<Test>::TooManyProviders);
 		assert_ok!(Providers::bond(signed(1), 2_001));
 		System::assert_has_event(Event::Evicted { provider: 1_000, by: 1 }.into());

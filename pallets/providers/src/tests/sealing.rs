@@ -70,7 +70,7 @@ fn many_small_bonds_cannot_shut_out_a_large_one() {
 			Balances::mint_into(&who, 10_000).unwrap();
 			assert_ok!(Providers::bond(signed(who), 1_000));
 			assert_ok!(set_key(who, (who - 990) as u8));
-			assert_ok!(Providers::serve(signed(who), model(1)));
+			assert_ok!(Providers::serve(signed(who), model(1), Prices::default()));
 			Providers::mark_alive(&who);
 		}
 		join(1, 500_000);
@@ -91,7 +91,7 @@ fn an_electorate_ends_with_its_seals_and_is_removed_then() {
 		assert!(electorate(1).is_empty());
 		run_to(202);
 		assert!(Electorates::<Test>::iter().next().is_none());
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		Providers::mark_alive(&1);
 		run_to(253);
 		assert_eq!(electorate(1), vec![(1, 5_000)]);
@@ -105,8 +105,8 @@ fn the_weight_of_sealing_is_that_of_what_was_sealed() {
 		assert_eq!(Providers::seal_due(), idle, "there is nothing to seal");
 		join(1, 5_000);
 		join(2, 5_000);
-		assert_ok!(Providers::serve(signed(2), model(2)));
-		assert_ok!(Providers::serve(signed(2), model(3)));
+		assert_ok!(Providers::serve(signed(2), model(2), Prices::default()));
+		assert_ok!(Providers::serve(signed(2), model(3), Prices::default()));
 		let seal = |heads| <() as WeightInfo>::seal(heads);
 		// Two of three, then the third: model 1 has two providers, the others one.
 		let sealed = Providers::seal_due() + Providers::seal_due();
@@ -160,7 +160,7 @@ fn make(change: Change) {
 			Providers::unbond(signed(who), bond)
 		}
 		Change::Stop(who, id) => Providers::stop_serving(signed(who), model(id)),
-		Change::Serve(who, id) => Providers::serve(signed(who), model(id)),
+		Change::Serve(who, id) => Providers::serve(signed(who), model(id), Prices::default()),
 		Change::Key(who, seed) => set_key(who, seed),
 		Change::Capacity(who, capacity) => Providers::set_capacity(signed(who), capacity),
 		Change::Heartbeat(who) => {
@@ -196,7 +196,7 @@ fn story(changes: &[(u64, Change)]) {
 	for who in 1..=4 {
 		join(who, 10_000 * u128::from(who));
 	}
-	(2..8).for_each(|id| Providers::serve(signed(1 + u64::from(id % 4)), model(id)).unwrap());
+	(2..8).for_each(|id| Providers::serve(signed(1 + u64::from(id % 4)), model(id), Prices::default()).unwrap());
 	for (blocks, change) in changes {
 		run_to(System::block_number() + blocks);
 		make(change.clone());

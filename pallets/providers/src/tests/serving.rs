@@ -8,11 +8,20 @@ use frame_support::{assert_noop, assert_ok, traits::fungible::Mutate};
 #[test]
 fn a_provider_serves_models_of_the_catalog() {
 	build_and_execute(|| {
-		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::NotBonded);
+		assert_noop!(
+			Providers::serve(signed(1), model(1), Prices::default()),
+			Error::<Test>::NotBonded
+		);
 		assert_ok!(Providers::bond(signed(1), 1_000));
-		assert_noop!(Providers::serve(signed(1), model(100)), Error::<Test>::UnknownModel);
-		assert_noop!(Providers::serve(signed(1), model(200)), Error::<Test>::RetiredModel);
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_noop!(
+			Providers::serve(signed(1), model(100), Prices::default()),
+			Error::<Test>::UnknownModel
+		);
+		assert_noop!(
+			Providers::serve(signed(1), model(200), Prices::default()),
+			Error::<Test>::RetiredModel
+		);
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		System::assert_last_event(
 			Event::ServingStarted {
 				provider: 1,
@@ -20,8 +29,11 @@ fn a_provider_serves_models_of_the_catalog() {
 			}
 			.into(),
 		);
-		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::AlreadyServing);
-		assert_ok!(Providers::serve(signed(1), model(2)));
+		assert_noop!(
+			Providers::serve(signed(1), model(1), Prices::default()),
+			Error::<Test>::AlreadyServing
+		);
+		assert_ok!(Providers::serve(signed(1), model(2), Prices::default()));
 		assert_eq!(Providers::serves(&1), vec![model(1), model(2)]);
 	});
 }
@@ -53,9 +65,12 @@ fn a_provider_serves_a_bounded_number_of_models() {
 	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		for id in 1..=MAX_MODELS as u8 {
-			assert_ok!(Providers::serve(signed(1), model(id)));
+			assert_ok!(Providers::serve(signed(1), model(id), Prices::default()));
 		}
-		assert_noop!(Providers::serve(signed(1), model(40)), Error::<Test>::TooManyModels);
+		assert_noop!(
+			Providers::serve(signed(1), model(40), Prices::default()),
+			Error::<Test>::TooManyModels
+		);
 	});
 }
 
@@ -65,7 +80,7 @@ fn fill_model() -> u64 {
 	for who in 1_000..=last {
 		Balances::mint_into(&who, 10_000).unwrap();
 		assert_ok!(Providers::bond(signed(who), if who == last { 1_500 } else { 2_000 }));
-		assert_ok!(Providers::serve(signed(who), model(1)));
+		assert_ok!(Providers::serve(signed(who), model(1), Prices::default()));
 	}
 	last
 }
@@ -75,7 +90,10 @@ fn a_model_has_a_bounded_number_of_providers() {
 	new_test_ext().execute_with(|| {
 		fill_model();
 		assert_ok!(Providers::bond(signed(1), 1_500));
-		assert_noop!(Providers::serve(signed(1), model(1)), Error::<Test>::TooManyForModel);
+		assert_noop!(
+			Providers::serve(signed(1), model(1), Prices::default()),
+			Error::<Test>::TooManyForModel
+		);
 	});
 }
 
@@ -84,7 +102,7 @@ fn a_larger_bond_takes_the_place_of_the_smallest() {
 	new_test_ext().execute_with(|| {
 		let smallest = fill_model();
 		assert_ok!(Providers::bond(signed(1), 1_501));
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		System::assert_has_event(
 			Event::ServingStopped {
 				provider: smallest,
@@ -103,7 +121,7 @@ fn a_larger_bond_takes_the_place_of_the_smallest() {
 fn an_eligible_provider_is_bonded_keyed_serving_and_alive() {
 	build_and_execute(|| {
 		assert_ok!(Providers::bond(signed(1), 1_000));
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		Providers::mark_alive(&1);
 		assert!(eligible().is_empty(), "without a key");
 		assert_ok!(set_key(1, 1));
@@ -120,7 +138,7 @@ fn a_silent_provider_is_not_eligible_until_its_next_heartbeat() {
 		assert_ok!(Providers::bond(signed(1), 1_000));
 		assert_ok!(set_key(1, 1));
 		assert!(!Providers::heartbeat_due(&1), "there is nothing to be drawn for");
-		assert_ok!(Providers::serve(signed(1), model(1)));
+		assert_ok!(Providers::serve(signed(1), model(1), Prices::default()));
 		assert!(eligible().is_empty() && Providers::heartbeat_due(&1), "never seen");
 		Providers::mark_alive(&1);
 		assert!(eligible().len() == 1 && !Providers::heartbeat_due(&1));

@@ -3,7 +3,7 @@
 use super::*;
 use assay_primitives::{
 	crypto::InferenceId,
-	draw::Member,
+	draw::{Member, SealedMember},
 	economics::Fault,
 	rules::{work_blocks, WorkUnits},
 	traits::{ClaimSource, ClaimStatus, Penalties, Pool, ProviderSet},
@@ -61,8 +61,12 @@ pub(crate) fn seal_electorate(members: &[(AccountId, Balance)]) {
 pub struct MockProviders;
 
 impl ProviderSet<AccountId> for MockProviders {
-	fn electorate(_: &ModelId) -> Vec<Member<AccountId>> {
-		Electorate::get()
+	fn sealed(_: &ModelId) -> Vec<SealedMember<AccountId>> {
+		let sealed = |member| SealedMember {
+			member,
+			least: Default::default(),
+		};
+		Electorate::get().into_iter().map(sealed).collect()
 	}
 	fn chain_stake() -> Balance {
 		Electorate::get().iter().map(|member| member.stake).sum()

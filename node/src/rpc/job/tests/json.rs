@@ -10,6 +10,7 @@ fn an_update_reads_like_its_description() {
 		job: JobId([1; 32]),
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
 		verifiers: 1,
 		state: State::Window,
 		attempt: 1,
@@ -43,8 +44,8 @@ fn an_update_reads_like_its_description() {
 	};
 	let hex = |byte: &str| format!("0x{}", byte.repeat(32));
 	let mut json = serde_json::json!({
-		"job": hex("01"), "requester": AccountId::from([2; 32]), "model": hex("03"), "verifiers": 1, "state": "window",
-		"attempt": 1, "deadline": 209, "executor": AccountId::from([4; 32]), "claim": hex("05"),
+		"job": hex("01"), "requester": AccountId::from([2; 32]), "model": hex("03"), "listing": 7, "verifiers": 1,
+		"state": "window", "attempt": 1, "deadline": 209, "executor": AccountId::from([4; 32]), "claim": hex("05"),
 		"seats": [{
 			"provider": AccountId::from([6; 32]), "tranche": 1,
 			"vote": { "tranche": 1, "vote": { "reject": { "defect": { "output": 7 }, "root": hex("08") } } },

@@ -10,7 +10,7 @@ use assay_primitives::{
 	accumulator::Accumulator,
 	api::{self, JobIds, JobView},
 	receipt::{RefundReason, SeatRecord},
-	ClaimId, InputHash, ModelId, Receipt, SamplingParams, State, Verdict,
+	ClaimId, InputHash, ListingId, ModelId, Receipt, SamplingParams, State, Target, Verdict,
 };
 use futures::{channel::mpsc, future::BoxFuture};
 use jsonrpsee::{core::server::Subscription as Client, MethodsError, RpcModule};
@@ -105,10 +105,11 @@ struct Api(Chain);
 
 sp_api::mock_impl_runtime_apis! {
 	impl AssayApi<Block, AccountId, BlockNumber> for Api {
-		fn models(_: Option<ModelId>, _: u32) -> Vec<api::ModelView<AccountId>> { Vec::new() }
-		fn model(_: ModelId) -> Option<api::ModelView<AccountId>> { None }
+		fn models(_: Option<ModelId>, _: u32) -> Vec<api::ModelView<AccountId, BlockNumber>> { Vec::new() }
+		fn model(_: ModelId) -> Option<api::ModelView<AccountId, BlockNumber>> { None }
+		fn listing(_: ListingId) -> Option<api::ListingView<AccountId, BlockNumber>> { None }
 		fn providers_of(_: ModelId) -> Vec<api::ProviderView<AccountId>> { Vec::new() }
-		fn quote(_: ModelId, _: u32, _: u32, _: u8) -> Result<api::Quote, api::QuoteError> {
+		fn quote(_: Target, _: u32, _: u32, _: u8) -> Result<api::Quote, api::QuoteError> {
 			Err(api::QuoteError::UnknownModel)
 		}
 		fn job(&self, id: JobId) -> Option<View> { self.0.0.lock().views.get(&id).cloned() }
@@ -171,6 +172,7 @@ fn view(state: State) -> View {
 		id: JOB,
 		requester: [2; 32].into(),
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
 		params: SamplingParams::greedy(4),
 		verifiers: 1,
 		state,
@@ -212,6 +214,8 @@ fn receipt(state: State, verdict: Verdict, verdict_at: BlockNumber, closed_at: O
 	ReceiptOf {
 		job: JOB,
 		model: ModelId([3; 32]),
+		listing: ListingId(7),
+		listing_named: false,
 		requester: [2; 32].into(),
 		count: 1,
 		params: SamplingParams::greedy(4),

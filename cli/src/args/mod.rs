@@ -1,5 +1,9 @@
 //! The command line, as clap parses it.
 
+mod prices;
+
+pub(crate) use prices::{LeastArgs, PriceArgs, TermsArgs};
+
 use crate::{
 	amount::{percent, q16, Asy},
 	error::CliError,
@@ -10,7 +14,7 @@ use assay_primitives::{
 	hash,
 	job::Stop,
 	limits::{MAX_STOPS, MAX_STOP_BYTES},
-	JobId, ModelId, SamplingParams,
+	JobId, ListingId, ModelId, SamplingParams,
 };
 use assay_receipt::Account;
 use clap::{Args, Parser, Subcommand};
@@ -103,9 +107,12 @@ pub(crate) enum Command {
 pub(crate) struct AskArgs {
 	/// The question
 	pub(crate) prompt: String,
-	/// Name or id of the model; without it the only one that is served
+	/// Name or id of the model, at the listing that is cheapest for this question; without it the only one that is served
 	#[arg(long, value_name = "MODEL")]
 	pub(crate) model: Option<String>,
+	/// Instead: one listing of a model, by its number in `assay models`
+	#[arg(long, value_name = "N", conflicts_with = "model")]
+	pub(crate) listing: Option<ListingId>,
 	/// Verifiers that recompute the answer, drawn after it is published: 0 (nobody checks it) to 8
 	#[arg(long, default_value_t = 2, value_name = "N",
 		value_parser = clap::value_parser!(u8).range(0..=i64::from(assay_primitives::limits::MAX_VERIFIERS)))]
@@ -242,47 +249,48 @@ pub(crate) enum ModelCommand {
 	},
 	/// Run a model directory on a prompt, without a chain
 	Run(RunArgs),
-	/// Register the model of a model directory (see `assay model import`)
+	/// Register the model of a model directory (see `assay model import`), and list it
 	Register {
 		/// Directory with manifest.json
 		#[arg(value_name = "DIR")]
 		directory: PathBuf,
-		/// Price of a prompt token, in ASY
-		#[arg(long, value_name = "ASY")]
-		price_in: Asy,
-		/// Price of a generated token, in ASY
-		#[arg(long, value_name = "ASY")]
-		price_out: Asy,
-		/// Your part of each fee, in per cent
-		#[arg(long, default_value = "0", value_name = "PERCENT", value_parser = percent)]
-		royalty: u32,
+		#[command(flatten)]
+		terms: TermsArgs,
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Set new prices for future jobs
+	/// List a registered model on your own terms
+	List {
+		/// Name or id
+		model: String,
+		#[command(flatten)]
+		terms: TermsArgs,
+		/// Hold at least this much. A full list has room for twice its smallest deposit
+		#[arg(long, default_value = "0", value_name = "ASY")]
+		deposit: Asy,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Set new prices of a listing, in force after a day; each at most doubles or halves
 	UpdatePrice {
-		/// Name or id
-		model: String,
-		/// Price of a prompt token, in ASY
-		#[arg(long, value_name = "ASY")]
-		price_in: Asy,
-		/// Price of a generated token, in ASY
-		#[arg(long, value_name = "ASY")]
-		price_out: Asy,
+		/// Number of the listing, as `assay models` shows it
+		listing: ListingId,
+		#[command(flatten)]
+		prices: PriceArgs,
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Take no new jobs for a model, forever
+	/// Take no new jobs at a listing, forever
 	Retire {
-		/// Name or id
-		model: String,
+		/// Number of the listing
+		listing: ListingId,
 		#[command(flatten)]
 		key: KeyArgs,
 	},
-	/// Remove a retired model's entry and get its deposit back
+	/// Remove a retired listing and get its deposit back
 	Remove {
-		/// Name or id
-		model: String,
+		/// Number of the listing
+		listing: ListingId,
 		#[command(flatten)]
 		key: KeyArgs,
 	},
@@ -395,6 +403,17 @@ pub(crate) enum ProviderCommand {
 		#[arg(long, value_name = "N")]
 		capacity: Option<u32>,
 		#[command(flatten)]
+		least: LeastArgs,
+		#[command(flatten)]
+		key: KeyArgs,
+	},
+	/// Set the least prices at which you execute jobs of a model; you check at any price
+	LeastPrice {
+		/// Name or id
+		model: String,
+		#[command(flatten)]
+		least: LeastArgs,
+		#[command(flatten)]
 		key: KeyArgs,
 	},
 	/// Serve a model no longer
@@ -496,6 +515,13 @@ mod tests {
 		assert_eq!(corrupt(&["hi", "--beta", "10"]), Ok(Corrupt::OfChain(0.1)));
 		assert!(corrupt(&["hi", "--alpha", "10", "--beta", "10"]).is_err());
 		assert!(corrupt(&["hi", "--alpha", "101"]).is_err());
+	}
+
+	#[test]
+	fn a_question_names_a_model_or_a_listing() {
+		assert_eq!(ask(&["hi", "--listing", "3"]).unwrap().listing, Some(ListingId(3)));
+		assert!(ask(&["hi", "--listing", "x"]).is_err());
+		assert!(ask(&["hi", "--listing", "3", "--model", "assay-demo"]).is_err());
 	}
 
 	#[test]
