@@ -263,9 +263,9 @@ fn the_leaf_of_a_receipt_is_this_hash_of_its_encoding() {
 	assert_eq!(
 		leaves,
 		[
-			"0xd8eec741731a15cd8d101dba829df4523776bf232e21384efb3385033cb04c10",
-			"0xc4def2247f95ff26c3e8dc59517fdfa1ef7cb5f1b35e8b55348b265e9257bddf",
-			"0x402f88cf41a6e35be9f30b0898eb3f22f0db635d10691f507df3cf7513430723",
+			"0x0dfde8faa6c1d9638e04529fd0713adab6d68ab026ff82826602dd7e241e01ad",
+			"0xd18a345a6c4517ec5ae421d4dc721049b5262b5c0cb01b64a2b5ea3c05b8fa4f",
+			"0x75851b39e8c5fca471f01c78930507a78d2b5ac5333a19d34528247a2044c3dd",
 		]
 	);
 }
