@@ -9,4 +9,7 @@
 //! rehearses them on a chain of the last release, whose commit is in `runtime/last-release`, with jobs open.
 
 /// The migrations from the last release, in the order in which they run.
-pub type Migrations = (pallet_providers::migrations::ToV2<crate::Runtime>,);
+pub type Migrations = (
+	pallet_providers::migrations::ToV2<crate::Runtime>,
+	pallet_verification::migrations::ToV2<crate::Runtime>,
+);

@@ -21,8 +21,8 @@ use crate::{
 		currency::{deposit, ASY, MICRO_ASY},
 		time::{DAYS, EPOCH_DURATION},
 	},
-	AccountId, Balances, Beacon, BlockNumber, Finality, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason, System,
-	Verification,
+	AccountId, Balances, Beacon, BlockNumber, Finality, Jobs, Models, Payments, Providers, Runtime, RuntimeHoldReason,
+	System, Verification,
 };
 use assay_primitives::{economics::Rates, Hash32};
 use frame_support::{
