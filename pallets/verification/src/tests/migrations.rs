@@ -6,7 +6,7 @@ use frame_support::traits::{GetStorageVersion, OnRuntimeUpgrade, StorageVersion}
 #[test]
 fn open_claims_of_version_1_are_counted_once() {
 	TestExt::providers(9).build_and_execute(|| {
-		let executors = [publish(1, TRUTH), publish(2, TRUTH)].map(|id| claim(id).record.executor);
+		let executors = [publish_as(1, 2, TRUTH), publish_as(2, 2, TRUTH)].map(|id| claim(id).record.executor);
 		let counted: Vec<_> = ClaimCount::<Test>::iter().collect();
 		// As version 1 left it.
 		let _ = ClaimCount::<Test>::clear(u32::MAX, None);
