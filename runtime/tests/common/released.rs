@@ -313,7 +313,7 @@ pub fn check_storage(ext: &mut TestExternalities, metadata: &RuntimeMetadataV16)
 /// Returns the field of a value, through options and structs of one field.
 pub fn field<'a>(value: &'a Value<u32>, path: &[&str]) -> Option<&'a Value<u32>> {
 	path.iter().try_fold(value, |value, name| {
-		value.at(*name).or_else(|| value.at(0).and_then(|only| only.at(*name)))
+		value.at(*name).or_else(|| value.at(0usize)?.at(*name))
 	})
 }
 
