@@ -15,16 +15,13 @@ passed=0
 failed=0
 broken=()
 
-# stage NAME COMMAND…: runs the command, keeps its output, and counts the tests that it reports.
-stage() {
-	local name=$1 log=$logs/$1.log start=$SECONDS status=0 p f
-	shift
-	say "Stage $name"
-	"$@" 2>&1 | tee "$log" || status=$?
+# count NAME STATUS SECONDS: counts the tests that a stage's log reports.
+count() {
+	local name=$1 log=$logs/$1.log status=$2 p f
 	p=$(awk '/^test result:/ { n += $4 } /^# pass / { n += $3 } /^checks: / { n += $2 } END { print n + 0 }' "$log")
 	f=$(awk '/^test result:/ { n += $6 } /^# fail / { n += $3 } /^checks: / { n += $4 } END { print n + 0 }' "$log")
 	# A stage that ended before it reported any test has failed too.
-	if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
+	if [ "$status" != 0 ] && [ "$f" = 0 ]; then f=1; fi
 	if [ "$((p + f))" = 0 ]; then
 		note "no test ran in $name"
 		f=1
@@ -32,7 +29,33 @@ stage() {
 	passed=$((passed + p))
 	failed=$((failed + f))
 	[ "$f" = 0 ] || broken+=("$name ($log)")
-	note "$name: $p passed, $f failed in $(clock $((SECONDS - start)))"
+	note "$name: $p passed, $f failed in $(clock "$3")"
+}
+
+# stage NAME COMMAND…: runs the command, keeps its output, and counts its tests.
+stage() {
+	local name=$1 start=$SECONDS status=0
+	shift
+	say "Stage $name"
+	"$@" 2>&1 | tee "$logs/$name.log" || status=$?
+	count "$name" $status $((SECONDS - start))
+}
+
+# aside NAME COMMAND…: the same without showing the output, for stages that run beside others.
+aside() {
+	local name=$1 start=$SECONDS status=0
+	shift
+	"$@" >"$logs/$name.log" 2>&1 || status=$?
+	echo "$status $((SECONDS - start))" >"$logs/$name.end"
+}
+
+# join NAME: shows and counts a stage that ran beside others.
+join() {
+	local status seconds
+	say "Stage $1, beside the others"
+	cat "$logs/$1.log"
+	read -r status seconds <"$logs/$1.end"
+	count "$1" "$status" "$seconds"
 }
 
 # The benchmarks of the pallets are among these tests: each runs once against the mocks.
@@ -65,11 +88,19 @@ else
 	unset ASSAY_LAST_RELEASE
 	note "the last release is not built: its upgrade is not rehearsed, only this runtime's to itself (make upgrade-test)"
 fi
+# These wait for blocks most of the time, as the workspace's tests do, so both run side by side.
+rm -f "$logs"/*.end
+{
+	aside specification scripts/spec-test.sh
+	aside clients clients
+	aside documents scripts/readme-test.sh
+} &
+beside=$!
+trap 'kill $beside 2>/dev/null || true' EXIT
 stage no_std no_std
 stage workspace workspace
-stage specification scripts/spec-test.sh
-stage clients clients
-stage documents scripts/readme-test.sh
+wait $beside
+for name in specification clients documents; do join "$name"; done
 
 printf '\n'
 for name in ${broken[@]+"${broken[@]}"}; do printf '%sfailed:%s %s\n' "$_red" "$_off" "$name"; done

@@ -142,8 +142,8 @@ fn next_step(name: &str) -> &'static str {
 		"Jobs::UnknownReceipt" => "It was never requested here, or its receipt is pruned",
 		"Jobs::NotFinal" => "Its answer may still be disputed: prune it when it is settled, `assay job` shows when",
 		"Jobs::NotFinalized" => {
-			"The block in which the job ended does not count as finalized yet: try again later, in an hour at the latest \
-			 unless the chain's finality stands still"
+			"The chain does not know yet that the block in which the job ended is finalized: try again in the next session, \
+			 within half an hour unless finality stands still"
 		}
 		"Jobs::StillRetained" => "Only who asked may prune it now: sign with that account (--suri)",
 		"Jobs::WrongClaim" => "The job was drawn again, or on another fork: `assay job` shows its claim",

@@ -17,4 +17,5 @@ pub type Migrations = (
 	pallet_providers::migrations::V1ToV2<Runtime>,
 	pallet_providers::migrations::V2ToV3<Runtime>,
 	pallet_jobs::migrations::V1ToV2<Runtime, pallet_models::migrations::OldestListing<Runtime>>,
+	pallet_verification::migrations::V1ToV2<Runtime>,
 );

@@ -131,7 +131,6 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Checks that sets are in the order of their ids and blocks.
-	#[cfg(any(test, feature = "try-runtime"))]
 	pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
 		let sets = Sets::<T>::get();
 		ensure!(

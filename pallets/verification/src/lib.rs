@@ -70,6 +70,7 @@ mod claims;
 mod convictions;
 mod dispute;
 mod messages;
+pub mod migrations;
 mod schedule;
 mod seats;
 mod try_state;
@@ -104,7 +105,7 @@ pub mod pallet {
 	use frame_support::{pallet_prelude::*, traits::Imbalance};
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
 
 	/// A claim as this chain stores it.
 	pub type ClaimOf<T> = Claim<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;

@@ -29,7 +29,7 @@ use frame_support::{
 	traits::{
 		fungible::{HoldConsideration, InspectHold, MutateHold},
 		tokens::Precision,
-		ChangeMembers, Consideration, ConstU32, Contains, EitherOf, EqualPrivilegeOnly, Get, LinearStoragePrice,
+		ChangeMembers, Consideration, ConstU32, Contains, EitherOf, EqualPrivilegeOnly, LinearStoragePrice,
 		MaybeConsideration, NeverEnsureOrigin,
 	},
 	weights::Weight,

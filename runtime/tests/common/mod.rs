@@ -126,6 +126,8 @@ impl Chain {
 	/// Leaves out these numbers of blocks, as if they were empty: only the scheduler looks back. For delays of hours.
 	pub fn skip_blocks(&mut self, blocks: u32) {
 		self.number += blocks;
+		let number = self.number;
+		self.read(|| System::set_block_number(number));
 	}
 
 	/// Returns the total issuance.

@@ -330,8 +330,9 @@ pub fn check_storage(ext: &mut TestExternalities, metadata: &RuntimeMetadataV16)
 
 /// Returns the field of a value, through options and structs of one field.
 pub fn field<'a>(value: &'a Value<u32>, path: &[&str]) -> Option<&'a Value<u32>> {
-	path.iter()
-		.try_fold(value, |value, name| value.at(*name).or_else(|| value.at(0).at(*name)))
+	path.iter().try_fold(value, |value, name| {
+		value.at(*name).or_else(|| value.at(0usize)?.at(*name))
+	})
 }
 
 /// Returns the bytes of a value that is an array of them, in however many structs.

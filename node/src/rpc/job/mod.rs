@@ -18,7 +18,7 @@ use source::ChainSource;
 use sp_api::ProvideRuntimeApi;
 use sp_blockchain::HeaderBackend;
 use sp_runtime::traits::Block as BlockT;
-use status::{EndReason, JobStatus, JobUpdate, Until};
+use status::{EndReason, JobStatus, Until};
 use std::{fmt::Display, future::Future, pin::pin, sync::Arc, time::Duration};
 
 /// How long subscribers are served.

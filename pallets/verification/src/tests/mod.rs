@@ -6,6 +6,7 @@ mod bounds;
 mod conservation;
 mod dispute;
 mod examples;
+mod migrations;
 mod money;
 mod opening;
 mod seats;

@@ -5,7 +5,7 @@ mod json;
 mod shared;
 mod steps;
 
-use super::*;
+use super::{status::JobUpdate, *};
 use assay_primitives::{
 	accumulator::Accumulator,
 	api::{self, JobIds, JobView},
