@@ -96,7 +96,10 @@ fn read_alike(ours: &Manifest) {
 				(facts.context_length, facts.prompt_overhead),
 				(ours.context_length(), ours.prompt_overhead)
 			);
-			assert_eq!((&facts.name[..], facts.parent), (ours.name.as_bytes(), ours.provenance.parent));
+			assert_eq!(
+				(&facts.name[..], facts.parent),
+				(ours.name.as_bytes(), ours.provenance.parent)
+			);
 		}
 		Err(error) => assert!(
 			matches!(
