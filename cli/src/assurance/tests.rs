@@ -236,6 +236,8 @@ fn audits_of_confirmed_answers() {
 #[test]
 fn a_quote_promises_what_will_be_done() {
 	let quote = Quote {
+		listing: Default::default(),
+		willing: 40_000 * ASY,
 		fee_ceiling: 1,
 		deposit: 2,
 		input_tokens: 3,

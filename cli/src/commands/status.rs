@@ -18,7 +18,7 @@ pub(crate) async fn run(cx: &Context) -> Result<Outcome, CliError> {
 	let engine: Option<Value> = chain.request("assay_engineStatus", RpcParams::new()).await.ok();
 
 	let peers = health.get("peers").and_then(Value::as_u64).unwrap_or_default();
-	let active = models.iter().filter(|m| !m.terms.retired).count();
+	let active = models.iter().filter(|m| !m.listings.is_empty()).count();
 	let text = format!(
 		"chain      {} ({})\nnode       {version}, {peers} peers\nbest       block {} {}\nfinalized  block {} {}\nmodels     {active} take jobs\nengine     {}\n",
 		chain.name,

@@ -331,6 +331,8 @@ mod tests {
 	#[test]
 	fn a_quote_says_how_long_the_job_may_wait() {
 		let quote = Quote {
+			listing: Default::default(),
+			willing: 1,
 			fee_ceiling: 1,
 			deposit: 2,
 			input_tokens: 3,

@@ -151,6 +151,7 @@ mod tests {
 			id: JobId([1; 32]),
 			requester: Account([9; 32]),
 			model: ModelId([2; 32]),
+			listing: Default::default(),
 			params: SamplingParams::greedy(2),
 			verifiers: 2,
 			state,
