@@ -159,7 +159,8 @@ fn a_whole_job_is_light_enough_for_a_hundred_a_second() {
 	type Jobs = <Runtime as pallet_jobs::Config>::WeightInfo;
 	type Verification = <Runtime as pallet_verification::Config>::WeightInfo;
 	let steps = [
-		("request", Jobs::request(256)),
+		// One listing, as a request that names it, and one of a model that has no other.
+		("request", Jobs::request(256, 1)),
 		("executor's draw", Jobs::draw()),
 		("publication", Jobs::publish(512)),
 		("its check in the pool", Jobs::authorize_publish(512)),

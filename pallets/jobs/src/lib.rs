@@ -520,7 +520,7 @@ pub mod pallet {
 		///
 		/// [`Event::Requested`].
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::request(input.len() as u32))]
+		#[pallet::weight(T::WeightInfo::request(input.len() as u32, crate::request::most_listings(target)))]
 		pub fn request(
 			origin: OriginFor<T>,
 			target: Target,
@@ -528,9 +528,11 @@ pub mod pallet {
 			params: SamplingParams,
 			verifiers: u8,
 			max_fee: Balance,
-		) -> DispatchResult {
+		) -> DispatchResultWithPostInfo {
 			let who = ensure_signed(origin)?;
-			Self::do_request(who, target, input, params, verifiers, max_fee)
+			let bytes = input.len() as u32;
+			let compared = Self::do_request(who, target, input, params, verifiers, max_fee)?;
+			Ok(Some(T::WeightInfo::request(bytes, compared)).into())
 		}
 
 		/// Publishes an answer with the executor's seal over its root.

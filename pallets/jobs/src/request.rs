@@ -8,7 +8,7 @@ use assay_primitives::{
 	draw::{is_carried, total_stake, willing_stake, Member, SealedMember},
 	economics::{Bill, Rates},
 	job::Input,
-	limits::{MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
+	limits::{MAX_INPUT_BYTES, MAX_LISTINGS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
 	model::{ModelTerms, Prices},
 	rules::{check_work, generation_work},
 	traits::{summarize, Escrow, ModelCatalog, ProviderSet},
@@ -70,9 +70,11 @@ struct Offer<AccountId> {
 	model: ModelId,
 	terms: ModelTerms<AccountId>,
 	quote: Quote,
+	compared: u32,
 }
 
 impl<T: Config> Pallet<T> {
+	/// Stores a request, and returns how many listings were compared for it.
 	pub(crate) fn do_request(
 		requester: T::AccountId,
 		target: Target,
@@ -80,7 +82,7 @@ impl<T: Config> Pallet<T> {
 		params: SamplingParams,
 		verifiers: u8,
 		max_fee: Balance,
-	) -> DispatchResult {
+	) -> Result<u32, DispatchError> {
 		let limits = T::Params::get();
 		ensure!(params.is_valid(), Error::<T>::BadParams);
 		let size = Size {
@@ -88,7 +90,12 @@ impl<T: Config> Pallet<T> {
 			max_tokens: params.max_tokens,
 			verifiers,
 		};
-		let Offer { model, terms, quote } = Self::offer(&target, size).map_err(Error::<T>::from)?;
+		let Offer {
+			model,
+			terms,
+			quote,
+			compared,
+		} = Self::offer(&target, size).map_err(Error::<T>::from)?;
 		ensure!(core::str::from_utf8(&input).is_ok(), Error::<T>::InputNotUtf8);
 		ensure!(max_fee >= quote.fee_ceiling, Error::<T>::FeeTooLow);
 		ensure!(
@@ -137,7 +144,7 @@ impl<T: Config> Pallet<T> {
 			verifiers,
 			fee_ceiling: quote.fee_ceiling,
 		});
-		Ok(())
+		Ok(compared)
 	}
 
 	/// Returns the price of a job before it is requested, or the error that its request would meet.
@@ -155,6 +162,7 @@ impl<T: Config> Pallet<T> {
 	/// nobody checks: few members that list the model at no price for themselves would get all of those.
 	fn offer(target: &Target, size: Size) -> Result<Offer<T::AccountId>, QuoteError> {
 		let (model, listings) = Self::listings(target)?;
+		let compared = u32::try_from(listings.len()).unwrap_or(u32::MAX);
 		let context = listings.first().ok_or(QuoteError::RetiredModel)?;
 		check_size(context, size)?;
 		let sealed = Self::sealed(&model);
@@ -184,6 +192,7 @@ impl<T: Config> Pallet<T> {
 			model,
 			terms: priced.terms,
 			quote,
+			compared,
 		})
 	}
 
@@ -280,6 +289,14 @@ fn check_size<AccountId>(terms: &ModelTerms<AccountId>, size: Size) -> Result<()
 	);
 	ensure!(size.verifiers <= MAX_VERIFIERS, QuoteError::TooManyVerifiers);
 	Ok(())
+}
+
+/// Returns how many listings are compared for a job at most.
+pub(crate) fn most_listings(target: &Target) -> u32 {
+	match target {
+		Target::Model(_) => MAX_LISTINGS,
+		Target::Listing(_) => 1,
+	}
 }
 
 /// Returns what is held for the storage of a job: for its prompt, the most token ids, and the longest text there may be.

@@ -5,11 +5,7 @@
 //! other pallets is contained: the comments list it. The verification pallet adds what its own part of a publication
 //! and of an end costs.
 
-use assay_primitives::{
-	accumulator::MAX_PEAKS,
-	limits::{MAX_LISTINGS, MAX_MEMBERS},
-	rules::EXECUTOR_CANDIDATES,
-};
+use assay_primitives::{accumulator::MAX_PEAKS, limits::MAX_MEMBERS, rules::EXECUTOR_CANDIDATES};
 use core::marker::PhantomData;
 use frame_support::{
 	traits::Get,
@@ -18,8 +14,8 @@ use frame_support::{
 
 /// Weights of the jobs pallet.
 pub trait WeightInfo {
-	/// `request` with a prompt of `b` bytes.
-	fn request(b: u32) -> Weight;
+	/// `request` with a prompt of `b` bytes, for which so many listings are compared.
+	fn request(b: u32, listings: u32) -> Weight;
 	/// `publish` with an output of `b` bytes.
 	fn publish(b: u32) -> Weight;
 	/// Authorizing a `publish` with an output of `b` bytes.
@@ -75,8 +71,8 @@ macro_rules! weights {
 		// Reads: the model, its listings, two for its electorate, the chain's stake, waiting jobs, the queue twice, the
 		// counter; the hold: record, account, holds. Writes: prompt, job, counter, queue, its ends, waiting jobs, turn; the
 		// hold: 3. Each listing is priced, and compared with every member's least prices.
-		fn request(b: u32) -> Weight {
-			let listings = u64::from(MAX_LISTINGS);
+		fn request(b: u32, listings: u32) -> Weight {
+			let listings = u64::from(listings);
 			computing(
 				micros(60).saturating_add(micros(2).saturating_mul(listings)),
 				JOB.saturating_add(ELECTORATE).saturating_add(b.into()),

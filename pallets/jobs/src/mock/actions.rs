@@ -6,7 +6,7 @@ use assay_primitives::{
 };
 use codec::Encode;
 use frame_support::{
-	dispatch::{DispatchInfo, GetDispatchInfo},
+	dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo},
 	BoundedVec,
 };
 use frame_system::RawOrigin;
@@ -22,7 +22,7 @@ pub(crate) fn input() -> Input {
 	BoundedVec::truncate_from(b"What is a receipt?".to_vec())
 }
 
-pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchResult {
+pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchResultWithPostInfo {
 	Jobs::request(
 		RawOrigin::Signed(requester()).into(),
 		target.into(),

@@ -5,7 +5,7 @@ use crate::{
 	*,
 };
 use assay_primitives::{api::QuoteError, draw::is_carried, model::Prices, ListingId, State, Target, Verdict};
-use frame_support::{assert_noop, assert_ok};
+use frame_support::{assert_noop, assert_ok, dispatch::GetDispatchInfo};
 use proptest::prelude::*;
 
 const FIRST: ListingId = ListingId(1);
@@ -30,6 +30,36 @@ fn a_job_that_names_the_model_gets_the_listing_that_is_cheapest_for_it() {
 		assert_eq!(quoted(MODEL, 20, 8), Ok(cheap_in));
 		let id = request_of(MODEL, 0);
 		assert_eq!((job(id).terms.listing, job(id).listing_named), (cheap_in, false));
+	});
+}
+
+#[test]
+fn a_request_weighs_what_was_compared_for_it() {
+	TestExt::providers(4).build_and_execute(|| {
+		list(10, MODEL, 10, 20);
+		let weight = |listings| {
+			let bytes = input().len() as u32;
+			Some(<() as WeightInfo>::request(bytes, listings))
+		};
+		let actual = |target: Target| try_request(target, 0).expect("a request").actual_weight;
+		assert_eq!(actual(MODEL.into()), weight(2));
+		assert_eq!(actual(FIRST.into()), weight(1));
+		let before = |target: Target| {
+			crate::Call::<Test>::request {
+				target,
+				input: input(),
+				params: assay_primitives::SamplingParams::greedy(8),
+				verifiers: 0,
+				max_fee: FUNDS,
+			}
+			.get_dispatch_info()
+			.call_weight
+		};
+		assert_eq!(
+			Some(before(MODEL.into())),
+			weight(assay_primitives::limits::MAX_LISTINGS)
+		);
+		assert_eq!(Some(before(FIRST.into())), weight(1));
 	});
 }
 
@@ -211,7 +241,7 @@ proptest! {
 				.map(|(id, _, price_in, price_out)| (id, willing_at(price_in, price_out)))
 				.filter(|(_, willing)| *willing > 0 && (verifiers == 0 || is_carried(*willing, total)))
 				.collect();
-			let Ok(()) = try_request(MODEL, verifiers) else {
+			let Ok(_) = try_request(MODEL, verifiers) else {
 				assert!(able.is_empty());
 				return;
 			};

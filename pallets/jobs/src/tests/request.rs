@@ -5,9 +5,9 @@ use crate::{
 	*,
 };
 use assay_primitives::{api::QuoteError, job::Stop, JobId, ModelId, SamplingParams, State};
-use frame_support::{assert_noop, assert_ok, traits::ConstU32, BoundedVec};
+use frame_support::{assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo, traits::ConstU32, BoundedVec};
 use frame_system::RawOrigin;
-use sp_runtime::{DispatchResult, TokenError};
+use sp_runtime::TokenError;
 
 /// The arguments of a request: a good one by default.
 struct Request {
@@ -31,7 +31,7 @@ impl Default for Request {
 }
 
 impl Request {
-	fn send(self) -> DispatchResult {
+	fn send(self) -> DispatchResultWithPostInfo {
 		let input: BoundedVec<u8, ConstU32<8192>> = BoundedVec::truncate_from(self.input);
 		Jobs::request(
 			RawOrigin::Signed(requester()).into(),
