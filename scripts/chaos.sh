@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that take long: kills, stops and cuts off nodes of a network of four while it works, for half an hour, and
 # checks that it costs no honest provider its bond; lets a third of the validators go silent until finality returns;
-# follows claims to their settlement; and lets a crowd load a node's RPC.
+# follows claims to their settlement and into the accumulator; and lets a crowd load a node's RPC.
 #
 # Variables that may be set before: ASSAY_CHAOS_SECONDS (1800), ASSAY_CHAOS_SEED (a number; each run prints its own),
 # ASSAY_LOAD_SECONDS (600).
@@ -16,4 +16,4 @@ scripts/build.sh
 
 say "A storm of $(clock "${ASSAY_CHAOS_SECONDS:-1800}"), then a silent validator, and claims until they are settled"
 # The whole workspace, so that nothing is built with other features than by `make build`.
-cargo test --release --locked --workspace --test chaos --test finality --test network --test load -- --ignored
+cargo test --release --locked --workspace --test chaos --test dev_chain --test finality --test network --test load -- --ignored

@@ -92,6 +92,7 @@ fn unchecked() {
 	);
 	file.receipt.state = State::Window;
 	file.receipt.closed_at = None;
+	file.accumulator = None;
 	assert!(by_default(&file).contains("check this answer. Nothing is claimed of it. It is not settled yet"));
 }
 
