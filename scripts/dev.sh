@@ -8,4 +8,5 @@ scripts/setup.sh
 scripts/build.sh
 say "A development chain on ws://127.0.0.1:9944; Ctrl-C ends it"
 note "in another terminal: bin/assay ask \"What is a receipt?\""
-exec bin/assay-node --dev --tmp --no-telemetry "$@"
+# Indexing, so that this node can prove receipts that the chain has pruned.
+exec bin/assay-node --dev --tmp --no-telemetry --enable-offchain-indexing true "$@"
