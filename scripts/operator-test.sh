@@ -102,15 +102,19 @@ bin/assay-node --chain "$machine$repository/chain.json" --alice --base-path "$wo
 # An account of that chain with money.
 echo //Ferdie >"$machine$repository/account.key"
 
-if ! chroot "$machine" env --chdir $repository PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-	bash -euo pipefail -x guide.sh >"$work/guide.log" 2>&1; then
+# on_machine COMMAND…: runs it there, with the environment of somebody who has just logged in.
+on_machine() {
+	chroot "$machine" env --ignore-environment --chdir $repository HOME=/root \
+		PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+if ! on_machine bash -euo pipefail -x guide.sh >"$work/guide.log" 2>&1; then
 	tail -n 30 "$work/guide.log"
 	tail -n 15 "$machine/var/log/assay-node.log" || true
 	exit 1
 fi
 
 # What the guide promises.
-inside() { chroot "$machine" env --chdir $repository PATH=/usr/local/bin:/usr/bin:/bin HOME=/root bash -euo pipefail -c "$1"; }
+inside() { on_machine bash -euo pipefail -c "$1"; }
 promise() { # promise WHAT COMMAND
 	for _ in $(seq 60); do
 		if inside "$2" >/dev/null 2>&1; then return; fi
