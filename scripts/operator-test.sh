@@ -91,7 +91,6 @@ chmod 755 "$machine/usr/local/bin/systemctl" "$machine/usr/local/bin/journalctl"
 
 # The rest of the network: a development chain's only validator, which the chain's specification names as a boot node.
 node_key=0000000000000000000000000000000000000000000000000000000000000001
-bin/assay-node key generate-node-key --help >/dev/null
 printf %s "$node_key" >"$work/node-key"
 peer=$(bin/assay-node key inspect-node-key --file "$work/node-key")
 bin/assay-node export-chain-spec --chain dev 2>/dev/null |

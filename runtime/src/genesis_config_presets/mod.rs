@@ -6,7 +6,8 @@
 //! | `local_testnet` | Alice, Bob, Charlie, Dave | the same | Alice |
 //! | `staging` | four placeholders, see [`staging`] | the same | nobody |
 //!
-//! The validators are the council, from genesis on: [`crate::configs::governance`]. All three register the bundled demo model, owned by Eve except in `staging`.
+//! The validators are the council, from genesis on: [`crate::configs::governance`]. All three register the bundled demo
+//! model, owned by Eve except in `staging`.
 
 mod staging;
 
