@@ -2,7 +2,7 @@
 
 use crate::{
 	hash::Hash32,
-	limits::{MAX_JOB_VIEWS, MAX_SEAT_RECORDS},
+	limits::MAX_SEAT_RECORDS,
 	model::{ListingId, PriceChange, Prices, Profile},
 	receipt::{ElectorateSummary, SeatRecord},
 	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, Verdict,
@@ -212,8 +212,9 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub genesis: Hash32,
 }
 
-/// The jobs of one call.
-pub type JobIds = BoundedVec<JobId, ConstU32<MAX_JOB_VIEWS>>;
+/// More jobs were asked for in one call than [`MAX_JOB_VIEWS`](crate::limits::MAX_JOB_VIEWS). Ask in several calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct TooManyJobs;
 
 /// How a job's prompt and answer read in JSON.
 #[cfg(feature = "serde")]
@@ -266,8 +267,8 @@ sp_api::decl_runtime_apis! {
 		fn quote(target: crate::Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
 		/// One job, open or closed and not yet pruned. Reads at most four entries; prompt and answer are at most 8 and 16 KiB.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
-		/// At most 64 jobs, each as `job` returns it, in the same order. For more, the call fails.
-		fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>>;
+		/// At most 64 jobs, each as `job` returns it, in the same order; an error for more.
+		fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs>;
 		/// The receipt of a job that has a verdict. It may change until its state is final. Reads at most four entries.
 		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
 		/// The index of a final receipt's leaf in the accumulator; none once the receipt is pruned.

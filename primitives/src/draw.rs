@@ -50,9 +50,9 @@ pub fn willing_stake<AccountId>(sealed: &[SealedMember<AccountId>], prices: &Pri
 	willing(sealed, prices).fold(0, |sum, member| sum.saturating_add(member.stake))
 }
 
-/// Returns whether the willing members hold at least two thirds of the stake. Below that a listing takes no job that is
+/// Returns whether the willing members hold a supermajority: at least two thirds of the stake. Below that a listing takes no job that is
 /// checked: those who make up an electorate of their own at a low price would be drawn to execute all of its jobs.
-pub fn is_carried(willing: Balance, stake: Balance) -> bool {
+pub fn is_supermajority(willing: Balance, stake: Balance) -> bool {
 	// ⌈2/3⌉ of the stake, which cannot overflow.
 	willing >= stake.saturating_sub(stake / 3)
 }
@@ -174,17 +174,20 @@ mod tests {
 	}
 
 	#[test]
-	fn two_thirds_carry_a_listing_and_one_unit_less_does_not() {
+	fn two_thirds_are_a_supermajority_and_one_unit_less_is_not() {
 		for (stake, least) in [(3, 2), (4, 3), (5, 4), (6, 4), (300, 200), (301, 201), (302, 202)] {
-			assert!(is_carried(least, stake) && !is_carried(least - 1, stake), "{stake}");
+			assert!(
+				is_supermajority(least, stake) && !is_supermajority(least - 1, stake),
+				"{stake}"
+			);
 		}
-		assert!(is_carried(Balance::MAX, Balance::MAX) && !is_carried(Balance::MAX / 2, Balance::MAX));
+		assert!(is_supermajority(Balance::MAX, Balance::MAX) && !is_supermajority(Balance::MAX / 2, Balance::MAX));
 	}
 
 	proptest! {
 		#[test]
-		fn a_listing_is_carried_by_exactly_two_thirds(willing in 0u128..1 << 100, stake in 0u128..1 << 100) {
-			prop_assert_eq!(is_carried(willing, stake), 3 * willing >= 2 * stake);
+		fn a_supermajority_is_two_thirds_exactly(willing in 0u128..1 << 100, stake in 0u128..1 << 100) {
+			prop_assert_eq!(is_supermajority(willing, stake), 3 * willing >= 2 * stake);
 		}
 
 		#[test]

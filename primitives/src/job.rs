@@ -5,6 +5,7 @@ use crate::{
 	limits::*,
 	model::ListingId,
 };
+use alloc::vec::Vec;
 use bounded_collections::{BoundedVec, ConstU32};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -70,10 +71,13 @@ pub type Input = BoundedVec<u8, ConstU32<MAX_INPUT_BYTES>>;
 /// A string that ends the answer.
 pub type Stop = BoundedVec<u8, ConstU32<MAX_STOP_BYTES>>;
 
+/// The stop strings that a job can have.
+pub type Stops = BoundedVec<Stop, ConstU32<MAX_STOPS>>;
+
 /// How tokens are sampled: sampler `s1`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct SamplingParams {
+pub struct SamplingParams<S = Stops> {
 	/// Most tokens to generate; 1 up to the chain's limit.
 	pub max_tokens: u32,
 	/// Temperature as Q16.16 (65 536 = 1.0). Zero takes the largest logit.
@@ -83,7 +87,53 @@ pub struct SamplingParams {
 	/// Keep only tokens at least this probable relative to the best, as Q16.16 (65 536 = 1.0); 0 keeps all.
 	pub min_p: u32,
 	/// Strings that end the answer.
-	pub stop: BoundedVec<Stop, ConstU32<MAX_STOPS>>,
+	pub stop: S,
+}
+
+/// Parameters as a call brings them, with any number of stop strings of any length: what exceeds a bound of a type does
+/// not decode, and then nobody could be told why.
+pub type UncheckedParams = SamplingParams<Vec<Vec<u8>>>;
+
+impl UncheckedParams {
+	/// Returns the same parameters; none if the stop strings are too many or one is too long.
+	pub fn bounded(self) -> Option<SamplingParams> {
+		let Self {
+			max_tokens,
+			temperature,
+			top_k,
+			min_p,
+			stop,
+		} = self;
+		// No more are converted than there may be.
+		let stop = BoundedVec::<_, ConstU32<MAX_STOPS>>::try_from(stop).ok()?;
+		let stop: Option<Vec<Stop>> = stop.into_iter().map(|text| text.try_into().ok()).collect();
+		Some(SamplingParams {
+			max_tokens,
+			temperature,
+			top_k,
+			min_p,
+			stop: stop?.try_into().ok()?,
+		})
+	}
+}
+
+impl From<SamplingParams> for UncheckedParams {
+	fn from(params: SamplingParams) -> Self {
+		let SamplingParams {
+			max_tokens,
+			temperature,
+			top_k,
+			min_p,
+			stop,
+		} = params;
+		Self {
+			max_tokens,
+			temperature,
+			top_k,
+			min_p,
+			stop: stop.into_iter().map(BoundedVec::into_inner).collect(),
+		}
+	}
 }
 
 impl SamplingParams {
@@ -131,6 +181,18 @@ pub enum FinishReason {
 	Failed(Failure),
 }
 
+impl FinishReason {
+	/// Returns whether the model ran, at least over the prompt. If it did not, nothing was computed that is paid for.
+	pub fn model_ran(&self) -> bool {
+		match self {
+			Self::Eos | Self::Stop | Self::Length | Self::Failed(Failure::NonFinite) => true,
+			Self::Failed(Failure::PromptTooLong | Failure::Template | Failure::NoTokens | Failure::NotGenerative) => {
+				false
+			}
+		}
+	}
+}
+
 /// A deterministic reason to generate nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -156,15 +218,56 @@ pub enum Failure {
 /// The answer: what the executor publishes and the verifiers check.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Output {
+pub struct Output<
+	Tokens = BoundedVec<u32, ConstU32<MAX_OUTPUT_TOKENS>>,
+	Text = BoundedVec<u8, ConstU32<MAX_OUTPUT_BYTES>>,
+> {
 	/// Prompt length in tokens, chat template included.
 	pub input_tokens: u32,
 	/// The generated token ids, the end-of-sequence token included if there is one.
-	pub tokens: BoundedVec<u32, ConstU32<MAX_OUTPUT_TOKENS>>,
+	pub tokens: Tokens,
 	/// The text of `tokens` without special tokens, cut before a stop string. Always UTF-8.
-	pub text: BoundedVec<u8, ConstU32<MAX_OUTPUT_BYTES>>,
+	pub text: Text,
 	/// Why it ended.
 	pub finish: FinishReason,
+}
+
+/// An answer as a message brings it, of any length: see [`UncheckedParams`].
+pub type UncheckedOutput = Output<Vec<u32>, Vec<u8>>;
+
+impl UncheckedOutput {
+	/// Returns the same answer; none if it has too many tokens or too long a text.
+	pub fn bounded(self) -> Option<Output> {
+		let Self {
+			input_tokens,
+			tokens,
+			text,
+			finish,
+		} = self;
+		Some(Output {
+			input_tokens,
+			tokens: tokens.try_into().ok()?,
+			text: text.try_into().ok()?,
+			finish,
+		})
+	}
+}
+
+impl From<Output> for UncheckedOutput {
+	fn from(output: Output) -> Self {
+		let Output {
+			input_tokens,
+			tokens,
+			text,
+			finish,
+		} = output;
+		Self {
+			input_tokens,
+			tokens: tokens.into_inner(),
+			text: text.into_inner(),
+			finish,
+		}
+	}
 }
 
 #[cfg(test)]
@@ -187,6 +290,53 @@ mod tests {
 		};
 		let names = [None, Some(ListingId(0)), Some(ListingId(1))].map(name);
 		assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+	}
+
+	#[test]
+	fn parameters_of_a_call_are_encoded_like_those_of_a_job() {
+		let mut params = SamplingParams::greedy(7);
+		params.stop = vec![b"\n\n".to_vec().try_into().unwrap(); MAX_STOPS as usize]
+			.try_into()
+			.unwrap();
+		let unchecked = UncheckedParams::from(params.clone());
+		assert_eq!(unchecked.encode(), params.encode());
+		assert_eq!(unchecked.bounded(), Some(params));
+	}
+
+	#[test]
+	fn parameters_beyond_a_bound_decode_and_are_none_of_a_job() {
+		let with = |stop| UncheckedParams {
+			stop,
+			..SamplingParams::greedy(7).into()
+		};
+		for stop in [
+			vec![b"x".to_vec(); MAX_STOPS as usize + 1],
+			vec![vec![b'x'; MAX_STOP_BYTES as usize + 1]],
+		] {
+			let bytes = with(stop).encode();
+			assert!(SamplingParams::<Stops>::decode(&mut &bytes[..]).is_err());
+			let decoded = UncheckedParams::decode(&mut &bytes[..]).unwrap();
+			assert_eq!(decoded.bounded(), None);
+		}
+	}
+
+	#[test]
+	fn an_output_of_a_message_is_encoded_like_an_answer() {
+		let full = UncheckedOutput {
+			input_tokens: 3,
+			tokens: vec![9; MAX_OUTPUT_TOKENS as usize],
+			text: vec![b'x'; MAX_OUTPUT_BYTES as usize],
+			finish: FinishReason::Length,
+		};
+		let output = full.clone().bounded().unwrap();
+		assert_eq!(output.encode(), full.encode());
+		assert_eq!(UncheckedOutput::from(output), full);
+		let mut long = full.clone();
+		long.tokens.push(9);
+		assert_eq!(long.bounded(), None);
+		let mut wordy = full;
+		wordy.text.push(b'x');
+		assert_eq!(wordy.bounded(), None);
 	}
 
 	#[test]

@@ -33,6 +33,8 @@ pub mod hash;
 pub mod host;
 pub mod job;
 pub mod manifest;
+#[cfg(feature = "substrate")]
+pub mod message;
 pub mod model;
 #[cfg(feature = "substrate")]
 pub mod offchain;
@@ -50,7 +52,7 @@ pub use hash::{
 	AccumulatorRoot, Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash,
 	JobId, LeafHash, ModelId, NodeHash, OutputHash, PartRoot, Seal, TraceRoot, WorkId,
 };
-pub use job::{Failure, FinishReason, Output, SamplingParams, Target};
+pub use job::{Failure, FinishReason, Output, SamplingParams, Target, UncheckedOutput, UncheckedParams};
 pub use model::ListingId;
 pub use receipt::{Receipt, Verdict};
 pub use state::State;

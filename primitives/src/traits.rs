@@ -72,6 +72,12 @@ pub trait ProviderSet<AccountId> {
 	fn sign_of_life_due(who: &AccountId) -> bool;
 	/// Records that the provider's node runs in this block, whatever its engine does.
 	fn note_sign_of_life(who: &AccountId);
+	/// Returns whether it is news that the engine of a provider does not serve a model that the provider serves or, with
+	/// `over`, that it serves it again. An outage lasts a period at least.
+	fn outage_due(who: &AccountId, model: &ModelId, over: bool) -> bool;
+	/// Records that. From then on the provider takes no job of the model, and is not sealed into its electorates, until the
+	/// outage is over.
+	fn note_outage(who: &AccountId, model: &ModelId, over: bool);
 }
 
 /// The validators as the consensus has them. Implemented by the runtime.
@@ -107,8 +113,9 @@ pub trait Penalties<AccountId> {
 	fn is_bonded(who: &AccountId) -> bool;
 	/// Returns what a provider could lose: its active bond and what is unbonding.
 	fn slashable(who: &AccountId) -> Balance;
-	/// Takes an amount for [`Fault::Lapse`] or [`Fault::NoOutput`], as far as the cap of this session allows.
-	fn fine(who: &AccountId, fault: Fault, amount: Balance) -> Self::Credit;
+	/// Takes an amount for [`Fault::Lapse`] or [`Fault::NoOutput`] in work of a model, as far as the cap of this session
+	/// allows. Lapses during an outage of that model do not count against the provider's other models.
+	fn fine(who: &AccountId, fault: Fault, model: &ModelId, amount: Balance) -> Self::Credit;
 	/// Suspends a provider at once and freezes its bond, until every suspension is lifted. It stays out of electorates
 	/// until it says that it is ready.
 	fn suspend(who: &AccountId);

@@ -9,7 +9,7 @@ use crate::{
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobIds, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
+	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
 	JobId, ListingId, ModelId, Receipt, Target,
 };
 use codec::Encode;
@@ -79,7 +79,7 @@ impl_runtime_apis! {
 			views::job(id)
 		}
 
-		fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>> {
+		fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs> {
 			views::jobs(ids)
 		}
 

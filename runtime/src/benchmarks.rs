@@ -8,7 +8,7 @@ use assay_primitives::{
 	limits::{MAX_LISTINGS, MAX_MEMBERS, MAX_OUTPUT_TOKENS},
 	manifest::{model_id, test_utils::TestManifest},
 	model::Prices,
-	ClaimId, FinishReason, JobId, ModelId, Output, SamplingParams, TraceRoot,
+	ClaimId, FinishReason, JobId, ModelId, SamplingParams, TraceRoot, UncheckedOutput,
 };
 use configs::inference::{ModelLimits, ProviderLimits};
 use constants::currency::{ASY, MICRO_ASY};
@@ -84,7 +84,6 @@ impl pallet_providers::BenchmarkHelper for BenchmarkSetup {
 			royalty: ModelLimits::get().royalty_max,
 		};
 		let signed = || RawOrigin::Signed(Self::rich("owner", 0)).into();
-		let manifest = manifest.try_into().expect("a short manifest");
 		Models::register(signed(), manifest, terms).expect("a good registration");
 		// A request compares all listings that there can be; the first is the cheapest.
 		for _ in 1..MAX_LISTINGS {
@@ -159,8 +158,8 @@ impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSe
 	fn publish(model: &ModelId, verifiers: u8, root: &TraceRoot) -> ClaimId {
 		let requester = <Self as pallet_jobs::benchmarking::BenchmarkHelper<AccountId>>::requester();
 		let signed = RawOrigin::Signed(requester).into();
-		let input = b"benchmark".to_vec().try_into().expect("short");
-		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
+		let input = b"benchmark".to_vec();
+		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 		Jobs::request(signed, (*model).into(), input, params, verifiers, Balance::MAX).expect("a good request");
 		let waits = |(_, job): &(JobId, pallet_jobs::JobOf<Runtime>)| job.answer.is_none();
 		let (job, _) = pallet_jobs::Jobs::<Runtime>::iter()
@@ -176,10 +175,10 @@ impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSe
 			executor: engagement.executor,
 			claim,
 			job,
-			output: Output {
+			output: UncheckedOutput {
 				input_tokens: 1,
-				tokens: vec![1].try_into().expect("short"),
-				text: b"a".to_vec().try_into().expect("short"),
+				tokens: vec![1],
+				text: b"a".to_vec(),
 				finish: FinishReason::Eos,
 			},
 			at: System::block_number(),

@@ -5,11 +5,13 @@ use crate::{AccountId, BlockNumber, Jobs, Models, Providers, Runtime};
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobIds, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
-	draw::{is_carried, willing_stake, SealedMember},
+	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
+	draw::{is_supermajority, willing_stake, SealedMember},
+	limits::MAX_JOB_VIEWS,
 	traits::ProviderSet,
 	Balance, JobId, ListingId, ModelId, Receipt, Target,
 };
+use frame_support::ensure;
 
 /// Returns a page of the catalog.
 pub(crate) fn models(start: Option<ModelId>, limit: u32) -> Vec<ModelView<AccountId, BlockNumber>> {
@@ -49,7 +51,7 @@ fn with_willing(
 	let takes_jobs = view.retired_at.is_none() && willing > 0;
 	ListingView {
 		willing,
-		takes_checked_jobs: takes_jobs && is_carried(willing, stake(sealed)),
+		takes_checked_jobs: takes_jobs && is_supermajority(willing, stake(sealed)),
 		..view
 	}
 }
@@ -75,8 +77,9 @@ pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 }
 
 /// Returns jobs in the order of their ids.
-pub(crate) fn jobs(ids: JobIds) -> Vec<Option<JobView<AccountId, BlockNumber>>> {
-	ids.into_iter().map(Jobs::view).collect()
+pub(crate) fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs> {
+	ensure!(ids.len() <= MAX_JOB_VIEWS as usize, TooManyJobs);
+	Ok(ids.into_iter().map(Jobs::view).collect())
 }
 
 /// Returns the receipt of a job that has a verdict.

@@ -420,7 +420,7 @@ fn limits_fit_together() {
 			"a motion as long as a block is paid for"
 		);
 		// Whoever can fill all motions can veto everything.
-		assert!(MAX_MOTIONS * 3 > assay_runtime::configs::consensus::MAX_AUTHORITIES);
+		const { assert!(MAX_MOTIONS * 3 > assay_runtime::configs::consensus::MAX_AUTHORITIES) };
 		// The code of an upgrade, and what motions cost at most, fit in a block.
 		let apply = RuntimeCall::from(frame_system::Call::apply_authorized_upgrade {
 			code: vec![0; 3 * 1024 * 1024],

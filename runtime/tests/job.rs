@@ -7,7 +7,7 @@ use assay_primitives::{
 	economics::{settle as split, Bill, Fault},
 	receipt::{Audit, RefundReason},
 	state::State,
-	JobId, Verdict,
+	Failure, FinishReason, JobId, Output, Verdict,
 };
 use assay_runtime::{
 	configs::{
@@ -52,7 +52,7 @@ fn change(before: &BTreeMap<AccountId, Balance>, after: &BTreeMap<AccountId, Bal
 }
 
 /// Returns what an answer costs in the end.
-fn bill(output: &assay_primitives::Output) -> Bill {
+fn bill(output: &Output) -> Bill {
 	let registration = demo_model().expect("the demo model has a registration");
 	let (_, facts) = assay_primitives::manifest::read(&registration.manifest).expect("a manifest");
 	let prices = registration.terms.prices;
@@ -128,6 +128,32 @@ fn an_answer_that_nobody_was_asked_to_check_is_unchecked() {
 	let receipt = receipt(&mut chain, job);
 	assert_eq!((receipt.verdict, receipt.state), (Verdict::Unchecked, State::Settled));
 	assert_eq!(receipt.fee, bill(&truth()).total(0));
+}
+
+#[test]
+fn a_job_for_which_the_model_did_not_run_costs_its_transaction() {
+	let mut chain = Chain::new("development", 1);
+	let issuance = chain.issuance();
+	let job = request_job(&mut chain, Ferdie, 2);
+	let before = wealth(&mut chain);
+	chain.idle(1);
+	let refusal = Output {
+		tokens: Default::default(),
+		text: Default::default(),
+		finish: FinishReason::Failed(Failure::PromptTooLong),
+		..truth()
+	};
+	let id = publish(&mut chain, job, refusal, TRUTH);
+	run_until(&mut chain, id, |claim| claim.state == State::Voting);
+	vote_all(&mut chain, id, |_| Some(TRUTH));
+	settle(&mut chain, id, TRUTH);
+	let receipt = receipt(&mut chain, job);
+	assert_eq!(
+		(receipt.verdict, receipt.state, receipt.fee),
+		(Verdict::Confirmed, State::Settled, 0)
+	);
+	assert_eq!(change(&before, &wealth(&mut chain), &Ferdie.to_account_id()), 0);
+	assert_eq!(chain.issuance(), issuance);
 }
 
 #[test]

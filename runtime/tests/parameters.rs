@@ -106,8 +106,8 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 	let calls: [RuntimeCall; 3] = [
 		pallet_jobs::Call::request {
 			target: model().into(),
-			input: vec![b'x'; MAX_INPUT_BYTES as usize].try_into().expect("the longest"),
-			params: SamplingParams::greedy(1),
+			input: vec![b'x'; MAX_INPUT_BYTES as usize],
+			params: SamplingParams::greedy(1).into(),
 			verifiers: MAX_VERIFIERS,
 			max_fee: 0,
 		}
@@ -117,7 +117,7 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 				executor: executor.clone(),
 				claim: ClaimId([1; 32]),
 				job: assay_primitives::JobId([1; 32]),
-				output: truth(),
+				output: truth().into(),
 				seal: Seal([2; 32]),
 				at: 1,
 			},
@@ -128,7 +128,7 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 			batch: Batch {
 				voter: executor,
 				at: 1,
-				messages: vec![vote; MAX_BATCH as usize].try_into().expect("the most"),
+				messages: vec![vote; MAX_BATCH as usize],
 			},
 			signature: Alice.sign(b"any").into(),
 		}

@@ -3,9 +3,13 @@
 mod common;
 
 use assay_primitives::{
-	limits::MAX_OUTPUT_TOKENS, receipt::Audit, JobId, ListingId, ModelId, SamplingParams, State, Target,
+	limits::{
+		MAX_BATCH, MAX_INPUT_BYTES, MAX_MANIFEST_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_STOPS, MAX_STOP_BYTES,
+	},
+	receipt::Audit,
+	JobId, ListingId, ModelId, SamplingParams, State, Target, UncheckedParams,
 };
-use assay_runtime::{AccountId, Runtime, UncheckedExtrinsic};
+use assay_runtime::{genesis_config_presets::demo_model, AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
 use common::{
 	claims::{
@@ -16,7 +20,7 @@ use common::{
 };
 use frame_support::traits::fungible::InspectHold;
 use pallet_jobs::Error;
-use pallet_verification::{Batch, Error as Refused};
+use pallet_verification::{Batch, Error as Refused, Message};
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Eve, Ferdie};
 use sp_runtime::{
 	transaction_validity::{InvalidTransaction, TransactionValidityError},
@@ -66,7 +70,7 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 	let mut request = Request {
 		target: model().into(),
 		input: PROMPT.into(),
-		params: SamplingParams::greedy(16),
+		params: SamplingParams::greedy(16).into(),
 		verifiers: 2,
 		max_fee: u128::from(u64::MAX),
 	};
@@ -80,7 +84,7 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 	} = request;
 	pallet_jobs::Call::request {
 		target,
-		input: input.try_into().expect("bounded"),
+		input,
 		params,
 		verifiers,
 		max_fee,
@@ -90,7 +94,7 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 struct Request {
 	target: Target,
 	input: Vec<u8>,
-	params: SamplingParams,
+	params: UncheckedParams,
 	verifiers: u8,
 	max_fee: u128,
 }
@@ -110,6 +114,18 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 		(with(|request| request.input.clear()), Error::EmptyInput),
 		(with(|request| request.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
 		(with(|request| request.input = vec![b'x'; 8192]), Error::InputTooLong),
+		(
+			with(|request| request.input = vec![b'x'; MAX_INPUT_BYTES as usize + 1]),
+			Error::InputTooLong,
+		),
+		(
+			with(|request| request.params.stop = vec![b"x".to_vec(); MAX_STOPS as usize + 1]),
+			Error::BadParams,
+		),
+		(
+			with(|request| request.params.stop = vec![vec![b'x'; MAX_STOP_BYTES as usize + 1]]),
+			Error::BadParams,
+		),
 		(with(|request| request.params.max_tokens = 0), Error::BadParams),
 		(
 			with(|request| request.params.max_tokens = MAX_OUTPUT_TOKENS + 1),
@@ -190,7 +206,7 @@ fn a_message_for_another_chain_is_refused() {
 	let batch = Batch {
 		voter: voter.clone(),
 		at: chain.number(),
-		messages: messages.try_into().expect("one fits"),
+		messages,
 	};
 	let message = batch_signed(batch, &elsewhere, keyring(&voter));
 	assert_eq!(refused(&mut chain, message), code(Refused::<Runtime>::BadSignature));
@@ -317,11 +333,44 @@ fn an_output_longer_than_requested_is_refused() {
 	let mut chain = Chain::new("development", 1);
 	let (job, executor) = engaged(&mut chain);
 	let genesis = chain_hash(&mut chain);
-	let mut long = truth();
-	long.tokens = vec![1; 17].try_into().expect("bounded");
-	let message = publication(&mut chain, job, long, TRUTH);
-	let message = publication_signed(message, &genesis, keyring(&executor));
-	assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::OutputTooLong));
+	let good = publication(&mut chain, job, truth(), TRUTH);
+	for (tokens, text) in [
+		(17, 1),
+		(MAX_OUTPUT_TOKENS as usize + 1, 1),
+		(1, MAX_OUTPUT_BYTES as usize + 1),
+	] {
+		let mut long = good.clone();
+		long.output.tokens = vec![1; tokens];
+		long.output.text = vec![b'x'; text];
+		let message = publication_signed(long, &genesis, keyring(&executor));
+		assert_eq!(refused(&mut chain, message), code(Error::<Runtime>::OutputTooLong));
+	}
+}
+
+#[test]
+fn a_batch_with_too_many_messages_is_refused() {
+	let mut chain = Chain::new("development", 1);
+	let genesis = chain_hash(&mut chain);
+	let batch = Batch {
+		voter: Alice.to_account_id(),
+		at: chain.number(),
+		messages: vec![Message::SignOfLife; MAX_BATCH as usize + 1],
+	};
+	let message = batch_signed(batch, &genesis, Alice);
+	assert_eq!(refused(&mut chain, message), code(Refused::<Runtime>::TooManyMessages));
+}
+
+#[test]
+fn a_manifest_that_is_too_long_is_refused() {
+	let mut chain = Chain::new("development", 1);
+	let registration = demo_model().expect("a registration");
+	let call = pallet_models::Call::register {
+		manifest: vec![0; MAX_MANIFEST_BYTES as usize + 1],
+		terms: registration.terms,
+	};
+	let transaction = chain.read(|| signed(Ferdie, call));
+	let refused = chain.block(vec![transaction]).remove(0).expect("valid");
+	assert_eq!(refused, Err(pallet_models::Error::<Runtime>::ManifestTooLong.into()));
 }
 
 #[test]

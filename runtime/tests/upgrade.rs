@@ -73,7 +73,7 @@ fn publish_old(chain: &mut ReleasedChain, job: JobId) -> ClaimId {
 		executor: executor.clone(),
 		claim,
 		job,
-		output: truth(),
+		output: truth().into(),
 		at: chain.number,
 	};
 	let transaction = common::claims::publication_signed(publication, &[1; 32], keyring(&executor));
@@ -116,7 +116,7 @@ fn old_chain(released: Released) -> (ReleasedChain, OldJobs) {
 	let _ = chain.block(openings);
 	live(&mut chain, 200);
 	let receipts = chain.map("Jobs", "Receipts");
-	let settled = early.iter().find(|(job, _)| receipts.contains_key(&job.0.to_vec()));
+	let settled = early.iter().find(|(job, _)| receipts.contains_key(job.0.as_slice()));
 	let (settled, _) = *settled.expect("one of three was settled");
 
 	let in_window = request(&mut chain, 0);

@@ -1,5 +1,7 @@
 //! `docs/verdicts.md` says what the code does.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use assay_primitives::{economics::Rates, limits, rules, state::STEPS};
 
 /// Returns the rows of the table with this first header cell, without backticks.

@@ -7,8 +7,9 @@
 //! | 20003 | `Runtime` | ask again; if it stays, the node's log has the reason |
 //! | 20004 | `NodeAtCapacity` | subscribe later or at another node, or poll `assay_jobStatus` |
 //!
-//! A parameter that is no 32-byte hex string is refused with JSON-RPC's own −32602.
+//! A parameter that cannot be read is refused with JSON-RPC's own −32602, its name and the reason.
 
+use super::params::InvalidParam;
 use assay_primitives::JobId;
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 
@@ -34,21 +35,20 @@ pub enum Error {
 		"NodeAtCapacity: all {0} job subscriptions of this node are taken; subscribe later, or poll assay_jobStatus"
 	)]
 	NodeAtCapacity(usize),
-}
-
-impl Error {
-	fn code(&self) -> i32 {
-		match self {
-			Self::UnknownJob(_) => BASE + 1,
-			Self::TooManySubscriptions(_) => BASE + 2,
-			Self::Runtime => BASE + 3,
-			Self::NodeAtCapacity(_) => BASE + 4,
-		}
-	}
+	/// A parameter cannot be read.
+	#[error(transparent)]
+	Param(#[from] InvalidParam),
 }
 
 impl From<Error> for ErrorObjectOwned {
 	fn from(error: Error) -> Self {
-		ErrorObject::owned(error.code(), error.to_string(), None::<()>)
+		let code = match error {
+			Error::Param(invalid) => return invalid.into(),
+			Error::UnknownJob(_) => BASE + 1,
+			Error::TooManySubscriptions(_) => BASE + 2,
+			Error::Runtime => BASE + 3,
+			Error::NodeAtCapacity(_) => BASE + 4,
+		};
+		ErrorObject::owned(code, error.to_string(), None::<()>)
 	}
 }

@@ -7,6 +7,7 @@
 mod engine;
 mod error;
 mod job;
+mod params;
 mod receipt;
 mod threads;
 

@@ -12,6 +12,7 @@
 //! | 20023 | `MissingNode` | ask a node that has executed the whole chain with indexing on |
 //! | 20024 | `NoState` | ask at a newer block; if it stays, the node's log has the reason |
 
+use super::params::{self, InvalidParam, Param};
 use assay_primitives::{
 	accumulator::{Accumulator, NoProof, Node, Proof},
 	api::AssayApi,
@@ -58,11 +59,15 @@ pub enum Error {
 	/// The accumulator of this block cannot be read.
 	#[error("NoState: {0}")]
 	NoState(String),
+	/// A parameter cannot be read.
+	#[error(transparent)]
+	Param(#[from] InvalidParam),
 }
 
 impl From<Error> for ErrorObjectOwned {
 	fn from(error: Error) -> Self {
 		let code = match &error {
+			Error::Param(invalid) => return invalid.clone().into(),
 			Error::UnknownLeaf { .. } => BASE + 1,
 			Error::NoIndexing => BASE + 2,
 			Error::MissingNode(_) => BASE + 3,
@@ -88,7 +93,7 @@ pub struct ReceiptProof {
 pub trait ReceiptApi {
 	/// Returns the proof that leads from a leaf to the accumulator's root in a block; in the best one if none is named.
 	#[method(name = "assay_receiptProof", blocking)]
-	fn receipt_proof(&self, index: u64, block: Option<Hash>) -> Result<ReceiptProof, Error>;
+	fn receipt_proof(&self, index: Option<Param>, block: Option<Param>) -> Result<ReceiptProof, Error>;
 }
 
 /// Where the accumulator's inner nodes are.
@@ -139,8 +144,9 @@ where
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 	S: OffchainStorage + 'static,
 {
-	fn receipt_proof(&self, index: u64, block: Option<Hash>) -> Result<ReceiptProof, Error> {
-		let block = block.unwrap_or_else(|| self.client.info().best_hash);
+	fn receipt_proof(&self, index: Option<Param>, block: Option<Param>) -> Result<ReceiptProof, Error> {
+		let index = params::required("index", index)?;
+		let block = params::optional("block", block)?.unwrap_or_else(|| self.client.info().best_hash);
 		let api = self.client.runtime_api();
 		let accumulator = api
 			.receipt_accumulator(block)

@@ -5,11 +5,10 @@ use alloc::{vec, vec::Vec};
 use assay_primitives::{
 	accumulator::Accumulator,
 	crypto::{InferenceId, InferenceSignature},
-	job::Input,
 	limits::{MAX_INPUT_BYTES, MAX_MEMBERS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_SEAT_RECORDS, MAX_VERIFIERS},
 	receipt::{Audit, ClaimRecord, SeatRecord, SeatVote},
 	traits::{ClaimSource, ClaimStatus},
-	Approval, Balance, FinishReason, JobId, ModelId, Output, SamplingParams, Seal, State, Verdict, Vote,
+	Approval, Balance, FinishReason, JobId, ModelId, SamplingParams, Seal, State, UncheckedOutput, Verdict, Vote,
 };
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -58,8 +57,8 @@ impl<T: Config> Fixture<T> {
 
 	/// Returns a new job that waits, and moves on to the next block.
 	fn requested(&self) -> JobId {
-		let input: Input = BoundedVec::truncate_from(vec![b'a'; MAX_INPUT_BYTES as usize]);
-		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
+		let input = vec![b'a'; MAX_INPUT_BYTES as usize];
+		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 		Pallet::<T>::do_request(
 			self.requester.clone(),
 			self.model.into(),
@@ -86,10 +85,10 @@ impl<T: Config> Fixture<T> {
 			executor: engagement.executor,
 			claim: engagement.claim,
 			job: id,
-			output: Output {
+			output: UncheckedOutput {
 				input_tokens: 1,
-				tokens: BoundedVec::truncate_from(vec![1; MAX_OUTPUT_TOKENS as usize]),
-				text: BoundedVec::truncate_from(vec![b'a'; bytes as usize]),
+				tokens: vec![1; MAX_OUTPUT_TOKENS as usize],
+				text: vec![b'a'; bytes as usize],
 				finish: FinishReason::Eos,
 			},
 			seal: Seal([2; 32]),
@@ -181,8 +180,8 @@ mod benches {
 	#[benchmark]
 	fn request(b: Linear<1, MAX_INPUT_BYTES>) {
 		let fixture = Fixture::<T>::new();
-		let input: Input = BoundedVec::truncate_from(vec![b'a'; b as usize]);
-		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS);
+		let input = vec![b'a'; b as usize];
+		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 
 		#[extrinsic_call]
 		_(

@@ -105,10 +105,10 @@ impl<T: Config> Pallet<T> {
 	/// Returns the shares of a settled job with this many approvals.
 	fn shares(job: &JobOf<T>, approvals: u32) -> Shares {
 		let rates = T::Params::get().rates;
-		let (tokens_in, tokens_out) = job.answer.as_ref().map_or((0, 0), |answer| {
-			(answer.record.input_tokens, answer.record.output_tokens)
-		});
-		let bill = job.bill(&rates, tokens_in, tokens_out);
+		let answer = job.answer.as_ref();
+		let bill = answer
+			.map(|answer| job.bill(&rates, &answer.record))
+			.unwrap_or_default();
 		economics::settle(
 			&rates,
 			job.fee_ceiling,

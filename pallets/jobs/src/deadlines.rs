@@ -105,7 +105,7 @@ impl<T: Config> Pallet<T> {
 		};
 		T::Providers::release(&executor);
 		let fine = job.bill_at_most(&T::Params::get().rates).no_output_fine();
-		let taken = T::Providers::fine(&executor, Fault::NoOutput, fine);
+		let taken = T::Providers::fine(&executor, Fault::NoOutput, &job.model, fine);
 		Self::deposit_event(Event::AttemptFailed {
 			job: *id,
 			attempt: job.attempt,

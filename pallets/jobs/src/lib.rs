@@ -105,6 +105,7 @@ pub use weights::WeightInfo;
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
+	use alloc::vec::Vec;
 	use assay_primitives::{
 		accumulator::Accumulator,
 		crypto::InferenceSignature,
@@ -112,8 +113,8 @@ pub mod pallet {
 		limits::{MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS},
 		rules::{check_work, generation_work},
 		traits::{Beacon, Claims, Escrow, FinalizedBlock, ModelCatalog, Penalties, Pool, ProviderSet},
-		Balance, ClaimId, Hash32, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, Receipt, SamplingParams,
-		State, Target, Verdict,
+		Balance, ClaimId, Hash32, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, Receipt, State, Target,
+		UncheckedParams, Verdict,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
@@ -357,11 +358,11 @@ pub mod pallet {
 		/// The prompt is not UTF-8 text.
 		#[codec(index = 3)]
 		InputNotUtf8,
-		/// The prompt is too long for the model's context. Shorten it.
+		/// The prompt is too long for the model's context, or has more than 8192 bytes. Shorten it.
 		#[codec(index = 4)]
 		InputTooLong,
-		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, stops not
-		/// empty.
+		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, at most 4 stops
+		/// of 1 to 32 bytes of UTF-8 text.
 		#[codec(index = 5)]
 		BadParams,
 		/// More verifiers than the chain allows. Ask for at most 8.
@@ -397,7 +398,7 @@ pub mod pallet {
 		/// The sender has no inference key. Set one first.
 		#[codec(index = 16)]
 		NoInferenceKey,
-		/// The output has more tokens than the request allows.
+		/// The output has more tokens than the request allows, or a text of more than 16384 bytes.
 		#[codec(index = 17)]
 		OutputTooLong,
 		/// The sender's inference key did not sign this message for this chain.
@@ -524,8 +525,8 @@ pub mod pallet {
 		pub fn request(
 			origin: OriginFor<T>,
 			target: Target,
-			input: Input,
-			params: SamplingParams,
+			input: Vec<u8>,
+			params: UncheckedParams,
 			verifiers: u8,
 			max_fee: Balance,
 		) -> DispatchResultWithPostInfo {

@@ -6,21 +6,14 @@ use crate::*;
 use assay_primitives::{
 	crypto::InferenceSignature,
 	digest::output_hash,
-	receipt::AnswerRecord,
+	limits::MAX_OUTPUT_BYTES,
+	message::{self, refusal},
 	rules::check_work,
 	state::Trigger,
 	traits::{Claims, NewClaim, ProviderSet},
 };
-use codec::Encode;
 use frame_support::{ensure, pallet_prelude::*};
-use frame_system::pallet_prelude::BlockNumberFor;
-use sp_runtime::{
-	traits::{Saturating, UniqueSaturatedInto},
-	RuntimeAppPublic,
-};
-
-/// Blocks for which a message stays valid.
-pub(crate) const LONGEVITY: u32 = 16;
+use sp_runtime::{traits::UniqueSaturatedInto, RuntimeAppPublic};
 
 /// Priority of a publication that was made at block 0; at block n it is n more. Publications go before paid
 /// transactions: there are few, and a verdict waits for each. One that repeats another at a later block must outweigh
@@ -36,37 +29,29 @@ impl<T: Config> Pallet<T> {
 	) -> TransactionValidityWithRefund {
 		Self::check_publication(publication)
 			.and_then(|_| Self::check_signature(publication, signature))
-			.map_err(refuse)?;
+			.map_err(refusal)?;
 		let made_at: u64 = publication.at.unique_saturated_into();
-		let left = LONGEVITY.saturating_sub(Self::age(publication.at));
-		let valid = ValidTransaction::with_tag_prefix("AssayPublish")
-			.priority(PRIORITY.saturating_add(made_at))
-			.longevity(left.max(1).into())
-			.and_provides((T::GenesisHash::get(), publication.claim))
-			.propagate(true)
-			.into();
+		let left = Self::blocks_left(publication).unwrap_or(0);
+		let tag = (T::GenesisHash::get(), publication.claim);
+		let valid = message::valid("AssayPublish", PRIORITY.saturating_add(made_at), left, [tag]);
 		Ok((valid, Weight::zero()))
 	}
 
-	fn age(at: BlockNumberFor<T>) -> u32 {
-		frame_system::Pallet::<T>::block_number()
-			.saturating_sub(at)
-			.unique_saturated_into()
+	fn blocks_left(publication: &PublicationOf<T>) -> Option<u32> {
+		message::blocks_left(frame_system::Pallet::<T>::block_number(), publication.at)
 	}
 
 	/// Checks everything but the signature, what costs least first. Returns the job.
 	fn check_publication(publication: &PublicationOf<T>) -> Result<JobOf<T>, Error<T>> {
-		ensure!(
-			publication.at <= frame_system::Pallet::<T>::block_number() && Self::age(publication.at) <= LONGEVITY,
-			Error::<T>::StaleMessage
-		);
+		ensure!(Self::blocks_left(publication).is_some(), Error::<T>::StaleMessage);
 		let job = Jobs::<T>::get(publication.job).ok_or(Error::<T>::UnknownJob)?;
 		let engagement = job.engagement.as_ref().ok_or(Error::<T>::WrongClaim)?;
 		ensure!(engagement.claim == publication.claim, Error::<T>::WrongClaim);
 		ensure!(engagement.executor == publication.executor, Error::<T>::NotExecutor);
 		ensure!(job.answer.is_none(), Error::<T>::AlreadyPublished);
 		ensure!(
-			publication.output.tokens.len() <= job.params.max_tokens as usize,
+			publication.output.tokens.len() <= job.params.max_tokens as usize
+				&& publication.output.text.len() <= MAX_OUTPUT_BYTES as usize,
 			Error::<T>::OutputTooLong
 		);
 		ensure!(
@@ -93,6 +78,7 @@ impl<T: Config> Pallet<T> {
 			seal,
 			at: _,
 		} = publication;
+		let output = output.bounded().ok_or(Error::<T>::OutputTooLong)?;
 		let drawn = job.engagement.as_ref().ok_or(Error::<T>::WrongClaim)?.drawn;
 		let trigger = if job.verifiers == 0 {
 			Trigger::PublishedUnchecked
@@ -105,13 +91,8 @@ impl<T: Config> Pallet<T> {
 		if T::Providers::heartbeat_due(&executor) {
 			T::Providers::mark_alive(&executor);
 		}
-		let record = AnswerRecord {
-			input_tokens: output.input_tokens.min(job.input_ceiling),
-			output_tokens: (output.tokens.len() as u32).min(job.output_ceiling),
-			finish: output.finish,
-		};
+		let record = job.record(&output);
 		let output_hash = output_hash(&output);
-		let bill = job.bill(&T::Params::get().rates, record.input_tokens, record.output_tokens);
 		T::Claims::publish(NewClaim {
 			id: claim,
 			origin: id,
@@ -124,7 +105,7 @@ impl<T: Config> Pallet<T> {
 			seal,
 			verifiers: job.verifiers,
 			work: check_work(record.input_tokens, record.output_tokens),
-			seat_fee: bill.seat,
+			seat_fee: job.check_fee(&T::Params::get().rates, &record),
 		})?;
 		Outputs::<T>::insert(id, output);
 		job.answer = Some(Answer { output_hash, record });
@@ -137,9 +118,4 @@ impl<T: Config> Pallet<T> {
 		Jobs::<T>::insert(id, job);
 		Ok(())
 	}
-}
-
-/// Returns the pool's refusal that carries an error's index.
-fn refuse<T: Config>(error: Error<T>) -> TransactionValidityError {
-	InvalidTransaction::Custom(error.encode().first().copied().unwrap_or(u8::MAX)).into()
 }

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	api::{Quote, QuoteError},
 	digest::input_hash,
-	draw::{is_carried, total_stake, willing_stake, Member, SealedMember},
+	draw::{is_supermajority, total_stake, willing_stake, Member, SealedMember},
 	economics::{Bill, Rates},
 	job::Input,
 	limits::{MAX_INPUT_BYTES, MAX_LISTINGS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
 	model::{ModelTerms, Prices},
 	rules::{check_work, generation_work},
 	traits::{summarize, Escrow, ModelCatalog, ProviderSet},
-	Balance, JobId, ModelId, SamplingParams, State, Target,
+	Balance, InputHash, JobId, ModelId, SamplingParams, State, Target, UncheckedParams,
 };
 use frame_support::{ensure, pallet_prelude::*, traits::Get};
 use sp_runtime::traits::{Saturating, UniqueSaturatedInto};
@@ -43,6 +43,8 @@ impl<T: Config> From<QuoteError> for Error<T> {
 	}
 }
 
+type TermsOf<T> = ModelTerms<<T as frame_system::Config>::AccountId>;
+
 /// What a job asks of a listing.
 #[derive(Clone, Copy)]
 struct Size {
@@ -55,13 +57,13 @@ struct Size {
 struct Priced<AccountId> {
 	terms: ModelTerms<AccountId>,
 	willing: Balance,
-	is_carried: bool,
+	has_supermajority: bool,
 	total: Balance,
 }
 
 impl<AccountId> Priced<AccountId> {
 	fn is_better_than(&self, other: &Self) -> bool {
-		(!self.is_carried, self.total) < (!other.is_carried, other.total)
+		(!self.has_supermajority, self.total) < (!other.has_supermajority, other.total)
 	}
 }
 
@@ -78,50 +80,78 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_request(
 		requester: T::AccountId,
 		target: Target,
-		input: Input,
-		params: SamplingParams,
+		input: Vec<u8>,
+		params: UncheckedParams,
 		verifiers: u8,
 		max_fee: Balance,
 	) -> Result<u32, DispatchError> {
-		let limits = T::Params::get();
-		ensure!(params.is_valid(), Error::<T>::BadParams);
+		let params = params.bounded().filter(SamplingParams::is_valid);
+		let params = params.ok_or(Error::<T>::BadParams)?;
+		let input = Input::try_from(input).map_err(|_| Error::<T>::InputTooLong)?;
 		let size = Size {
 			input_bytes: input.len() as u32,
 			max_tokens: params.max_tokens,
 			verifiers,
 		};
-		let Offer {
-			model,
-			terms,
-			quote,
-			compared,
-		} = Self::offer(&target, size).map_err(Error::<T>::from)?;
+		let offer = Self::offer(&target, size).map_err(Error::<T>::from)?;
+		let (compared, deposit) = (offer.compared, offer.quote.deposit);
 		ensure!(core::str::from_utf8(&input).is_ok(), Error::<T>::InputNotUtf8);
-		ensure!(max_fee >= quote.fee_ceiling, Error::<T>::FeeTooLow);
+		ensure!(max_fee >= offer.quote.fee_ceiling, Error::<T>::FeeTooLow);
 		ensure!(
-			WaitingJobs::<T>::get().jobs < limits.max_waiting_jobs,
+			WaitingJobs::<T>::get().jobs < T::Params::get().max_waiting_jobs,
 			Error::<T>::TooManyJobs
 		);
 
-		let now = frame_system::Pallet::<T>::block_number();
-		let hash = input_hash(&input);
+		let job = Self::new_job(requester, &target, offer, input_hash(&input), params, verifiers);
+		let id = JobId::derive(
+			&T::GenesisHash::get(),
+			&job.requester,
+			job.count,
+			&job.model,
+			target.listing(),
+			&job.input_hash,
+			&job.params,
+		);
+		T::Escrow::hold(id, &job.requester, job.fee_ceiling, deposit)?;
+		Self::enqueue(job.terms.listing, id);
+		Self::deposit_event(Event::Requested {
+			job: id,
+			requester: job.requester.clone(),
+			model: job.model,
+			listing: job.terms.listing,
+			verifiers,
+			fee_ceiling: job.fee_ceiling,
+		});
+		Inputs::<T>::insert(id, input);
+		Jobs::<T>::insert(id, job);
+		Ok(compared)
+	}
+
+	/// Counts a job and returns it as it begins.
+	fn new_job(
+		requester: T::AccountId,
+		target: &Target,
+		offer: Offer<T::AccountId>,
+		input_hash: InputHash,
+		params: SamplingParams,
+		verifiers: u8,
+	) -> JobOf<T> {
+		let Offer {
+			model, terms, quote, ..
+		} = offer;
 		let count = JobCount::<T>::mutate(&requester, |count| {
 			*count = count.saturating_add(1);
 			*count
 		});
-		let genesis = T::GenesisHash::get();
-		let id = JobId::derive(&genesis, &requester, count, &model, target.listing(), &hash, &params);
-		T::Escrow::hold(id, &requester, quote.fee_ceiling, quote.deposit)?;
-
-		Inputs::<T>::insert(id, input);
-		let job = Job {
-			requester: requester.clone(),
+		let now = frame_system::Pallet::<T>::block_number();
+		Job {
+			requester,
 			count,
 			model,
 			terms,
 			listing_named: target.listing().is_some(),
 			params,
-			input_hash: hash,
+			input_hash,
 			input_ceiling: quote.input_tokens,
 			output_ceiling: quote.output_tokens,
 			fee_ceiling: quote.fee_ceiling,
@@ -129,22 +159,11 @@ impl<T: Config> Pallet<T> {
 			requested_at: now,
 			state: State::Waiting,
 			attempt: 0,
-			deadline: now.saturating_add(limits.queue_blocks),
+			deadline: now.saturating_add(T::Params::get().queue_blocks),
 			engagement: None,
 			answer: None,
 			failed: Default::default(),
-		};
-		Jobs::<T>::insert(id, job);
-		Self::enqueue(quote.listing, id);
-		Self::deposit_event(Event::Requested {
-			job: id,
-			requester,
-			model,
-			listing: quote.listing,
-			verifiers,
-			fee_ceiling: quote.fee_ceiling,
-		});
-		Ok(compared)
+		}
 	}
 
 	/// Returns the price of a job before it is requested, or the error that its request would meet.
@@ -158,7 +177,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Returns the listing that a job gets: the one it names, or of those of a model that may take it the one at which
-	/// this very job costs least, the older one of equals. One that is not carried is the last choice, also for a job that
+	/// this very job costs least, the older one of equals. One without a supermajority is the last choice, also for a job that
 	/// nobody checks: few members that list the model at no price for themselves would get all of those.
 	fn offer(target: &Target, size: Size) -> Result<Offer<T::AccountId>, QuoteError> {
 		let (model, listings) = Self::listings(target)?;
@@ -176,7 +195,7 @@ impl<T: Config> Pallet<T> {
 		for terms in listings {
 			let priced = check_willing(&sealed, stake, &terms, size).map(|willing| Priced {
 				total: bill(&rates, &terms, size).total(size.verifiers),
-				is_carried: is_carried(willing, stake),
+				has_supermajority: is_supermajority(willing, stake),
 				terms,
 				willing,
 			});
@@ -197,7 +216,7 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Returns the terms that a job may be answered on, the oldest listing first.
-	fn listings(target: &Target) -> Result<(ModelId, Vec<ModelTerms<T::AccountId>>), QuoteError> {
+	fn listings(target: &Target) -> Result<(ModelId, Vec<TermsOf<T>>), QuoteError> {
 		match target {
 			Target::Model(model) => {
 				let listings = T::Catalog::listings(model).ok_or(QuoteError::UnknownModel)?;
@@ -252,7 +271,7 @@ fn check_willing<AccountId>(
 	let willing = willing_stake(sealed, &terms.prices);
 	ensure!(willing > 0, QuoteError::NobodyWilling);
 	ensure!(
-		size.verifiers == 0 || is_carried(willing, stake),
+		size.verifiers == 0 || is_supermajority(willing, stake),
 		QuoteError::TooFewWilling
 	);
 	Ok(willing)

@@ -8,6 +8,7 @@ use assay_primitives::{
 	receipt::{AnswerRecord, DrawRecord},
 	state::Trigger,
 	Balance, ClaimId, ExecutionId, Hash32, InputHash, JobId, ModelId, Output, OutputHash, SamplingParams, Seal, State,
+	UncheckedOutput,
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
@@ -136,8 +137,47 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 		self.attempt.saturating_add(self.engagement.is_some().into())
 	}
 
-	/// Returns what the job costs with these token counts.
-	pub fn bill(&self, rates: &Rates, tokens_in: u32, tokens_out: u32) -> Bill {
+	/// Returns what is paid for of an answer: nothing if the model did not run.
+	pub(crate) fn record(&self, output: &Output) -> AnswerRecord {
+		let ran = output.finish.model_ran();
+		AnswerRecord {
+			input_tokens: if ran {
+				output.input_tokens.min(self.input_ceiling)
+			} else {
+				0
+			},
+			output_tokens: (output.tokens.len() as u32).min(self.output_ceiling),
+			finish: output.finish,
+		}
+	}
+
+	/// Returns what an answer costs: nothing if the model did not run.
+	pub(crate) fn bill(&self, rates: &Rates, answer: &AnswerRecord) -> Bill {
+		if answer.finish.model_ran() {
+			self.bill_of(rates, answer.input_tokens, answer.output_tokens)
+		} else {
+			Bill::default()
+		}
+	}
+
+	/// Returns what one check of an answer counts for where a requester does not pay it: in fines, audits and juries. If the
+	/// model did not run, a check is worth one token: nobody runs the model for it either, and the pool, into which such a
+	/// job pays nothing, could not pay more.
+	pub(crate) fn check_fee(&self, rates: &Rates, answer: &AnswerRecord) -> Balance {
+		let tokens_in = if answer.finish.model_ran() {
+			answer.input_tokens
+		} else {
+			1
+		};
+		self.bill_of(rates, tokens_in, answer.output_tokens).seat
+	}
+
+	/// Returns what the job costs at most.
+	pub fn bill_at_most(&self, rates: &Rates) -> Bill {
+		self.bill_of(rates, self.input_ceiling, self.output_ceiling)
+	}
+
+	fn bill_of(&self, rates: &Rates, tokens_in: u32, tokens_out: u32) -> Bill {
 		let Prices { price_in, price_out } = self.terms.prices;
 		Bill::new(
 			rates,
@@ -145,11 +185,6 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 			self.terms.parameters,
 			(tokens_in, tokens_out),
 		)
-	}
-
-	/// Returns what the job costs at most.
-	pub fn bill_at_most(&self, rates: &Rates) -> Bill {
-		self.bill(rates, self.input_ceiling, self.output_ceiling)
 	}
 
 	/// Moves the job to the state after a trigger. Returns false, and changes nothing, if there is no such step.
@@ -233,7 +268,7 @@ pub struct Publication<AccountId, BlockNumber> {
 	/// The job.
 	pub job: JobId,
 	/// The answer.
-	pub output: Output,
+	pub output: UncheckedOutput,
 	/// The seal over the root.
 	pub seal: Seal,
 	/// The block the worker saw.

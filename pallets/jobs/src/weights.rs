@@ -109,7 +109,7 @@ macro_rules! weights {
 			.saturating_add($db.reads_writes(seats.saturating_add(9), seats.saturating_add(12)))
 		}
 
-		// Reads: the queue, the job, the record of each candidate, the provider to engage, the list of deadlines.
+		// Reads: the queue, the job, the record of each candidate, the model's outages, the provider to engage, the list of deadlines.
 		// Writes: the queue, the job, the provider, the list. A refund reads and writes no more, except for its leaf:
 		// the accumulator, and the leaf's index.
 		fn draw() -> Weight {
@@ -120,7 +120,7 @@ macro_rules! weights {
 				JOB.saturating_add(ELECTORATE),
 			)
 			.saturating_add(accumulate(JOB))
-			.saturating_add($db.reads_writes(candidates.saturating_add(7), 9))
+			.saturating_add($db.reads_writes(candidates.saturating_add(8), 9))
 		}
 
 		// Reads: the turn, the queue's ends, two for the electorate. Writes: the turn twice, the ends, waiting jobs.

@@ -111,7 +111,7 @@ impl<T: Config> Worker<T> {
 			executor: self.who.clone(),
 			claim,
 			job: *id,
-			output,
+			output: output.into(),
 			seal: claim.seal(&self.who, &claim.bind(&trace_root)),
 			at: self.now,
 		};

@@ -36,7 +36,7 @@ impl<T: Config> From<ManifestError> for Error<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	pub(crate) fn do_register(owner: T::AccountId, manifest: &Manifest, terms: ListingTerms) -> DispatchResult {
+	pub(crate) fn do_register(owner: T::AccountId, manifest: &[u8], terms: ListingTerms) -> DispatchResult {
 		let (model, facts) = manifest::read(manifest).map_err(Error::<T>::from)?;
 		ensure!(!Models::<T>::contains_key(model), Error::<T>::AlreadyRegistered);
 		Self::check_facts(&facts)?;

@@ -341,7 +341,7 @@ pub mod pallet {
 		/// [`Event::Registered`], [`Event::Listed`].
 		#[pallet::call_index(0)]
 		#[pallet::weight(T::WeightInfo::register(manifest.len() as u32))]
-		pub fn register(origin: OriginFor<T>, manifest: Manifest, terms: ListingTerms) -> DispatchResult {
+		pub fn register(origin: OriginFor<T>, manifest: Vec<u8>, terms: ListingTerms) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_register(who, &manifest, terms)
 		}

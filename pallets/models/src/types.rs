@@ -1,7 +1,8 @@
 //! The types of the catalog: what is registered, what is stored, what a chain may set.
 
+use alloc::vec::Vec;
 use assay_primitives::{
-	limits::{MAX_LISTINGS, MAX_MANIFEST_BYTES},
+	limits::MAX_LISTINGS,
 	model::{ModelFacts, ModelTerms, PriceBounds, PriceChange, Prices},
 	Balance, ListingId, ModelId,
 };
@@ -10,9 +11,6 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_runtime::Permill;
-
-/// The SCALE encoding of a manifest.
-pub type Manifest = BoundedVec<u8, ConstU32<MAX_MANIFEST_BYTES>>;
 
 /// The parameters a chain sets, in one struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub struct ListingTerms {
 pub struct Registration {
 	/// The SCALE encoding of the manifest, as `0x` and hex digits in JSON.
 	#[serde(with = "hex")]
-	pub manifest: Manifest,
+	pub manifest: Vec<u8>,
 	/// The terms; in JSON these are fields of the registration itself.
 	#[serde(flatten)]
 	pub terms: ListingTerms,
@@ -128,18 +126,16 @@ impl<AccountId, BlockNumber: PartialOrd + Clone> Listing<AccountId, BlockNumber>
 	}
 }
 
-/// Serde of bounded bytes as hex digits, so that genesis files can hold them.
+/// Serde of bytes as hex digits, so that genesis files can hold them.
 mod hex {
 	use alloc::{string::String, vec::Vec};
-	use frame_support::{traits::Get, BoundedVec};
 	use serde::{de::Error, Deserialize, Deserializer, Serializer};
 
-	pub(super) fn serialize<N, S: Serializer>(bytes: &BoundedVec<u8, N>, s: S) -> Result<S::Ok, S::Error> {
+	pub(super) fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
 		s.serialize_str(&const_hex::encode_prefixed(bytes))
 	}
 
-	pub(super) fn deserialize<'de, N: Get<u32>, D: Deserializer<'de>>(d: D) -> Result<BoundedVec<u8, N>, D::Error> {
-		let bytes: Vec<u8> = const_hex::decode(String::deserialize(d)?).map_err(D::Error::custom)?;
-		bytes.try_into().map_err(|_| D::Error::custom("too many bytes"))
+	pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+		const_hex::decode(String::deserialize(d)?).map_err(D::Error::custom)
 	}
 }

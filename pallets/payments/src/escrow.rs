@@ -62,10 +62,17 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 			let rest = total
 				.and_then(|total| record.fee_ceiling.checked_sub(total))
 				.ok_or(Error::<T>::Overdrawn)?;
-			for (to, amount, purpose) in payments {
-				Self::pay_fee(job, &record.payer, to, amount, purpose)?;
-			}
-			Self::refund_fee(job, &record.payer, rest)?;
+			let unpaid = payments
+				.map(|(to, amount, purpose)| Self::pay_fee(job, &record.payer, to, amount, purpose))
+				.fold(0, Balance::saturating_add);
+			let returned = rest.saturating_add(unpaid);
+			Self::release_fee(&record.payer, returned)?;
+			Self::deposit_event(Event::Settled {
+				job: *job,
+				payer: record.payer.clone(),
+				fee: record.fee_ceiling.saturating_sub(returned),
+				returned,
+			});
 			record.fee_ceiling = 0;
 			Escrows::<T>::insert(job, record);
 			Ok(())
@@ -103,17 +110,11 @@ impl<T: Config> Escrow<T::AccountId> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount; if it can't either, the payer
-	/// does.
-	fn pay_fee(
-		job: &JobId,
-		payer: &T::AccountId,
-		to: &T::AccountId,
-		amount: Balance,
-		purpose: Purpose,
-	) -> DispatchResult {
+	/// Pays from the payer's hold. If `to` can't receive, the treasury gets the amount. Returns what it couldn't receive
+	/// either.
+	fn pay_fee(job: &JobId, payer: &T::AccountId, to: &T::AccountId, amount: Balance, purpose: Purpose) -> Balance {
 		if amount == 0 {
-			return Ok(());
+			return 0;
 		}
 		for to in [to, &T::Treasury::get()] {
 			if Self::transfer_held(HoldReason::Fee, payer, to, amount).is_ok() {
@@ -123,10 +124,10 @@ impl<T: Config> Pallet<T> {
 					amount,
 					purpose,
 				});
-				return Ok(());
+				return 0;
 			}
 		}
-		Self::refund_fee(job, payer, amount)
+		amount
 	}
 
 	/// Moves held money to another account, where it is free.
@@ -151,9 +152,14 @@ impl<T: Config> Pallet<T> {
 	}
 
 	/// Releases a part of the held fee ceiling to the payer.
+	fn release_fee(payer: &T::AccountId, amount: Balance) -> DispatchResult {
+		T::Currency::release(&HoldReason::Fee.into(), payer, amount, Precision::Exact).map(|_| ())
+	}
+
+	/// Gives what is left of the held fee ceiling back to the payer of a job that nobody is paid for.
 	fn refund_fee(job: &JobId, payer: &T::AccountId, amount: Balance) -> DispatchResult {
 		if amount > 0 {
-			T::Currency::release(&HoldReason::Fee.into(), payer, amount, Precision::Exact)?;
+			Self::release_fee(payer, amount)?;
 			Self::deposit_event(Event::Refunded {
 				job: *job,
 				to: payer.clone(),

@@ -150,7 +150,7 @@ pub mod pallet {
 			/// What the payment is for.
 			purpose: Purpose,
 		},
-		/// The payer got back the rest of the fee ceiling.
+		/// Nobody is paid for the job: there is no answer, or none that stands. The payer got the whole fee ceiling back.
 		#[codec(index = 2)]
 		Refunded {
 			/// The job.
@@ -217,6 +217,18 @@ pub mod pallet {
 			objector: T::AccountId,
 			/// The amount.
 			amount: Balance,
+		},
+		/// A job's answer stands and is paid. Its fee is what it cost; the rest of the fee ceiling is the payer's again.
+		#[codec(index = 9)]
+		Settled {
+			/// The job.
+			job: JobId,
+			/// The payer.
+			payer: T::AccountId,
+			/// What the job cost: the sum of what was paid for it.
+			fee: Balance,
+			/// What came back of the fee ceiling.
+			returned: Balance,
 		},
 	}
 

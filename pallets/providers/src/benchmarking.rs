@@ -92,17 +92,17 @@ mod benches {
 		Electorates::<T>::insert(model, Electorate::new(Pallet::<T>::block()));
 	}
 
-	/// Fills the roster with providers that are alive, each with a larger bond than the last.
-	fn fill_roster<T: Config>(n: u32) {
-		let mut roster = Vec::new();
+	/// Fills the list of active providers with providers that are alive, each with a larger bond than the last.
+	fn fill_active<T: Config>(n: u32) {
+		let mut active = Vec::new();
 		for i in 0..n {
 			let who: T::AccountId = account("provider", i, 0);
 			let mut record = ProviderRecord::new(min::<T>().saturating_add(i.into()));
 			record.last_seen = Some(Pallet::<T>::now());
 			Providers::<T>::insert(&who, record);
-			roster.push(who);
+			active.push(who);
 		}
-		Roster::<T>::put(frame_support::BoundedVec::truncate_from(roster));
+		ActiveProviders::<T>::put(frame_support::BoundedVec::truncate_from(active));
 	}
 
 	#[benchmark]
@@ -249,7 +249,7 @@ mod benches {
 
 	#[benchmark]
 	fn validators(n: Linear<0, { MAX_PROVIDERS }>) {
-		fill_roster::<T>(n);
+		fill_active::<T>(n);
 		let chosen;
 		#[block]
 		{
@@ -276,15 +276,15 @@ mod benches {
 
 	#[benchmark]
 	fn evict() {
-		fill_roster::<T>(MAX_PROVIDERS);
+		fill_active::<T>(MAX_PROVIDERS);
 		let smallest: T::AccountId = account("provider", 0, 0);
 		(0..MAX_MODELS).for_each(|i| fill_model::<T>(&smallest, ModelId([i as u8; 32])));
 		let who: T::AccountId = account("larger", 0, 0);
 		#[block]
 		{
-			Pallet::<T>::join_roster(&who, min::<T>().saturating_add(1)).expect("one has a smaller bond; qed");
+			Pallet::<T>::join_active(&who, min::<T>().saturating_add(1)).expect("one has a smaller bond; qed");
 		}
-		assert!(Roster::<T>::get().contains(&who) && !Roster::<T>::get().contains(&smallest));
+		assert!(ActiveProviders::<T>::get().contains(&who) && !ActiveProviders::<T>::get().contains(&smallest));
 	}
 
 	#[benchmark]

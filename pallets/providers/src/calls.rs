@@ -1,6 +1,6 @@
 //! The calls behind the surface in `lib.rs`.
 
-use crate::{roster::Joined, *};
+use crate::{active::Joined, *};
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferenceSignature},
 	model::Prices,
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_bond(who: T::AccountId, amount: Balance) -> Result<Joined, DispatchError> {
 		ensure!(!Providers::<T>::contains_key(&who), Error::<T>::AlreadyBonded);
 		ensure!(amount >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
-		let joined = Self::join_roster(&who, amount)?;
+		let joined = Self::join_active(&who, amount)?;
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		Providers::<T>::insert(&who, RecordOf::<T>::new(amount));
 		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(amount > 0, Error::<T>::ZeroAmount);
 		record.add_bond(amount);
 		ensure!(record.bond >= T::Params::get().min_bond, Error::<T>::BondTooSmall);
-		let joined = Self::join_roster(&who, record.bond)?;
+		let joined = Self::join_active(&who, record.bond)?;
 		T::Currency::hold(&HoldReason::Bond.into(), &who, amount)?;
 		TotalBond::<T>::mutate(|total| *total = total.saturating_add(amount));
 		Self::deposit_event(Event::Bonded {
@@ -66,7 +66,7 @@ impl<T: Config> Pallet<T> {
 			for model in core::mem::take(&mut record.models) {
 				Self::leave_model(&who, model);
 			}
-			Self::leave_roster(&who);
+			Self::leave_active(&who);
 		}
 		Providers::<T>::insert(&who, record);
 		TotalBond::<T>::mutate(|total| *total = total.saturating_sub(amount));
@@ -107,7 +107,7 @@ impl<T: Config> Pallet<T> {
 			if let Some(key) = record.key {
 				KeyOwners::<T>::remove(key);
 			}
-			Self::leave_roster(&who);
+			Self::leave_active(&who);
 			SignsOfLife::<T>::remove(&who);
 			AbsentSince::<T>::remove(&who);
 			Providers::<T>::remove(&who);
@@ -291,6 +291,7 @@ impl<T: Config> Pallet<T> {
 				Some(all).filter(|all| !all.is_empty())
 			});
 		});
+		Self::forget_outage(who, model);
 		Self::deposit_event(Event::ServingStopped {
 			provider: who.clone(),
 			model,

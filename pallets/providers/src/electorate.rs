@@ -85,11 +85,12 @@ impl<T: Config> Pallet<T> {
 		after.or_else(|| Electorates::<T>::iter().next())
 	}
 
-	/// Seals those of a model's providers that are eligible now, with their least prices.
+	/// Seals those of a model's providers that are eligible now and whose engines serve it, with their least prices.
 	pub(crate) fn seal_of(model: &ModelId, serving: &[T::AccountId]) -> Seal<T::AccountId> {
 		let (params, now) = (T::Params::get(), Self::now());
+		let outages = Outages::<T>::get(model);
 		let eligible = Self::records(serving)
-			.filter(|(_, record)| record.is_eligible(&params, now))
+			.filter(|(who, record)| record.is_eligible(&params, now) && !outages.contains_key(who))
 			.map(|(who, record)| Member {
 				who,
 				stake: record.bond,

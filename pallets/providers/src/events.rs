@@ -163,5 +163,22 @@ mod events {
 			/// The least prices.
 			least: Prices,
 		},
+		/// A provider's engine does not serve a model: the provider takes no jobs of it, and is not sealed into its
+		/// electorates, until the outage is over.
+		#[codec(index = 19)]
+		OutageBegan {
+			/// The provider.
+			provider: T::AccountId,
+			/// The model.
+			model: ModelId,
+		},
+		/// A provider's engine serves a model again.
+		#[codec(index = 20)]
+		OutageEnded {
+			/// The provider.
+			provider: T::AccountId,
+			/// The model.
+			model: ModelId,
+		},
 	}
 }

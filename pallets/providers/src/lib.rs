@@ -32,10 +32,12 @@
 //!
 //! * **Active bond**: the weight in electorates and in the choice of validators. **Slashable**: the active bond and
 //!   what is unbonding.
-//! * **Roster**: the providers with an active bond, at most [`MAX_PROVIDERS`]. If it is full, a larger bond evicts the
+//! * **Active provider**: one with an active bond. There are at most [`MAX_PROVIDERS`]; then a larger bond evicts the
 //!   smallest that neither validates nor works.
 //! * **Eligible**: enough active bond, a key, a recent message, ready, neither suspended nor jailed. **Available**:
 //!   eligible, with a free place.
+//! * **Outage**: that a provider's engine does not serve a model that the provider serves. Its node reports it, and the
+//!   provider is neither sealed nor drawn to execute for that model until it is over.
 //!
 //! ## Examples
 //!
@@ -58,7 +60,7 @@
 //! against the consensus. Otherwise the jury of one model, which its own people can make up, would decide who makes
 //! blocks.
 //!
-//! Everything that is iterated is bounded: the roster ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]),
+//! Everything that is iterated is bounded: active providers ([`MAX_PROVIDERS`]), models of a provider ([`MAX_MODELS`]),
 //! providers of a model ([`assay_primitives::limits::MAX_PROVIDERS_PER_MODEL`], among whom a larger bond replaces the
 //! smallest). Money taken from a bond is never burned here: for a fault it is handed to the caller, for an offence to
 //! `OnSlash`.
@@ -69,6 +71,7 @@
 
 extern crate alloc;
 
+mod active;
 mod calls;
 mod electorate;
 mod errors;
@@ -76,8 +79,8 @@ mod events;
 mod life;
 pub mod migrations;
 mod offences;
+mod outages;
 mod penalties;
-mod roster;
 mod session;
 mod set;
 mod try_state;
@@ -194,6 +197,11 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type LeastPrices<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, LeastPricesOf<T::AccountId>, ValueQuery>;
 
+	/// The providers of a model whose engines do not serve it, and since which block.
+	// Blake2_128Concat: model ids are chosen by users.
+	#[pallet::storage]
+	pub type Outages<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, OutagesOf<T::AccountId>, ValueQuery>;
+
 	/// The electorate of each model that is served, or was until the last seals.
 	// Blake2_128Concat: model ids are chosen by users.
 	#[pallet::storage]
@@ -207,9 +215,10 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type TotalBond<T: Config> = StorageValue<_, Balance, ValueQuery>;
 
-	/// The providers with an active bond.
+	/// The active providers.
 	#[pallet::storage]
-	pub type Roster<T: Config> = StorageValue<_, BoundedVec<T::AccountId, ConstU32<MAX_PROVIDERS>>, ValueQuery>;
+	pub type ActiveProviders<T: Config> =
+		StorageValue<_, BoundedVec<T::AccountId, ConstU32<MAX_PROVIDERS>>, ValueQuery>;
 
 	/// The first block of this session.
 	#[pallet::storage]

@@ -11,8 +11,8 @@ use frame_support::{
 	BoundedVec,
 };
 
-/// Puts every provider with an active bond on the roster, and counts this session's validators as alive: what they showed
-/// before was not recorded.
+/// Puts every provider with an active bond among the active ones, and counts this session's validators as alive: what
+/// they showed before was not recorded.
 pub type V1ToV2<T> = VersionedMigration<1, 2, V1ToV2Unchecked<T>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
 
 /// Electorates get their members' least prices: at first all execute at any price.
@@ -26,15 +26,15 @@ pub struct V2ToV3Unchecked<T>(PhantomData<T>);
 
 impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2Unchecked<T> {
 	fn on_runtime_upgrade() -> Weight {
-		let (mut roster, mut read) = (Roster::<T>::get(), 0u64);
-		// Until this version, every account with a bond was counted, and there were no more than the roster holds.
+		let (mut active, mut read) = (ActiveProviders::<T>::get(), 0u64);
+		// Until this version, every account with a bond was counted, and there were no more than the list holds.
 		for (who, record) in Providers::<T>::iter() {
 			read = read.saturating_add(1);
-			if record.bond > 0 && !roster.contains(&who) {
-				let _ = roster.try_push(who);
+			if record.bond > 0 && !active.contains(&who) {
+				let _ = active.try_push(who);
 			}
 		}
-		Roster::<T>::put(roster);
+		ActiveProviders::<T>::put(active);
 		let sitting = T::Session::sitting();
 		for who in &sitting {
 			Pallet::<T>::do_note_sign_of_life(who);

@@ -1,7 +1,7 @@
 //! What faults in inference cost: fines, slashes and suspensions. None of them touches the validators.
 
 use crate::*;
-use assay_primitives::{economics::Fault, rules::LAPSES_TO_UNREADY, traits::Penalties, Balance};
+use assay_primitives::{economics::Fault, rules::LAPSES_TO_UNREADY, traits::Penalties, Balance, ModelId};
 use frame_support::traits::{
 	fungible::{hold::Balanced as _, Credit},
 	Get, Imbalance,
@@ -22,7 +22,7 @@ impl<T: Config> Penalties<T::AccountId> for Pallet<T> {
 		Providers::<T>::get(who).map_or(0, |record| record.slashable())
 	}
 
-	fn fine(who: &T::AccountId, fault: Fault, amount: Balance) -> Self::Credit {
+	fn fine(who: &T::AccountId, fault: Fault, model: &ModelId, amount: Balance) -> Self::Credit {
 		let params = T::Params::get();
 		let Some(mut record) = Providers::<T>::get(who) else {
 			return CreditOf::<T>::zero();
@@ -37,7 +37,7 @@ impl<T: Config> Penalties<T::AccountId> for Pallet<T> {
 			fault,
 			amount: credit.peek(),
 		});
-		if fault == Fault::Lapse {
+		if fault == Fault::Lapse && !Self::has_outage(who, model) {
 			fines.lapses = fines.lapses.saturating_add(1);
 			if fines.lapses >= LAPSES_TO_UNREADY && record.ready {
 				record.ready = false;

@@ -20,8 +20,8 @@ impl<T: Config> Pallet<T> {
 	/// offence against the consensus or the provider itself ends its time as a validator.
 	fn candidates(sitting: &[T::AccountId], since: BlockNumberFor<T>) -> Vec<Candidate<T::AccountId>> {
 		let params = T::Params::get();
-		let mut accounts = Roster::<T>::get().into_inner();
-		// Whoever has unbonded everything is not on the roster, but leaves with the others that should.
+		let mut accounts = ActiveProviders::<T>::get().into_inner();
+		// Whoever has unbonded everything is not among the active ones, but leaves with the others that should.
 		let unbonded = sitting.iter().filter(|who| !accounts.contains(who));
 		let unbonded: Vec<_> = unbonded.cloned().collect();
 		accounts.extend(unbonded);
@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
 	/// Returns the validators of the session after this one, which begins now, or `None` if they stay the same. So
 	/// GRANDPA's set changes only when somebody enters or leaves.
 	fn next_validators() -> Option<Vec<T::AccountId>> {
-		let bonded = Roster::<T>::decode_len().unwrap_or(0);
+		let bonded = ActiveProviders::<T>::decode_len().unwrap_or(0);
 		let weight = T::WeightInfo::validators(u32::try_from(bonded).unwrap_or(u32::MAX));
 		frame_system::Pallet::<T>::register_extra_weight_unchecked(weight, DispatchClass::Mandatory);
 		let params = T::Params::get();

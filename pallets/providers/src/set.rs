@@ -25,6 +25,7 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 	fn has_free_place(who: &T::AccountId, model: &ModelId) -> bool {
 		Providers::<T>::get(who)
 			.is_some_and(|record| record.models.contains(model) && record.is_available(&T::Params::get(), Self::now()))
+			&& !Self::has_outage(who, model)
 	}
 
 	fn engage(who: &T::AccountId, work: WorkUnits) -> u32 {
@@ -76,6 +77,14 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 	fn note_sign_of_life(who: &T::AccountId) {
 		Self::do_note_sign_of_life(who);
 	}
+
+	fn outage_due(who: &T::AccountId, model: &ModelId, over: bool) -> bool {
+		Self::is_outage_due(who, model, over)
+	}
+
+	fn note_outage(who: &T::AccountId, model: &ModelId, over: bool) {
+		Self::do_note_outage(who, *model, over);
+	}
 }
 
 impl<T: Config> Pallet<T> {
@@ -85,6 +94,7 @@ impl<T: Config> Pallet<T> {
 		let serving = Serving::<T>::get(model);
 		let next = Self::seal_of(&model, &serving);
 		let least = LeastPrices::<T>::get(model);
+		let outages = Outages::<T>::get(model);
 		let sealed = Self::seal_in_force(&model);
 		Self::records(&serving)
 			.map(|(provider, record)| ProviderView {
@@ -93,7 +103,7 @@ impl<T: Config> Pallet<T> {
 				load: record.load,
 				sealed: sealed.as_ref().and_then(|seal| seal.stake_of(&provider)).unwrap_or(0),
 				ready: next.stake_of(&provider).is_some(),
-				available: record.is_available(&params, now),
+				available: record.is_available(&params, now) && !outages.contains_key(&provider),
 				least: least.get(&provider).copied().unwrap_or_default(),
 				provider,
 			})

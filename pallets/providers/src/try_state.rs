@@ -10,7 +10,7 @@ impl<T: Config> Pallet<T> {
 	/// well-formed.
 	pub fn do_try_state() -> Result<(), TryRuntimeError> {
 		let (mut keys, mut served, mut bonds) = (0usize, 0usize, Balance::default());
-		let roster = Roster::<T>::get();
+		let active = ActiveProviders::<T>::get();
 		for (who, record) in Providers::<T>::iter() {
 			let held = T::Currency::balance_on_hold(&HoldReason::Bond.into(), &who);
 			ensure!(held == record.slashable(), "the hold is the record's slashable bond");
@@ -20,11 +20,11 @@ impl<T: Config> Pallet<T> {
 				"no suspended provider is ready"
 			);
 			bonds = bonds.saturating_add(record.bond);
-			let on_roster = roster.iter().filter(|other| **other == who).count();
-			ensure!(on_roster <= 1, "a provider is on the roster once");
+			let listed_active = active.iter().filter(|other| **other == who).count();
+			ensure!(listed_active <= 1, "a provider is among the active ones once");
 			ensure!(
-				on_roster == 1 || record.bond == 0,
-				"a provider with an active bond is on the roster"
+				listed_active == 1 || record.bond == 0,
+				"a provider with an active bond is among the active ones"
 			);
 			ensure!(
 				record.unlocking.iter().all(|chunk| chunk.amount > 0),
@@ -48,15 +48,15 @@ impl<T: Config> Pallet<T> {
 			"every listed key is a provider's"
 		);
 		ensure!(
-			roster.iter().all(Providers::<T>::contains_key),
-			"everybody on the roster is a provider"
+			active.iter().all(Providers::<T>::contains_key),
+			"everybody among the active ones is a provider"
 		);
 		ensure!(
-			SignsOfLife::<T>::iter_keys().all(|who| Providers::<T>::contains_key(who)),
+			SignsOfLife::<T>::iter_keys().all(Providers::<T>::contains_key),
 			"signs of life are of providers"
 		);
 		ensure!(
-			AbsentSince::<T>::iter_keys().all(|who| Providers::<T>::contains_key(who)),
+			AbsentSince::<T>::iter_keys().all(Providers::<T>::contains_key),
 			"whoever is absent is a provider"
 		);
 		let listed = Serving::<T>::iter_values().fold(0usize, |sum, list| sum.saturating_add(list.len()));
@@ -66,6 +66,13 @@ impl<T: Config> Pallet<T> {
 			ensure!(
 				!least.is_empty() && least.keys().all(|who| serving.contains(who)),
 				"only providers of a model have least prices for it"
+			);
+		}
+		for (model, outages) in Outages::<T>::iter() {
+			let serving = Serving::<T>::get(model);
+			ensure!(
+				!outages.is_empty() && outages.keys().all(|who| serving.contains(who)),
+				"only providers of a model have outages of it"
 			);
 		}
 		ensure!(

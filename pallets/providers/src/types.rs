@@ -29,6 +29,9 @@ pub const MAX_CAPACITY: u32 = 32;
 /// The least prices at which providers of a model execute. Who is not in it executes at any price.
 pub type LeastPricesOf<AccountId> = BoundedBTreeMap<AccountId, Prices, ConstU32<MAX_PROVIDERS_PER_MODEL>>;
 
+/// The providers of a model whose engines do not serve it, and since which block.
+pub type OutagesOf<AccountId> = BoundedBTreeMap<AccountId, u32, ConstU32<MAX_PROVIDERS_PER_MODEL>>;
+
 /// The parameters a chain sets, in one struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProviderParams<BlockNumber> {

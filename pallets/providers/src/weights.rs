@@ -56,7 +56,7 @@ fn cost(db: RuntimeDbWeight, micros: u64, reads: u64, writes: u64) -> Weight {
 
 macro_rules! weights {
 	($db:expr) => {
-		// Record, count, total, account and holds, and the roster, which may have a thousand entries.
+		// Record, count, total, account and holds, and the active ones, which may have a thousand entries.
 		fn bond() -> Weight {
 			cost($db, 150, 7, 7)
 		}
@@ -65,9 +65,9 @@ macro_rules! weights {
 			cost($db, 140, 6, 6)
 		}
 
-		// All models may be left: a list each, and a list of least prices. The roster.
+		// All models may be left: a list each, one of least prices, one of outages. The active ones.
 		fn unbond() -> Weight {
-			cost($db, 560, 36, 35)
+			cost($db, 560, 52, 51)
 		}
 
 		fn withdraw() -> Weight {
@@ -81,7 +81,7 @@ macro_rules! weights {
 
 		// The list may be full: then the records of all that serve the model are read, and one of them makes way.
 		fn serve() -> Weight {
-			cost($db, 600, 152, 5)
+			cost($db, 600, 153, 6)
 		}
 
 		fn set_least_price() -> Weight {
@@ -89,7 +89,7 @@ macro_rules! weights {
 		}
 
 		fn stop_serving() -> Weight {
-			cost($db, 90, 3, 3)
+			cost($db, 90, 4, 4)
 		}
 
 		fn set_capacity() -> Weight {
@@ -109,11 +109,11 @@ macro_rules! weights {
 			cost($db, 60, 4, 0)
 		}
 
-		// The list and the least prices, and a record and an absence each; the electorate and its model are written, and what
+		// The list, the least prices and the outages, and a record and an absence each; the electorate and its model are written, and what
 		// changes for a few who came back or went away: the list, their records, their absences.
 		fn seal(n: u32) -> Weight {
 			let swept = u64::from(n).min(crate::electorate::MAX_SWEPT as u64);
-			cost($db, 80, 2, 4)
+			cost($db, 80, 3, 5)
 				.saturating_add(cost($db, 8, 2, 0).saturating_mul(n.into()))
 				.saturating_add(cost($db, 30, 0, 1).saturating_mul(swept))
 		}
@@ -121,10 +121,10 @@ macro_rules! weights {
 		// Each provider's record and absence. The lists of whoever makes way, its record, the total.
 		fn evict() -> Weight {
 			let providers = u64::from(crate::MAX_PROVIDERS);
-			cost($db, 440, 36, 34).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
+			cost($db, 440, 52, 50).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
 		}
 
-		// A record, session keys and a sign of life each; the roster, sitting validators and the session's start.
+		// A record, session keys and a sign of life each; the active ones, sitting validators and the session's start.
 		fn validators(n: u32) -> Weight {
 			cost($db, 200, 4, 1).saturating_add(cost($db, 15, 3, 0).saturating_mul(n.into()))
 		}

@@ -317,7 +317,7 @@ fn batch<T: Config>(who: &T::AccountId, messages: Vec<Message>) -> BatchOf<T> {
 	Batch {
 		voter: who.clone(),
 		at: now::<T>(),
-		messages: BoundedVec::truncate_from(messages),
+		messages,
 	}
 }
 

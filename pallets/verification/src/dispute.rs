@@ -185,7 +185,12 @@ impl<T: Config> Pallet<T> {
 	fn fine_absent(claim: &ClaimOf<T>, jury: &JuryOf<T>) {
 		for juror in jury.members.iter() {
 			if Self::say_of(claim, juror).is_none() && !T::Providers::is_suspended(&juror.who) {
-				T::Pool::collect(T::Providers::fine(&juror.who, Fault::Lapse, claim.seat_fee));
+				T::Pool::collect(T::Providers::fine(
+					&juror.who,
+					Fault::Lapse,
+					&claim.model,
+					claim.seat_fee,
+				));
 			}
 		}
 	}

@@ -401,6 +401,13 @@ pub mod pallet {
 		/// The sender is suspended: its stake counts as absent in a jury.
 		#[codec(index = 23)]
 		Suspended,
+		/// The batch has more than 16 messages. Send the others in another.
+		#[codec(index = 24)]
+		TooManyMessages,
+		/// The sender does not serve the model, or what the message reports of its engine is known; an outage that began
+		/// less than a period ago cannot end yet.
+		#[codec(index = 25)]
+		NoOutageDue,
 	}
 
 	#[pallet::hooks]
@@ -448,15 +455,17 @@ pub mod pallet {
 		/// ## Details
 		///
 		/// Messages that no longer apply are skipped, as long as one applies. An empty batch counts only if a heartbeat
-		/// is due. A sign of life shows that the node runs, not that its engine does: it is no heartbeat.
+		/// is due. A sign of life shows that the node runs, not that its engine does: it is no heartbeat. Whose engine has
+		/// lost a model reports the outage: it is not drawn to execute for that model any more, nor sealed into its
+		/// electorates, until it reports that the outage is over.
 		///
 		/// ## Errors
 		///
-		/// [`Error::StaleBatch`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`], [`Error::BadSignature`]; and if
-		/// no message applies, the error of the first: [`Error::UnknownClaim`], [`Error::WrongState`],
+		/// [`Error::StaleBatch`], [`Error::TooManyMessages`], [`Error::NoHeartbeatDue`], [`Error::NoInferenceKey`],
+		/// [`Error::BadSignature`]; and if no message applies, the error of the first: [`Error::UnknownClaim`], [`Error::WrongState`],
 		/// [`Error::WrongDraw`], [`Error::NoSeat`], [`Error::AlreadyVoted`], [`Error::Lapsed`],
 		/// [`Error::AlreadyDisputed`], [`Error::NoDispute`], [`Error::WrongRound`], [`Error::NotCommitted`],
-		/// [`Error::BadOpening`], [`Error::Suspended`], those of [`Call::object`].
+		/// [`Error::BadOpening`], [`Error::Suspended`], [`Error::NoOutageDue`], those of [`Call::object`].
 		///
 		/// ## Events
 		///

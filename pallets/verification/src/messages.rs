@@ -8,9 +8,11 @@ use alloc::vec::Vec;
 use assay_primitives::{
 	claim::AUDIT,
 	crypto::InferenceSignature,
+	limits::MAX_BATCH,
+	message::{self, refusal},
 	traits::{Penalties, Pool, ProviderSet},
 	vote::JuryVote,
-	BoundRoot, ClaimId, Commitment, State,
+	BoundRoot, ClaimId, Commitment, ModelId, State,
 };
 use codec::Encode;
 use frame_support::{
@@ -26,9 +28,6 @@ use sp_runtime::{
 	RuntimeAppPublic,
 };
 
-/// Blocks for which a message stays valid.
-pub(crate) const LONGEVITY: u32 = 16;
-
 /// Priority of each tag of a batch. Votes go before paid transactions: there are few, and a verdict waits for each.
 ///
 /// A batch that repeats others at a later block must outweigh all that it repeats, or the pool, which admits no two
@@ -43,17 +42,17 @@ impl<T: Config> Pallet<T> {
 		batch: &BatchOf<T>,
 		signature: &InferenceSignature,
 	) -> TransactionValidityWithRefund {
-		let provides = Self::check_batch(batch).map_err(refuse)?;
-		let key = T::Providers::key_of(&batch.voter).ok_or_else(|| refuse(Error::<T>::NoInferenceKey))?;
+		let provides = Self::check_batch(batch).map_err(refusal)?;
+		let key = T::Providers::key_of(&batch.voter).ok_or_else(|| refusal(Error::<T>::NoInferenceKey))?;
 		let message = batch.message(&T::GenesisHash::get());
 		if !key.verify(&message, signature) {
-			return Err(refuse(Error::<T>::BadSignature));
+			return Err(refusal(Error::<T>::BadSignature));
 		}
 		// Batches are feeless: one of which nothing would apply must not get into a block.
 		let applies =
 			|message| Self::check_message(&batch.voter, message).is_ok() && Self::has_bond(&batch.voter, message);
 		if !batch.messages.is_empty() && !batch.messages.iter().any(applies) {
-			return Err(refuse(Error::<T>::MayNotObject));
+			return Err(refusal(Error::<T>::MayNotObject));
 		}
 		Ok((Self::valid(batch.at, provides), Weight::zero()))
 	}
@@ -86,39 +85,31 @@ impl<T: Config> Pallet<T> {
 		claim: &ClaimId,
 		root: &BoundRoot,
 	) -> TransactionValidityWithRefund {
-		Self::check_opening(claim, root).map_err(refuse)?;
+		Self::check_opening(claim, root).map_err(refusal)?;
 		let tag = (b"open", T::GenesisHash::get(), claim).encode();
 		Ok((Self::valid(Self::now(), [tag].into()), Weight::zero()))
 	}
 
 	fn valid(at: BlockNumberFor<T>, provides: Vec<Vec<u8>>) -> ValidTransaction {
-		let left = LONGEVITY.saturating_sub(Self::age(at));
+		let left = message::blocks_left(Self::now(), at).unwrap_or(0);
 		let made_at: u64 = at.unique_saturated_into();
 		let priority = PRIORITY_PER_TAG
 			.saturating_add(made_at)
 			.saturating_mul(provides.len() as u64);
-		let mut builder = ValidTransaction::with_tag_prefix("AssayVerification")
-			.priority(priority)
-			.longevity(left.max(1).into())
-			.propagate(true);
-		for tag in provides {
-			builder = builder.and_provides(tag);
-		}
-		builder.into()
+		message::valid("AssayVerification", priority, left, provides)
 	}
 
-	fn age(at: BlockNumberFor<T>) -> u32 {
-		Self::now().saturating_sub(at).unique_saturated_into()
-	}
-
-	fn check_recent(at: BlockNumberFor<T>) -> Result<(), Error<T>> {
-		ensure!(at <= Self::now() && Self::age(at) <= LONGEVITY, Error::<T>::StaleBatch);
+	/// Checks what needs no storage.
+	fn check_form(batch: &BatchOf<T>) -> Result<(), Error<T>> {
+		let left = message::blocks_left(Self::now(), batch.at);
+		ensure!(left.is_some(), Error::<T>::StaleBatch);
+		ensure!(batch.messages.len() <= MAX_BATCH as usize, Error::<T>::TooManyMessages);
 		Ok(())
 	}
 
 	/// Returns the tags of the messages that still apply, or the first error if none does.
 	fn check_batch(batch: &BatchOf<T>) -> Result<Vec<Vec<u8>>, Error<T>> {
-		Self::check_recent(batch.at)?;
+		Self::check_form(batch)?;
 		let voter = &batch.voter;
 		if batch.messages.is_empty() {
 			ensure!(T::Providers::key_of(voter).is_some(), Error::<T>::NoInferenceKey);
@@ -160,7 +151,14 @@ impl<T: Config> Pallet<T> {
 				ensure!(T::Providers::sign_of_life_due(voter), Error::<T>::NoHeartbeatDue);
 				Ok(())
 			}
+			Message::Outage { model, over } => Self::check_outage(voter, model, *over),
 		}
+	}
+
+	fn check_outage(voter: &T::AccountId, model: &ModelId, over: bool) -> Result<(), Error<T>> {
+		ensure!(T::Providers::key_of(voter).is_some(), Error::<T>::NoInferenceKey);
+		ensure!(T::Providers::outage_due(voter, model, over), Error::<T>::NoOutageDue);
+		Ok(())
 	}
 
 	/// Checks the vote of a seat or of an auditor.
@@ -245,14 +243,16 @@ impl<T: Config> Pallet<T> {
 				Message::JuryCommit { .. } | Message::JuryReveal { .. } => {
 					T::WeightInfo::submit(2).saturating_sub(base)
 				}
-				Message::Vote(_) | Message::SignOfLife => T::WeightInfo::submit(1).saturating_sub(base),
+				Message::Vote(_) | Message::SignOfLife | Message::Outage { .. } => {
+					T::WeightInfo::submit(1).saturating_sub(base)
+				}
 				Message::Object { .. } => T::WeightInfo::object(),
 			})
 		})
 	}
 
 	pub(crate) fn do_submit(batch: BatchOf<T>) -> DispatchResultWithPostInfo {
-		Self::check_recent(batch.at)?;
+		Self::check_form(&batch)?;
 		let voter = &batch.voter;
 		if batch.messages.is_empty() {
 			ensure!(T::Providers::heartbeat_due(voter), Error::<T>::NoHeartbeatDue);
@@ -265,7 +265,7 @@ impl<T: Config> Pallet<T> {
 			match Self::apply(voter, message) {
 				Ok(()) => {
 					applied = true;
-					works |= *message != Message::SignOfLife;
+					works |= !matches!(message, Message::SignOfLife | Message::Outage { over: false, .. });
 				}
 				Err(error) => first = first.or(Some(error)),
 			}
@@ -307,6 +307,10 @@ impl<T: Config> Pallet<T> {
 			Message::SignOfLife => {
 				ensure!(T::Providers::sign_of_life_due(voter), Error::<T>::NoHeartbeatDue);
 				T::Providers::note_sign_of_life(voter);
+			}
+			Message::Outage { model, over } => {
+				Self::check_outage(voter, model, *over)?;
+				T::Providers::note_outage(voter, model, *over);
 			}
 		}
 		Ok(())
@@ -361,9 +365,4 @@ impl<T: Config> Pallet<T> {
 		}
 		Juries::<T>::insert(id, jury);
 	}
-}
-
-/// Returns the pool's refusal that carries an error's index.
-fn refuse<T: Config>(error: Error<T>) -> TransactionValidityError {
-	InvalidTransaction::Custom(error.encode().first().copied().unwrap_or(u8::MAX)).into()
 }

@@ -131,7 +131,7 @@ impl<T: Config> Pallet<T> {
 		seat.fault = Some(Fault::Lapse);
 		let provider = seat.provider.clone();
 		if !T::Providers::is_suspended(&provider) {
-			T::Pool::collect(T::Providers::fine(&provider, Fault::Lapse, fee));
+			T::Pool::collect(T::Providers::fine(&provider, Fault::Lapse, &claim.model, fee));
 		}
 		Self::deposit_event(Event::Lapsed { claim: id, provider });
 	}

@@ -1,8 +1,9 @@
 //! What the pallet stores of a claim, and the messages of providers.
 
+use alloc::vec::Vec;
 use assay_primitives::{
 	economics::{Fault, Rates},
-	limits::{MAX_BATCH, MAX_MEMBERS, MAX_SEAT_RECORDS},
+	limits::{MAX_MEMBERS, MAX_SEAT_RECORDS},
 	receipt::{ClaimRecord, SeatRecord},
 	rules::WorkUnits,
 	traits::ClaimStatus,
@@ -253,6 +254,14 @@ pub enum Message {
 	/// The sender's node runs, whatever its engine does: what a validator needs to keep its seat.
 	#[codec(index = 4)]
 	SignOfLife,
+	/// The sender's engine does not serve a model that the sender serves, or serves it again.
+	#[codec(index = 5)]
+	Outage {
+		/// The model.
+		model: ModelId,
+		/// Whether it is served again.
+		over: bool,
+	},
 }
 
 impl Message {
@@ -264,6 +273,7 @@ impl Message {
 			Self::JuryReveal { claim, round, .. } => (2, claim.0, *round),
 			Self::Object { claim, .. } => (3, claim.0, 0),
 			Self::SignOfLife => (4, Hash32::default(), 0),
+			Self::Outage { model, over } => (5, model.0, (*over).into()),
 		}
 	}
 }
@@ -275,13 +285,13 @@ pub struct Batch<AccountId, BlockNumber> {
 	pub voter: AccountId,
 	/// The block that the worker saw.
 	pub at: BlockNumber,
-	/// The messages.
-	pub messages: BoundedVec<Message, ConstU32<MAX_BATCH>>,
+	/// The messages, at most [`MAX_BATCH`](assay_primitives::limits::MAX_BATCH).
+	pub messages: Vec<Message>,
 }
 
 impl<AccountId: Encode, BlockNumber: Encode> Batch<AccountId, BlockNumber> {
 	/// Returns the bytes that the inference key signs.
-	pub fn message(&self, genesis: &Hash32) -> alloc::vec::Vec<u8> {
+	pub fn message(&self, genesis: &Hash32) -> Vec<u8> {
 		(b"assay/v2/batch", genesis, self).encode()
 	}
 }

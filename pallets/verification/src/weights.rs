@@ -74,7 +74,7 @@ macro_rules! weights {
 		fn authorize_submit(m: u32) -> Weight {
 			let m = u64::from(m);
 			computing(SIGNATURE.saturating_add(CALL), CLAIM.saturating_mul(m))
-				.saturating_add($db.reads(m.saturating_add(2)))
+				.saturating_add($db.reads(m.saturating_mul(2).saturating_add(2)))
 		}
 
 		fn open(n: u32) -> Weight {
@@ -104,8 +104,8 @@ macro_rules! weights {
 		}
 
 		fn pass_claim(n: u32) -> Weight {
-			// Who is late is fined: its record, its hold, its account.
-			let n = u64::from(n).saturating_mul(3);
+			// Who is late is fined: its record, its hold, its account, the outages of the model.
+			let n = u64::from(n).saturating_mul(4);
 			computing(micros(10).saturating_mul(n.saturating_add(1)), CLAIM)
 				.saturating_add($db.reads_writes(n.saturating_add(3), n.saturating_add(2)))
 		}
@@ -135,14 +135,15 @@ macro_rules! weights {
 		}
 
 		fn dispute() -> Weight {
-			// Each member may be fined: its record, hold and account. The source may end, with a receipt.
+			// Each member may be fined: its record, hold and account, and the outages of the model. The source may end, with
+			// a receipt.
 			let n = u64::from(MAX_MEMBERS).saturating_mul(3);
 			computing(
 				CALL.saturating_add(micros(20).saturating_mul(n))
 					.saturating_add(ACCUMULATE),
 				ELECTORATE.saturating_mul(3).saturating_add(CLAIM),
 			)
-			.saturating_add($db.reads_writes(n.saturating_add(12), n.saturating_add(13)))
+			.saturating_add($db.reads_writes(n.saturating_add(13), n.saturating_add(13)))
 		}
 	};
 }

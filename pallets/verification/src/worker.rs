@@ -16,10 +16,10 @@ use assay_primitives::{
 	task::Answer,
 	traits::{ClaimSource, Penalties, ProviderSet},
 	vote::{Defect, JuryVote},
-	ClaimId, DisputeId, Finding, Hash32, State, Vote,
+	ClaimId, DisputeId, Finding, Hash32, ModelId, State, Vote,
 };
 use codec::Encode;
-use frame_support::{traits::Get, BoundedVec};
+use frame_support::traits::Get;
 use frame_system::{offchain::SubmitTransaction, pallet_prelude::BlockNumberFor};
 use sp_runtime::{
 	traits::{Saturating, UniqueSaturatedInto},
@@ -30,7 +30,7 @@ const LOG_TARGET: &str = "assay::worker";
 
 /// Open claims that one run looks at.
 const MAX_CLAIMS_PER_RUN: usize = 4_096;
-/// Models of one provider of which one must be loaded for a heartbeat.
+/// Models of one provider that the engine is asked about.
 const MAX_MODELS_PROBED: usize = 16;
 /// Blocks after which a heartbeat without effect is sent again: nothing waits for it.
 const HEARTBEAT_RESEND_AFTER: u32 = 3;
@@ -79,6 +79,7 @@ impl<T: Config> Worker<T> {
 			messages.extend(self.duty(id, &claim));
 			self.open(id, &claim);
 		}
+		self.send(self.outages(&models));
 		if self.send(messages) || !self.heartbeat() {
 			self.sign_of_life();
 		}
@@ -220,19 +221,37 @@ impl<T: Config> Worker<T> {
 	/// Sends what was not sent lately. Returns whether there is any message, which makes a heartbeat unnecessary.
 	fn send(&self, messages: Vec<Message>) -> bool {
 		let has_messages = !messages.is_empty();
-		let mut batch = BoundedVec::new();
-		for message in messages {
-			if self.should_send(&message.tag(), RESEND_AFTER) {
-				let _ = batch.try_push(message);
-			}
-			if batch.len() == MAX_BATCH as usize {
-				self.submit_batch(core::mem::take(&mut batch));
-			}
-		}
-		if !batch.is_empty() {
-			self.submit_batch(batch);
+		let mut due = messages;
+		due.retain(|message| self.should_send(&message.tag(), RESEND_AFTER));
+		for batch in due.chunks(MAX_BATCH as usize) {
+			self.submit_batch(batch.to_vec());
 		}
 		has_messages
+	}
+
+	/// Returns what the chain does not know of this provider's engine yet: which models it has lost, and which it serves
+	/// again. An engine that is starting, or is not there at all, says nothing of its models.
+	fn outages(&self, models: &[ModelId]) -> Vec<Message> {
+		let report = |model: &ModelId| {
+			let over = match host::probe(model) {
+				ProbeResult::Serving => true,
+				ProbeResult::Abstained => false,
+				ProbeResult::Pending | ProbeResult::NotAvailable => return None,
+			};
+			if !T::Providers::outage_due(&self.who, model, over) {
+				return None;
+			}
+			if !over && self.should_send(&(b"outage", model), WARN_AGAIN_AFTER) {
+				log::warn!(
+					target: LOG_TARGET,
+					"The engine does not serve model {model}: the chain is asked not to draw {:?} for it. The engine's log has \
+					 the reason; once it serves the model again, draws go on by themselves",
+					self.who
+				);
+			}
+			Some(Message::Outage { model: *model, over })
+		};
+		models.iter().take(MAX_MODELS_PROBED).filter_map(report).collect()
 	}
 
 	/// Sends an empty batch if a heartbeat is due and the engine can work. Returns whether it does, which makes a sign of
@@ -247,7 +266,7 @@ impl<T: Config> Worker<T> {
 			.take(MAX_MODELS_PROBED)
 			.any(|model| host::probe(model) == ProbeResult::Serving);
 		if serving && self.should_send(b"alive", HEARTBEAT_RESEND_AFTER) {
-			self.submit_batch(BoundedVec::new());
+			self.submit_batch(Vec::new());
 		}
 		serving
 	}
@@ -255,13 +274,11 @@ impl<T: Config> Worker<T> {
 	/// Sends a sign of life if one is due: a validator keeps its seat when its engine is down, or when it serves nothing.
 	fn sign_of_life(&self) {
 		if T::Providers::sign_of_life_due(&self.who) && self.should_send(b"sign of life", HEARTBEAT_RESEND_AFTER) {
-			let mut batch = BoundedVec::new();
-			let _ = batch.try_push(Message::SignOfLife);
-			self.submit_batch(batch);
+			self.submit_batch([Message::SignOfLife].into());
 		}
 	}
 
-	fn submit_batch(&self, messages: BoundedVec<Message, frame_support::traits::ConstU32<MAX_BATCH>>) {
+	fn submit_batch(&self, messages: Vec<Message>) {
 		log::debug!(target: LOG_TARGET, "{:?}: {} messages at block {:?}", self.who, messages.len(), self.now);
 		let batch = Batch {
 			voter: self.who.clone(),

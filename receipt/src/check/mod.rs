@@ -210,7 +210,8 @@ fn check_answer(receipt: &ChainReceipt, claim: &Claim, output: &Output) -> Resul
 	ensure(answer.output_tokens == generated, Mismatch::OutputTokens)?;
 	ensure(generated <= receipt.params.max_tokens, Mismatch::Params)?;
 	ensure(answer.finish == output.finish, Mismatch::Finish)?;
-	Ok(answer.input_tokens < output.input_tokens)
+	// Of a prompt that the model did not read nothing is paid.
+	Ok(answer.finish.model_ran() && answer.input_tokens < output.input_tokens)
 }
 
 fn check_claim(file: &ReceiptFile, claim: &Claim, checked: &mut Checked) -> Result<(), Mismatch> {

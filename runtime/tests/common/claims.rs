@@ -55,8 +55,8 @@ fn output(tokens: &[u32], text: &str) -> Output {
 pub fn request(verifiers: u8, max_fee: u128) -> pallet_jobs::Call<Runtime> {
 	pallet_jobs::Call::request {
 		target: model().into(),
-		input: PROMPT.as_bytes().to_vec().try_into().expect("short"),
-		params: SamplingParams::greedy(MAX_TOKENS),
+		input: PROMPT.as_bytes().to_vec(),
+		params: SamplingParams::greedy(MAX_TOKENS).into(),
 		verifiers,
 		max_fee,
 	}
@@ -123,7 +123,7 @@ pub fn publication(chain: &mut Chain, id: JobId, output: Output, root: TraceRoot
 		executor,
 		claim,
 		job: id,
-		output,
+		output: output.into(),
 		at: chain.number(),
 	}
 }
@@ -161,7 +161,7 @@ pub fn sent(chain: &mut Chain, voter: &AccountId, messages: &[Message]) -> Unche
 	let batch = Batch {
 		voter: voter.clone(),
 		at: chain.number(),
-		messages: messages.to_vec().try_into().expect("they fit"),
+		messages: messages.to_vec(),
 	};
 	let genesis = chain_hash(chain);
 	batch_signed(batch, &genesis, keyring(voter))
@@ -286,12 +286,13 @@ pub fn jury(chain: &mut Chain, id: ClaimId, approves: impl Fn(&AccountId) -> Opt
 		.filter(|juror| juror.vote.is_none() && !is_party(&juror.who))
 		.filter_map(|juror| {
 			let root = dispute.bind(round, &TRUTH);
-			let vote = match approves(&juror.who)? {
-				true => JuryVote::Approve { root },
-				false => JuryVote::Reject {
+			let vote = if approves(&juror.who)? {
+				JuryVote::Approve { root }
+			} else {
+				JuryVote::Reject {
 					defect: Defect::Output(0),
 					root,
-				},
+				}
 			};
 			Some((juror.who, vote))
 		})

@@ -16,6 +16,7 @@ type BlockOf = (BlockNumber, Hash);
 
 /// What the state of the best block has of a job.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all readings have a job")]
 pub(super) enum Reading {
 	/// The job.
 	Present(JobStatus),

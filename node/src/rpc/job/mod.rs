@@ -6,7 +6,11 @@ mod places;
 mod source;
 mod status;
 
-use super::{error::Error, LOG_TARGET};
+use super::{
+	error::Error,
+	params::{self, Param},
+	LOG_TARGET,
+};
 use assay_primitives::{api::AssayApi, JobId};
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
 use futures::{channel::oneshot, FutureExt, Stream};
@@ -43,12 +47,12 @@ type Hash = <Block as BlockT>::Hash;
 pub trait JobApi {
 	/// Returns a job as it is in the best block.
 	#[method(name = "assay_jobStatus", blocking)]
-	fn job_status(&self, job: JobId) -> Result<JobStatus, Error>;
+	fn job_status(&self, job: Option<Param>) -> Result<JobStatus, Error>;
 
 	/// Sends a job now and whenever it changes; who reads slowly misses steps in between. The last notification says in
 	/// `ended` why it is the last: as a rule because the verdict is finalized, or with `until` `settled` the final state.
 	#[subscription(name = "assay_subscribeJob" => "assay_job", unsubscribe = "assay_unsubscribeJob", item = JobUpdate)]
-	fn subscribe_job(&self, job: JobId, until: Option<Until>);
+	fn subscribe_job(&self, job: Option<Param>, until: Option<Param>);
 }
 
 /// The jobs that clients follow. All RPC servers of a node share it.
@@ -100,18 +104,20 @@ where
 	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + Send + Sync + 'static,
 	C::Api: AssayApi<Block, AccountId, BlockNumber>,
 {
-	fn job_status(&self, job: JobId) -> Result<JobStatus, Error> {
-		self.jobs.0.status(job)
+	fn job_status(&self, job: Option<Param>) -> Result<JobStatus, Error> {
+		self.jobs.0.status(params::required("job", job)?)
 	}
 
-	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: JobId, until: Option<Until>) {
+	fn subscribe_job(&self, pending: PendingSubscriptionSink, job: Option<Param>, until: Option<Param>) {
 		let hub = self.jobs.0.clone();
 		let (executor, patience) = (self.executor.clone(), self.patience);
 		let place = hub.places.take(pending.connection_id());
 		let follow = async move {
 			let begun = async {
+				let job: JobId = params::required("job", job)?;
+				let until: Until = params::optional("until", until)?.unwrap_or_default();
 				let place = place?;
-				let updates = on_blocking_thread(&executor, move || hub.watch(job, until.unwrap_or_default())).await?;
+				let updates = on_blocking_thread(&executor, move || hub.watch(job, until)).await?;
 				Ok::<_, Error>((place, updates))
 			};
 			match begun.await {

@@ -3,7 +3,7 @@
 use super::{status::JobStatus, Hash};
 use crate::rpc::error::Error;
 use assay_primitives::{
-	api::{AssayApi, JobIds, JobView},
+	api::{self, AssayApi, JobView},
 	limits::MAX_JOB_VIEWS,
 	JobId,
 };
@@ -62,8 +62,8 @@ where
 		};
 		let api = self.0.runtime_api();
 		let ids: Vec<JobId> = jobs.iter().take(MAX_JOBS_READ).copied().collect();
-		let ids: JobIds = ids.try_into().map_err(|_| Error::Runtime)?;
 		let views = api.jobs(head.best, ids).map_err(failed)?;
+		let views = views.map_err(|api::TooManyJobs| Error::Runtime)?;
 		let status = |view: JobView<AccountId, BlockNumber>| {
 			let receipt = if view.state.is_final() {
 				api.receipt(head.best, view.id).map_err(failed)?

@@ -1,9 +1,7 @@
 //! Actions of requesters and executors in tests: request and publish, as calls and as whole transactions.
 
 use super::{Jobs, *};
-use assay_primitives::{
-	crypto::InferenceSignature, job::Input, FinishReason, JobId, Output, SamplingParams, Seal, Target,
-};
+use assay_primitives::{crypto::InferenceSignature, FinishReason, JobId, Output, SamplingParams, Seal, Target};
 use codec::Encode;
 use frame_support::{
 	dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo},
@@ -18,8 +16,8 @@ use sp_runtime::{
 
 // ── calls ────────────────────────────────────────────────────────────────────
 
-pub(crate) fn input() -> Input {
-	BoundedVec::truncate_from(b"What is a receipt?".to_vec())
+pub(crate) fn input() -> Vec<u8> {
+	b"What is a receipt?".to_vec()
 }
 
 pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchResultWithPostInfo {
@@ -27,7 +25,7 @@ pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchR
 		RawOrigin::Signed(requester()).into(),
 		target.into(),
 		input(),
-		SamplingParams::greedy(8),
+		SamplingParams::greedy(8).into(),
 		verifiers,
 		FUNDS,
 	)
@@ -104,7 +102,7 @@ pub(crate) fn publication(id: JobId) -> PublicationOf<Test> {
 		executor: executor(id),
 		claim: claim_of(id),
 		job: id,
-		output: output(),
+		output: output().into(),
 		seal: Seal([3; 32]),
 		at: System::block_number(),
 	}

@@ -111,6 +111,10 @@ impl ProviderSet<AccountId> for MockProviders {
 		false
 	}
 	fn note_sign_of_life(_: &AccountId) {}
+	fn outage_due(_: &AccountId, _: &ModelId, _: bool) -> bool {
+		false
+	}
+	fn note_outage(_: &AccountId, _: &ModelId, _: bool) {}
 }
 
 impl Penalties<AccountId> for MockProviders {
@@ -122,7 +126,7 @@ impl Penalties<AccountId> for MockProviders {
 	fn slashable(who: &AccountId) -> Balance {
 		Balances::balance(who)
 	}
-	fn fine(who: &AccountId, fault: Fault, amount: Balance) -> Self::Credit {
+	fn fine(who: &AccountId, fault: Fault, _: &ModelId, amount: Balance) -> Self::Credit {
 		Faults::append((who, fault));
 		Balances::withdraw(
 			who,
@@ -147,7 +151,7 @@ impl Penalties<AccountId> for MockProviders {
 	}
 	fn slash(who: &AccountId, fault: Fault) -> Self::Credit {
 		let part = RATES.slash(fault).unwrap_or_default();
-		Self::fine(who, fault, part * Balances::balance(who))
+		Self::fine(who, fault, &MODEL, part * Balances::balance(who))
 	}
 }
 

@@ -5,7 +5,7 @@ use crate::{
 	mock::{Jobs, *},
 	*,
 };
-use assay_primitives::{limits::MAX_ATTEMPTS, receipt::RefundReason, JobId, State, Verdict};
+use assay_primitives::{limits::MAX_ATTEMPTS, receipt::RefundReason, Failure, FinishReason, JobId, State, Verdict};
 use frame_system::RawOrigin;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,14 @@ impl Rng {
 fn act(rng: &mut Rng, setup: &Setup) {
 	for (id, job) in OpenJobs::iter().collect::<Vec<_>>() {
 		match job.state {
-			State::Executing if rng.chance(setup.publishes) => publish(publication(id)).expect("a publication"),
+			State::Executing if rng.chance(setup.publishes) => {
+				let mut publication = publication(id);
+				if rng.chance(20) {
+					publication.output.tokens.clear();
+					publication.output.finish = FinishReason::Failed(Failure::PromptTooLong);
+				}
+				publish(publication).expect("a publication");
+			}
 			State::Published | State::Window if rng.chance(30) => end_somehow(rng, id, job.verifiers),
 			_ => (),
 		}
@@ -116,7 +123,8 @@ fn simulate(seed: u64, setup: Setup) {
 		}
 		for receipt in Receipts::<Test>::iter_values() {
 			assert!(u32::from(receipt.attempts) <= MAX_ATTEMPTS);
-			assert_eq!(receipt.fee > 0, receipt.state == State::Settled);
+			let ran = receipt.answer.is_some_and(|answer| answer.finish.model_ran());
+			assert_eq!(receipt.fee > 0, ran && receipt.state == State::Settled);
 		}
 		for (id, index) in Leaves::<Test>::iter() {
 			accumulated.insert(index, id);

@@ -21,7 +21,7 @@ fn the_claim_and_the_seed_follow_from_the_draw() {
 		assert_eq!(engagement.claim, execution.id().claim());
 		let work = <Jobs as ClaimSource<_, _>>::work(&id, false).expect("work");
 		assert_eq!((work.seed, work.claim), (execution.id().sampling_seed(), None));
-		assert_eq!((work.model, work.input), (MODEL, input()));
+		assert_eq!((work.model, work.input.into_inner()), (MODEL, input()));
 	});
 }
 

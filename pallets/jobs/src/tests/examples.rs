@@ -38,7 +38,7 @@ fn a_quote_is_what_a_request_must_offer() {
 			Jobs::quote(MODEL.into(), prompt.len() as u32, params.max_tokens, 2).expect("four providers serve it");
 		let request = |max_fee| {
 			let origin = RawOrigin::Signed(requester()).into();
-			Jobs::request(origin, MODEL.into(), prompt.clone(), params.clone(), 2, max_fee)
+			Jobs::request(origin, MODEL.into(), prompt.clone(), params.clone().into(), 2, max_fee)
 		};
 		assert_noop!(request(quote.fee_ceiling - 1), Error::<Test>::FeeTooLow);
 		assert_ok!(request(quote.fee_ceiling));

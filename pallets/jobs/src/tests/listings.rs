@@ -4,7 +4,7 @@ use crate::{
 	mock::{Jobs, *},
 	*,
 };
-use assay_primitives::{api::QuoteError, draw::is_carried, model::Prices, ListingId, State, Target, Verdict};
+use assay_primitives::{api::QuoteError, draw::is_supermajority, model::Prices, ListingId, State, Target, Verdict};
 use frame_support::{assert_noop, assert_ok, dispatch::GetDispatchInfo};
 use proptest::prelude::*;
 
@@ -48,7 +48,7 @@ fn a_request_weighs_what_was_compared_for_it() {
 			crate::Call::<Test>::request {
 				target,
 				input: input(),
-				params: assay_primitives::SamplingParams::greedy(8),
+				params: assay_primitives::SamplingParams::greedy(8).into(),
 				verifiers: 0,
 				max_fee: FUNDS,
 			}
@@ -157,7 +157,7 @@ fn only_members_that_execute_at_the_price_are_drawn() {
 }
 
 #[test]
-fn two_thirds_of_the_stake_carry_a_listing() {
+fn a_listing_needs_two_thirds_of_the_stake_for_checked_jobs() {
 	TestExt::providers(4).build_and_execute(|| {
 		let cheap = list(10, MODEL, 5, 5);
 		seal(&MODEL, vec![(account(1), 200), (account(2), 70), (account(3), 30)]);
@@ -216,7 +216,7 @@ proptest! {
 	#![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
 	#[test]
-	fn whoever_executes_is_willing_and_the_cheapest_listing_that_is_carried_is_charged(
+	fn whoever_executes_is_willing_and_the_cheapest_listing_is_charged(
 		stakes in prop::collection::vec(1u128..100, 5),
 		least_prices in prop::collection::vec((0u128..30, 0u128..30), 5),
 		prices in prop::collection::vec((0u128..30, 0u128..30), 0..6),
@@ -239,7 +239,7 @@ proptest! {
 			};
 			let able: Vec<_> = of_model()
 				.map(|(id, _, price_in, price_out)| (id, willing_at(price_in, price_out)))
-				.filter(|(_, willing)| *willing > 0 && (verifiers == 0 || is_carried(*willing, total)))
+				.filter(|(_, willing)| *willing > 0 && (verifiers == 0 || is_supermajority(*willing, total)))
 				.collect();
 			let Ok(_) = try_request(MODEL, verifiers) else {
 				assert!(able.is_empty());
@@ -248,7 +248,7 @@ proptest! {
 			let id = OpenJobs::iter_keys().next().expect("a job");
 			let terms = job(id).terms;
 			let cost = |id: u32| Jobs::quote(ListingId(id).into(), 18, 8, verifiers).expect("a quote").fee_ceiling;
-			let rank = |(id, willing): &(u32, u128)| (!is_carried(*willing, total), cost(*id), *id);
+			let rank = |(id, willing): &(u32, u128)| (!is_supermajority(*willing, total), cost(*id), *id);
 			let (_, fee_ceiling, listing) = able.iter().map(rank).min().expect("a listing");
 			assert_eq!((job(id).fee_ceiling, terms.listing.0), (fee_ceiling, listing));
 			// Whoever is drawn executes at that price, in every attempt; all money is accounted for.

@@ -2,9 +2,13 @@
 
 use crate::{mock::*, *};
 use assay_primitives::{
-	digest::output_hash, job::Failure, traits::ClaimSource, ClaimId, FinishReason, JobId, State, Verdict,
+	digest::output_hash,
+	job::Failure,
+	limits::{MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS},
+	traits::ClaimSource,
+	ClaimId, FinishReason, JobId, State, Verdict,
 };
-use frame_support::{assert_noop, assert_ok, BoundedVec};
+use frame_support::{assert_noop, assert_ok};
 
 #[test]
 fn a_publication_frees_the_place_and_opens_a_claim() {
@@ -81,7 +85,7 @@ fn wrong_publications_are_refused_with_their_errors() {
 			executor: account(1),
 			claim: ClaimId([0; 32]),
 			job: waiting,
-			output: output(),
+			output: output().into(),
 			seal: Default::default(),
 			at: 1,
 		};
@@ -102,9 +106,13 @@ fn wrong_publications_are_refused_with_their_errors() {
 		};
 		assert_noop!(publish(stranger), Error::<Test>::NotExecutor);
 		assert_noop!(publish(with(|p| p.at += 1)), Error::<Test>::StaleMessage);
-		let long = with(|p| p.output.tokens = BoundedVec::truncate_from(vec![1; 9]));
+		let long = with(|p| p.output.tokens = vec![1; 9]);
 		assert_noop!(publish(long), Error::<Test>::OutputTooLong);
-		let garbled = with(|p| p.output.text = BoundedVec::truncate_from(vec![0xff]));
+		let endless = with(|p| p.output.tokens = vec![1; MAX_OUTPUT_TOKENS as usize + 1]);
+		assert_noop!(publish(endless), Error::<Test>::OutputTooLong);
+		let wordy = with(|p| p.output.text = vec![b'a'; MAX_OUTPUT_BYTES as usize + 1]);
+		assert_noop!(publish(wordy), Error::<Test>::OutputTooLong);
+		let garbled = with(|p| p.output.text = vec![0xff]);
 		assert_noop!(publish(garbled), Error::<Test>::OutputNotUtf8);
 
 		assert_ok!(publish(good.clone()));
@@ -127,21 +135,58 @@ fn a_message_is_stale_after_sixteen_blocks() {
 	});
 }
 
+/// A job with so many verifiers of which this was published, and which they confirmed.
+fn settled(verifiers: u8, finish: FinishReason, tokens: Vec<u32>) -> JobId {
+	let id = drawn(verifiers);
+	let mut publication = publication(id);
+	publication.output.tokens = tokens;
+	publication.output.text.clear();
+	publication.output.finish = finish;
+	let others = others(&publication.executor);
+	assert_ok!(publish(publication));
+	settle(id, &others[..usize::from(verifiers)]);
+	assert_eq!(receipt(id).answer.expect("an answer").finish, finish);
+	id
+}
+
 #[test]
-fn a_deterministic_failure_is_an_answer_like_any_other() {
+fn an_answer_for_which_the_model_did_not_run_costs_nothing() {
+	use Failure::*;
+	for failure in [PromptTooLong, Template, NoTokens, NotGenerative] {
+		TestExt::providers(4).build_and_execute(|| {
+			let id = settled(2, FinishReason::Failed(failure), vec![]);
+			let receipt = receipt(id);
+			assert_eq!((receipt.verdict, receipt.fee), (Verdict::Confirmed, 0));
+			let answer = receipt.answer.expect("an answer");
+			assert_eq!((answer.input_tokens, answer.output_tokens), (0, 0));
+			let deposit = pallet_payments::Escrows::<Test>::get(id).expect("a deposit").deposit;
+			assert_eq!(balance(&requester()), FUNDS - deposit);
+		});
+	}
+}
+
+#[test]
+fn a_prompt_that_the_model_read_is_paid_also_without_an_answer() {
 	TestExt::providers(4).build_and_execute(|| {
-		let id = drawn(1);
-		let mut failed = publication(id);
-		failed.output.tokens = Default::default();
-		failed.output.text = Default::default();
-		failed.output.finish = FinishReason::Failed(Failure::Template);
-		assert_ok!(publish(failed));
-		settle(id, &others(&job(id).executor().expect("an executor").clone())[..1]);
-		let receipt = receipt(id);
-		assert_eq!(receipt.verdict, Verdict::Confirmed);
-		let answer = receipt.answer.expect("an answer");
+		let numbers = settled(1, FinishReason::Failed(Failure::NonFinite), vec![]);
+		let answer = receipt(numbers).answer.expect("an answer");
 		assert_eq!((answer.input_tokens, answer.output_tokens), (12, 0));
-		assert_eq!(answer.finish, FinishReason::Failed(Failure::Template));
+		assert_ne!(receipt(numbers).fee, 0);
+		let ended = settled(1, FinishReason::Eos, vec![2]);
+		assert!(receipt(ended).fee > receipt(numbers).fee, "one token more");
+	});
+}
+
+#[test]
+fn a_check_of_a_refusal_is_worth_one_token() {
+	TestExt::providers(4).build_and_execute(|| {
+		let id = drawn(2);
+		let mut refused = publication(id);
+		refused.output.tokens.clear();
+		refused.output.finish = FinishReason::Failed(Failure::Template);
+		let claim = refused.claim;
+		assert_ok!(publish(refused));
+		assert_eq!(OpenClaims::get(claim).expect("a claim").seat_fee, 10);
 	});
 }
 

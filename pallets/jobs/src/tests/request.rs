@@ -4,8 +4,12 @@ use crate::{
 	mock::{Jobs, *},
 	*,
 };
-use assay_primitives::{api::QuoteError, job::Stop, JobId, ModelId, SamplingParams, State};
-use frame_support::{assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo, traits::ConstU32, BoundedVec};
+use assay_primitives::{
+	api::QuoteError,
+	limits::{MAX_INPUT_BYTES, MAX_STOPS, MAX_STOP_BYTES},
+	JobId, ModelId, SamplingParams, State, UncheckedParams,
+};
+use frame_support::{assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo};
 use frame_system::RawOrigin;
 use sp_runtime::TokenError;
 
@@ -13,7 +17,7 @@ use sp_runtime::TokenError;
 struct Request {
 	model: ModelId,
 	input: Vec<u8>,
-	params: SamplingParams,
+	params: UncheckedParams,
 	verifiers: u8,
 	max_fee: u128,
 }
@@ -22,8 +26,8 @@ impl Default for Request {
 	fn default() -> Self {
 		Self {
 			model: MODEL,
-			input: input().into_inner(),
-			params: SamplingParams::greedy(8),
+			input: input(),
+			params: SamplingParams::greedy(8).into(),
 			verifiers: 2,
 			max_fee: FUNDS,
 		}
@@ -32,11 +36,10 @@ impl Default for Request {
 
 impl Request {
 	fn send(self) -> DispatchResultWithPostInfo {
-		let input: BoundedVec<u8, ConstU32<8192>> = BoundedVec::truncate_from(self.input);
 		Jobs::request(
 			RawOrigin::Signed(requester()).into(),
 			self.model.into(),
-			input,
+			self.input,
 			self.params,
 			self.verifiers,
 			self.max_fee,
@@ -93,11 +96,10 @@ fn the_same_request_made_twice_is_two_jobs() {
 #[test]
 fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 	TestExt::providers(4).build_and_execute(|| {
-		let greedy = SamplingParams::greedy;
+		let greedy = |max_tokens| UncheckedParams::from(SamplingParams::greedy(max_tokens));
 		let mut hot = greedy(8);
 		hot.temperature = u32::MAX;
-		let mut stop = greedy(8);
-		stop.stop = BoundedVec::truncate_from(vec![Stop::default()]);
+		let stops = |stop| UncheckedParams { stop, ..greedy(8) };
 		let fee_ceiling = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote").fee_ceiling;
 		for (request, error) in [
 			(
@@ -137,6 +139,27 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			),
 			(
 				Request {
+					input: vec![b'a'; MAX_INPUT_BYTES as usize + 1],
+					..Request::default()
+				},
+				Error::InputTooLong,
+			),
+			(
+				Request {
+					params: stops(vec![b"x".to_vec(); MAX_STOPS as usize + 1]),
+					..Request::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Request {
+					params: stops(vec![vec![b'x'; MAX_STOP_BYTES as usize + 1]]),
+					..Request::default()
+				},
+				Error::BadParams,
+			),
+			(
+				Request {
 					params: greedy(0),
 					..Request::default()
 				},
@@ -158,7 +181,7 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			),
 			(
 				Request {
-					params: stop,
+					params: stops(vec![vec![]]),
 					..Request::default()
 				},
 				Error::BadParams,
@@ -234,7 +257,7 @@ fn a_requester_without_money_is_refused() {
 				RawOrigin::Signed(poor).into(),
 				MODEL.into(),
 				input(),
-				SamplingParams::greedy(8),
+				SamplingParams::greedy(8).into(),
 				1,
 				FUNDS
 			),

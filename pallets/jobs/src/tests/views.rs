@@ -10,7 +10,7 @@ fn a_view_follows_a_job_from_its_request_to_its_end() {
 		let view = Jobs::view(id).expect("a view");
 		assert_eq!((view.state, view.attempt, view.verifiers), (State::Waiting, 0, 2));
 		assert_eq!((view.executor, view.claim, view.deadline), (None, None, Some(21)));
-		assert_eq!((view.input, view.output), (input().into_inner(), None));
+		assert_eq!((view.input, view.output), (input(), None));
 
 		next_block();
 		next_block();

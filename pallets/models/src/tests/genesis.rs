@@ -29,14 +29,16 @@ fn a_genesis_file_has_manifests_as_hex_digits() {
 }
 
 #[test]
-fn a_manifest_that_is_too_long_is_refused_when_it_is_read() {
-	let json = |bytes: usize| {
-		let hex = const_hex::encode_prefixed(vec![0; bytes]);
-		format!(r#"{{ "manifest": "{hex}", "price_in": "3", "price_out": "5", "royalty": 0 }}"#)
+#[should_panic(expected = "ManifestTooLong")]
+fn a_genesis_with_too_long_a_manifest_builds_no_chain() {
+	let long = Registration {
+		manifest: vec![0; assay_primitives::limits::MAX_MANIFEST_BYTES as usize + 1],
+		..registration()
 	};
-	let most = assay_primitives::limits::MAX_MANIFEST_BYTES as usize;
-	assert!(serde_json::from_str::<Registration>(&json(most)).is_ok());
-	assert!(serde_json::from_str::<Registration>(&json(most + 1)).is_err());
+	let genesis = GenesisConfig::<Test> {
+		models: vec![(1, long)],
+	};
+	new_test_ext().execute_with(|| genesis.build());
 }
 
 #[test]

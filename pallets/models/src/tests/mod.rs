@@ -9,7 +9,7 @@ mod prices;
 mod reading;
 mod register;
 
-use crate::{mock::*, ListingTerms, Manifest};
+use crate::{mock::*, ListingTerms};
 use assay_primitives::{
 	manifest::{model_id, test_utils::TestManifest},
 	model::Prices,
@@ -25,12 +25,12 @@ fn terms(price_in: u128, price_out: u128) -> ListingTerms {
 	}
 }
 
-fn bytes(manifest: &TestManifest) -> Manifest {
-	manifest.encode().try_into().expect("a short manifest")
+fn bytes(manifest: &TestManifest) -> Vec<u8> {
+	manifest.encode()
 }
 
 /// Returns the model that is numbered so.
-fn model(n: u8) -> (ModelId, Manifest) {
+fn model(n: u8) -> (ModelId, Vec<u8>) {
 	let manifest = bytes(&TestManifest::new(&format!("Tiny {n}")));
 	(model_id(&manifest), manifest)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Error, Event, HoldReason, Listing, ModelRecord};
+use assay_primitives::limits::MAX_MANIFEST_BYTES;
 use frame_support::{
 	assert_noop, assert_ok,
 	traits::fungible::{InspectHold, Mutate},
@@ -132,10 +133,12 @@ fn every_refusal_of_a_manifest_has_its_name() {
 			assert_noop!(try_register(&manifest), error);
 		}
 		let mut longer = bytes(&good);
-		longer.try_push(0).unwrap();
-		let registered = |manifest: Manifest| Models::register(signed(1), manifest, terms(3, 5));
+		longer.push(0);
+		let registered = |manifest: Vec<u8>| Models::register(signed(1), manifest, terms(3, 5));
 		assert_noop!(registered(longer), Error::<Test>::ManifestTrailingBytes);
-		assert_noop!(registered(Manifest::default()), Error::<Test>::ManifestMalformed);
+		let longest = MAX_MANIFEST_BYTES as usize;
+		assert_noop!(registered(vec![0; longest + 1]), Error::<Test>::ManifestTooLong);
+		assert_noop!(registered(Vec::new()), Error::<Test>::ManifestMalformed);
 		assert_ok!(try_register(&named("Märchen 小")));
 	});
 }

@@ -38,10 +38,35 @@ fn the_published_split_reaches_everyone_and_the_rest_returns() {
 		System::assert_has_event(paid(TREASURY, 50, Purpose::Treasury));
 		System::assert_has_event(paid(POOL, 8, Purpose::Levy));
 		System::assert_last_event(
-			Event::Refunded {
+			Event::Settled {
 				job: JOB,
-				to: 1,
-				amount: 5_000 - 1_208,
+				payer: 1,
+				fee: 1_208,
+				returned: 5_000 - 1_208,
+			}
+			.into(),
+		);
+		let refunds = System::events().into_iter().map(|record| record.event);
+		let refunds = refunds.filter(|event| matches!(event, RuntimeEvent::Payments(Event::Refunded { .. })));
+		assert_eq!(refunds.count(), 0, "what comes back of a settled job is no refund");
+	});
+}
+
+#[test]
+fn a_job_that_costs_nothing_is_settled_for_nothing() {
+	build_and_execute(|| {
+		assert_ok!(Payments::hold(JOB, &1, 100, 20));
+		let shares = economics::settle(&Rates::DEFAULT, 100, &Bill::default(), 2, 2, Permill::from_percent(5));
+		assert_eq!((shares.total(), shares.refund, shares.seats), (100, 100, 2));
+		assert_ok!(Payments::settle(&JOB, &shares, &2, &[3, 4], &5));
+		assert_eq!((free(1), held(1)), (MONEY - 20, (0, 20)));
+		assert_eq!([2, 3, 4, 5].map(free), [MONEY; 4]);
+		System::assert_last_event(
+			Event::Settled {
+				job: JOB,
+				payer: 1,
+				fee: 0,
+				returned: 100,
 			}
 			.into(),
 		);
@@ -121,6 +146,15 @@ fn the_payer_keeps_what_not_even_the_treasury_can_receive() {
 		assert_ok!(Payments::settle(&JOB, &shares, &2, &[], &77));
 		assert_eq!((free(77), free(TREASURY)), (0, 0));
 		assert_eq!((free(1), held(1)), (MONEY - 50 - 20, (0, 20)));
+		System::assert_last_event(
+			Event::Settled {
+				job: JOB,
+				payer: 1,
+				fee: 50,
+				returned: 50,
+			}
+			.into(),
+		);
 	});
 }
 

@@ -98,7 +98,7 @@ fn execute(step: Step) {
 			Ok(())
 		}
 		Step::Fine(who, fault, amount) => {
-			take(who, || Providers::fine(&who, fault, amount));
+			take(who, || Providers::fine(&who, fault, &model(1), amount));
 			Ok(())
 		}
 		Step::Suspend(who) => {
@@ -119,10 +119,10 @@ fn execute(step: Step) {
 			Ok(())
 		}
 		Step::Evict(who) => {
-			// Whoever is on the roster: that it is idle is a matter of choice, not of money.
-			if crate::Roster::<Test>::get().contains(&who) {
+			// Whoever is among the active ones: that it is idle is a matter of choice, not of money.
+			if crate::ActiveProviders::<Test>::get().contains(&who) {
 				Providers::evict(who, &9);
-				Providers::leave_roster(&who);
+				Providers::leave_active(&who);
 			}
 			Ok(())
 		}

@@ -11,7 +11,7 @@ fn slash(who: u64, fault: Fault) -> u128 {
 }
 
 fn fine(who: u64, fault: Fault, amount: u128) -> u128 {
-	bank(Providers::fine(&who, fault, amount))
+	bank(Providers::fine(&who, fault, &model(1), amount))
 }
 
 #[test]

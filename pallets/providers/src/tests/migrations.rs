@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
 	migrations::{OldElectorate, OldSeal, V1ToV2, V2ToV3},
-	Electorates, Pallet, Roster, SessionStart, SignsOfLife,
+	ActiveProviders, Electorates, Pallet, SessionStart, SignsOfLife,
 };
 use codec::Encode;
 use frame_support::{
@@ -13,22 +13,22 @@ use frame_support::{
 };
 
 #[test]
-fn providers_of_version_1_join_the_roster_and_validators_count_as_alive() {
+fn providers_of_version_1_become_active_and_validators_count_as_alive() {
 	build_and_execute(|| {
 		for who in 1..=3 {
 			assert_ok!(Providers::bond(signed(who), 5_000));
 		}
 		assert_ok!(Providers::unbond(signed(3), 5_000));
 		// As version 1 left it.
-		Roster::<Test>::kill();
+		ActiveProviders::<Test>::kill();
 		StorageVersion::new(1).put::<Pallet<Test>>();
 		Sitting::set(&vec![2, 8]);
 		System::set_block_number(77);
 
 		V1ToV2::<Test>::on_runtime_upgrade();
-		let mut roster = Roster::<Test>::get().into_inner();
-		roster.sort_unstable();
-		assert_eq!(roster, [1, 2]);
+		let mut active = ActiveProviders::<Test>::get().into_inner();
+		active.sort_unstable();
+		assert_eq!(active, [1, 2]);
 		assert_eq!(Pallet::<Test>::on_chain_storage_version(), StorageVersion::new(2));
 		assert_eq!(
 			(SessionStart::<Test>::get(), SignsOfLife::<Test>::get(2)),
@@ -37,10 +37,10 @@ fn providers_of_version_1_join_the_roster_and_validators_count_as_alive() {
 		assert_eq!(SignsOfLife::<Test>::iter().count(), 1, "only providers");
 
 		// A second time it does nothing.
-		Roster::<Test>::kill();
+		ActiveProviders::<Test>::kill();
 		V1ToV2::<Test>::on_runtime_upgrade();
-		assert!(Roster::<Test>::get().is_empty());
-		Roster::<Test>::put(frame_support::BoundedVec::truncate_from(roster));
+		assert!(ActiveProviders::<Test>::get().is_empty());
+		ActiveProviders::<Test>::put(frame_support::BoundedVec::truncate_from(active));
 	});
 }
 

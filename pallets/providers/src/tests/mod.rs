@@ -1,5 +1,6 @@
 //! Tests of stake, one file per topic.
 
+mod active;
 mod conservation;
 mod examples;
 mod faults;
@@ -9,9 +10,9 @@ mod leaving;
 mod life;
 mod migrations;
 mod offences;
+mod outages;
 mod places;
 mod prices;
-mod roster;
 mod sealing;
 mod serving;
 mod suspension;

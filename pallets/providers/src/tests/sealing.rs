@@ -180,7 +180,7 @@ fn make(change: Change) {
 			Ok(())
 		}
 		Change::Lapse(who) => {
-			bank(Providers::fine(&who, Fault::Lapse, 10));
+			bank(Providers::fine(&who, Fault::Lapse, &model(1), 10));
 			Ok(())
 		}
 	};

@@ -123,8 +123,8 @@ proptest! {
 					1 => bank(Providers::slash(&who, Fault::FalseRejection)),
 					2 => bank(Providers::slash(&who, Fault::FalseApproval)),
 					3 => bank(Providers::slash(&who, Fault::WrongJuror)),
-					4 => bank(Providers::fine(&who, Fault::Lapse, 10_000)),
-					5 => bank(Providers::fine(&who, Fault::NoOutput, 10_000)),
+					4 => bank(Providers::fine(&who, Fault::Lapse, &model(1), 10_000)),
+					5 => bank(Providers::fine(&who, Fault::NoOutput, &model(1), 10_000)),
 					6 => { Providers::suspend(&who); 0 }
 					_ => { Providers::lift(&who); 0 }
 				};

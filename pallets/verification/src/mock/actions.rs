@@ -11,10 +11,7 @@ use assay_primitives::{
 	Approval, BoundRoot, ClaimId, FinishReason, JobId, Output, OutputHash, SamplingParams, State, TraceRoot, Verdict,
 	Vote, Work,
 };
-use frame_support::{
-	dispatch::{DispatchInfo, GetDispatchInfo},
-	BoundedVec,
-};
+use frame_support::dispatch::{DispatchInfo, GetDispatchInfo};
 use frame_system::RawOrigin;
 use sp_runtime::{
 	traits::{Applyable, Checkable},
@@ -139,7 +136,7 @@ pub(crate) fn batch(who: &AccountId, messages: &[Message]) -> BatchOf<Test> {
 	Batch {
 		voter: who.clone(),
 		at: System::block_number(),
-		messages: BoundedVec::truncate_from(messages.to_vec()),
+		messages: messages.to_vec(),
 	}
 }
 

@@ -39,6 +39,9 @@ pub(crate) type HeartbeatDue = StorageMap<MockProviders, Identity, AccountId, ()
 /// Providers whose sign of life is due.
 #[storage_alias]
 pub(crate) type SignOfLifeDue = StorageMap<MockProviders, Identity, AccountId, ()>;
+/// Providers whose engine does not serve the model.
+#[frame_support::storage_alias]
+pub(crate) type InOutage = StorageMap<MockProviders, Identity, AccountId, ()>;
 /// The objector and its bond.
 #[storage_alias]
 pub(crate) type Objections = StorageMap<MockPool, Identity, ClaimId, (AccountId, Balance)>;
@@ -108,6 +111,16 @@ impl ProviderSet<AccountId> for MockProviders {
 	fn note_sign_of_life(who: &AccountId) {
 		SignOfLifeDue::remove(who);
 	}
+	fn outage_due(who: &AccountId, model: &ModelId, over: bool) -> bool {
+		*model == MODEL && InOutage::contains_key(who) == over
+	}
+	fn note_outage(who: &AccountId, _: &ModelId, over: bool) {
+		if over {
+			InOutage::remove(who);
+		} else {
+			InOutage::insert(who, ());
+		}
+	}
 }
 
 impl MockProviders {
@@ -132,7 +145,7 @@ impl Penalties<AccountId> for MockProviders {
 	fn slashable(who: &AccountId) -> Balance {
 		Balances::balance(who)
 	}
-	fn fine(who: &AccountId, fault: Fault, amount: Balance) -> Self::Credit {
+	fn fine(who: &AccountId, fault: Fault, _: &ModelId, amount: Balance) -> Self::Credit {
 		Faults::append((who, fault));
 		Self::take(who, amount)
 	}

@@ -1,7 +1,7 @@
 //! The pool's side of messages: signatures, tags, priorities, and the same refusals as in a block.
 
 use crate::{mock::*, *};
-use assay_primitives::State;
+use assay_primitives::{limits::MAX_BATCH, State};
 use codec::Encode;
 use sp_core::Pair;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
@@ -126,6 +126,46 @@ fn a_sign_of_life_is_valid_only_when_it_is_due_and_is_no_heartbeat() {
 		let stranger = account(98);
 		let refused = validate(signed(&stranger, &sign));
 		assert_eq!(refused, Err(custom(Error::NoInferenceKey)));
+	});
+}
+
+#[test]
+fn a_report_of_an_outage_is_valid_once_and_is_no_heartbeat() {
+	TestExt::providers(2).build_and_execute(|| {
+		let who = account(1);
+		let report = |over| [Message::Outage { model: MODEL, over }];
+		assert_eq!(validate(signed(&who, &report(true))), Err(custom(Error::NoOutageDue)));
+		HeartbeatDue::insert(&who, ());
+		assert_eq!(apply(signed(&who, &report(false))), Ok(Ok(())));
+		assert!(InOutage::contains_key(&who));
+		assert!(HeartbeatDue::contains_key(&who), "the engine has lost the model");
+		assert_eq!(validate(signed(&who, &report(false))), Err(custom(Error::NoOutageDue)));
+		assert_eq!(apply(signed(&who, &report(true))), Ok(Ok(())));
+		assert!(!InOutage::contains_key(&who));
+		assert!(!HeartbeatDue::contains_key(&who), "the engine works");
+		let other = Message::Outage {
+			model: assay_primitives::ModelId([99; 32]),
+			over: false,
+		};
+		assert_eq!(validate(signed(&who, &[other])), Err(custom(Error::NoOutageDue)));
+		let stranger = account(98);
+		assert_eq!(
+			validate(signed(&stranger, &report(false))),
+			Err(custom(Error::NoInferenceKey))
+		);
+	});
+}
+
+#[test]
+fn a_batch_with_one_message_too_many_is_refused_by_name() {
+	TestExt::providers(2).build_and_execute(|| {
+		let who = account(1);
+		SignOfLifeDue::insert(&who, ());
+		let most = vec![Message::SignOfLife; MAX_BATCH as usize];
+		assert!(validate(signed(&who, &most)).is_ok());
+		let more = vec![Message::SignOfLife; MAX_BATCH as usize + 1];
+		assert_eq!(validate(signed(&who, &more)), Err(custom(Error::TooManyMessages)));
+		assert_eq!(submit(&who, &more), Err(Error::<Test>::TooManyMessages.into()));
 	});
 }
 

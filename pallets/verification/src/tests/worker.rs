@@ -26,12 +26,16 @@ struct MockEngine {
 	works: Mutex<BTreeMap<WorkId, Work>>,
 	finding: Mutex<Option<Finding>>,
 	watch: Mutex<u32>,
+	probe: Mutex<ProbeResult>,
 	secret: Mutex<u8>,
 }
 
 impl MockEngine {
 	fn finds(&self, finding: Option<Finding>) {
 		*self.finding.lock().expect("no poison") = finding;
+	}
+	fn probes(&self, result: ProbeResult) {
+		*self.probe.lock().expect("no poison") = result;
 	}
 	fn known(&self) -> usize {
 		self.works.lock().expect("no poison").len()
@@ -63,7 +67,7 @@ impl InferenceBackend for MockEngine {
 		})
 	}
 	fn probe(&self, _: &ModelId) -> ProbeResult {
-		ProbeResult::Serving
+		*self.probe.lock().expect("no poison")
 	}
 	fn watch_permille(&self) -> u32 {
 		*self.watch.lock().expect("no poison")
@@ -129,6 +133,7 @@ fn with_node(providers: u8, held: u8, test: impl FnOnce(TestNode)) {
 		works: Default::default(),
 		finding: Mutex::new(Some(RIGHT)),
 		watch: Mutex::new(0),
+		probe: Mutex::new(ProbeResult::Serving),
 		secret: Mutex::new(1),
 	});
 	ext.register_extension(OffchainWorkerExt::new(offchain.clone()));
@@ -321,5 +326,27 @@ fn a_heartbeat_is_sent_when_it_is_due_and_nothing_else_is() {
 		node.work();
 		assert_eq!(node.include(), 1);
 		assert!(!HeartbeatDue::contains_key(account(1)));
+	});
+}
+
+#[test]
+fn a_node_reports_what_its_engine_has_lost_and_what_it_serves_again() {
+	with_node(1, 1, |node| {
+		for quiet in [ProbeResult::Serving, ProbeResult::Pending, ProbeResult::NotAvailable] {
+			node.engine.probes(quiet);
+			node.work();
+			assert_eq!((node.drain)().len(), 0, "{quiet:?} says nothing new");
+		}
+		node.engine.probes(ProbeResult::Abstained);
+		SignOfLifeDue::insert(account(1), ());
+		node.work();
+		assert_eq!(node.include(), 2, "the report and a sign of life");
+		assert!(InOutage::contains_key(account(1)));
+		node.work();
+		assert_eq!((node.drain)().len(), 0, "the chain knows");
+		node.engine.probes(ProbeResult::Serving);
+		node.work();
+		assert_eq!(node.include(), 1);
+		assert!(!InOutage::contains_key(account(1)));
 	});
 }

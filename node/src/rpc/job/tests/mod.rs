@@ -8,7 +8,8 @@ mod steps;
 use super::{status::JobUpdate, *};
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{self, JobIds, JobView},
+	api::{self, JobView, TooManyJobs},
+	limits::MAX_JOB_VIEWS,
 	receipt::{RefundReason, SeatRecord},
 	ClaimId, InputHash, ListingId, ModelId, Receipt, SamplingParams, State, Target, Verdict,
 };
@@ -114,14 +115,15 @@ sp_api::mock_impl_runtime_apis! {
 		}
 		fn job(&self, id: JobId) -> Option<View> { self.0.0.lock().views.get(&id).cloned() }
 		#[advanced]
-		fn jobs(&self, _: Hash, ids: JobIds) -> Result<Vec<Option<View>>, sp_api::ApiError> {
+		fn jobs(&self, _: Hash, ids: Vec<JobId>) -> Result<Result<Vec<Option<View>>, TooManyJobs>, sp_api::ApiError> {
 			let mut facts = self.0.0.lock();
 			facts.read_in = facts.best;
 			facts.read += ids.len();
 			if facts.broken {
 				return Err(sp_api::ApiError::UsingSameInstanceForDifferentBlocks);
 			}
-			Ok(ids.iter().map(|id| facts.views.get(id).cloned()).collect())
+			assert!(ids.len() <= MAX_JOB_VIEWS as usize);
+			Ok(Ok(ids.iter().map(|id| facts.views.get(id).cloned()).collect()))
 		}
 		fn receipt(&self, id: JobId) -> Option<ReceiptOf> { self.0.0.lock().receipts.get(&id).cloned() }
 		fn receipt_leaf(_: JobId) -> Option<u64> { None }

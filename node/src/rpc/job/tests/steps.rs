@@ -16,7 +16,11 @@ async fn an_unknown_job_is_a_named_and_numbered_error() {
 	}
 	assert_eq!(refused(&module, JOB).await, 20_001);
 	let nonsense: Result<JobStatus, _> = module.call("assay_jobStatus", ["0x12"]).await;
-	assert!(matches!(nonsense, Err(MethodsError::JsonRpc(e)) if e.code() == -32_602));
+	let Err(MethodsError::JsonRpc(e)) = nonsense else {
+		panic!("not refused: {nonsense:?}")
+	};
+	assert_eq!(e.code(), -32_602);
+	assert!(e.message().contains("job: expected 64 hex digits"), "{e}");
 }
 
 #[tokio::test]
@@ -28,7 +32,10 @@ async fn until_is_verdict_or_settled_and_nothing_else() {
 		assert!(subscribed.is_ok(), "{until:?}");
 	}
 	match module.subscribe("assay_subscribeJob", (JOB, "doomsday"), 16).await {
-		Err(MethodsError::JsonRpc(e)) => assert_eq!(e.code(), -32_602),
+		Err(MethodsError::JsonRpc(e)) => {
+			assert_eq!(e.code(), -32_602);
+			assert!(e.message().contains("until: unknown variant `doomsday`"), "{e}");
+		}
 		other => panic!("not refused: {other:?}"),
 	}
 }

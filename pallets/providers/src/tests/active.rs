@@ -1,12 +1,13 @@
-//! The roster: who makes way for a larger bond, and that nobody's money is lost with it.
+//! Active providers: who makes way for a larger bond, and that nobody's money is lost with it.
 
 use super::*;
-use crate::{AbsentSince, Error, Event, Roster, SignsOfLife, LEAST_OFFENCE_SLASH, MAX_CHUNKS, MAX_PROVIDERS};
+use crate::{AbsentSince, ActiveProviders, Error, Event, SignsOfLife, LEAST_OFFENCE_SLASH, MAX_CHUNKS, MAX_PROVIDERS};
 use assay_primitives::{economics::Fault, traits::Penalties};
 use frame_support::{assert_noop, assert_ok, traits::fungible::Mutate};
 use sp_staking::offence::{OffenceDetails, OnOffenceHandler};
 
-/// Fills the roster with bonds of `bond` and more, up to `taken`. Their accounts are 1 000 and more, the smallest bond first.
+/// Fills the list of active providers with bonds of `bond` and more, up to `taken`. Their accounts are 1 000 and more,
+/// the smallest bond first.
 fn fill(bond: u128, taken: u32) {
 	for i in 0..u64::from(taken) {
 		let who = 1_000 + i;
@@ -31,7 +32,7 @@ fn a_larger_bond_evicts_the_smallest_whose_money_unbonds() {
 		assert_noop!(Providers::bond(signed(1), 2_000), Error::<Test>::TooManyProviders);
 		assert_ok!(Providers::bond(signed(1), 2_001));
 		System::assert_has_event(Event::Evicted { provider: 1_000, by: 1 }.into());
-		assert!(Roster::<Test>::get().contains(&1) && !Roster::<Test>::get().contains(&1_000));
+		assert!(ActiveProviders::<Test>::get().contains(&1) && !ActiveProviders::<Test>::get().contains(&1_000));
 		let evicted = record(1_000);
 		assert_eq!((evicted.bond, evicted.slashable(), held(1_000)), (0, 2_000, 2_000));
 		assert!(evicted.models.is_empty() && crate::Serving::<Test>::get(model(1)).is_empty());
@@ -51,7 +52,7 @@ fn a_small_bond_cannot_enter_and_changes_nothing() {
 		assert_noop!(Providers::bond(signed(2), 1_000), Error::<Test>::TooManyProviders);
 		// Without the money it bonds, nobody makes way.
 		assert!(Providers::bond(signed(2), 2 * MONEY).is_err());
-		assert!(Roster::<Test>::get().contains(&1));
+		assert!(ActiveProviders::<Test>::get().contains(&1));
 	});
 }
 
@@ -137,7 +138,7 @@ fn unbonding_everything_makes_room_and_leaving_removes_every_trace() {
 		System::set_block_number(1 + PARAMS.unbonding_period);
 		assert_ok!(Providers::withdraw(signed(1_000)));
 		assert!(!SignsOfLife::<Test>::contains_key(1_000) && !AbsentSince::<Test>::contains_key(1_000));
-		assert!(!Roster::<Test>::get().contains(&1_000));
+		assert!(!ActiveProviders::<Test>::get().contains(&1_000));
 	});
 }
 

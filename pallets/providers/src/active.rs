@@ -1,4 +1,4 @@
-//! The roster: the providers with an active bond, and who makes way for a larger one.
+//! Active providers, those with an active bond: who joins them, and who makes way for a larger one.
 
 use crate::*;
 use assay_primitives::{traits::Validators, Balance};
@@ -6,7 +6,7 @@ use frame_support::{traits::Get, weights::Weight};
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_runtime::traits::Saturating;
 
-/// How a provider joined the roster.
+/// How a provider joined the active ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
 	/// There was room, or it was there already.
@@ -26,39 +26,40 @@ impl Joined {
 }
 
 impl<T: Config> Pallet<T> {
-	/// Puts a provider with this active bond on the roster, if it is not there. If the roster is full, another one makes way.
+	/// Puts a provider with this active bond among the active ones, if it is not there. If the list is full, another one
+	/// makes way.
 	///
-	/// Bonds change with every fine, and a full roster is joined seldom. So the smallest bond is searched for then, rather
-	/// than the roster sorted again whenever a bond changes.
-	pub(crate) fn join_roster(who: &T::AccountId, bond: Balance) -> Result<Joined, Error<T>> {
-		let mut roster = Roster::<T>::get();
-		if roster.contains(who) {
+	/// Bonds change with every fine, and a full list is joined seldom. So the smallest bond is searched for then, rather
+	/// than the list sorted again whenever a bond changes.
+	pub(crate) fn join_active(who: &T::AccountId, bond: Balance) -> Result<Joined, Error<T>> {
+		let mut active = ActiveProviders::<T>::get();
+		if active.contains(who) {
 			return Ok(Joined::Room);
 		}
 		let mut joined = Joined::Room;
-		if roster.try_push(who.clone()).is_err() {
-			let evicted = Self::evictable(&roster, bond).ok_or(Error::<T>::TooManyProviders)?;
+		if active.try_push(who.clone()).is_err() {
+			let evicted = Self::evictable(&active, bond).ok_or(Error::<T>::TooManyProviders)?;
 			Self::evict(evicted.clone(), who);
-			roster.retain(|other| *other != evicted);
-			roster.try_push(who.clone()).map_err(|_| Error::<T>::TooManyProviders)?;
+			active.retain(|other| *other != evicted);
+			active.try_push(who.clone()).map_err(|_| Error::<T>::TooManyProviders)?;
 			joined = Joined::Evicted;
 		}
-		Roster::<T>::put(roster);
+		ActiveProviders::<T>::put(active);
 		Ok(joined)
 	}
 
-	/// Takes a provider off the roster.
-	pub(crate) fn leave_roster(who: &T::AccountId) {
-		Roster::<T>::mutate(|roster| roster.retain(|other| other != who));
+	/// Takes a provider off the list of active ones.
+	pub(crate) fn leave_active(who: &T::AccountId) {
+		ActiveProviders::<T>::mutate(|active| active.retain(|other| other != who));
 	}
 
 	/// Returns who makes way for this bond: whoever was absent too long, or else has a smaller bond, the smallest of them
 	/// first, equal bonds by account. Nobody makes way who validates, is suspended, executes a job, or was given work that it
 	/// may not have done yet.
-	fn evictable(roster: &[T::AccountId], bond: Balance) -> Option<T::AccountId> {
+	fn evictable(active: &[T::AccountId], bond: Balance) -> Option<T::AccountId> {
 		let params = T::Params::get();
 		let sitting = T::Session::sitting();
-		Self::records(roster)
+		Self::records(active)
 			.filter(|(who, record)| !sitting.contains(who) && record.is_idle(Self::block(), &params))
 			.map(|(who, record)| (!Self::is_absent(&who, &params), record.bond, who))
 			.filter(|(present, other, _)| !*present || *other < bond)
@@ -66,7 +67,7 @@ impl<T: Config> Pallet<T> {
 			.map(|(_, _, who)| who)
 	}
 
-	/// Starts unbonding all of a provider's bond, as if it left. The caller changes the roster.
+	/// Starts unbonding all of a provider's bond, as if it left. The caller changes the list.
 	pub(crate) fn evict(who: T::AccountId, by: &T::AccountId) {
 		let Some(mut record) = Providers::<T>::get(&who) else {
 			return;
