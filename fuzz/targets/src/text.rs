@@ -49,7 +49,7 @@ fn check_tokens(tokenizer: &Tokenizer, sample: &str) {
 /// A chat template, a zero byte, and a message.
 pub fn template(data: &[u8]) {
 	let (source, message) = parts(data);
-	if let Ok(template) = Template::parse(source, "<s>", "</s>") {
+	if let Ok(template) = Template::parse(source) {
 		if let Ok(prompt) = template.render(&String::from_utf8_lossy(message)) {
 			assert!(prompt.len() <= 128 << 10, "a prompt of {} bytes", prompt.len());
 		}

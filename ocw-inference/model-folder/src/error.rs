@@ -27,6 +27,14 @@ pub enum Error {
 		/// The limit.
 		limit: u64,
 	},
+	/// A file is not what its name says, as after a download that went wrong.
+	#[error("{path} {reason}")]
+	StandIn {
+		/// The file.
+		path: PathBuf,
+		/// What it is instead, and the next step.
+		reason: &'static str,
+	},
 	/// A safetensors header is malformed or outside the limits.
 	#[error("safetensors header refused: {0}")]
 	Header(String),

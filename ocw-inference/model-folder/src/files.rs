@@ -113,7 +113,36 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 	let mut content = Vec::new();
 	// The size may change meanwhile; the limit does not.
 	file.take(limit).read_to_end(&mut content).map_err(Error::io(path))?;
-	Ok(content)
+	match stand_in(&content) {
+		Some(reason) => Err(Error::StandIn {
+			path: path.to_owned(),
+			reason,
+		}),
+		None => Ok(content),
+	}
+}
+
+/// Returns what a file is instead of what its name says, with the next step, if it begins as downloads do that went
+/// wrong.
+pub fn stand_in(begin: &[u8]) -> Option<&'static str> {
+	const KNOWN: [(&[u8], &str); 4] = [
+		(
+			b"version https://git-lfs",
+			"is a Git LFS pointer, not the file itself; fetch that with `git lfs pull`",
+		),
+		(b"<!doctype html", "is a web page, not the file; download it again"),
+		(b"<html", "is a web page, not the file; download it again"),
+		(
+			b"\xEF\xBB\xBF",
+			"begins with a byte order mark; save it as UTF-8 without one",
+		),
+	];
+	let begins = |with: &[u8]| {
+		begin
+			.get(..with.len())
+			.is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+	};
+	KNOWN.iter().find(|(with, _)| begins(with)).map(|(_, reason)| *reason)
 }
 
 /// BLAKE3 of a file's or tensor's bytes: the root of its bao tree.
@@ -148,6 +177,24 @@ mod tests {
 	fn json_within_its_limits_is_parsed() {
 		let parsed: Value = SMALL.parse(br#"{"a": [[1, 2]], "b\\": "[[[[,,,,{\""}"#).unwrap();
 		assert_eq!(parsed, json!({ "a": [[1, 2]], "b\\": "[[[[,,,,{\"" }));
+	}
+
+	#[test]
+	fn a_download_that_went_wrong_is_called_what_it_is() {
+		for (content, what) in [
+			(
+				"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+				"git lfs pull",
+			),
+			("<!DOCTYPE html><html>", "a web page"),
+			("<HTML>", "a web page"),
+			("\u{FEFF}{}", "byte order mark"),
+		] {
+			assert!(stand_in(content.as_bytes()).unwrap().contains(what), "{content}");
+		}
+		for content in ["", "v", "{}", "version 1"] {
+			assert_eq!(stand_in(content.as_bytes()), None);
+		}
 	}
 
 	#[test]

@@ -4,7 +4,7 @@ use crate::{
 	config::{Hyperparameters, ModelConfig},
 	files,
 	manifest::ManifestFile,
-	prompt::{compile_template, prompt_overhead},
+	prompt::prompt_overhead,
 	template::Template,
 	tokenizer::Tokenizer,
 	Error, Result,
@@ -55,7 +55,7 @@ impl ModelFolder {
 			Hyperparameters::Encoder(_) => Vec::new(),
 		};
 		files::check_root(files::TEMPLATE, &files::root(&source), &manifest.template_root)?;
-		let template = compile_template(&source, &tokenizer, &hyperparameters)?;
+		let template = Template::parse(&source)?;
 		let overhead = prompt_overhead(&template, &tokenizer, &hyperparameters)?;
 		if overhead != manifest.prompt_overhead {
 			return Err(Error::Inconsistent(format!(

@@ -6,7 +6,7 @@
 
 use crate::{Error, Result};
 use serde::{
-	de::{Error as _, MapAccess, SeqAccess, Visitor},
+	de::{value::StrDeserializer, Error as _, MapAccess, SeqAccess, Visitor},
 	Deserialize, Deserializer,
 };
 use std::{collections::BTreeMap, fmt, io::Read};
@@ -57,6 +57,7 @@ impl Dtype {
 #[serde(deny_unknown_fields)]
 pub struct TensorInfo {
 	/// Element type.
+	#[serde(deserialize_with = "dtype")]
 	pub dtype: Dtype,
 	/// Dimensions, outermost first; 8 at most.
 	#[serde(deserialize_with = "dimensions")]
@@ -130,7 +131,7 @@ impl Header {
 		}
 		if expected != data_bytes {
 			return Err(Error::Header(format!(
-				"the tensors end at {expected}, the data at {data_bytes}"
+				"the tensors end at {expected}, the data at {data_bytes}: the file is cut or damaged; fetch it again"
 			)));
 		}
 		Ok(())
@@ -166,6 +167,16 @@ impl Header {
 		bytes.extend(json.into_bytes());
 		bytes
 	}
+}
+
+fn dtype<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Dtype, D::Error> {
+	let name = String::deserialize(deserializer)?;
+	Dtype::deserialize(StrDeserializer::<D::Error>::new(&name)).map_err(|_| {
+		let name: String = name.chars().take(20).collect();
+		D::Error::custom(format!(
+			"its type is {name}; F32, F16 and BF16 are imported. Take the floats that it was made from"
+		))
+	})
 }
 
 fn dimensions<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<u64>, D::Error> {
@@ -212,7 +223,8 @@ impl<'de> Deserialize<'de> for Entries {
 						if std::mem::replace(&mut metadata, true) {
 							return Err(A::Error::custom("`__metadata__` appears twice"));
 						}
-						map.next_value::<Notes>()?;
+						// The format's own library reads null as no metadata.
+						map.next_value::<Option<Notes>>()?;
 						continue;
 					}
 					if tensors.len() >= MAX_TENSORS {
@@ -225,7 +237,9 @@ impl<'de> Deserialize<'de> for Entries {
 							name.len()
 						)));
 					}
-					let info: TensorInfo = map.next_value()?;
+					let info: TensorInfo = map
+						.next_value()
+						.map_err(|e| A::Error::custom(format!("tensor `{name}`: {e}")))?;
 					if tensors.contains_key(&name) {
 						return Err(A::Error::custom(format!("tensor `{name}` appears twice")));
 					}

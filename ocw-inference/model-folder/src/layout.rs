@@ -80,7 +80,10 @@ pub fn is_inert(hyperparameters: &Hyperparameters, name: &str) -> bool {
 		Hyperparameters::Decoder(n) => {
 			(n.tie_word_embeddings && name == "lm_head.weight") || name.ends_with(".rotary_emb.inv_freq")
 		}
-		Hyperparameters::Encoder(_) => name.starts_with("pooler.") || name == "embeddings.position_ids",
+		// Heads that make no rows, and positions, which are 0, 1, 2 and so on.
+		Hyperparameters::Encoder(_) => {
+			name.starts_with("pooler.") || name.starts_with("cls.") || name == "embeddings.position_ids"
+		}
 	}
 }
 

@@ -7,22 +7,6 @@ use crate::{
 	Error, Result,
 };
 
-/// Compiles a template with the special tokens it may name.
-pub fn compile_template(source: &[u8], tokenizer: &Tokenizer, hyperparameters: &Hyperparameters) -> Result<Template> {
-	let eos = hyperparameters
-		.eos_token_ids()
-		.iter()
-		.find_map(|id| tokenizer.special(*id))
-		.unwrap_or_default();
-	// The beginning-of-text token is by all conventions one of these; templates that need another write it out.
-	let bos = ["<|begin_of_text|>", "<|bos|>", "<s>", "<bos>", "<|startoftext|>"];
-	let bos = bos
-		.into_iter()
-		.find(|name| tokenizer.has_special(name))
-		.unwrap_or_default();
-	Template::parse(source, bos, eos)
-}
-
 /// Returns how many tokens the template adds to one message at most: a special token counts one, other text one a byte,
 /// because that is the only bound that holds whatever the message's end and the template's text merge to. An encoder
 /// adds the two tokens around its text.

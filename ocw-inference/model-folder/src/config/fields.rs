@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
 	/// A field that must be there.
 	pub(super) fn need(&self, key: &str) -> Result<&'a Value> {
 		self.get(key)
-			.ok_or_else(|| Error::Config(format!("`{key}` is missing")))
+			.ok_or_else(|| Error::Config(format!("`{key}` is missing; fetch the file again")))
 	}
 
 	pub(super) fn text(&self, key: &str) -> Result<&'a str> {
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
 		let same = |value: &Value| *value == only || (only.is_f64() && value.as_f64() == only.as_f64());
 		match self.get(key) {
 			Some(value) if !same(value) => Err(Error::Config(format!(
-				"`{key}` is {}; c1-w8 knows {only}",
+				"`{key}` is {}; c1-w8 knows {only} alone: take a model that has it",
 				shown(value)
 			))),
 			_ => Ok(()),
@@ -81,7 +81,7 @@ impl<'a> Fields<'a> {
 	pub(super) fn without(&self, key: &str) -> Result<()> {
 		match self.get(key) {
 			Some(value) if *value != Value::Bool(false) => Err(Error::Config(format!(
-				"`{key}` is {}; c1-w8 does not compute that",
+				"`{key}` is {}; c1-w8 does not compute that: take a model without it",
 				shown(value)
 			))),
 			_ => Ok(()),
@@ -94,7 +94,7 @@ pub(super) fn as_u32(value: &Value) -> Option<u32> {
 }
 
 pub(super) fn refused(key: &str, value: &Value, wanted: &str) -> Error {
-	Error::Config(format!("`{key}` is {}, not {wanted}", shown(value)))
+	Error::Config(format!("`{key}` is {}, not {wanted}; correct it", shown(value)))
 }
 
 /// A value in a message; a long one is cut.

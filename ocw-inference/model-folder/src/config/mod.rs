@@ -8,7 +8,9 @@
 mod decoder;
 mod encoder;
 mod fields;
+pub mod keys;
 mod read;
+mod rope;
 mod write;
 
 pub use assay_numerics::{rope::RopeScaling, F32};
@@ -144,7 +146,13 @@ pub struct ModelConfig {
 impl ModelConfig {
 	/// Reads a Hugging Face `config.json`. What this profile does not compute is refused, not ignored.
 	pub fn parse(json: &[u8]) -> Result<Self> {
-		let config = read::config(json)?;
+		Self::parse_with(json, None)
+	}
+
+	/// [`Self::parse`] of a file beside which another one, `generation_config.json`, may name the tokens that end an
+	/// answer. As in transformers these replace its own.
+	pub fn parse_with(json: &[u8], ends: Option<Vec<u32>>) -> Result<Self> {
+		let config = read::config(json, ends)?;
 		config.check()?;
 		Ok(config)
 	}
@@ -169,6 +177,11 @@ impl ModelConfig {
 			))),
 		}
 	}
+}
+
+/// Returns the tokens of an `eos_token_id` as a published file states it, ascending, or why it names none.
+pub fn eos_token_ids(value: &serde_json::Value) -> std::result::Result<Vec<u32>, String> {
+	read::eos_token_ids(value)
 }
 
 /// Refuses a number outside 1…limit.

@@ -1,41 +1,35 @@
 //! Hugging Face's `config.json`, with the meaning and the defaults that each family's code in transformers gives it.
 
 use super::{
-	fields::{as_u32, refused, Fields},
-	Architecture, DecoderConfig, EncoderConfig, Hyperparameters, ModelConfig, RopeScaling, F32,
+	fields::{as_u32, refused, shown, Fields},
+	keys::{self, Keys},
+	rope::{self, LayerType},
+	Architecture, DecoderConfig, EncoderConfig, Hyperparameters, ModelConfig,
 };
-use crate::{files::JsonLimits, Error, Result};
-use assay_numerics::rope::yarn_attention_factor;
+use crate::{
+	files::{self, JsonLimits},
+	Error, Result,
+};
 use serde_json::{json, Value};
 
-/// What some model of some family computes and no supported family does. A key here is refused whatever its value,
-/// unless that is null or false. What no family's code reads has no effect, and most published files have some of that.
-const NOT_COMPUTED: [&str; 22] = [
-	"alibi",
-	"attention_chunk_size",
-	"attention_multiplier",
-	"attn_logit_softcapping",
-	"auto_map",
-	"clip_qkv",
-	"embedding_multiplier",
-	"final_logit_softcapping",
-	"logit_scale",
-	"logits_scaling",
-	"moe_intermediate_size",
-	"no_rope_layers",
-	"num_experts",
-	"num_experts_per_tok",
-	"num_local_experts",
-	"quantization_config",
-	"query_pre_attn_scalar",
-	"residual_multiplier",
-	"rope_interleaved",
-	"use_parallel_residual",
-	"use_qk_norm",
-	"vision_config",
+/// The classes of transformers whose function a decoder's is, and an encoder's. Their heads differ; what makes an
+/// encoder's vector does not.
+const DECODER_CLASSES: [&str; 5] = [
+	"LlamaForCausalLM",
+	"LLaMAForCausalLM",
+	"MistralForCausalLM",
+	"Qwen2ForCausalLM",
+	"Qwen3ForCausalLM",
+];
+const ENCODER_CLASSES: [&str; 4] = [
+	"BertModel",
+	"BertForMaskedLM",
+	"BertForPreTraining",
+	"BertForNextSentencePrediction",
 ];
 
-pub(super) fn config(json: &[u8]) -> Result<ModelConfig> {
+/// Reads a `config.json`. `ends` are the tokens that end an answer, if another file names them.
+pub(super) fn config(json: &[u8], ends: Option<Vec<u32>>) -> Result<ModelConfig> {
 	let root: Value = JsonLimits::CONFIG.parse(json).map_err(Error::Config)?;
 	let root = root
 		.as_object()
@@ -48,12 +42,11 @@ pub(super) fn config(json: &[u8]) -> Result<ModelConfig> {
 			Architecture::names()
 		))
 	})?;
-	for key in NOT_COMPUTED {
-		fields.without(key)?;
-	}
+	Keys::check(&keys::of_family(architecture), root, files::CONFIG, "").map_err(Error::Config)?;
+	classes(&fields, architecture)?;
 	let hyperparameters = match architecture {
 		Architecture::Bert => Hyperparameters::Encoder(encoder(&fields)?),
-		family => Hyperparameters::Decoder(decoder(&fields, family)?),
+		family => Hyperparameters::Decoder(decoder(&fields, family, ends)?),
 	};
 	Ok(ModelConfig {
 		architecture,
@@ -61,12 +54,32 @@ pub(super) fn config(json: &[u8]) -> Result<ModelConfig> {
 	})
 }
 
-fn decoder(fields: &Fields<'_>, family: Architecture) -> Result<DecoderConfig> {
-	fields.only("hidden_act", json!("silu"))?;
-	let partial = fields.get("partial_rotary_factor");
-	if partial.is_some() {
-		fields.only("partial_rotary_factor", json!(1.0))?;
+/// Refuses a file that is a model of another class than its family's: a classifier has the same layers and another
+/// function. As in transformers, `model_type` alone decides the family.
+fn classes(fields: &Fields<'_>, family: Architecture) -> Result<()> {
+	let (known, what): (&[&str], _) = match family {
+		Architecture::Bert => (&ENCODER_CLASSES, "a sentence encoder"),
+		_ => (&DECODER_CLASSES, "a model that writes text"),
+	};
+	let Some(named) = fields.get("architectures") else {
+		return Ok(());
+	};
+	let all = |list: &Vec<Value>| list.iter().all(|c| c.as_str().is_some_and(|c| known.contains(&c)));
+	if named.as_array().is_some_and(all) {
+		return Ok(());
 	}
+	Err(Error::Config(format!(
+		"`architectures` is {}, which is not {what}: an embedding model, a reward model or a classifier has the same \
+		 layers and another function. Of {}, c1-w8 computes {}; import such a model",
+		shown(named),
+		family.name(),
+		known.join(", ")
+	)))
+}
+
+fn decoder(fields: &Fields<'_>, family: Architecture, ends: Option<Vec<u32>>) -> Result<DecoderConfig> {
+	fields.only("hidden_act", json!("silu"))?;
+	fields.only("partial_rotary_factor", json!(1.0))?;
 	let heads = fields.number("num_attention_heads")?;
 	let hidden_size = fields.number("hidden_size")?;
 	let bias = |key: &str, default| fields.flag_or(key, default);
@@ -97,8 +110,9 @@ fn decoder(fields: &Fields<'_>, family: Architecture) -> Result<DecoderConfig> {
 		_ => hidden_size.checked_div(heads).unwrap_or(0),
 	};
 	let max_position_embeddings = fields.number("max_position_embeddings")?;
-	let (rope_theta, rope_scaling) = rope(fields, max_position_embeddings)?;
 	let num_hidden_layers = fields.number("num_hidden_layers")?;
+	let (sliding_window, layer_type) = sliding_window(fields, family, num_hidden_layers)?;
+	let (rope_theta, rope_scaling) = rope::read(fields, max_position_embeddings, layer_type)?;
 	Ok(DecoderConfig {
 		vocab_size: fields.number("vocab_size")?,
 		hidden_size,
@@ -115,42 +129,51 @@ fn decoder(fields: &Fields<'_>, family: Architecture) -> Result<DecoderConfig> {
 		rms_norm_eps: fields.float_or("rms_norm_eps", 1e-6)?,
 		rope_theta,
 		rope_scaling,
-		sliding_window: sliding_window(fields, family, num_hidden_layers)?,
+		sliding_window,
 		attention_bias: qkv,
 		output_bias: output,
 		mlp_bias: mlp,
 		qk_norm: family == Architecture::Qwen3,
 		tie_word_embeddings: fields.flag_or("tie_word_embeddings", false)?,
-		eos_token_ids: eos_ids(fields.get("eos_token_id"))?,
+		eos_token_ids: match ends {
+			Some(ends) => ends,
+			None => own_ends(fields)?,
+		},
 	})
 }
 
-/// Returns the window of all layers. A model in which some layers have one and others do not is refused.
-fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Result<Option<u32>> {
-	let mixed = || {
-		Err(Error::Config(
-			"`layer_types`: layers with and without a sliding window in one model are not part of c1-w8".into(),
-		))
+fn mixed() -> Error {
+	Error::Config(
+		"`layer_types`: layers with and without a sliding window in one model are not part of c1-w8; take another model".into(),
+	)
+}
+
+/// Returns whether all layers have a window by `layer_types`, if it is there.
+fn listed_window(fields: &Fields<'_>, layers: u32) -> Result<Option<bool>> {
+	let Some(types) = fields.get("layer_types") else {
+		return Ok(None);
 	};
-	let listed = match fields.get("layer_types") {
-		None => None,
-		Some(types) => {
-			let list = types
-				.as_array()
-				.ok_or_else(|| refused("layer_types", types, "a list"))?;
-			let all = |kind: &str| list.iter().all(|t| t == kind);
-			match (
-				list.len() == layers as usize,
-				all("full_attention"),
-				all("sliding_attention"),
-			) {
-				(false, ..) => return Err(Error::Config("`layer_types` must name every layer".into())),
-				(_, true, _) => Some(false),
-				(_, _, true) => Some(true),
-				_ => return mixed(),
-			}
-		}
-	};
+	let list = types
+		.as_array()
+		.ok_or_else(|| refused("layer_types", types, "a list"))?;
+	if list.len() != layers as usize {
+		return Err(Error::Config(format!(
+			"`layer_types` names {} layers and must name every layer of {layers}; correct it",
+			list.len()
+		)));
+	}
+	let all = |kind: &str| list.iter().all(|t| t == kind);
+	match (all("full_attention"), all("sliding_attention")) {
+		(true, _) => Ok(Some(false)),
+		(_, true) => Ok(Some(true)),
+		_ => Err(mixed()),
+	}
+}
+
+/// Returns the window of all layers, and what transformers calls such layers where it distinguishes them. A model in
+/// which some layers have a window and others do not is refused.
+fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Result<(Option<u32>, Option<LayerType>)> {
+	let listed = listed_window(fields, layers)?;
 	let window = match family {
 		Architecture::Llama | Architecture::Bert => {
 			fields.without("sliding_window")?;
@@ -174,99 +197,24 @@ fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Res
 			}
 		}
 	};
+	// Llama and Mistral have no types of layers unless the file lists them.
+	let typed = listed.is_some() || matches!(family, Architecture::Qwen2 | Architecture::Qwen3);
+	let layer_type = typed.then_some(if window.is_some() {
+		"sliding_attention"
+	} else {
+		"full_attention"
+	});
 	match listed {
 		// The list and the window must not contradict each other.
-		Some(sliding) if sliding != window.is_some() => mixed(),
-		_ => Ok(window),
+		Some(sliding) if sliding != window.is_some() => Err(mixed()),
+		_ => Ok((window, layer_type)),
 	}
-}
-
-/// Returns base and scaling of the rotary frequencies: `rope_parameters` in files of today, `rope_theta` and
-/// `rope_scaling` before.
-fn rope(fields: &Fields<'_>, max_position_embeddings: u32) -> Result<(F32, RopeScaling)> {
-	let (key, rope) = match (fields.get("rope_parameters"), fields.get("rope_scaling")) {
-		(Some(rope), None) => ("rope_parameters", Some(rope)),
-		(None, rope) => ("rope_scaling", rope),
-		(Some(new), Some(old)) if new == old => ("rope_parameters", Some(new)),
-		_ => return Err(Error::Config("`rope_parameters` and `rope_scaling` differ".into())),
-	};
-	let Some(rope) = rope else {
-		return Ok((fields.float_or("rope_theta", 10_000.0)?, RopeScaling::None));
-	};
-	let rope = rope
-		.as_object()
-		.map(Fields::new)
-		.ok_or_else(|| refused(key, rope, "an object"))?;
-	if rope.get("partial_rotary_factor").is_some() {
-		rope.only("partial_rotary_factor", json!(1.0))?;
-	}
-	let theta = match rope.float("rope_theta")? {
-		Some(theta) => single(theta),
-		None => fields.float_or("rope_theta", 10_000.0)?,
-	};
-	let kind = match (rope.get("rope_type"), rope.get("type")) {
-		(Some(_), _) => rope.text("rope_type")?,
-		(None, Some(_)) => rope.text("type")?,
-		(None, None) if key == "rope_parameters" => "default",
-		(None, None) => return Err(Error::Config("`rope_scaling` has no `rope_type`".into())),
-	};
-	let need = |name: &str| -> Result<f64> {
-		rope.float(name)?
-			.ok_or_else(|| Error::Config(format!("`{key}`: {kind} needs `{name}`")))
-	};
-	let original = rope.number_or("original_max_position_embeddings", max_position_embeddings)?;
-	let scaling = match kind {
-		"default" => RopeScaling::None,
-		"linear" => RopeScaling::Linear {
-			factor: single(need("factor")?),
-		},
-		"llama3" => RopeScaling::Llama3 {
-			factor: single(need("factor")?),
-			low_freq_factor: single(need("low_freq_factor")?),
-			high_freq_factor: single(need("high_freq_factor")?),
-			original_max_position_embeddings: original,
-		},
-		"yarn" => yarn(&rope, original, max_position_embeddings)?,
-		other => {
-			return Err(Error::Config(format!(
-				"`{key}`: rotary positions scaled by \"{other}\" are not part of c1-w8 (default, linear, llama3 and yarn are)"
-			)))
-		}
-	};
-	Ok((theta, scaling))
-}
-
-fn yarn(rope: &Fields<'_>, original: u32, max_position_embeddings: u32) -> Result<RopeScaling> {
-	let factor = match rope.float("factor")? {
-		Some(factor) => factor,
-		None => f64::from(max_position_embeddings) / f64::from(original.max(1)),
-	};
-	let positive = |name: &str| Ok::<_, Error>(rope.float(name)?.filter(|v| *v != 0.0));
-	let attention_factor = match rope.float("attention_factor")? {
-		Some(given) => given,
-		None => yarn_attention_factor(factor, positive("mscale")?.zip(positive("mscale_all_dim")?)),
-	};
-	Ok(RopeScaling::Yarn {
-		factor: single(factor),
-		original_max_position_embeddings: original,
-		beta_fast: single(positive("beta_fast")?.unwrap_or(32.0)),
-		beta_slow: single(positive("beta_slow")?.unwrap_or(1.0)),
-		attention_factor: single(attention_factor),
-		truncate: rope.flag_or("truncate", true)?,
-	})
-}
-
-fn single(v: f64) -> F32 {
-	F32(v as f32)
 }
 
 fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
 	fields.only("hidden_act", json!("gelu"))?;
 	fields.only("position_embedding_type", json!("absolute"))?;
 	fields.only("pooling_mode", json!("mean"))?;
-	fields.without("is_decoder")?;
-	fields.without("add_cross_attention")?;
-	fields.without("is_encoder_decoder")?;
 	let max_position_embeddings = fields.number("max_position_embeddings")?;
 	Ok(EncoderConfig {
 		vocab_size: fields.number("vocab_size")?,
@@ -284,14 +232,27 @@ fn encoder(fields: &Fields<'_>) -> Result<EncoderConfig> {
 	})
 }
 
-fn eos_ids(value: Option<&Value>) -> Result<Vec<u32>> {
+fn own_ends(fields: &Fields<'_>) -> Result<Vec<u32>> {
+	let missing =
+		"`eos_token_id` is missing, so no token would end an answer: add it, here or in generation_config.json";
+	let ids = fields
+		.get("eos_token_id")
+		.ok_or_else(|| Error::Config(missing.into()))?;
+	eos_token_ids(ids).map_err(Error::Config)
+}
+
+/// Returns the tokens of an `eos_token_id`, ascending, or why it names none.
+pub(super) fn eos_token_ids(value: &Value) -> std::result::Result<Vec<u32>, String> {
 	let ids = match value {
-		Some(Value::Array(ids)) if ids.len() <= 64 => ids.iter().map(as_u32).collect(),
-		Some(id) => as_u32(id).map(|id| vec![id]),
-		None => None,
+		Value::Array(ids) if ids.len() <= 64 => ids.iter().map(as_u32).collect(),
+		id => as_u32(id).map(|id| vec![id]),
 	};
-	let mut ids: Vec<u32> =
-		ids.ok_or_else(|| Error::Config("`eos_token_id` must be a token id or a list of them".into()))?;
+	let mut ids: Vec<u32> = ids.ok_or_else(|| {
+		format!(
+			"`eos_token_id` is {}, not a token id or a list of at most 64 of them; correct it",
+			shown(value)
+		)
+	})?;
 	ids.sort_unstable();
 	ids.dedup();
 	Ok(ids)

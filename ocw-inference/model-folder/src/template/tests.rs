@@ -3,7 +3,14 @@
 use super::*;
 
 fn render(source: &str, message: &str) -> Result<String> {
-	Template::parse(source.as_bytes(), "<s>", "</s>")?.render(message)
+	// The special tokens are variables here, so that what is tested begins at line 1 and costs what it costs.
+	let chat = serde_json::json!({
+		"messages": [{ "role": "user", "content": message }],
+		"bos_token": "<s>",
+		"eos_token": "</s>",
+	});
+	let source = source::checked(source.as_bytes())?;
+	Template { source }.render_chat(&Chat::parse(chat.to_string().as_bytes())?)
 }
 
 fn rendered(source: &str) -> String {
@@ -272,6 +279,12 @@ fn steps_are_counted_as_the_specification_says() {
 		("{{ 'a b'.split()|length }}", 1 + 1 + 1 + 4 + 3 + 3 + 1),
 		("{{ 'abc'|length }}", 1 + 1 + 4 + 3 + 1),
 		("{{ {'a': 'b'}|tojson }}", 1 + 1 + 5 + (2 + 6 + 2 + 6) + 10),
+		("{{ 'b\nc'|indent }}", 1 + 1 + 4 + 2 * (1 + 4 + 1) + 7),
+		("{{ ['b', 'a']|sort|join }}", 1 + 1 + 1 + 5 + 4 * 2 + 2 + 2 * 2 + 2),
+		("{{ [1]|tojson(indent=2) }}", 1 + 1 + 2 + 1 + (2 + (1 + 2) + 2 + 1) + 7),
+		("{{ '{}'.format('ab') }}", 1 + 1 + 3 + 3 + 2 + 2 + 2),
+		("{{ '<'|safe + '&' }}", 1 + 1 + 1 + 2 + 2 + (1 + 5) + 6),
+		("{% generation %}a{% endgeneration %}", 1 + 1 + 1),
 		("{% do 'a'.upper() %}", 1 + 2 + 1),
 		(
 			"{% macro m(a, b='y') %}{{ a }}{{ b }}{% endmacro %}{{ m('x') }}",
@@ -311,16 +324,12 @@ fn what_a_template_must_not_do_has_a_reason() {
 		("{{ 9223372036854775807 + 1 }}", "64 bits"),
 		("{{ 1 // 0 }}{{ 1 % 0 }}", "divided by zero"),
 		("{{ messages }}", "a list has no written form"),
-		("{{ 'x'|indent(2) }}", "the filter `indent` is not part"),
-		("{{ 'x'.format(1) }}", "`format` is not a method of a text"),
+		("{{ 'x'|center(2) }}", "the filter `center` is not part"),
+		("{{ 'x'.zfill(1) }}", "`zfill` is not a method of a text"),
 		("{{ 'x' is callable }}", "the test `callable` is not part"),
 		(
-			"{% set ns = namespace() %}{% set ns.self = ns %}",
-			"a namespace can't be kept inside another value",
-		),
-		(
-			"{% set x = [namespace()] %}",
-			"a namespace can't be kept inside another value",
+			"{% set x = [loop_of] %}{% macro m() %}{% endmacro %}{{ [m] }}",
+			"a macro can't be kept inside another value",
 		),
 		(
 			"{% for i in [1] recursive %}{{ loop([2]) }}{% endfor %}",
@@ -339,4 +348,64 @@ fn what_a_template_must_not_do_has_a_reason() {
 		let found = reason(source);
 		assert!(found.contains(why), "{source}: {found}");
 	}
+}
+
+/// What other engines' users met, and Jinja's own answer to each.
+#[test]
+fn the_corners_of_jinja_are_as_in_python() {
+	for (source, text) in [
+		("a\r\nb\rc\n\r\n", "a\nb\nc\n"),
+		("{% if true %}\r\nx{% endif %}\r", "x"),
+		("{{ 'a\r\nb' }}", "a\nb"),
+		("{% generation %}a{% set x = 1 %}{% endgeneration %}{{ x is defined }}", "aFalse"),
+		("  {%- generation -%}  a  {%- endgeneration -%}  ", "a"),
+		("{# {% generation %} #}{% raw %}{% generation %}{% endraw %}{{ '{% generation %}' }}", "{% generation %}{% generation %}"),
+		("{{ \"they're BILL's friends x2y\".title() }}{{ 'ab cd'|title }}", "They'Re Bill'S Friends X2YAb Cd"),
+		("{{ 'x' in missing }}{{ 'x' not in missing }}{{ missing is iterable }}", "FalseTrueTrue"),
+		("{{ none|trim }}{{ none|upper }}{{ none|string }}{{ none|default('d') }}{{ none|tojson }}{{ none|int }}", "NoneNONENoneNonenull0"),
+		("{{ none|selectattr('a')|list|length }}{{ none|map('upper')|list|length }}{{ missing|reject|list|length }}", "000"),
+		("{% set a = namespace(n=1) %}{% for b in [a, {'k': a}.k] %}{% set b.n = b.n + 1 %}{% endfor %}{{ a.n }}", "3"),
+		("{% set a = namespace() %}{% set a.self = a %}{% set a.all = [a] %}{{ a.self.all[0] == a }}{{ namespace() == a }}", "TrueFalse"),
+		("<{{ '\u{1c}\u{1f}\u{85} a \u{1e}'.strip() }}><{{ 'a\u{1d}b\u{1f}c'.split()|join(',') }}>", "<a><a,b,c>"),
+		("{{ {'a': 1, 'b': 2, 'a': 3}|tojson }}{{ {1: 'x', 2: 'y'}[2] }}{{ 1 in {1: 2} }}", "{\"a\": 3, \"b\": 2}yTrue"),
+		("{{ {'b': [1, {}], 'a': 'é'}|tojson(indent=2, sort_keys=true, ensure_ascii=true) }}", "{\n  \"a\": \"\\u00e9\",\n  \"b\": [\n    1,\n    {}\n  ]\n}"),
+		("{{ [1, 2]|tojson(separators=(',', ':')) }}{{ '\u{1F600}\u{7f}'|tojson(ensure_ascii=true) }}", "[1,2]\"\\ud83d\\ude00\u{7f}\""),
+		("{% for k, v in {'B': 1, 'a': 2}|dictsort %}{{ k }}{{ v }}{% endfor %}{{ [3, 1, 2]|sort(reverse=true)|join }}", "a2B1321"),
+		("{{ [{'n': {'m': 2}}, {'n': {'m': 1}}]|sort(attribute='n.m')|map(attribute='n.m')|join }}{{ [3, 1]|min }}{{ ['b', 'A']|max }}", "121b"),
+		("{{ 'a\n\nb'|indent }}|{{ 'a\nb'|indent(2, first=true) }}|{{ 'a\n\nb'|indent(1, blank=true) }}", "a\n\n    b|  a\n  b|a\n \n b"),
+		("{{ '{}-{{}}-{}'.format('a', 1) }}{{ '{1}{0}'.format('a', 'b') }}", "a-{}-1ba"),
+		("{{ '<'|safe + '&' }}{{ '&' + '<'|safe }}{{ '<' ~ '&'|safe }}{{ '&'|safe is string }}", "<&amp;&amp;<<&True"),
+		("{{ 'a\rb\u{2028}c\r\n\nd'.splitlines()|join('|') }}", "a|b|c||d"),
+	] {
+		assert_eq!(rendered(source), text, "{source}");
+	}
+}
+
+#[test]
+fn conversations_reach_a_template_as_transformers_hands_them_over() {
+	let render =
+		|source: &str, chat: &str| Template::parse(source.as_bytes())?.render_chat(&Chat::parse(chat.as_bytes())?);
+	let whole = "{{ messages|tojson }}{{ tools is none }}{{ add_generation_prompt }}{{ flag }}";
+	let chat = r#"{ "messages": [{ "role": "assistant", "content": null, "reasoning": "why" }],
+		"add_generation_prompt": false, "flag": 7 }"#;
+	let rendered =
+		r#"[{"thinking": "why", "role": "assistant", "reasoning": "why", "reasoning_content": "why"}]TrueFalse7"#;
+	assert_eq!(render(whole, chat).unwrap(), rendered);
+	for (chat, why) in [
+		("[]", "`messages`"),
+		(r#"{ "messages": [] }"#, "empty"),
+		(r#"{ "messages": ["hi"] }"#, "`role` and `content`"),
+		(r#"{ "messages": [{ "x": 1.5 }] }"#, "whole number"),
+	] {
+		let refused = render(whole, chat).unwrap_err().to_string();
+		assert!(refused.contains(why), "{refused}");
+	}
+}
+
+/// Namespaces may hold each other; none of them outlives the rendering, and a long row of them is no deep recursion.
+#[test]
+fn namespaces_in_circles_and_in_rows_end_with_the_rendering() {
+	let row = "{% set ns = namespace() %}{% for i in range(9000) %}{% set next = namespace() %}{% set next.before = ns.last %}\
+		{% set ns.last = next %}{% endfor %}{{ ns.last is defined }}";
+	assert_eq!(rendered(row), "True");
 }

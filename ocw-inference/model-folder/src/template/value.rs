@@ -1,4 +1,4 @@
-//! What a template computes with: plain data that can neither contain itself nor nest deeply.
+//! What a template computes with: plain data that does not nest deeply, and namespaces.
 
 use super::error::{RenderError, Result};
 use minijinja::{machinery::ast, value::ValueKind};
@@ -16,15 +16,20 @@ pub(super) enum Value<'a> {
 	Bool(bool),
 	Int(i64),
 	Text(Rc<str>),
+	/// What the filter `safe` returns: adding other text to it escapes that for HTML.
+	Safe(Rc<str>),
 	List(Rc<List<'a>>),
 	Map(Rc<Map<'a>>),
-	/// `namespace(…)`: the only value that changes. It can be kept in a variable, but not in another value.
-	Namespace(Rc<RefCell<BTreeMap<&'a str, Value<'a>>>>),
+	/// `namespace(…)`: the only value that changes, and so the only one that can contain itself.
+	Namespace(Namespace<'a>),
 	/// The variable `loop`.
 	Loop(Rc<LoopState<'a>>),
 	Macro(&'a ast::Macro<'a>),
 	Function(Function),
 }
+
+/// What a namespace holds. The interpreter keeps all of them and empties them at its end.
+pub(super) type Namespace<'a> = Rc<RefCell<BTreeMap<&'a str, Value<'a>>>>;
 
 /// Functions that templates may call.
 #[derive(Clone, Copy)]
@@ -41,9 +46,16 @@ pub(super) struct List<'a> {
 	nesting: u8,
 }
 
+/// The key of a map.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+	Int(i64),
+	Text(Rc<str>),
+}
+
 /// A map in the order in which its keys were written.
 pub(super) struct Map<'a> {
-	pub(super) entries: Vec<(Rc<str>, Value<'a>)>,
+	pub(super) entries: Vec<(Key, Value<'a>)>,
 	nesting: u8,
 }
 
@@ -62,26 +74,27 @@ impl<'a> Value<'a> {
 		Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
 	}
 
-	/// A list. What changes or computes can't be kept in one, so that no value contains itself.
+	/// A list. What computes can't be kept in one.
 	pub(super) fn list(items: Vec<Value<'a>>) -> Result<Self> {
 		let nesting = nesting_above(items.iter())?;
 		Ok(Self::List(Rc::new(List { items, nesting })))
 	}
 
-	/// A map; of two entries with one key the later one counts.
-	pub(super) fn map(entries: Vec<(Rc<str>, Value<'a>)>) -> Result<Self> {
+	/// A map; an entry with the key of an earlier one takes its place.
+	pub(super) fn map(entries: Vec<(Key, Value<'a>)>) -> Result<Self> {
 		let nesting = nesting_above(entries.iter().map(|(_, value)| value))?;
-		let mut last: BTreeMap<Rc<str>, usize> = BTreeMap::new();
-		for (place, (key, _)) in entries.iter().enumerate() {
-			last.insert(key.clone(), place);
+		let mut places: BTreeMap<Key, usize> = BTreeMap::new();
+		let mut kept: Vec<(Key, Value<'a>)> = Vec::with_capacity(entries.len());
+		for (key, value) in entries {
+			match places.get(&key).and_then(|place| kept.get_mut(*place)) {
+				Some((_, earlier)) => *earlier = value,
+				None => {
+					places.insert(key.clone(), kept.len());
+					kept.push((key, value));
+				}
+			}
 		}
-		let entries = entries
-			.into_iter()
-			.enumerate()
-			.filter(|(place, (key, _))| last.get(key) == Some(place))
-			.map(|(_, entry)| entry)
-			.collect();
-		Ok(Self::Map(Rc::new(Map { entries, nesting })))
+		Ok(Self::Map(Rc::new(Map { entries: kept, nesting })))
 	}
 
 	/// A constant of the source.
@@ -105,6 +118,7 @@ impl<'a> Value<'a> {
 			Self::Bool(_) => "a boolean",
 			Self::Int(_) => "a number",
 			Self::Text(_) => "a text",
+			Self::Safe(_) => "a text made `safe`",
 			Self::List(_) => "a list",
 			Self::Map(_) => "a map",
 			Self::Namespace(_) => "a namespace",
@@ -120,7 +134,7 @@ impl<'a> Value<'a> {
 			Self::Undefined | Self::None => false,
 			Self::Bool(b) => *b,
 			Self::Int(n) => *n != 0,
-			Self::Text(text) => !text.is_empty(),
+			Self::Text(text) | Self::Safe(text) => !text.is_empty(),
 			Self::List(list) => !list.items.is_empty(),
 			Self::Map(map) => !map.entries.is_empty(),
 			Self::Namespace(_) | Self::Loop(_) | Self::Macro(_) | Self::Function(_) => true,
@@ -135,7 +149,7 @@ impl<'a> Value<'a> {
 			Self::Bool(true) => "True".into(),
 			Self::Bool(false) => "False".into(),
 			Self::Int(n) => n.to_string().into(),
-			Self::Text(text) => text.clone(),
+			Self::Text(text) | Self::Safe(text) => text.clone(),
 			other => {
 				return Err(format!(
 					"{} has no written form; the filter `tojson` makes one of data",
@@ -149,10 +163,11 @@ impl<'a> Value<'a> {
 	/// Whether it may be kept inside another value, and how deeply it nests.
 	fn nesting(&self) -> Option<u8> {
 		match self {
-			Self::Undefined | Self::None | Self::Bool(_) | Self::Int(_) | Self::Text(_) => Some(0),
+			Self::Undefined | Self::None | Self::Bool(_) | Self::Int(_) => Some(0),
+			Self::Text(_) | Self::Safe(_) | Self::Namespace(_) => Some(0),
 			Self::List(list) => Some(list.nesting),
 			Self::Map(map) => Some(map.nesting),
-			Self::Namespace(_) | Self::Loop(_) | Self::Macro(_) | Self::Function(_) => None,
+			Self::Loop(_) | Self::Macro(_) | Self::Function(_) => None,
 		}
 	}
 
@@ -166,11 +181,45 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Map<'a> {
-	pub(super) fn get(&self, key: &str) -> Option<&Value<'a>> {
-		self.entries
-			.iter()
-			.find(|(name, _)| &**name == key)
-			.map(|(_, value)| value)
+	pub(super) fn get<K: ?Sized>(&self, key: &K) -> Option<&Value<'a>>
+	where
+		Key: PartialEq<K>,
+	{
+		let entry = self.entries.iter().find(|(name, _)| name == key);
+		entry.map(|(_, value)| value)
+	}
+}
+
+impl PartialEq<str> for Key {
+	fn eq(&self, text: &str) -> bool {
+		matches!(self, Self::Text(own) if **own == *text)
+	}
+}
+
+impl From<&str> for Key {
+	fn from(text: &str) -> Self {
+		Self::Text(text.into())
+	}
+}
+
+impl<'a> From<&Key> for Value<'a> {
+	fn from(key: &Key) -> Self {
+		match key {
+			Key::Int(n) => Value::Int(*n),
+			Key::Text(text) => Value::Text(text.clone()),
+		}
+	}
+}
+
+impl<'a> TryFrom<&Value<'a>> for Key {
+	type Error = RenderError;
+
+	fn try_from(value: &Value<'a>) -> Result<Self> {
+		match value {
+			Value::Int(n) => Ok(Self::Int(*n)),
+			Value::Text(text) => Ok(Self::Text(text.clone())),
+			other => Err(format!("{} can't be the key of a map", other.kind()).into()),
+		}
 	}
 }
 

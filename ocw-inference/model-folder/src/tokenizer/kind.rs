@@ -1,6 +1,6 @@
 //! Which tokenizers run: an allow-list, read from `tokenizer.json` before the library sees it.
 
-use super::{patterns, tables};
+use super::{keys, patterns, tables};
 use crate::{Error, Result};
 use serde_json::{json, Value};
 
@@ -31,13 +31,14 @@ const MAX_STEPS: usize = 16;
 /// Returns the kind of a `tokenizer.json`, or why it is not on the list. Removes from it what is decided elsewhere:
 /// marks around a text, truncation and padding.
 pub(super) fn check(root: &mut Value) -> Result<Kind> {
+	keys::check(root)?;
 	let Some(model) = present(root, "model") else {
 		return refused("`model` is missing".into());
 	};
 	let kind = match (of(model), model.get("byte_fallback")) {
 		("WordPiece", _) => word_piece(root, model)?,
 		("BPE" | "none", fallback) if model.get("merges").is_some() => {
-			check_bpe(root, model)?;
+			check_bpe(model)?;
 			if fallback == Some(&Value::Bool(true)) {
 				byte_fallback(root)?
 			} else {
@@ -67,12 +68,12 @@ fn present<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 /// The `type` of a part.
-fn of(value: &Value) -> &str {
+pub(super) fn of(value: &Value) -> &str {
 	value.get("type").and_then(Value::as_str).unwrap_or("none")
 }
 
 /// The parts of a sequence, or the one part that is none; nothing if the key is absent.
-fn steps<'a>(root: &'a Value, key: &str, list: &str) -> Result<Vec<&'a Value>> {
+pub(super) fn steps<'a>(root: &'a Value, key: &str, list: &str) -> Result<Vec<&'a Value>> {
 	let Some(part) = present(root, key) else {
 		return Ok(Vec::new());
 	};
@@ -85,12 +86,7 @@ fn steps<'a>(root: &'a Value, key: &str, list: &str) -> Result<Vec<&'a Value>> {
 	}
 }
 
-fn check_bpe(root: &Value, model: &Value) -> Result<()> {
-	for key in ["truncation", "padding"] {
-		if present(root, key).is_some() {
-			return refused(format!("`{key}` changes prompts; c1-w8 allows none"));
-		}
-	}
+fn check_bpe(model: &Value) -> Result<()> {
 	if present(model, "dropout").is_some_and(|d| d.as_f64() != Some(0.0)) {
 		return refused("`dropout` makes tokens random".into());
 	}

@@ -3,6 +3,7 @@
 //! Three kinds of tokenizers are on the allow-list ([`Kind`]). The library splits and merges; the bytes of each token
 //! are found here, so that text is made by a defined rule instead of a lossy decoder.
 
+pub mod keys;
 mod kind;
 pub mod patterns;
 mod tables;
@@ -12,6 +13,7 @@ pub use kind::Kind;
 use crate::{files, Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;
+use tokenizers::{AddedToken, OffsetReferential, OffsetType};
 
 /// A tokenizer, as `tokenizer.json` describes it.
 pub struct Tokenizer {
@@ -21,6 +23,8 @@ pub struct Tokenizer {
 	bytes: Vec<Box<[u8]>>,
 	/// Special tokens by id.
 	special: HashMap<u32, String>,
+	/// Bytes that no token writes.
+	missing: Vec<u8>,
 }
 
 impl Tokenizer {
@@ -48,11 +52,7 @@ impl Tokenizer {
 			)));
 		}
 		let encoding = ByteEncoding::of(kind);
-		if let Some(symbol) = encoding.missing(&vocabulary) {
-			return Err(Error::Tokenizer(format!(
-				"no token for the byte written `{symbol}`; all 256 are needed"
-			)));
-		}
+		let missing = encoding.missing(&vocabulary);
 		tables::check_ids(&listed, &inner)?;
 		let mut bytes = vec![Box::default(); size];
 		for (token, id) in &vocabulary {
@@ -81,6 +81,7 @@ impl Tokenizer {
 			kind,
 			bytes,
 			special,
+			missing,
 		})
 	}
 
@@ -110,13 +111,46 @@ impl Tokenizer {
 		}
 	}
 
-	/// Returns the token ids of a rendered prompt. Special tokens written out in it count as such; none are added.
+	/// Returns the token ids of a rendered prompt. Special tokens written out in it count as such; none are added. A text
+	/// with a character that the vocabulary has no tokens for is refused: the library would leave it out.
 	pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+		self.check_written(text)?;
 		let encoding = self
 			.inner
 			.encode_fast(text, false)
 			.map_err(|e| Error::Tokenizer(e.to_string()))?;
 		Ok(encoding.get_ids().to_vec())
+	}
+
+	fn check_written(&self, text: &str) -> Result<()> {
+		if self.missing.is_empty() {
+			return Ok(());
+		}
+		let pieces = self
+			.inner
+			.get_added_vocabulary()
+			.extract_and_normalize(self.inner.get_normalizer(), text);
+		let lacks = |c: &char| {
+			let mut bytes = [0; 4];
+			let written = c.encode_utf8(&mut bytes);
+			// With byte fallback, bytes are only for what has no token of its own.
+			let whole = self.kind != Kind::ByteLevel && self.inner.token_to_id(written).is_some();
+			!whole && written.bytes().any(|byte| self.missing.contains(&byte))
+		};
+		let pieces = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+		let between = pieces.iter().filter(|(_, _, tokens)| tokens.is_none());
+		match between.flat_map(|(text, ..)| text.chars()).find(lacks) {
+			Some(c) => Err(Error::Tokenizer(format!(
+				"this model's vocabulary has no tokens for the character {c:?} (U+{:04X}); leave it out",
+				u32::from(c)
+			))),
+			None => Ok(()),
+		}
+	}
+
+	/// Returns the bytes that no token writes: a text that needs one is refused.
+	pub fn missing_bytes(&self) -> &[u8] {
+		&self.missing
 	}
 
 	/// Returns the bytes of a token; none for special tokens and for ids without a token.
@@ -134,9 +168,20 @@ impl Tokenizer {
 		self.special.get(&id).map(String::as_str)
 	}
 
-	/// Returns whether a special token has this written form.
-	pub fn has_special(&self, written: &str) -> bool {
-		self.special.values().any(|s| s == written)
+	/// Returns the id of a token with this written form.
+	pub fn id(&self, written: &str) -> Option<u32> {
+		self.inner.token_to_id(written)
+	}
+
+	/// Returns a token that a text is cut at, with its flags.
+	pub fn added(&self, id: u32) -> Option<&AddedToken> {
+		self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id)
+	}
+
+	/// Returns a flag of BERT's normalizer as the file has it; none of other normalizers.
+	pub fn normalizer_flag(&self, name: &str) -> Option<Value> {
+		let normalizer = serde_json::to_value(self.inner.get_normalizer()?).ok()?;
+		(normalizer["type"] == "BertNormalizer").then(|| normalizer[name].clone())
 	}
 
 	/// Returns one more than the largest token id.
@@ -181,18 +226,22 @@ impl ByteEncoding {
 		}
 	}
 
-	/// Returns a byte that the vocabulary has no token for, as it would be written.
-	fn missing(&self, vocabulary: &HashMap<String, u32>) -> Option<String> {
-		match self {
-			Self::Alphabet(alphabet) => alphabet
-				.keys()
-				.map(char::to_string)
-				.find(|symbol| !vocabulary.contains_key(symbol)),
-			Self::Fallback => (0..=255u8)
-				.map(|byte| format!("<0x{byte:02X}>"))
-				.find(|symbol| !vocabulary.contains_key(symbol)),
-			Self::Words => None,
-		}
+	/// Returns the bytes that the vocabulary has no token for, ascending.
+	fn missing(&self, vocabulary: &HashMap<String, u32>) -> Vec<u8> {
+		let lacks = |symbol: &str| !vocabulary.contains_key(symbol);
+		let mut missing: Vec<u8> = match self {
+			Self::Alphabet(alphabet) => {
+				let symbols = alphabet.iter();
+				symbols
+					.filter(|(symbol, _)| lacks(symbol.encode_utf8(&mut [0; 4])))
+					.map(|(_, byte)| *byte)
+					.collect()
+			}
+			Self::Fallback => (0..=255u8).filter(|byte| lacks(&format!("<0x{byte:02X}>"))).collect(),
+			Self::Words => Vec::new(),
+		};
+		missing.sort_unstable();
+		missing
 	}
 
 	/// Returns the bytes of a token; none if it is not in this encoding.

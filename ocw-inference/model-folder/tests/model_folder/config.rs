@@ -9,13 +9,15 @@ use assay_test_fixtures::Tiny;
 use serde_json::{json, Value};
 
 /// A `config.json` as each family publishes it.
-fn published(family: Architecture) -> Value {
-	let common = json!({
-		"model_type": family.name(), "hidden_act": "silu", "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96,
-		"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
-		"rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false, "eos_token_id": 2, "bos_token_id": 1,
-		"initializer_range": 0.02, "use_cache": true, "torch_dtype": "bfloat16", "transformers_version": "4.46.0",
-		"attention_dropout": 0.0, "_name_or_path": "x/y",
+pub(crate) fn published(family: Architecture) -> Value {
+	let every = json!({
+		"model_type": family.name(), "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+		"num_attention_heads": 4, "bos_token_id": 1, "initializer_range": 0.02, "use_cache": true,
+		"torch_dtype": "bfloat16", "transformers_version": "4.46.0", "_name_or_path": "x/y",
+	});
+	let decoder = json!({
+		"hidden_act": "silu", "num_key_value_heads": 2, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
+		"rope_theta": 10000.0, "tie_word_embeddings": false, "eos_token_id": 2, "attention_dropout": 0.0,
 	});
 	let more = match family {
 		Architecture::Llama => {
@@ -33,20 +35,23 @@ fn published(family: Architecture) -> Value {
 			"attention_probs_dropout_prob": 0.1, "pad_token_id": 0,
 		}),
 	};
-	with(common, more)
+	match family {
+		Architecture::Bert => with(every, more),
+		_ => with(with(every, decoder), more),
+	}
 }
 
-fn with(mut base: Value, more: Value) -> Value {
+pub(crate) fn with(mut base: Value, more: Value) -> Value {
 	let Value::Object(more) = more else { panic!("no object") };
 	base.as_object_mut().unwrap().extend(more);
 	base
 }
 
-fn parse(config: &Value) -> Result<ModelConfig, String> {
+pub(crate) fn parse(config: &Value) -> Result<ModelConfig, String> {
 	ModelConfig::parse(config.to_string().as_bytes()).map_err(|e| e.to_string())
 }
 
-fn decoder(config: &Value) -> DecoderConfig {
+pub(crate) fn decoder(config: &Value) -> DecoderConfig {
 	parse(config).unwrap().hyperparameters.decoder().unwrap().clone()
 }
 
@@ -55,7 +60,8 @@ fn every_family_is_read_and_its_canonical_file_reads_back_to_the_same() {
 	let scaled = json!({ "rope_scaling": { "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
 		"high_freq_factor": 4.0, "original_max_position_embeddings": 64 } });
 	let yarn = json!({ "rope_scaling": { "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64 } });
-	let linear = json!({ "rope_parameters": { "rope_type": "linear", "factor": 2.5, "rope_theta": 5e5 } });
+	let linear =
+		json!({ "rope_theta": null, "rope_parameters": { "rope_type": "linear", "factor": 2.5, "rope_theta": 5e5 } });
 	let mut all: Vec<Value> = Architecture::ALL.map(published).into();
 	all.push(with(published(Architecture::Llama), scaled));
 	all.push(with(published(Architecture::Qwen2), yarn));

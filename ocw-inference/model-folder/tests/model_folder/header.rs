@@ -22,6 +22,23 @@ fn an_honest_header_is_read() {
 }
 
 #[test]
+fn metadata_may_be_null_as_the_formats_own_library_has_it() {
+	let with = |metadata: &str| header(&format!(r#"{{"__metadata__":{metadata}}}"#), 0);
+	assert_eq!(
+		with("null").unwrap(),
+		with("{}")
+			.map(|mut other| {
+				other.data_start += 2;
+				other
+			})
+			.unwrap()
+	);
+	for other in ["[]", "1", "\"text\"", "false"] {
+		assert!(with(other).is_err(), "{other}");
+	}
+}
+
+#[test]
 fn a_lying_header_is_refused_with_its_reason() {
 	let one =
 		|shape: &str, offsets: &str| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
@@ -34,7 +51,7 @@ fn a_lying_header_is_refused_with_its_reason() {
 		(one("[2]", "[0,8]"), 4, "the data at 4"),
 		(one("[1]", "[4,8]"), 8, "begins at 4"),
 		(one("[-1]", "[0,4]"), 4, "invalid value"),
-		(one("[1]", "[0,4]").replace("F32", "F8_E4M3"), 4, "unknown variant"),
+		(one("[1]", "[0,4]").replace("F32", "F8_E4M3"), 4, "tensor `a`: its type is F8_E4M3"),
 		(one("[1]", "[0,4]").replace("\"shape\"", "\"strides\":[1],\"shape\""), 4, "unknown field"),
 		(r#"{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"I8","shape":[2],"data_offsets":[1,3]}}"#.into(), 3, "begins at 1"),
 		(r#"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}}"#.into(), 2, "appears twice"),

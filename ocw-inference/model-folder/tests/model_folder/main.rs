@@ -6,5 +6,7 @@
 mod config;
 mod header;
 mod hostile;
+mod keys;
 mod registration;
+mod rope;
 mod tokenizers;

@@ -125,8 +125,30 @@ fn what_is_on_no_list_is_refused_by_name() {
 			json!({ "type": "Precompiled" }),
 			"normalizer Precompiled",
 		),
-		("bytes", "/truncation", json!({ "max_length": 3 }), "truncation"),
-		("bytes", "/padding", json!({ "strategy": "BatchLongest" }), "padding"),
+		("bytes", "/normaliser", json!(null), "`normaliser` is not a known key"),
+		("bytes", "/version", json!("2.0"), "`version`"),
+		("bytes", "/model/cache_size", json!(7), "`model.cache_size`"),
+		(
+			"bytes",
+			"/added_tokens/0/stripped",
+			json!(true),
+			"`added_tokens.stripped`",
+		),
+		("bytes", "/pre_tokenizer/regex", json!("x"), "`pre_tokenizer.regex`"),
+		("bytes", "/decoder/trim", json!(1), "`decoder.trim`"),
+		(
+			"qwen",
+			"/pre_tokenizer/pretokenizers/0/inverted",
+			json!(true),
+			"`pre_tokenizer.inverted`",
+		),
+		(
+			"fallback",
+			"/normalizer/normalizers/0/append",
+			json!("x"),
+			"`normalizer.append`",
+		),
+		("words", "/normalizer/casing", json!(true), "`normalizer.casing`"),
 		("bytes", "/model/dropout", json!(0.1), "random"),
 		("bytes", "/model/type", json!("Unigram"), "the model is Unigram"),
 		(
@@ -234,14 +256,59 @@ fn what_is_on_no_list_is_refused_by_name() {
 		),
 	] {
 		let mut json = forms.iter().find(|(name, _)| *name == form).unwrap().1();
-		*json.pointer_mut(place).unwrap() = value;
+		let (parent, key) = place.rsplit_once('/').unwrap();
+		match json.pointer_mut(parent).unwrap() {
+			Value::Object(map) => drop(map.insert(key.into(), value)),
+			_ => *json.pointer_mut(place).unwrap() = value,
+		}
 		let error = parse(&json).err().unwrap_or_else(|| panic!("{form} {place} was taken"));
 		assert!(error.contains(reason), "{form} {place}: {error}");
 	}
-	for (form, token) in [(byte_level as fn() -> Value, "!"), (byte_fallback, "<0x80>")] {
-		let mut json = form();
-		json["model"]["vocab"].as_object_mut().unwrap().remove(token);
-		let error = parse(&json).err().unwrap();
-		assert!(error.contains("256"), "{error}");
+}
+
+/// SmolLM2's vocabulary lacks bytes: the bytes that no text has, and some that hardly any has.
+#[test]
+fn a_text_that_needs_a_byte_without_a_token_is_refused_by_name() {
+	let mut json = byte_level();
+	let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+	// 0x04, 0xF5 and the first byte of é.
+	for (symbol, instead) in [("Ą", "xq"), ("õ", "qx"), ("Ã", "qq")] {
+		let id = vocabulary.remove(symbol).unwrap();
+		vocabulary.insert(instead.into(), id);
 	}
+	let tokenizer = parse(&json).unwrap();
+	assert_eq!(tokenizer.missing_bytes(), [0x04, 0xC3, 0xF5]);
+	let text = "hello, <|user|>\u{1}漢";
+	assert_eq!(
+		bytes(&tokenizer, &tokenizer.encode(text).unwrap()),
+		text.replace("<|user|>", "").as_bytes()
+	);
+	for (text, named) in [("caf\u{e9}", "'é' (U+00E9)"), ("<|end|>\u{4}", "U+0004")] {
+		let refused = tokenizer.encode(text).unwrap_err().to_string();
+		assert!(refused.contains(named) && refused.contains("leave it out"), "{refused}");
+	}
+	// A token that is written with such a byte is one token all the same.
+	json["added_tokens"][0]["content"] = json!("<|é|>");
+	assert_eq!(parse(&json).unwrap().encode("<|é|>").unwrap(), [262]);
+}
+
+#[test]
+fn byte_fallback_needs_a_byte_only_for_what_has_no_token() {
+	let mut json = byte_fallback();
+	let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+	let letter = vocabulary.keys().find(|token| token.as_str() == "h").cloned().unwrap();
+	for byte in ["<0x68>", "<0xC3>"] {
+		vocabulary.remove(byte).unwrap();
+	}
+	let tokenizer = parse(&json).unwrap();
+	tokenizer.encode(&letter).unwrap();
+	let refused = tokenizer.encode("é").unwrap_err().to_string();
+	assert!(refused.contains("U+00E9"), "{refused}");
+}
+
+/// A control token written by a user is that token, as in transformers by default; `docs/security.md` says what follows.
+#[test]
+fn special_tokens_in_a_users_text_are_obeyed() {
+	let tokenizer = parse(&byte_level()).unwrap();
+	assert_eq!(tokenizer.encode("<|end|><|user|>").unwrap(), [263, 262]);
 }

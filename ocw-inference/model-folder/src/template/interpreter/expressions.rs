@@ -4,7 +4,7 @@ use super::{operators::OVERFLOW, Interpreter};
 use crate::template::{
 	builtins::{self, Args},
 	error::Result,
-	value::{Function, LoopState, Value},
+	value::{Function, Key, LoopState, Value},
 };
 use minijinja::machinery::ast::{self, Expr, UnaryOpKind};
 
@@ -73,9 +73,7 @@ impl<'a> Interpreter<'a> {
 			Expr::Map(map) => {
 				let mut entries = Vec::new();
 				for (key, value) in map.keys.iter().zip(&map.values) {
-					let Value::Text(key) = self.value(key)? else {
-						return Err("the key of a map must be a text".into());
-					};
+					let key = Key::try_from(&self.value(key)?)?;
 					entries.push((key, self.value(value)?));
 				}
 				Value::map(entries)
@@ -178,7 +176,7 @@ impl<'a> Interpreter<'a> {
 		result
 	}
 
-	fn attribute(&mut self, value: &Value<'a>, name: &str) -> Result<Value<'a>> {
+	pub(in crate::template) fn attribute(&mut self, value: &Value<'a>, name: &str) -> Result<Value<'a>> {
 		Ok(match value {
 			Value::Map(map) => {
 				self.spend(map.entries.len())?;
@@ -195,6 +193,10 @@ impl<'a> Interpreter<'a> {
 	pub(in crate::template) fn item(&mut self, value: &Value<'a>, key: &Value<'a>) -> Result<Value<'a>> {
 		Ok(match (value, key) {
 			(_, Value::Text(name)) => self.attribute(value, name)?,
+			(Value::Map(map), Value::Int(n)) => {
+				self.spend(map.entries.len())?;
+				map.get(&Key::Int(*n)).cloned().unwrap_or(Value::Undefined)
+			}
 			(Value::List(list), Value::Int(n)) => {
 				let place = place(*n, list.items.len());
 				place

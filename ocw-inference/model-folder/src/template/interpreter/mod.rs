@@ -6,7 +6,7 @@ mod operators;
 
 use super::{
 	error::Result,
-	value::{List, LoopState, Value},
+	value::{List, LoopState, Namespace, Value},
 	MAX_RENDERED_BYTES,
 };
 use minijinja::machinery::ast::{self, Expr, Stmt};
@@ -33,6 +33,8 @@ pub(super) struct Interpreter<'a> {
 	base: usize,
 	/// The prompt, then what blocks capture.
 	out: Vec<String>,
+	/// Every namespace that was made.
+	namespaces: Vec<Namespace<'a>>,
 	fuel: usize,
 	depth: usize,
 }
@@ -44,11 +46,19 @@ impl<'a> Interpreter<'a> {
 			scopes: vec![variables, BTreeMap::new()],
 			base: 1,
 			out: vec![String::new()],
+			namespaces: Vec::new(),
 			fuel: FUEL,
 			depth: 0,
 		};
 		interp.statement(template)?;
-		Ok(interp.out.swap_remove(0))
+		Ok(std::mem::take(&mut interp.out).swap_remove(0))
+	}
+
+	/// A new namespace.
+	pub(super) fn namespace(&mut self, entries: BTreeMap<&'a str, Value<'a>>) -> Value<'a> {
+		let namespace = Namespace::new(entries.into());
+		self.namespaces.push(namespace.clone());
+		Value::Namespace(namespace)
 	}
 
 	/// Takes `units` from the budget; call it before doing what they pay for.
@@ -197,7 +207,7 @@ impl<'a> Interpreter<'a> {
 			Value::Undefined => Vec::new(),
 			Value::Map(map) => {
 				self.spend(map.entries.len())?;
-				map.entries.iter().map(|(key, _)| Value::Text(key.clone())).collect()
+				map.entries.iter().map(|(key, _)| key.into()).collect()
 			}
 			Value::Text(text) => {
 				self.spend(2 * text.len())?;
@@ -267,6 +277,16 @@ impl<'a> Interpreter<'a> {
 		}
 		out.push_str(text);
 		Ok(())
+	}
+}
+
+impl Drop for Interpreter<'_> {
+	/// Empties the namespaces, which may hold each other in circles or in long rows, one by one.
+	fn drop(&mut self) {
+		for namespace in &self.namespaces {
+			let held = std::mem::take(&mut *namespace.borrow_mut());
+			drop(held);
+		}
 	}
 }
 

@@ -1,9 +1,12 @@
 //! Operators and comparisons, as Python has them, on whole numbers, texts, lists and maps.
 
 use super::Interpreter;
-use crate::template::{error::Result, value::Value};
+use crate::template::{
+	error::Result,
+	value::{Key, Value},
+};
 use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, rc::Rc};
 
 /// Why a number has no value.
 pub(super) const OVERFLOW: &str = "a number leaves 64 bits, or is divided by zero";
@@ -45,6 +48,19 @@ impl<'a> Interpreter<'a> {
 			(Add, Value::Text(a), Value::Text(b)) => {
 				self.spend(a.len() + b.len())?;
 				Ok(Value::text([&**a, &**b].concat()))
+			}
+			// An escaped character takes five bytes at most.
+			(Add, Value::Safe(a), Value::Text(b)) => {
+				self.spend(a.len() + 5 * b.len())?;
+				Ok(Value::Safe([a, &*escaped(b)].concat().into()))
+			}
+			(Add, Value::Text(a), Value::Safe(b)) => {
+				self.spend(5 * a.len() + b.len())?;
+				Ok(Value::Safe([&*escaped(a), b].concat().into()))
+			}
+			(Add, Value::Safe(a), Value::Safe(b)) => {
+				self.spend(a.len() + b.len())?;
+				Ok(Value::Safe([&**a, &**b].concat().into()))
 			}
 			(Add, Value::List(a), Value::List(b)) => {
 				self.spend(a.items.len() + b.items.len())?;
@@ -119,7 +135,7 @@ impl<'a> Interpreter<'a> {
 			(Value::Undefined, Value::Undefined) | (Value::None, Value::None) => true,
 			(Value::Bool(a), Value::Bool(b)) => a == b,
 			(Value::Int(a), Value::Int(b)) => a == b,
-			(Value::Text(a), Value::Text(b)) => {
+			(Value::Text(a) | Value::Safe(a), Value::Text(b) | Value::Safe(b)) => {
 				self.spend(a.len().min(b.len()))?;
 				a == b
 			}
@@ -141,11 +157,12 @@ impl<'a> Interpreter<'a> {
 				}
 				true
 			}
+			(Value::Namespace(a), Value::Namespace(b)) => Rc::ptr_eq(a, b),
 			_ => false,
 		})
 	}
 
-	fn order(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<Ordering> {
+	pub(in crate::template) fn order(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<Ordering> {
 		match (left, right) {
 			(Value::Int(a), Value::Int(b)) => Ok(a.cmp(b)),
 			(Value::Text(a), Value::Text(b)) => {
@@ -158,13 +175,13 @@ impl<'a> Interpreter<'a> {
 
 	fn contains(&mut self, whole: &Value<'a>, part: &Value<'a>) -> Result<bool> {
 		match (whole, part) {
-			(Value::Text(whole), Value::Text(part)) => {
+			(Value::Text(whole) | Value::Safe(whole), Value::Text(part) | Value::Safe(part)) => {
 				self.spend(whole.len() + part.len())?;
 				Ok(whole.contains(&**part))
 			}
-			(Value::Map(map), Value::Text(key)) => {
+			(Value::Map(map), key @ (Value::Text(_) | Value::Int(_))) => {
 				self.spend(map.entries.len())?;
-				Ok(map.get(key).is_some())
+				Ok(map.get(&Key::try_from(key)?).is_some())
 			}
 			(Value::List(list), part) => {
 				for item in &list.items {
@@ -174,7 +191,24 @@ impl<'a> Interpreter<'a> {
 				}
 				Ok(false)
 			}
+			(Value::Undefined, _) => Ok(false),
 			_ => Err(format!("{} is not looked for in {}", part.kind(), whole.kind()).into()),
 		}
 	}
+}
+
+/// A text as markupsafe escapes it for HTML.
+fn escaped(text: &str) -> String {
+	let mut html = String::with_capacity(text.len());
+	for c in text.chars() {
+		match c {
+			'&' => html.push_str("&amp;"),
+			'<' => html.push_str("&lt;"),
+			'>' => html.push_str("&gt;"),
+			'\'' => html.push_str("&#39;"),
+			'"' => html.push_str("&#34;"),
+			c => html.push(c),
+		}
+	}
+	html
 }
