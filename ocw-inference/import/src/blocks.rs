@@ -3,14 +3,12 @@
 //! Every function here maps whole rows to whole rows, so that a tensor of any size passes through buffers of a few
 //! megabytes.
 
+use crate::ggml::BlockType;
 use assay_numerics::{
 	packed::{quantize_block, BLOCK},
 	QuantizeError,
 };
 use half::{bf16, f16};
-
-/// Bytes of a GGUF Q8_0 block: an f16 scale and 32 int8.
-pub(super) const Q8_BLOCK: usize = 2 + BLOCK;
 
 /// How the elements of a published tensor are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,76 +16,70 @@ pub(super) enum Encoding {
 	F32,
 	F16,
 	Bf16,
-	/// GGUF's blocks of 32: an f16 scale and 32 int8.
-	Q8,
+	/// ggml's blocks.
+	Blocks(BlockType),
 }
 
 impl Encoding {
-	/// Returns the bytes of this many elements of one row; none if they do not fill blocks, or on overflow.
-	pub(super) fn bytes(self, elements: u64) -> Option<u64> {
+	/// Returns how many elements are written together, and in how many bytes.
+	fn unit(self) -> (usize, usize) {
 		match self {
-			Self::F32 => elements.checked_mul(4),
-			Self::F16 | Self::Bf16 => elements.checked_mul(2),
-			Self::Q8 if elements.is_multiple_of(BLOCK as u64) => (elements / BLOCK as u64).checked_mul(Q8_BLOCK as u64),
-			Self::Q8 => None,
+			Self::F32 => (1, 4),
+			Self::F16 | Self::Bf16 => (1, 2),
+			Self::Blocks(kind) => kind.size(),
 		}
 	}
 
-	/// Calls `each` with every element as f32; exact for the float encodings, `scale · weight` for blocks.
+	/// Returns the bytes of this many elements of one row; none if they do not fill blocks, or on overflow.
+	pub(super) fn bytes(self, elements: u64) -> Option<u64> {
+		let (unit, bytes) = self.unit();
+		let whole = elements.is_multiple_of(unit as u64);
+		whole.then(|| (elements / unit as u64).checked_mul(bytes as u64))?
+	}
+
+	/// Calls `each` with every element as f32; exact for the float encodings, by ggml's formula for blocks.
 	pub(super) fn floats(self, data: &[u8], mut each: impl FnMut(f32)) {
+		let units = data.chunks_exact(self.unit().1);
 		let two = |b: &[u8]| <[u8; 2]>::try_from(b).unwrap_or_default();
 		match self {
-			Self::F32 => data
-				.chunks_exact(4)
-				.for_each(|b| each(f32::from_le_bytes(b.try_into().unwrap_or_default()))),
-			Self::F16 => data
-				.chunks_exact(2)
-				.for_each(|b| each(f16::from_le_bytes(two(b)).to_f32())),
-			Self::Bf16 => data
-				.chunks_exact(2)
-				.for_each(|b| each(bf16::from_le_bytes(two(b)).to_f32())),
-			Self::Q8 => {
-				for block in data.chunks_exact(Q8_BLOCK) {
-					let (scale, weights) = block.split_at(2);
-					let scale = f16::from_le_bytes(two(scale)).to_f32();
-					weights.iter().for_each(|w| each(scale * f32::from(*w as i8)));
-				}
-			}
+			Self::F32 => units.for_each(|b| each(f32::from_le_bytes(b.try_into().unwrap_or_default()))),
+			Self::F16 => units.for_each(|b| each(f16::from_le_bytes(two(b)).to_f32())),
+			Self::Bf16 => units.for_each(|b| each(bf16::from_le_bytes(two(b)).to_f32())),
+			Self::Blocks(kind) => units.for_each(|block| kind.floats(block, &mut each)),
 		}
 	}
 }
 
-/// Appends rows of a matrix as int8 with scales, or returns why not. Q8_0 blocks keep their bits; floats are quantized
-/// block by block.
+/// Appends rows of a matrix as int8 with scales, or returns why not. Blocks that are int8 and a scale already are kept;
+/// what is left is quantized, 32 elements at a time.
 pub(super) fn quantize_rows(
 	encoding: Encoding,
 	data: &[u8],
 	weights: &mut Vec<u8>,
 	scales: &mut Vec<u8>,
 ) -> Result<(), &'static str> {
-	if encoding == Encoding::Q8 {
-		for block in data.chunks_exact(Q8_BLOCK) {
-			let (scale, w) = block.split_at(2);
-			if !f16::from_le_bytes(scale.try_into().unwrap_or_default()).is_finite() {
-				return Err("has a scale that is a NaN or an infinity");
+	let (unit, bytes) = encoding.unit();
+	// Enough units for blocks of ours.
+	let bytes = bytes * (BLOCK / unit).max(1);
+	let mut values = Vec::new();
+	for part in data.chunks_exact(bytes) {
+		if let Encoding::Blocks(kind) = encoding {
+			if let Some((scale, w)) = kind.int8(part) {
+				if !f16::from_le_bytes(scale).is_finite() {
+					return Err("has a scale that is a NaN or an infinity");
+				}
+				scales.extend(scale);
+				weights.extend(w.map(|w| w as u8));
+				continue;
 			}
-			scales.extend(scale);
-			weights.extend(w);
 		}
-		return Ok(());
-	}
-	let width = encoding.bytes(BLOCK as u64).unwrap_or(1) as usize;
-	for block in data.chunks_exact(width) {
-		let mut values = [0f32; BLOCK];
-		let mut slots = values.iter_mut();
-		encoding.floats(block, |v| {
-			if let Some(slot) = slots.next() {
-				*slot = v;
-			}
-		});
-		let (w, scale) = quantize_block(&values).map_err(QuantizeError::reason)?;
-		scales.extend(scale.to_le_bytes());
-		weights.extend(w.map(|w| w as u8));
+		values.clear();
+		encoding.floats(part, |v| values.push(v));
+		for block in values.as_chunks::<BLOCK>().0 {
+			let (w, scale) = quantize_block(block).map_err(QuantizeError::reason)?;
+			scales.extend(scale.to_le_bytes());
+			weights.extend(w.map(|w| w as u8));
+		}
 	}
 	Ok(())
 }
@@ -151,9 +143,27 @@ mod tests {
 		let mut block = f16::from_f32(0.25).to_le_bytes().to_vec();
 		block.extend((0..32).map(|i| (i * 8 - 128) as i8 as u8));
 		let (mut weights, mut scales) = (Vec::new(), Vec::new());
-		quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).unwrap();
+		quantize_rows(Encoding::Blocks(BlockType::Q8_0), &block, &mut weights, &mut scales).unwrap();
 		assert_eq!((&scales[..], &weights[..]), (&block[..2], &block[2..]));
 		block[..2].copy_from_slice(&f16::NAN.to_le_bytes());
-		assert!(quantize_rows(Encoding::Q8, &block, &mut weights, &mut scales).is_err());
+		assert!(quantize_rows(Encoding::Blocks(BlockType::Q8_0), &block, &mut weights, &mut scales).is_err());
+	}
+
+	#[test]
+	fn blocks_with_other_scales_are_quantized_like_the_floats_they_stand_for() {
+		for (kind, _, name, weights, bytes) in BlockType::ALL {
+			let blocks: Vec<u8> = (0..3 * bytes).map(|i| (i * 37 % 64) as u8).collect();
+			let (mut ours, mut scales) = (Vec::new(), Vec::new());
+			quantize_rows(Encoding::Blocks(kind), &blocks, &mut ours, &mut scales).unwrap();
+			assert_eq!((ours.len(), scales.len()), (3 * weights, 3 * weights / 16), "{name}");
+			if kind.is_exact() {
+				continue;
+			}
+			let (mut floats, mut plain, mut plain_scales) = (Vec::new(), Vec::new(), Vec::new());
+			Encoding::Blocks(kind).floats(&blocks, |v| floats.extend(v.to_le_bytes()));
+			quantize_rows(Encoding::F32, &floats, &mut plain, &mut plain_scales).unwrap();
+			assert!(ours == plain && scales == plain_scales, "{name}");
+			assert!(ours.iter().any(|w| *w != 0), "{name}");
+		}
 	}
 }

@@ -4,7 +4,7 @@
 //! import has already written is read again and compared instead of converted again.
 
 use super::{
-	blocks::{quantize_rows, uninterleave, widen_rows, Encoding},
+	blocks::{quantize_rows, uninterleave, widen_rows},
 	journal::{ConvertedTensor, Journal},
 	source::{Source, SourceTensor, WeightFile},
 	Progress, Watch,
@@ -245,19 +245,15 @@ impl Target {
 		let scales_name = format!("{}{SCALE_SUFFIX}", spec.name);
 		let mut weights = Output::new(self, &spec.name)?;
 		let mut scales = spec.quantized.then(|| Output::new(self, &scales_name)).transpose()?;
-		// A vector is as many rows of one element, unless its elements come in blocks.
-		let (rows, width) = match (spec.rows, tensor.encoding) {
-			(Some(rows), _) => (rows, spec.width),
-			(None, Encoding::Q8) => (1, spec.width),
-			(None, _) => (spec.width, 1),
-		};
+		// A vector is as many rows of one element.
+		let (rows, width) = spec.rows.map_or((spec.width, 1), |rows| (rows, spec.width));
 		if spec.quantized && !width.is_multiple_of(BLOCK as u64) {
 			return Err(refused("has rows that are not whole blocks of 32"));
 		}
 		let row = tensor
 			.encoding
 			.bytes(width)
-			.ok_or_else(|| refused("has too long rows"))?;
+			.ok_or_else(|| refused("has rows that are too long, or that are not whole blocks of its type"))?;
 		let group = tensor.interleaved.unwrap_or(1).max(1);
 		let step = (CHUNK as u64 / row.saturating_mul(group).max(1)).max(1) * group;
 		let mut source = blake3::Hasher::new();
@@ -274,7 +270,11 @@ impl Target {
 				Some(scales) => quantize_rows(tensor.encoding, data, &mut weights.pending, &mut scales.pending),
 				None => widen_rows(tensor.encoding, data, &mut weights.pending),
 			}
-			.map_err(refused)?;
+			.map_err(|reason| {
+				refused(&format!(
+					"{reason}: the weights are damaged, or beyond what c1-w8 holds; fetch them again, or take another model"
+				))
+			})?;
 			weights.flush()?;
 			scales.as_mut().map_or(Ok(()), Output::flush)?;
 		}

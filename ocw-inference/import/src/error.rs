@@ -69,6 +69,11 @@ impl From<assay_engine::Error> for Error {
 }
 
 impl Error {
+	/// A refusal of one of the source's files.
+	pub(crate) fn file(name: &str, reason: impl Into<String>) -> Self {
+		Self::Import(format!("{name}: {}", reason.into()))
+	}
+
 	/// An I/O error at a path that is read.
 	pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
 		move |source| FolderError::io(path)(source).into()

@@ -1,60 +1,58 @@
 //! A Hugging Face directory: config.json, safetensors in one file or in shards, tokenizer.json, a chat template.
 
 use crate::{
-	blocks::Encoding,
-	sentence_transformers,
-	source::{assign, read_whole, FoundTensor, Source, WeightFile},
+	chat_template, generation, sentence_transformers,
+	source::{assign, read_whole, Source, WeightFile},
+	tensors,
+	tokenizer_files::TokenizerFiles,
 	Error, ImportOptions, Result,
 };
 use assay_model_folder::{
 	config::{Hyperparameters, ModelConfig},
 	files::{self, JsonLimits},
-	header::{Dtype, Header, MAX_TENSORS},
-	layout::is_inert,
 	manifest::SourceFile,
+	tokenizer::Tokenizer,
 	Error as FolderError,
 };
 use serde_json::Value;
 use std::{
-	collections::{BTreeMap, BTreeSet},
-	fs::{self, File},
+	collections::BTreeSet,
+	fs,
+	io::{self, ErrorKind},
 	path::Path,
 };
 
 const INDEX: &str = "model.safetensors.index.json";
-const GENERATION: &str = "generation_config.json";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const ADAPTER: &str = "adapter_config.json";
 /// Most files that one model's weights may be split into.
 const MAX_SHARDS: usize = 1000;
 
 /// Reads everything of a directory but the weights' values.
 pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
-	let mut read = Vec::new();
+	let (mut read, mut warnings) = (Vec::new(), Vec::new());
+	refuse_adapter(dir)?;
 	let json = read_whole(dir, files::CONFIG, files::MAX_JSON_BYTES, &mut read).map_err(|e| missing_config(dir, e))?;
-	refuse_quantized(&json)?;
-	let mut config = ModelConfig::parse(&json)?;
-	if let Hyperparameters::Encoder(encoder) = &mut config.hyperparameters {
-		sentence_transformers::complete(dir, encoder, &mut read)?;
+	let raw: Value = JsonLimits::CONFIG.parse(&json).map_err(FolderError::Config)?;
+	refuse_quantized(&raw)?;
+	let ends = generation::ends(dir, &raw, &mut read, &mut warnings)?;
+	let mut config = ModelConfig::parse_with(&json, ends)?;
+	match &mut config.hyperparameters {
+		Hyperparameters::Encoder(encoder) => sentence_transformers::complete(dir, encoder, &mut read)?,
+		Hyperparameters::Decoder(_) => refuse_embedding_model(dir)?,
 	}
 	if let Some(context) = options.context_length {
 		config.hyperparameters.shorten(context);
 	}
-	stop_tokens(dir, &mut config.hyperparameters, &mut read)?;
 	config.check()?;
-	let tokenizer = read_whole(dir, files::TOKENIZER, files::MAX_TOKENIZER_BYTES, &mut read).map_err(|e| match e {
-		FolderError::Io { .. } if dir.join("tokenizer.model").exists() => Error::Import(
-			"the directory has a tokenizer.model but no tokenizer.json; make one with \
-			 `AutoTokenizer.from_pretrained(dir).save_pretrained(dir)` of transformers"
-				.into(),
-		),
-		e => e.into(),
-	})?;
+	let tokenizer = read_whole(dir, files::TOKENIZER, files::MAX_TOKENIZER_BYTES, &mut read)
+		.map_err(|e| missing_tokenizer(dir, e))?;
+	let beside = TokenizerFiles::read(dir, config.architecture, &Tokenizer::parse(&tokenizer)?)?;
 	let template = match config.hyperparameters {
 		Hyperparameters::Encoder(_) => Vec::new(),
-		Hyperparameters::Decoder(_) => template(dir, options, &mut read)?,
+		Hyperparameters::Decoder(_) => chat_template::read(dir, options, beside, &mut read, &mut warnings)?,
 	};
 	let mut weights = weight_files(dir, &mut read)?;
-	let found = tensors(&weights, &config.hyperparameters)?;
+	let found = tensors::find(&weights, &config.hyperparameters)?;
 	assign(&config, found, &mut weights)?;
 	Ok(Source {
 		config,
@@ -62,7 +60,20 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 		template,
 		read,
 		files: weights,
+		warnings,
 	})
+}
+
+/// Refuses a directory with an adapter, which transformers would add to the weights.
+fn refuse_adapter(dir: &Path) -> Result<()> {
+	if !dir.join(ADAPTER).exists() {
+		return Ok(());
+	}
+	Err(Error::file(
+		ADAPTER,
+		"transformers would add this adapter to the weights. Merge it (`merge_and_unload` of peft, then \
+		 `save_pretrained`) and import the result, or remove the file to import the model without it",
+	))
 }
 
 fn missing_config(dir: &Path, error: FolderError) -> Error {
@@ -76,89 +87,48 @@ fn missing_config(dir: &Path, error: FolderError) -> Error {
 			dir.display(),
 			file.display()
 		)),
+		(FolderError::Io { source, .. }, None) if source.kind() == ErrorKind::NotFound => Error::Import(format!(
+			"{} has no config.json. Name a directory that has it, with tokenizer.json and model.safetensors as they are \
+			 published on Hugging Face, or a GGUF file",
+			dir.display()
+		)),
 		_ => error.into(),
 	}
 }
 
-fn refuse_quantized(config: &[u8]) -> Result<()> {
-	let config: Value = JsonLimits::CONFIG.parse(config).map_err(FolderError::Config)?;
-	match config.get("quantization_config").filter(|v| !v.is_null()) {
-		Some(how) => Err(Error::Import(format!(
+fn missing_tokenizer(dir: &Path, error: FolderError) -> Error {
+	match &error {
+		FolderError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Error::Import(format!(
+			"{} has no tokenizer.json; fetch it from where the model is published, or make one of its other files with \
+			 `AutoTokenizer.from_pretrained(dir).save_pretrained(dir)` of transformers",
+			dir.display()
+		)),
+		_ => error.into(),
+	}
+}
+
+fn refuse_quantized(config: &Value) -> Result<()> {
+	if let Some(how) = config.get("quantization_config").filter(|v| !v.is_null()) {
+		return Err(Error::Import(format!(
 			"the weights are quantized already ({}); import the floats that they were made from",
 			how.get("quant_method")
 				.and_then(Value::as_str)
 				.unwrap_or("unknown method")
-		))),
-		None => Ok(()),
-	}
-}
-
-/// Instruction-tuned models often name the tokens that end a turn only in `generation_config.json`.
-fn stop_tokens(dir: &Path, hyperparameters: &mut Hyperparameters, read: &mut Vec<SourceFile>) -> Result<()> {
-	let Hyperparameters::Decoder(decoder) = hyperparameters else {
-		return Ok(());
-	};
-	if !dir.join(GENERATION).exists() {
-		return Ok(());
-	}
-	let mut seen = Vec::new();
-	let json = read_whole(dir, GENERATION, files::MAX_JSON_BYTES, &mut seen)?;
-	let json: Value = JsonLimits::CONFIG
-		.parse(&json)
-		.map_err(|e| Error::Import(format!("{GENERATION}: {e}")))?;
-	let more: Vec<u32> = match json.get("eos_token_id") {
-		Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_u64).collect(),
-		Some(id) => id.as_u64().into_iter().collect(),
-		None => Vec::new(),
-	}
-	.into_iter()
-	.filter_map(|id: u64| u32::try_from(id).ok())
-	.filter(|id| !decoder.eos_token_ids.contains(id))
-	.collect();
-	if !more.is_empty() {
-		decoder.eos_token_ids.extend(more);
-		decoder.eos_token_ids.sort_unstable();
-		decoder.eos_token_ids.dedup();
-		read.append(&mut seen);
+		)));
 	}
 	Ok(())
 }
 
-/// Returns the chat template: the one of the options, a file of its own, or a field of `tokenizer_config.json`.
-fn template(dir: &Path, options: &ImportOptions, read: &mut Vec<SourceFile>) -> Result<Vec<u8>> {
-	if let Some(file) = &options.chat_template {
-		return Ok(files::read(file, files::MAX_TEMPLATE_BYTES)?);
+/// Refuses a model that is made for vectors: the same weights, and no text that anybody vouches for.
+fn refuse_embedding_model(dir: &Path) -> Result<()> {
+	if !dir.join(sentence_transformers::MODULES).exists() {
+		return Ok(());
 	}
-	let file = dir.join(files::TEMPLATE);
-	if file.exists() {
-		return Ok(files::read(&file, files::MAX_TEMPLATE_BYTES)?);
-	}
-	let none = || {
-		Error::Import(
-			"no chat template, neither chat_template.jinja nor in tokenizer_config.json; \
-			 give one with --chat-template FILE"
-				.into(),
-		)
-	};
-	if !dir.join(TOKENIZER_CONFIG).exists() {
-		return Err(none());
-	}
-	let config = read_whole(dir, TOKENIZER_CONFIG, files::MAX_JSON_BYTES, read)?;
-	let config: Value = JsonLimits::CONFIG
-		.parse(&config)
-		.map_err(|e| Error::Import(format!("{TOKENIZER_CONFIG}: {e}")))?;
-	let template = match config.get("chat_template") {
-		// Several by name: the one for plain chat is called `default`.
-		Some(Value::Array(all)) => all
-			.iter()
-			.find(|t| t.get("name").and_then(Value::as_str) == Some("default"))
-			.and_then(|t| t.get("template")),
-		one => one,
-	};
-	match template.and_then(Value::as_str) {
-		Some(template) => Ok(template.as_bytes().to_vec()),
-		None => Err(none()),
-	}
+	Err(Error::file(
+		sentence_transformers::MODULES,
+		"this is an embedding model of sentence-transformers made of a decoder, and c1-w8 makes vectors with BERT alone. \
+		 Take the chat model that it was made from; if this one writes text too, remove the file and import again",
+	))
 }
 
 /// Returns the files with weights: one, or those that the index names.
@@ -173,7 +143,7 @@ fn weight_files(dir: &Path, read: &mut Vec<SourceFile>) -> Result<Vec<WeightFile
 	}
 	let open = |name: String| {
 		let path = dir.join(&name);
-		let bytes = fs::metadata(&path).map_err(Error::read(&path))?.len();
+		let bytes = fs::metadata(&path).map_err(|e| missing_shard(&path, e))?.len();
 		Ok(WeightFile {
 			name,
 			path,
@@ -182,6 +152,19 @@ fn weight_files(dir: &Path, read: &mut Vec<SourceFile>) -> Result<Vec<WeightFile
 		})
 	};
 	names.into_iter().map(open).collect()
+}
+
+fn missing_shard(path: &Path, error: io::Error) -> Error {
+	if error.kind() != ErrorKind::NotFound {
+		return Error::read(path)(error);
+	}
+	Error::file(
+		INDEX,
+		format!(
+			"it names {}, which is not there; fetch the rest of the weights",
+			path.display()
+		),
+	)
 }
 
 fn no_weights(dir: &Path) -> Error {
@@ -220,50 +203,4 @@ fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 		return Err(refused("it names no file".into()));
 	}
 	Ok(names)
-}
-
-/// Returns the tensors of all files by name.
-fn tensors(weights: &[WeightFile], hyperparameters: &Hyperparameters) -> Result<BTreeMap<String, FoundTensor>> {
-	let mut found = BTreeMap::new();
-	for (at, file) in weights.iter().enumerate() {
-		let mut reader = File::open(&file.path).map_err(Error::read(&file.path))?;
-		let header = Header::read(&mut reader, file.bytes).map_err(|e| match e {
-			FolderError::Header(reason) => FolderError::Header(format!("{}: {reason}", file.name)),
-			e => e,
-		})?;
-		for (name, info) in header.tensors {
-			if is_inert(hyperparameters, &name) {
-				continue;
-			}
-			let (begin, end) = info.data_offsets;
-			let encoding = match info.dtype {
-				Dtype::F32 => Encoding::F32,
-				Dtype::F16 => Encoding::F16,
-				Dtype::BF16 => Encoding::Bf16,
-				Dtype::I8 | Dtype::I64 => {
-					return Err(Error::Tensor {
-						name,
-						reason: format!("is {:?}; import the floats it was made from", info.dtype),
-					})
-				}
-			};
-			let tensor = FoundTensor {
-				file: at,
-				encoding,
-				shape: info.shape,
-				range: (header.data_start + begin, header.data_start + end),
-				interleaved: None,
-			};
-			if found.insert(name.clone(), tensor).is_some() {
-				return Err(Error::Tensor {
-					name,
-					reason: "is in two of the shards".into(),
-				});
-			}
-			if found.len() > MAX_TENSORS {
-				return Err(FolderError::Header(format!("more than {MAX_TENSORS} tensors in all shards")).into());
-			}
-		}
-	}
-	Ok(found)
 }

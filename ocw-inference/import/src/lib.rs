@@ -1,4 +1,4 @@
-//! Makes a canonical model directory from a published model: a Hugging Face directory, or a GGUF file with Q8_0 matrices.
+//! Makes a canonical model directory from a published model: a Hugging Face directory, or a GGUF file.
 //!
 //! The same source gives the same bytes on every machine: weights are quantized by a rule with one result, and nothing
 //! else is written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
@@ -10,44 +10,49 @@
 #![deny(missing_docs)]
 
 mod blocks;
+mod chat_template;
 mod convert;
+#[cfg(test)]
+mod documented;
 mod error;
+mod generation;
+mod ggml;
 mod gguf;
 mod hugging_face;
 mod journal;
 mod sentence_transformers;
 mod source;
+mod tensors;
+mod tokenizer_files;
 
 pub use error::{Error, Result};
 pub use gguf::probe as probe_gguf;
 
-use assay_engine::{engine::known_answer_of, Model};
+use assay_engine::{known_answer, Model};
 use assay_model_folder::{
 	config::Hyperparameters,
 	files,
 	layout::{layout, TensorSpec},
-	manifest::{Defaults, KnownAnswer, Manifest, ManifestFile, Provenance, TensorEntry},
-	prompt::{compile_template, prompt_overhead},
+	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},
+	prompt::prompt_overhead,
+	template::Template,
 	tokenizer::Tokenizer,
 };
 use assay_primitives::{model::Profile, Hash32, ModelId};
 use blocks::Encoding;
 use source::Source;
 use std::{
+	collections::BTreeSet,
 	fs::{self, File},
 	io::ErrorKind,
 	ops::ControlFlow,
 	path::{Path, PathBuf},
 };
 
-/// Names the rule of `blocks::quantize_block`; a change of one bit of its result changes this name.
+/// Names the rule of `quantize_block`; a change of one bit of its result changes this name.
 const QUANTIZER: &str = "assay w8 blocks of 32, version 1";
-/// Stands there instead for a file of Q8_0 blocks: nothing was quantized here.
-const KEPT: &str = "gguf q8_0 blocks, bits kept";
 /// A manifest that is not complete yet.
 const NEW_MANIFEST: &str = "manifest.json.new";
-const KNOWN_PROMPT: &str = "What is this model good for?";
-const KNOWN_TOKENS: u32 = 24;
 
 /// What the person who imports a model states about it.
 #[derive(Clone, Debug, Default)]
@@ -74,8 +79,10 @@ pub struct ImportOptions {
 }
 
 /// How far an import is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+	/// The source is imported, but a person should know this of it. Reported before anything is converted.
+	Warning(String),
 	/// Weights are being converted.
 	Converting {
 		/// Bytes of the source that were read.
@@ -97,7 +104,7 @@ pub fn import(source: &Path, out: &Path, options: &ImportOptions) -> Result<Mode
 
 /// [`import`] that reports its progress.
 pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Watch<'_>) -> Result<ModelId> {
-	let source = if source.is_dir() {
+	let mut source = if source.is_dir() {
 		hugging_face::open(source, options)?
 	} else {
 		gguf::open(source, options)?
@@ -106,6 +113,11 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 	// Hyperparameters, name, tokenizer and template are all checked before the first byte is written.
 	manifest.check()?;
 	let partial = claim(out)?;
+	for warning in source.warnings.drain(..) {
+		if watch(Progress::Warning(warning)).is_break() {
+			return Err(Error::Interrupted { partial });
+		}
+	}
 	let (tensors, weights) = convert::convert(&source, &partial, watch)?;
 	let mut upstream = source.read;
 	upstream.extend(weights);
@@ -158,16 +170,13 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 		)));
 	}
 	// This checks, too, whether tokenizer and template fit the hyperparameters.
-	let template = compile_template(&source.template, &tokenizer, hyperparameters)?;
+	let template = Template::parse(&source.template)?;
 	let prompt_overhead = prompt_overhead(&template, &tokenizer, hyperparameters)?;
-	let mut encodings = source.files.iter().flat_map(|f| &f.tensors);
-	let kept = encodings.clone().any(|p| p.encoding == Encoding::Q8);
-	let quantized = encodings.any(|p| p.spec.quantized && p.encoding != Encoding::Q8);
-	let quantizer = match (kept, quantized) {
-		(true, true) => format!("{KEPT}; others: {QUANTIZER}"),
-		(true, false) => KEPT.into(),
-		(false, _) => QUANTIZER.into(),
+	let question = match hyperparameters {
+		Hyperparameters::Decoder(_) => tokenizer.encode(&template.render(known_answer::PROMPT)?)?.len(),
+		Hyperparameters::Encoder(_) => tokenizer.encode_marked(known_answer::PROMPT)?.len(),
 	};
+	check_context(question, hyperparameters, options)?;
 	let blank = |spec: TensorSpec| TensorEntry {
 		name: spec.name,
 		dtype: spec.dtype,
@@ -190,7 +199,7 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 			source: options.source.clone(),
 			revision: options.revision.clone(),
 			upstream: Vec::new(),
-			quantizer,
+			quantizer: quantizer(source),
 			parent: options.parent,
 			license: options.license.clone(),
 		},
@@ -198,19 +207,63 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 	})
 }
 
+/// Returns what was done to the matrices, for the provenance.
+fn quantizer(source: &Source) -> String {
+	let (mut kept, mut decoded, mut floats) = (BTreeSet::new(), BTreeSet::new(), false);
+	for tensor in source.files.iter().flat_map(|f| &f.tensors) {
+		match tensor.encoding {
+			Encoding::Blocks(kind) if kind.is_exact() => {
+				kept.insert(kind.name());
+			}
+			Encoding::Blocks(kind) => {
+				decoded.insert(kind.name());
+			}
+			_ => floats |= tensor.spec.quantized,
+		}
+	}
+	let mut parts: Vec<String> = kept
+		.iter()
+		.map(|name| format!("gguf {name} blocks, bits kept"))
+		.collect();
+	if !decoded.is_empty() {
+		let names: Vec<&str> = decoded.into_iter().collect();
+		parts.push(format!("gguf {} blocks, dequantized: {QUANTIZER}", names.join(", ")));
+	}
+	match (floats, parts.is_empty()) {
+		(_, true) => QUANTIZER.into(),
+		(true, false) => format!("{}; others: {QUANTIZER}", parts.join("; ")),
+		(false, false) => parts.join("; "),
+	}
+}
+
+/// Refuses a context in which no question can be answered, before hours are spent on the weights.
+fn check_context(question: usize, hyperparameters: &Hyperparameters, options: &ImportOptions) -> Result<()> {
+	let (length, key, answer) = match hyperparameters {
+		Hyperparameters::Decoder(n) => (
+			n.max_position_embeddings,
+			"max_position_embeddings",
+			known_answer::LEAST_TOKENS,
+		),
+		Hyperparameters::Encoder(n) => (n.max_seq_length, "max_seq_length", 0),
+	};
+	if question + answer <= length as usize {
+		return Ok(());
+	}
+	let next = match options.context_length {
+		Some(_) => "give a longer --context-length".into(),
+		None => format!("take a model with a longer one (`{key}`), or a shorter --chat-template"),
+	};
+	Err(Error::Import(format!(
+		"a context of {length} tokens is too short for this model to answer anything: the question \"{}\" takes \
+		 {question} of them with the chat template, and its answer at least {answer}; {next}",
+		known_answer::PROMPT
+	)))
+}
+
 /// Runs the finished model once, so that others can tell whether they compute the same.
 fn answer(dir: &Path, file: &mut ManifestFile) -> Result<()> {
 	let model = Model::load(dir)?;
-	let mut known = KnownAnswer {
-		prompt: KNOWN_PROMPT.into(),
-		max_tokens: KNOWN_TOKENS,
-		// So that the sampler's noise is tested too.
-		temperature: 1 << 16,
-		seed: files::root(KNOWN_PROMPT.as_bytes()),
-		answer: Hash32::default(),
-	};
-	known.answer = known_answer_of(&model, &known)?;
-	file.known_answer = Some(known);
+	file.known_answer = Some(known_answer::choose(&model)?);
 	write_manifest(dir, file)
 }
 

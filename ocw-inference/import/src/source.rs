@@ -4,10 +4,11 @@ use super::blocks::Encoding;
 use crate::{Error, Result};
 use assay_model_folder::{
 	config::ModelConfig,
-	files,
+	files::{self, JsonLimits},
 	layout::{is_inert, source_layout, SourceSpec},
 	manifest::SourceFile,
 };
+use serde_json::{Map, Value};
 use std::{
 	collections::BTreeMap,
 	path::{Path, PathBuf},
@@ -25,6 +26,8 @@ pub(super) struct Source {
 	pub(super) read: Vec<SourceFile>,
 	/// The files with weights.
 	pub(super) files: Vec<WeightFile>,
+	/// What a person should know of it, in full sentences.
+	pub(super) warnings: Vec<String>,
 }
 
 /// A file with weights.
@@ -82,6 +85,25 @@ pub(super) fn read_whole(
 	Ok(content)
 }
 
+/// An object of a JSON file.
+pub(super) type JsonMap = Map<String, Value>;
+
+/// Reads a whole JSON file and remembers its hash.
+pub(super) fn json_value(dir: &Path, name: &str, read: &mut Vec<SourceFile>) -> Result<Value> {
+	let content = read_whole(dir, name, files::MAX_JSON_BYTES, read)?;
+	JsonLimits::CONFIG
+		.parse(&content)
+		.map_err(|reason| Error::file(name, reason))
+}
+
+/// Reads a whole JSON file that is an object, and remembers its hash.
+pub(super) fn json_map(dir: &Path, name: &str, read: &mut Vec<SourceFile>) -> Result<JsonMap> {
+	match json_value(dir, name, read)? {
+		Value::Object(map) => Ok(map),
+		_ => Err(Error::file(name, "it is not a JSON object; fetch it again")),
+	}
+}
+
 /// Compares the tensors of the files with those of the hyperparameters, and assigns each to its file.
 pub(super) fn assign(
 	config: &ModelConfig,
@@ -94,7 +116,7 @@ pub(super) fn assign(
 			reason,
 		};
 		let Some(tensor) = found.remove(&spec.name) else {
-			return Err(refused("the configuration asks for it, the weights lack it".into()));
+			return Err(refused(missing(&spec.name).into()));
 		};
 		let shape = spec.shape();
 		if tensor.shape != shape {
@@ -126,8 +148,25 @@ pub(super) fn assign(
 	match found.into_keys().find(|name| !is_inert(&config.hyperparameters, name)) {
 		Some(name) => Err(Error::Tensor {
 			name,
-			reason: "is not part of the model that its configuration describes".into(),
+			reason:
+				"is not part of the model that its configuration describes. If the model needs it, the configuration \
+			         lacks a key or is another model's; if it does not, remove the tensor and import again"
+					.into(),
 		}),
 		None => Ok(()),
+	}
+}
+
+/// Returns what it means that the weights lack a tensor.
+fn missing(name: &str) -> &'static str {
+	match name {
+		"lm_head.weight" => {
+			"the weights have no output layer, and `tie_word_embeddings` in config.json is not true. If the output layer \
+			 is the embedding, set it to true; otherwise fetch the rest of the weights"
+		}
+		_ => {
+			"the configuration asks for it, the weights lack it: they are of another model, or a part of them is missing; \
+			 fetch them again"
+		}
 	}
 }

@@ -5,59 +5,41 @@ use crate::{Error, Result};
 use assay_model_folder::config::{RopeScaling, F32};
 use serde_json::{json, Value as Json};
 
-/// The fields of `{family}.rope.scaling.` that are read. Any other would change the function and is refused.
-const SCALING: [&str; 4] = ["type", "factor", "original_context_length", "finetuned"];
-/// Hyperparameters that change what a family computes, and that no supported family has.
-const NOT_COMPUTED: [&str; 8] = [
-	"expert_count",
-	"attention.sliding_window",
-	"attention.clamp_kqv",
-	"attention.scale",
-	"attention.max_alibi_bias",
-	"attn_logit_softcapping",
-	"final_logit_softcapping",
-	"logit_scale",
-];
-
-/// Returns the `config.json` of a GGUF file. `factors` are the divisors of its rotary frequencies, if it has some.
-pub(super) fn json(metadata: &Metadata<'_>, gguf: &Gguf, factors: Option<&[f32]>) -> Result<Vec<u8>> {
-	let arch = metadata.arch;
-	if !["llama", "qwen2", "qwen3"].contains(&arch) {
-		return Err(Error::Gguf(format!(
-			"its architecture is {arch}; llama (Mistral among them), qwen2 and qwen3 are imported from GGUF. For BERT import the \
-			 Hugging Face directory"
-		)));
+/// Refuses an architecture that is not imported.
+pub(super) fn check_family(arch: &str) -> Result<()> {
+	if ["llama", "qwen2", "qwen3"].contains(&arch) {
+		return Ok(());
 	}
+	Err(Error::Gguf(format!(
+		"its architecture is {arch}; llama (Mistral among them), qwen2 and qwen3 are imported from GGUF. For BERT import the \
+		 Hugging Face directory"
+	)))
+}
+
+/// Returns the `config.json` of a GGUF file. `factors` are the divisors of its rotary frequencies, if it has some; `ends`
+/// are the tokens that end an answer.
+pub(super) fn json(
+	metadata: &Metadata<'_>,
+	gguf: &Gguf,
+	factors: Option<&[f32]>,
+	ends: &[u32],
+	warnings: &mut Vec<String>,
+) -> Result<Vec<u8>> {
+	let arch = metadata.arch;
 	let number = |name: &str| metadata.number(&metadata.of(name));
 	let need = |name: &str| {
 		let missing = || Error::Gguf(format!("`{}` is missing", metadata.of(name)));
 		number(name)?.ok_or_else(missing)
 	};
-	for name in NOT_COMPUTED {
-		if metadata.float(&metadata.of(name))?.is_some_and(|v| v != 0.0) {
-			return Err(Error::Gguf(format!("`{}` is not part of c1-w8", metadata.of(name))));
-		}
-	}
 	let (hidden, heads) = (need("embedding_length")?, need("attention.head_count")?);
-	let head_dim = match number("attention.key_length")? {
-		Some(length) => length,
-		None => hidden.checked_div(heads).unwrap_or(0),
-	};
-	for name in ["attention.value_length", "rope.dimension_count"] {
-		if number(name)?.is_some_and(|n| n != head_dim) {
-			return Err(Error::Gguf(format!(
-				"`{}` is not the head's length, {head_dim}, as c1-w8 needs it",
-				metadata.of(name)
-			)));
-		}
-	}
-	let vocabulary = gguf.tensors.get("token_embd.weight").and_then(|t| t.shape.first());
+	let head_dim = head_dim(metadata, hidden.checked_div(heads).unwrap_or(0))?;
 	let theta = metadata.float(&metadata.of("rope.freq_base"))?.unwrap_or(10_000.0);
 	let epsilon = metadata.float(&metadata.of("attention.layer_norm_rms_epsilon"))?;
+	let has = |tensor: &str| gguf.tensors.contains_key(tensor);
 	let mut config = json!({
-		"model_type": arch,
+		"model_type": family(arch, gguf, warnings),
 		"hidden_act": "silu",
-		"vocab_size": vocabulary.ok_or_else(|| Error::Gguf("tensor `token_embd.weight` is missing".into()))?,
+		"vocab_size": rows(metadata, gguf)?,
 		"hidden_size": hidden,
 		"intermediate_size": need("feed_forward_length")?,
 		"num_hidden_layers": need("block_count")?,
@@ -67,76 +49,156 @@ pub(super) fn json(metadata: &Metadata<'_>, gguf: &Gguf, factors: Option<&[f32]>
 		"max_position_embeddings": need("context_length")?,
 		"rms_norm_eps": epsilon.ok_or_else(|| Error::Gguf("the norms' epsilon is missing".into()))?,
 		"rope_theta": theta,
-		"tie_word_embeddings": !gguf.tensors.contains_key("output.weight"),
-		"eos_token_id": stop_tokens(metadata)?,
+		"tie_word_embeddings": !has("output.weight"),
+		"eos_token_id": ends,
 	});
-	let scaling = match factors {
-		Some(factors) => from_factors(factors, theta as f32, head_dim)?,
-		None => scaling(metadata)?,
-	};
 	if let Some(map) = config.as_object_mut() {
-		if let Some(scaling) = scaling {
+		if let Some(scaling) = rotary(metadata, factors, theta, head_dim, warnings)? {
 			map.insert("rope_scaling".into(), scaling);
 		}
-		if arch != "qwen2" && gguf.tensors.contains_key("blk.0.attn_q.bias") {
+		if arch != "qwen2" && has("blk.0.attn_q.bias") {
 			map.insert("attention_bias".into(), true.into());
 		}
-		if arch == "llama" && gguf.tensors.contains_key("blk.0.ffn_up.bias") {
+		if arch == "llama" && has("blk.0.ffn_up.bias") {
 			map.insert("mlp_bias".into(), true.into());
 		}
 	}
 	serde_json::to_vec(&config).map_err(|e| Error::Gguf(e.to_string()))
 }
 
-/// Returns the tokens that end an answer or a turn.
-fn stop_tokens(metadata: &Metadata<'_>) -> Result<Vec<u32>> {
-	let mut ids = Vec::new();
-	for kind in ["eos", "eot", "eom"] {
-		ids.extend(metadata.number(&format!("tokenizer.ggml.{kind}_token_id"))?);
+/// Returns the length of a head: its own, or `usual`.
+fn head_dim(metadata: &Metadata<'_>, usual: u32) -> Result<u32> {
+	let number = |name: &str| metadata.number(&metadata.of(name));
+	let head_dim = number("attention.key_length")?.unwrap_or(usual);
+	for name in ["attention.value_length", "rope.dimension_count"] {
+		if number(name)?.is_some_and(|n| n != head_dim) {
+			return Err(Error::Gguf(format!(
+				"`{}` is not the head's length, {head_dim}, as c1-w8 needs it",
+				metadata.of(name)
+			)));
+		}
 	}
-	ids.sort_unstable();
-	ids.dedup();
-	if ids.is_empty() {
-		return Err(Error::Gguf(
-			"`tokenizer.ggml.eos_token_id` is missing: no token would end an answer".into(),
-		));
-	}
-	Ok(ids)
+	Ok(head_dim)
 }
 
-fn scaling(metadata: &Metadata<'_>) -> Result<Option<Json>> {
-	let start = metadata.of("rope.scaling.");
-	let other = |key: &&String| key.strip_prefix(&start).is_some_and(|rest| !SCALING.contains(&rest));
-	if let Some(key) = metadata.entries.keys().find(other) {
+/// Returns the rows of the embedding.
+fn rows(metadata: &Metadata<'_>, gguf: &Gguf) -> Result<u64> {
+	let rows = gguf.tensors.get("token_embd.weight").and_then(|t| t.shape.first());
+	let rows = *rows.ok_or_else(|| Error::Gguf("tensor `token_embd.weight` is missing".into()))?;
+	let key = metadata.of("vocab_size");
+	if metadata.number(&key)?.is_some_and(|n| u64::from(n) != rows) {
 		return Err(Error::Gguf(format!(
-			"`{key}` is not imported; import the Hugging Face directory"
+			"`{key}` is not the number of rows of `token_embd.weight`, {rows}; fetch the file again, or take another one"
 		)));
 	}
-	let get = |name: &str| metadata.of(&format!("rope.scaling.{name}"));
-	let kind = metadata.text(&get("type"))?.unwrap_or("none");
-	let missing = || Error::Gguf(format!("`{}` is missing", get("factor")));
-	let factor = || metadata.float(&get("factor"))?.ok_or_else(missing);
-	match kind {
-		"none" => Ok(None),
-		"linear" => Ok(Some(json!({ "rope_type": "linear", "factor": factor()? }))),
-		"yarn" => {
-			let mut yarn = json!({ "rope_type": "yarn", "factor": factor()? });
-			if let (Some(map), Some(original)) =
-				(yarn.as_object_mut(), metadata.number(&get("original_context_length"))?)
-			{
+	Ok(rows)
+}
+
+/// Returns the family whose function this is.
+fn family<'a>(arch: &'a str, gguf: &Gguf, warnings: &mut Vec<String>) -> &'a str {
+	const BIAS: &str = "blk.0.attn_q.bias";
+	if arch != "qwen2" || gguf.tensors.contains_key(BIAS) {
+		return arch;
+	}
+	warnings.push(format!(
+		"the tensor `{BIAS}` is missing, which every published Qwen2 has: without these biases it computes what a llama \
+		 does, and is imported as one"
+	));
+	"llama"
+}
+
+/// Returns how the rotary positions are scaled, by the tensor of factors or by keys.
+fn rotary(
+	metadata: &Metadata<'_>,
+	factors: Option<&[f32]>,
+	theta: f64,
+	head_dim: u32,
+	warnings: &mut Vec<String>,
+) -> Result<Option<Json>> {
+	let scaling = match (factors_scaling(factors, theta as f32, head_dim)?, scaling(metadata)?) {
+		(Some(_), Some(_)) => {
+			return Err(Error::Gguf(format!(
+				"its rotary frequencies are scaled twice, by `{}` and by the tensor `rope_freqs.weight`; import the Hugging \
+				 Face directory",
+				metadata.of("rope.scaling.factor")
+			)))
+		}
+		(from_factors, from_keys) => from_factors.or(from_keys),
+	};
+	if factors.is_none() && scaling.is_none() {
+		warnings.extend(unscaled_llama_3(metadata, theta)?);
+	}
+	Ok(scaling)
+}
+
+/// Returns a warning if the model is a Llama 3.1 or later that was converted before llama.cpp wrote its frequencies.
+fn unscaled_llama_3(metadata: &Metadata<'_>, theta: f64) -> Result<Option<String>> {
+	let mut named = false;
+	for key in ["general.basename", "general.name"] {
+		let name = metadata
+			.text(key)?
+			.unwrap_or_default()
+			.to_lowercase()
+			.replace([' ', '_'], "-");
+		named |= ["llama-3.1", "llama-3.2", "llama-3.3"]
+			.iter()
+			.any(|later| name.contains(later));
+	}
+	let long = metadata
+		.number(&metadata.of("context_length"))?
+		.is_some_and(|n| n > 8192);
+	let warned = metadata.arch == "llama" && theta == 500_000.0 && (named || long);
+	Ok(warned.then(|| {
+		"it looks like a Llama 3.1 or later, but the tensor `rope_freqs.weight` with its rotary frequencies is missing: the file \
+		 is older than llama.cpp's support for them, and the model is not quite the published one. Take a newer file"
+			.into()
+	}))
+}
+
+/// Returns the scaling that the keys ask for, with llama.cpp's defaults: a factor without a type is linear.
+fn scaling(metadata: &Metadata<'_>) -> Result<Option<Json>> {
+	let [kind, factor, old, original] = [
+		"scaling.type",
+		"scaling.factor",
+		"scale_linear",
+		"scaling.original_context_length",
+	]
+	.map(|name| metadata.of(&format!("rope.{name}")));
+	let stated = metadata.float(&factor)?;
+	let older = metadata.float(&old)?;
+	if stated.zip(older).is_some_and(|(a, b)| a != b) {
+		return Err(Error::Gguf(format!(
+			"`{factor}` and `{old}` contradict each other; import the Hugging Face directory"
+		)));
+	}
+	let stated = stated.or(older);
+	// Both mean that nothing is scaled.
+	let scaled = stated.filter(|by| *by != 0.0 && *by != 1.0);
+	match (metadata.text(&kind)?, scaled) {
+		(None | Some("none"), None) => Ok(None),
+		(Some("none"), Some(by)) => Err(Error::Gguf(format!(
+			"`{kind}` is none, and the factor is {by}; import the Hugging Face directory"
+		))),
+		(Some("linear" | "yarn"), None) if stated.is_none() => Err(Error::Gguf(format!("`{factor}` is missing"))),
+		(Some("linear" | "yarn"), None) => Ok(None),
+		(None | Some("linear"), Some(by)) => Ok(Some(json!({ "rope_type": "linear", "factor": by }))),
+		(Some("yarn"), Some(by)) => {
+			let mut yarn = json!({ "rope_type": "yarn", "factor": by });
+			if let (Some(map), Some(original)) = (yarn.as_object_mut(), metadata.number(&original)?) {
 				map.insert("original_max_position_embeddings".into(), original.into());
 			}
 			Ok(Some(yarn))
 		}
-		other => Err(Error::Gguf(format!(
-			"rotary positions scaled by \"{other}\" are not part of c1-w8 (linear, llama3 and yarn are)"
+		(Some(other), _) => Err(Error::Gguf(format!(
+			"rotary positions scaled by \"{other}\" (`{kind}`) are not part of c1-w8 (linear, llama3 and yarn are)"
 		))),
 	}
 }
 
 /// Returns Llama 3.1's scaling from the quotients that llama.cpp's converter made of it. Its other three parameters are
 /// not in the file; all published models have the same, and what they give is compared with every quotient.
-fn from_factors(factors: &[f32], theta: f32, head_dim: u32) -> Result<Option<Json>> {
+fn factors_scaling(factors: Option<&[f32]>, theta: f32, head_dim: u32) -> Result<Option<Json>> {
+	let Some(factors) = factors else { return Ok(None) };
 	if factors.iter().all(|f| *f == 1.0) {
 		return Ok(None);
 	}
@@ -192,11 +254,11 @@ mod tests {
 	#[test]
 	fn llama_3_1_and_3_2_are_recognized_by_their_factors() {
 		for (factor, head_dim) in [(8.0, 128), (32.0, 64), (32.0, 128)] {
-			let json = from_factors(&converter(factor, 500_000.0, head_dim), 500_000.0, head_dim);
+			let json = factors_scaling(Some(&converter(factor, 500_000.0, head_dim)), 500_000.0, head_dim);
 			assert_eq!(json.unwrap().unwrap()["factor"], f64::from(factor));
 		}
-		assert_eq!(from_factors(&[1.0; 32], 10_000.0, 64).unwrap(), None);
-		assert!(from_factors(&converter(8.0, 10_000.0, 128), 500_000.0, 128).is_err());
-		assert!(from_factors(&[8.0; 3], 500_000.0, 128).is_err());
+		assert_eq!(factors_scaling(Some(&[1.0; 32]), 10_000.0, 64).unwrap(), None);
+		assert!(factors_scaling(Some(&converter(8.0, 10_000.0, 128)), 500_000.0, 128).is_err());
+		assert!(factors_scaling(Some(&[8.0; 3]), 500_000.0, 128).is_err());
 	}
 }

@@ -1,15 +1,18 @@
 //! One GGUF file: everything of a model in one file, by llama.cpp's names.
 
 mod config;
+mod keys;
 mod names;
 mod read;
+mod special;
 mod tokenizer;
 
 use crate::{
+	blocks::Encoding,
 	source::{assign, FoundTensor, Source, WeightFile},
 	Error, ImportOptions, Result,
 };
-use assay_model_folder::{config::ModelConfig, files, tokenizer::Tokenizer};
+use assay_model_folder::{config::ModelConfig, files, template::with_special_tokens, tokenizer::Tokenizer};
 use read::{Gguf, Tensor, Value};
 use std::{
 	collections::BTreeMap,
@@ -17,14 +20,19 @@ use std::{
 	io::{BufReader, Read, Seek, SeekFrom},
 	path::Path,
 };
+use tokenizer::Tokens;
 
 /// Reads model and tokenizer from the header of a GGUF file, and keeps nothing: all that an untrusted file passes
 /// through before a weight is read. `header` is the beginning of a file of `file_bytes` bytes.
 pub fn probe(header: &[u8], file_bytes: u64) -> Result<()> {
 	let gguf = Gguf::read(header, file_bytes)?;
 	let metadata = Metadata::new(&gguf)?;
-	let config = config::json(&metadata, &gguf, None).and_then(|json| Ok(ModelConfig::parse(&json)?));
-	let tokenizer = tokenizer::json(&metadata).and_then(|json| Ok(Tokenizer::parse(&json)?));
+	let tokens = Tokens::read(&metadata)?;
+	let mut warnings = Vec::new();
+	let ends = special::ends(&metadata, &tokens, &mut warnings)?;
+	let config =
+		config::json(&metadata, &gguf, None, &ends, &mut warnings).and_then(|json| Ok(ModelConfig::parse(&json)?));
+	let tokenizer = tokenizer::json(&metadata, &tokens).and_then(|json| Ok(Tokenizer::parse(&json)?));
 	config?;
 	tokenizer.map(|_| ())
 }
@@ -36,37 +44,22 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 	let gguf = Gguf::read(BufReader::new(&file), bytes)?;
 	let factors = rope_factors(&file, &gguf).map_err(Error::read(path))?;
 	let metadata = Metadata::new(&gguf)?;
-	let mut config = ModelConfig::parse(&config::json(&metadata, &gguf, factors.as_deref())?)?;
+	let tokens = Tokens::read(&metadata)?;
+	let mut warnings = Vec::new();
+	let ends = special::ends(&metadata, &tokens, &mut warnings)?;
+	let config = config::json(&metadata, &gguf, factors.as_deref(), &ends, &mut warnings)?;
+	let mut config = ModelConfig::parse(&config)?;
 	if let Some(context) = options.context_length {
 		config.hyperparameters.shorten(context);
 		config.check()?;
 	}
 	let head_dim = config.hyperparameters.decoder()?.head_dim;
-	let tokenizer = tokenizer::json(&metadata)?;
+	let tokenizer = tokenizer::json(&metadata, &tokens)?;
 	let template = template(&metadata, options)?;
-	let mut found = BTreeMap::new();
-	for (name, tensor) in &gguf.tensors {
-		if name == ROPE_FACTORS {
-			continue;
-		}
-		let Some(theirs) = names::published(name) else {
-			return Err(Error::Tensor {
-				name: name.clone(),
-				reason: "is not a tensor that this importer knows".into(),
-			});
-		};
-		let interleaved = metadata.arch == "llama" && names::is_interleaved(&theirs);
-		found.insert(
-			theirs,
-			FoundTensor {
-				file: 0,
-				encoding: tensor.encoding,
-				shape: tensor.shape.clone(),
-				range: tensor.range,
-				interleaved: interleaved.then_some(head_dim.into()),
-			},
-		);
-	}
+	special::check_around(&metadata, &tokens, &template, &mut warnings)?;
+	let special = special::for_template(&metadata, &tokens, &template, &ends, &mut warnings)?;
+	let template = with_special_tokens(&template, &special)?;
+	let found = found(&gguf, metadata.arch, head_dim)?;
 	let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
 	let mut weights = [WeightFile {
 		name,
@@ -81,7 +74,44 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 		template,
 		read: Vec::new(),
 		files: weights.into(),
+		warnings,
 	})
+}
+
+/// Returns the file's tensors by Hugging Face's names.
+fn found(gguf: &Gguf, arch: &str, head_dim: u32) -> Result<BTreeMap<String, FoundTensor>> {
+	let mut found = BTreeMap::new();
+	for (name, tensor) in &gguf.tensors {
+		if name == ROPE_FACTORS {
+			continue;
+		}
+		let Some(theirs) = names::published(name) else {
+			return Err(Error::Tensor {
+				name: name.clone(),
+				reason: "is not a tensor that this importer knows, and may change what the model computes. Take another file \
+				         of the model, or import its Hugging Face directory"
+					.into(),
+			});
+		};
+		if tensor.shape.len() < 2 && matches!(tensor.encoding, Encoding::Blocks(_)) {
+			return Err(Error::Tensor {
+				name: name.clone(),
+				reason: "is a vector in blocks, which no converter writes; take another file of the model".into(),
+			});
+		}
+		let interleaved = arch == "llama" && names::is_interleaved(&theirs);
+		found.insert(
+			theirs,
+			FoundTensor {
+				file: 0,
+				encoding: tensor.encoding,
+				shape: tensor.shape.clone(),
+				range: tensor.range,
+				interleaved: interleaved.then_some(head_dim.into()),
+			},
+		);
+	}
+	Ok(found)
 }
 
 /// The divisors of the rotary frequencies, one for each pair: how Llama 3.1's scaling is written in GGUF.
@@ -113,22 +143,28 @@ fn template(metadata: &Metadata<'_>, options: &ImportOptions) -> Result<Vec<u8>>
 	}
 }
 
-/// The metadata; every error names its key.
+/// The metadata that is read; every error names its key.
 struct Metadata<'a> {
-	entries: &'a BTreeMap<String, Value>,
+	entries: BTreeMap<&'a str, &'a Value>,
 	/// The family, which begins the keys of its hyperparameters.
 	arch: &'a str,
 }
 
 impl<'a> Metadata<'a> {
+	/// Takes the entries that are read, and refuses those that are not known to change nothing.
 	fn new(gguf: &'a Gguf) -> Result<Self> {
-		let mut metadata = Self {
-			entries: &gguf.metadata,
-			arch: "",
+		let arch = match gguf.metadata.get("general.architecture") {
+			Some(Value::Text(arch)) => arch,
+			_ => return Err(Error::Gguf("`general.architecture` is missing or not a string".into())),
 		};
-		metadata.arch = metadata
-			.text("general.architecture")?
-			.ok_or_else(|| Error::Gguf("`general.architecture` is missing".into()))?;
+		config::check_family(arch)?;
+		let mut entries = BTreeMap::new();
+		for (key, value) in &gguf.metadata {
+			if keys::check(arch, key, value)? {
+				entries.insert(key.as_str(), value);
+			}
+		}
+		let metadata = Self { entries, arch };
 		if metadata.number("split.count")?.is_some_and(|n| n > 1) {
 			return Err(Error::Gguf(
 				"it is one part of several; join them with `llama-gguf-split --merge` of llama.cpp".into(),
@@ -162,20 +198,26 @@ impl<'a> Metadata<'a> {
 		}
 	}
 
-	/// A number below 2³².
+	/// A number below 2³². One for each layer is read if they are all the same.
 	fn number(&self, key: &str) -> Result<Option<u32>> {
-		let number = match self.entries.get(key) {
-			None => return Ok(None),
-			Some(Value::Int(n)) => u32::try_from(*n).ok(),
-			// One for each layer: read if they are all the same.
-			Some(Value::Ints(all)) => match all.split_first() {
-				Some((first, rest)) if rest.iter().all(|n| n == first) => u32::try_from(*first).ok(),
-				_ => return Self::refused(key, "the same for all layers, as c1-w8 needs it"),
-			},
+		let numbers = self.numbers(key)?;
+		match numbers.split_first() {
+			Some((first, rest)) if rest.iter().all(|n| n == first) => Ok(Some(*first)),
+			None if !self.entries.contains_key(key) => Ok(None),
+			_ => Self::refused(key, "the same for all layers, as c1-w8 needs it"),
+		}
+	}
+
+	/// Numbers below 2³²: a list, or one. None if the key is missing.
+	fn numbers(&self, key: &str) -> Result<Vec<u32>> {
+		let numbers: Option<Vec<u32>> = match self.entries.get(key) {
+			None => Some(Vec::new()),
+			Some(Value::Int(n)) => u32::try_from(*n).ok().map(|n| vec![n]),
+			Some(Value::Ints(all)) => all.iter().map(|n| u32::try_from(*n).ok()).collect(),
 			Some(_) => None,
 		};
-		match number {
-			Some(number) => Ok(Some(number)),
+		match numbers {
+			Some(numbers) => Ok(numbers),
 			None => Self::refused(key, "a number below 2³²"),
 		}
 	}

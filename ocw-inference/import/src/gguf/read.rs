@@ -3,7 +3,7 @@
 //! Every count and length has a limit that is checked before anything is read or allocated by it; names appear once;
 //! tensors tile the file in steps of the alignment. Values are data, never programs. Format: `docs/gguf.md` of ggml.
 
-use crate::{blocks::Encoding, Error, Result};
+use crate::{blocks::Encoding, ggml::BlockType, Error, Result};
 use assay_model_folder::header::MAX_TENSORS;
 use std::{collections::BTreeMap, io::Read};
 
@@ -86,7 +86,8 @@ impl Gguf {
 			b"lmgg" | b"fmgg" | b"tjgg" | b"algg" => {
 				return refused("a llama.cpp file older than GGUF; take a GGUF file of the model")
 			}
-			_ => return refused("it does not begin with `GGUF`"),
+			b"vers" => return refused("it looks like a Git LFS pointer; fetch the file itself with `git lfs pull`"),
+			_ => return refused("it does not begin with `GGUF`: it is of another kind, or cut; fetch it again"),
 		}
 		match input.u32()? {
 			2 | 3 => {}
@@ -268,11 +269,12 @@ impl<R: Read> Input<R> {
 				}
 				Ok(if keep { Value::Texts(texts) } else { Value::Skipped })
 			}
-			4 | 5 => {
+			4 | 5 | 10 | 11 => {
 				let mut ints = Vec::new();
 				for _ in 0..count {
 					if let Some(Value::Int(v)) = self.number(kind)? {
-						ints.push(v as i64);
+						let small = i64::try_from(v);
+						ints.push(small.or_else(|_| refused(format!("`{key}` has a number of 2⁶³ or more")))?);
 					}
 				}
 				Ok(Value::Ints(ints))
@@ -284,7 +286,7 @@ impl<R: Read> Input<R> {
 				}
 				Ok(Value::Floats(floats))
 			}
-			0..=3 | 7 | 10..=12 => {
+			0..=3 | 7 | 12 => {
 				let size = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8]
 					.get(kind as usize)
 					.copied()
@@ -343,26 +345,16 @@ impl<R: Read> Input<R> {
 
 /// The encoding of ggml's type `kind`.
 fn encoding(name: &str, kind: u32) -> Result<Encoding> {
-	const TYPES: [(u32, &str); 27] = [
-		(2, "Q4_0"),
-		(3, "Q4_1"),
-		(6, "Q5_0"),
-		(7, "Q5_1"),
+	/// Types that have a name and are not imported.
+	const OTHERS: [(u32, &str); 19] = [
 		(9, "Q8_1"),
-		(10, "Q2_K"),
-		(11, "Q3_K"),
-		(12, "Q4_K"),
-		(13, "Q5_K"),
-		(14, "Q6_K"),
 		(15, "Q8_K"),
 		(16, "IQ2_XXS"),
 		(17, "IQ2_XS"),
 		(18, "IQ3_XXS"),
 		(19, "IQ1_S"),
-		(20, "IQ4_NL"),
 		(21, "IQ3_S"),
 		(22, "IQ2_S"),
-		(23, "IQ4_XS"),
 		(24, "I8"),
 		(25, "I16"),
 		(26, "I32"),
@@ -370,24 +362,28 @@ fn encoding(name: &str, kind: u32) -> Result<Encoding> {
 		(28, "F64"),
 		(29, "IQ1_M"),
 		(34, "TQ1_0"),
+		(35, "TQ2_0"),
 		(39, "MXFP4"),
+		(40, "NVFP4"),
+		(41, "Q1_0"),
 	];
 	match kind {
 		0 => Ok(Encoding::F32),
 		1 => Ok(Encoding::F16),
-		8 => Ok(Encoding::Q8),
 		30 => Ok(Encoding::Bf16),
-		_ => {
-			let known = TYPES.iter().find(|(k, _)| *k == kind);
+		_ => BlockType::of(kind).map(Encoding::Blocks).ok_or_else(|| {
+			let known = OTHERS.iter().find(|(k, _)| *k == kind);
 			let shown = known.map_or_else(|| format!("of the unknown type {kind}"), |(_, name)| (*name).to_owned());
-			Err(Error::Tensor {
+			let taken: Vec<&str> = BlockType::ALL.iter().map(|(_, _, name, ..)| *name).collect();
+			Error::Tensor {
 				name: name.into(),
 				reason: format!(
-					"is {shown}; c1-w8 takes Q8_0, F16, BF16 and F32. Take the model's Q8_0 file, or make one from its \
-					 original with llama.cpp: `convert_hf_to_gguf.py --outtype q8_0`"
+					"is {shown}; imported are f32, f16, bf16, {}. Take the model's Q8_0 file, or make one from its \
+					 original with llama.cpp: `convert_hf_to_gguf.py --outtype q8_0`",
+					taken.join(", ")
 				),
-			})
-		}
+			}
+		}),
 	}
 }
 
@@ -441,7 +437,7 @@ mod tests {
 		assert_eq!(gguf.metadata["b"], Value::Bool(true));
 		assert_eq!(
 			(gguf.tensors["w"].encoding, &gguf.tensors["w"].shape[..]),
-			(Encoding::Q8, &[3, 32][..])
+			(Encoding::Blocks(BlockType::Q8_0), &[3, 32][..])
 		);
 		let (begin, end) = gguf.tensors["w"].range;
 		assert_eq!(end - begin, 102);
@@ -494,7 +490,7 @@ mod tests {
 			),
 			(header(&[], &[("w", &[64], 0, 0)]), 32, "ends after the file"),
 			(header(&[], &[("w", &[8], 0, 0)]), 64, "after the last tensor"),
-			(header(&[], &[("w", &[256], 12, 0)]), 144, "is Q4_K"),
+			(header(&[], &[("w", &[256], 16, 0)]), 66, "is IQ2_XXS"),
 			(header(&[], &[("w", &[256], 99, 0)]), 144, "unknown type 99"),
 		] {
 			let error = read(bytes, data).unwrap_err().to_string();

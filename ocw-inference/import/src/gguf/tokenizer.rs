@@ -2,7 +2,7 @@
 //!
 //! The file is written by hand, field by field in one order, because its bytes are part of the model's identity.
 
-use super::Metadata;
+use super::{read::Value, special, Metadata};
 use crate::{Error, Result};
 use assay_model_folder::tokenizer::patterns;
 use std::collections::HashMap;
@@ -21,7 +21,8 @@ const USER_DEFINED: i64 = 4;
 const UNUSED: i64 = 5;
 const BYTE: i64 = 6;
 
-/// How text is split before the merges, by `tokenizer.ggml.pre`, as the families' own tokenizer.json have it.
+/// How text is split before the merges, by `tokenizer.ggml.pre`, as the families' own tokenizer.json have it. llama.cpp
+/// has several names for one split.
 struct PreTokenizer {
 	/// llama.cpp's names.
 	names: &'static [&'static str],
@@ -37,23 +38,58 @@ struct PreTokenizer {
 
 /// GPT-2's.
 const PLAIN: PreTokenizer = PreTokenizer {
-	names: &["gpt-2", "gpt2"],
+	names: &[
+		"gpt-2",
+		"gpt2",
+		"phi-2",
+		"mpt",
+		"olmo",
+		"jais",
+		"gigachat",
+		"a.x-4.0",
+		"mellum",
+		"exaone4",
+		"trillion",
+		"granite-docling",
+	],
 	pattern: None,
 	digits: false,
 	composes: false,
 	ignore_merges: false,
 };
 
-const PRE_TOKENIZERS: [PreTokenizer; 5] = [
+/// By the name that a message gives for each first.
+const PRE_TOKENIZERS: [PreTokenizer; 9] = [
 	PreTokenizer {
-		names: &["llama-bpe", "llama3", "llama-v3"],
+		names: &[
+			"llama-bpe",
+			"llama3",
+			"llama-v3",
+			"falcon3",
+			"falcon-h1",
+			"pixtral",
+			"midm-2.0",
+			"lfm2",
+			"jina-v5-nano",
+		],
 		pattern: Some(patterns::LLAMA3),
 		ignore_merges: true,
 		..PLAIN
 	},
 	PreTokenizer {
-		names: &["qwen2"],
+		names: &["smaug-bpe", "dbrx"],
+		pattern: Some(patterns::LLAMA3),
+		..PLAIN
+	},
+	PreTokenizer {
+		names: &["qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez"],
 		pattern: Some(patterns::QWEN2),
+		composes: true,
+		..PLAIN
+	},
+	PreTokenizer {
+		names: &["qwen35"],
+		pattern: Some(patterns::QWEN35),
 		composes: true,
 		..PLAIN
 	},
@@ -64,8 +100,27 @@ const PRE_TOKENIZERS: [PreTokenizer; 5] = [
 		..PLAIN
 	},
 	PreTokenizer {
-		names: &["smollm"],
+		names: &["gpt-4o", "llama4", "kanana2", "talkie"],
+		pattern: Some(patterns::O200K),
+		..PLAIN
+	},
+	PreTokenizer {
+		names: &[
+			"smollm",
+			"starcoder",
+			"refact",
+			"codeshell",
+			"exaone",
+			"minerva-7b",
+			"mellum2",
+		],
 		digits: true,
+		..PLAIN
+	},
+	PreTokenizer {
+		names: &["command-r"],
+		digits: true,
+		composes: true,
 		..PLAIN
 	},
 	PLAIN,
@@ -76,18 +131,17 @@ fn refused<T>(reason: impl Into<String>) -> Result<T> {
 }
 
 /// Returns the `tokenizer.json` of a GGUF file.
-pub(super) fn json(metadata: &Metadata<'_>) -> Result<Vec<u8>> {
-	let tokens = Tokens::read(metadata)?;
+pub(super) fn json(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 	match metadata.text("tokenizer.ggml.model")? {
-		Some("gpt2") => byte_level(metadata, &tokens),
-		Some("llama") => sentence_piece(metadata, &tokens),
+		Some("gpt2") => byte_level(metadata, tokens),
+		Some("llama") => sentence_piece(metadata, tokens),
 		Some(other) => refused(format!("its tokenizer is {other}; gpt2 and llama are imported")),
 		None => refused("`tokenizer.ggml.model` is missing"),
 	}
 }
 
 /// The vocabulary.
-struct Tokens<'a> {
+pub(super) struct Tokens<'a> {
 	/// Text by id.
 	texts: &'a [String],
 	/// Types by id; empty if the file has none.
@@ -97,14 +151,14 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-	fn read(metadata: &Metadata<'a>) -> Result<Self> {
+	pub(super) fn read(metadata: &Metadata<'a>) -> Result<Self> {
 		const TYPES: &str = "tokenizer.ggml.token_type";
 		let Some(texts) = metadata.texts("tokenizer.ggml.tokens")? else {
 			return refused("`tokenizer.ggml.tokens` is missing");
 		};
 		let types = match metadata.entries.get(TYPES) {
 			None => &[][..],
-			Some(super::Value::Ints(types)) if types.len() == texts.len() => types,
+			Some(Value::Ints(types)) if types.len() == texts.len() => types,
 			Some(_) => return refused(format!("`{TYPES}` is not a list of one number for each token")),
 		};
 		if texts.len() > MAX_TOKENS {
@@ -128,7 +182,21 @@ impl<'a> Tokens<'a> {
 	}
 
 	fn kind(&self, id: u32) -> i64 {
-		self.types.get(id as usize).copied().unwrap_or(1)
+		match self.text(id) {
+			Some(text) if special::is_control(text) => CONTROL,
+			_ => self.types.get(id as usize).copied().unwrap_or(1),
+		}
+	}
+
+	/// Returns the text of an id.
+	pub(super) fn text(&self, id: u32) -> Option<&'a str> {
+		self.texts.get(id as usize).map(String::as_str)
+	}
+
+	/// Returns the token of this text, if it controls the model.
+	pub(super) fn control(&self, text: &str) -> Option<u32> {
+		let id = self.ids.get(text).copied()?;
+		(self.kind(id) == CONTROL).then_some(id)
 	}
 
 	/// The tokens with their ids, ascending.
@@ -173,7 +241,13 @@ fn pairs<'a>(merges: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 fn byte_level(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
-	let pre = metadata.text("tokenizer.ggml.pre")?.unwrap_or("none");
+	const PREFIX: &str = "tokenizer.ggml.add_space_prefix";
+	if metadata.flag(PREFIX)? == Some(true) {
+		return refused(format!(
+			"`{PREFIX}` is true, which llama.cpp ignores for this kind of tokenizer; import the Hugging Face directory"
+		));
+	}
+	let pre = metadata.text("tokenizer.ggml.pre")?.unwrap_or("missing");
 	let Some(rule) = PRE_TOKENIZERS.iter().find(|known| known.names.contains(&pre)) else {
 		let known: Vec<&str> = PRE_TOKENIZERS
 			.iter()
@@ -222,7 +296,7 @@ fn byte_level(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 /// SentencePiece's BPE: spaces are written `▁`, unknown characters as bytes.
 fn sentence_piece(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8>> {
 	let scores = match metadata.entries.get("tokenizer.ggml.scores") {
-		Some(super::Value::Floats(scores)) if scores.len() == tokens.texts.len() => scores,
+		Some(Value::Floats(scores)) if scores.len() == tokens.texts.len() => scores,
 		_ => return refused("`tokenizer.ggml.scores` is not a list of one number for each token"),
 	};
 	let unknown = match tokens.used().find(|(id, _)| tokens.kind(*id) == UNKNOWN) {
@@ -244,7 +318,7 @@ fn sentence_piece(metadata: &Metadata<'_>, tokens: &Tokens<'_>) -> Result<Vec<u8
 		r#"{{"type":"Replace","pattern":{{"String":" "}},"content":{space}}}"#
 	));
 	let (normalizers, decoders) = (normalizers.join(","), decoders.join(","));
-	let text = |id: u32| tokens.texts.get(id as usize).map_or("", String::as_str);
+	let text = |id: u32| tokens.text(id).unwrap_or_default();
 	let merges = merges(tokens, scores)?;
 	let merges = pairs(merges.into_iter().map(|(l, r)| (text(l), text(r))));
 	let (added, vocabulary) = (tokens.added(), tokens.vocabulary());

@@ -12,7 +12,11 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// Types of ggml.
 pub(crate) const F32: u32 = 0;
+pub(crate) const Q4_0: u32 = 2;
+pub(crate) const Q4_1: u32 = 3;
+pub(crate) const Q5_0: u32 = 6;
 pub(crate) const Q8_0: u32 = 8;
+pub(crate) const IQ4_NL: u32 = 20;
 
 /// A file in the making.
 #[derive(Default, Clone)]
@@ -40,6 +44,10 @@ impl Gguf {
 		self.entry(key, 6, value.to_le_bytes().to_vec());
 	}
 
+	pub(crate) fn flag(&mut self, key: &str, value: bool) {
+		self.entry(key, 7, vec![value.into()]);
+	}
+
 	pub(crate) fn text(&mut self, key: &str, value: &str) {
 		self.entry(key, 8, text(value));
 	}
@@ -63,6 +71,12 @@ impl Gguf {
 
 	pub(crate) fn floats(&mut self, key: &str, values: &[f32]) {
 		self.array(key, 6, values.iter().map(|v| v.to_le_bytes().to_vec()).collect());
+	}
+
+	/// Tokens by id, and their types.
+	pub(crate) fn vocabulary(&mut self, (texts, kinds): &(Vec<String>, Vec<i32>)) {
+		self.texts("tokenizer.ggml.tokens", texts.iter().map(String::as_str));
+		self.ints("tokenizer.ggml.token_type", kinds);
 	}
 
 	pub(crate) fn remove(&mut self, key: &str) {
@@ -233,7 +247,8 @@ fn metadata(config: &ModelConfig) -> Gguf {
 	gguf
 }
 
-fn tokenizer(gguf: &mut Gguf, dir: &Path) {
+/// Returns the tokens of a model directory by id, and their types. The last three ids have no token.
+pub(crate) fn vocabulary(dir: &Path) -> (Vec<String>, Vec<i32>) {
 	let json: Value = serde_json::from_slice(&fs::read(dir.join(files::TOKENIZER)).unwrap()).unwrap();
 	let mut tokens = BTreeMap::new();
 	for (token, id) in json["model"]["vocab"].as_object().unwrap() {
@@ -246,15 +261,17 @@ fn tokenizer(gguf: &mut Gguf, dir: &Path) {
 			(added["content"].as_str().unwrap().into(), kind),
 		);
 	}
-	// Ids without a token, up to the embedding's rows.
 	let last = *tokens.keys().last().unwrap() + 3;
 	let token = |id: u64| tokens.get(&id).cloned().unwrap_or((format!("[PAD{id}]"), 5));
-	let (texts, kinds): (Vec<String>, Vec<i32>) = (0..last).map(token).unzip();
+	(0..last).map(token).unzip()
+}
+
+fn tokenizer(gguf: &mut Gguf, dir: &Path) {
+	let json: Value = serde_json::from_slice(&fs::read(dir.join(files::TOKENIZER)).unwrap()).unwrap();
 	let merges = json["model"]["merges"].as_array().unwrap();
 	gguf.text("tokenizer.ggml.model", "gpt2");
 	gguf.text("tokenizer.ggml.pre", "gpt-2");
-	gguf.texts("tokenizer.ggml.tokens", texts.iter().map(String::as_str));
-	gguf.ints("tokenizer.ggml.token_type", &kinds);
+	gguf.vocabulary(&vocabulary(dir));
 	gguf.texts("tokenizer.ggml.merges", merges.iter().map(|m| m.as_str().unwrap()));
 	let template = fs::read_to_string(dir.join(files::TEMPLATE)).unwrap();
 	gguf.text("tokenizer.chat_template", &template);

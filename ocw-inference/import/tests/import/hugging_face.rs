@@ -59,6 +59,26 @@ pub(crate) fn same_model(a: &Path, b: &Path) {
 	);
 }
 
+/// Renames the tensors of a source; what has no new name is left out.
+pub(crate) fn rename(dir: &Path, new: impl Fn(&str) -> Option<String>) {
+	let bytes = read(dir, files::WEIGHTS);
+	let header = Header::read(&mut bytes.as_slice(), bytes.len() as u64).unwrap();
+	let kept: Vec<_> = header
+		.in_file_order()
+		.into_iter()
+		.filter_map(|(name, info)| Some((new(name)?, info)))
+		.collect();
+	let mut file = Header::canonical(
+		kept.iter()
+			.map(|(name, t)| (name.as_str(), t.dtype, t.shape.as_slice())),
+	);
+	for (_, info) in kept {
+		let [begin, end] = [info.data_offsets.0, info.data_offsets.1].map(|at| (header.data_start + at) as usize);
+		file.extend(&bytes[begin..end]);
+	}
+	fs::write(dir.join(files::WEIGHTS), file).unwrap();
+}
+
 /// Moves the tensors of a source into so many files with an index.
 fn shard(dir: &Path, count: usize) {
 	let bytes = read(dir, "model.safetensors");
@@ -247,7 +267,32 @@ fn files_in_the_way_are_left_alone() {
 #[test]
 fn a_source_that_cannot_be_imported_gives_an_error_with_a_next_step() {
 	type Change<'a> = &'a dyn Fn(&Path);
-	let cases: [(Change<'_>, &str); 9] = [
+	let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+	let cases: [(Change<'_>, &str); 15] = [
+		(
+			&|dir| fs::write(dir.join("model.safetensors"), pointer).unwrap(),
+			"git lfs pull",
+		),
+		(
+			&|dir| fs::write(dir.join("tokenizer.json"), pointer).unwrap(),
+			"git lfs pull",
+		),
+		(
+			&|dir| fs::write(dir.join("config.json"), "<!DOCTYPE html>").unwrap(),
+			"a web page",
+		),
+		(
+			&|dir| fs::remove_file(dir.join("config.json")).unwrap(),
+			"Name a directory",
+		),
+		(
+			&|dir| fs::remove_file(dir.join("tokenizer.json")).unwrap(),
+			"has no tokenizer.json",
+		),
+		(
+			&|dir| index(dir, json!({ "weight_map": { "a": "rest.safetensors" } })),
+			"fetch the rest",
+		),
 		(
 			&|dir| {
 				fs::remove_file(dir.join("model.safetensors")).unwrap();

@@ -3,7 +3,14 @@
 // Also in helpers of tests, where a panic is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+mod configuration;
+mod encoders;
 mod gguf;
+mod gguf_blocks;
+mod gguf_metadata;
 mod gguf_writer;
 mod hugging_face;
 mod refusals;
+mod smollm2;
+mod tokens;
