@@ -1,17 +1,16 @@
 //! The loaded models, and the executor of work on them.
 
 use crate::{
-	generate,
 	gpu::Gpu,
+	known_answer,
 	model::decoder::Decoder,
 	recheck::{self, Rechecks},
 	scheduler::{Completion, Scheduler, SchedulerLimits},
 	sequence::{Executed, Outcome, Prepared, Sequence},
 	Error, Model, Result,
 };
-use assay_model_folder::manifest::KnownAnswer;
 use assay_numerics::{trace::CHUNK, Isa};
-use assay_primitives::{Finding, Hash32, ModelId, SamplingParams, WorkId};
+use assay_primitives::{ModelId, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
 	collections::{BTreeMap, HashMap},
@@ -118,9 +117,9 @@ impl Engine {
 		}
 		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
 			model = model.on_gpu(gpu.clone())?;
-			known_answer_test_on(gpu.as_ref(), &model)?;
+			known_answer::test_on(gpu.as_ref(), &model)?;
 		} else {
-			known_answer_test(&model)?;
+			known_answer::test(&model)?;
 		}
 		let (id, loading) = (model.id(), start.elapsed());
 		self.models.insert(id, Served::new(model, loading));
@@ -345,70 +344,4 @@ fn abstained(error: &Error) -> WorkResult {
 	WorkResult::Abstained {
 		reason: error.to_string(),
 	}
-}
-
-/// [`known_answer_test`] on a GPU. One that computes another answer has failed, whatever its driver reports.
-fn known_answer_test_on(gpu: &dyn Gpu, model: &Model) -> Result<()> {
-	known_answer_test(model).map_err(|error| match error {
-		Error::KnownAnswer { model: id, reason } if model.known_answer().is_some() => {
-			Error::Device(format!("{} computes model {id} wrongly: {reason}", gpu.name()))
-		}
-		error => error,
-	})
-}
-
-/// Computes the model's known answer by decoding, and checks it by prefill.
-pub fn known_answer_test(model: &Model) -> Result<()> {
-	let failed = |reason: &str| Error::KnownAnswer {
-		model: model.id().to_string(),
-		reason: reason.into(),
-	};
-	let known = model.known_answer().ok_or_else(|| failed("manifest.json has none"))?;
-	if model.encoder().is_ok() {
-		return if known_vector(model, known)? == known.answer {
-			Ok(())
-		} else {
-			Err(failed("encoding gives another vector"))
-		};
-	}
-	let (params, seed) = known_answer_request(known);
-	let executed = generate::execute(model, &known.prompt, &params, seed)?;
-	if executed.hash() != known.answer {
-		return Err(failed("decoding gives another answer"));
-	}
-	// Not computed once more: a machine that would need it must not serve the model.
-	let found = generate::verify_once(model, &known.prompt, &params, seed, &executed.output)?;
-	let trace_root = executed.trace_root;
-	if found == (Finding::Confirm { trace_root }) {
-		Ok(())
-	} else {
-		Err(failed("prefill doesn't confirm what decoding gives"))
-	}
-}
-
-/// Returns an encoder's known answer: the hash of the prompt's vector.
-fn known_vector(model: &Model, known: &KnownAnswer) -> Result<Hash32> {
-	let mut hasher = blake3::Hasher::new_derive_key("assay/v1/known-answer");
-	for v in model.embed(&known.prompt)? {
-		hasher.update(&v.to_le_bytes());
-	}
-	Ok(*hasher.finalize().as_bytes())
-}
-
-/// Computes a known answer, for its record in the manifest.
-pub fn known_answer_of(model: &Model, known: &KnownAnswer) -> Result<Hash32> {
-	let (params, seed) = known_answer_request(known);
-	match model.encoder() {
-		Ok(_) => known_vector(model, known),
-		Err(_) => Ok(generate::execute(model, &known.prompt, &params, seed)?.hash()),
-	}
-}
-
-/// Returns the parameters and the seed of a known answer.
-fn known_answer_request(known: &KnownAnswer) -> (SamplingParams, Hash32) {
-	let params = SamplingParams {
-		temperature: known.temperature,
-		..SamplingParams::greedy(known.max_tokens)
-	};
-	(params, known.seed)
 }

@@ -21,6 +21,14 @@ pub enum Error {
 		/// What differs.
 		reason: String,
 	},
+	/// A model answers nothing, so no machine can show that it computes it.
+	#[error("model {model} has no known answer that could be compared: {reason}. No engine serves it")]
+	NoAnswer {
+		/// The model's name.
+		model: String,
+		/// Why, and what to do about it.
+		reason: String,
+	},
 	/// One whole context of a model does not fit its share of the memory for keys and values.
 	#[error(
 		"model {model} ({id}) is not served: one context of {context} tokens takes {needed} bytes of keys and values, and its share of \

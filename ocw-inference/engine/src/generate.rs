@@ -18,7 +18,8 @@ pub fn execute(model: &Model, input: &str, params: &SamplingParams, seed: Hash32
 	execute_with(model, input, params, seed, &mut |_| ())
 }
 
-/// [`execute`] that calls `on_token` with the text so far after each token.
+/// [`execute`] that calls `on_token` with the text so far after each token, without an end that may begin a stop string. Each text
+/// begins with the one before, and the last is the answer's.
 pub fn execute_with(
 	model: &Model,
 	input: &str,

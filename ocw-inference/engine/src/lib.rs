@@ -10,6 +10,7 @@
 //! * [`sequence`]: a prompt and its answer, generated or compared with a claim;
 //! * [`scheduler`]: many sequences at once, in batches;
 //! * [`generate`]: execute and verify, one sequence each;
+//! * [`known_answer`]: what an engine has to reproduce before it serves a model;
 //! * `recheck`: a rejection is computed once more with the portable instructions before it leaves the engine;
 //! * [`engine`], [`server`]: the loaded models behind a socket, in a process of their own;
 //! * [`process`]: what that process may take from its machine;
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod error;
 pub mod generate;
 pub mod gpu;
+pub mod known_answer;
 pub mod kv;
 pub mod model;
 pub mod process;

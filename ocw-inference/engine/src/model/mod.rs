@@ -247,8 +247,15 @@ impl Model {
 		}
 	}
 
-	/// Returns how many tokens of a prompt are paid for: no more than the input has bytes and the template adds, whatever tokenizer and
-	/// template make of the input, and no more than the context holds.
+	/// Returns whether a special token is written like this. It is part of no answer's text.
+	pub fn is_special(&self, written: &str) -> bool {
+		self.tokenizer
+			.id(written)
+			.is_some_and(|id| self.tokenizer.is_special(id))
+	}
+
+	/// Returns how many tokens of a prompt are paid for: no more than the input has bytes and the template adds, whatever
+	/// tokenizer and template make of the input, and no more than the context holds.
 	pub(crate) fn input_tokens(&self, input: &str, prompt: usize) -> u32 {
 		let bound = input.len().saturating_add(self.manifest.prompt_overhead as usize);
 		let tokens = prompt.min(bound).min(self.manifest.context_length() as usize);

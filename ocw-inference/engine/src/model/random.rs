@@ -6,7 +6,8 @@ use assay_model_folder::{
 	config::ModelConfig,
 	files,
 	manifest::{Defaults, Manifest, Provenance},
-	prompt::{compile_template, prompt_overhead},
+	prompt::prompt_overhead,
+	template::Template,
 	tokenizer::Tokenizer,
 };
 use assay_primitives::{model::Profile, ModelId};
@@ -25,7 +26,7 @@ impl Model {
 		let rope = hyperparameters.rope_tables();
 		let (tokenizer_root, template_root) = (files::root(tokenizer), files::root(template));
 		let tokenizer = Tokenizer::parse(tokenizer)?;
-		let template = compile_template(template, &tokenizer, &hyperparameters)?;
+		let template = Template::parse(template)?;
 		let manifest = Manifest {
 			schema: 1,
 			name: "random weights".into(),

@@ -53,6 +53,13 @@ fn inconsistent(reason: impl Into<String>) -> Error {
 	FolderError::Inconsistent(reason.into()).into()
 }
 
+fn not_finite(entry: &TensorEntry) -> Error {
+	inconsistent(format!(
+		"tensor `{}` has a NaN or an infinity; no importer writes that: import the model again from a sound source",
+		entry.name
+	))
+}
+
 /// A `model.safetensors` that stays open, so that its weights can be read again whatever becomes of the directory.
 pub(crate) struct WeightsFile {
 	file: Mutex<File>,
@@ -92,8 +99,11 @@ fn read(file: &mut File, path: &Path, manifest: &Manifest, groups: &[Vec<String>
 		let matrix = match entry.dtype {
 			Dtype::I8 | Dtype::F16 => stem(&entry.name),
 			Dtype::F32 | Dtype::BF16 | Dtype::I64 => {
-				let data = reader.whole(entry)?;
-				weights.vectors.insert(entry.name.clone(), to_f32(entry.dtype, &data));
+				let values = to_f32(entry.dtype, &reader.whole(entry)?);
+				if !values.iter().all(|v| v.is_finite()) {
+					return Err(not_finite(entry));
+				}
+				weights.vectors.insert(entry.name.clone(), values);
 				continue;
 			}
 		};
@@ -112,8 +122,15 @@ fn read(file: &mut File, path: &Path, manifest: &Manifest, groups: &[Vec<String>
 		reader.rows(entry, row_bytes, |rows| {
 			if is_weight {
 				packed.put_weights(row, rows)?;
-			} else {
+			} else if rows
+				.as_chunks::<2>()
+				.0
+				.iter()
+				.all(|s| f16::from_le_bytes(*s).is_finite())
+			{
 				packed.put_scales(row, rows)?;
+			} else {
+				return Err(not_finite(entry));
 			}
 			row += rows.len() / row_bytes;
 			Ok(())

@@ -194,7 +194,8 @@ impl<'m> Scheduler<'m> {
 		self.computed_tokens
 	}
 
-	/// Computes one batch. Calls `on_token` with the text so far of each answer that grew; returns the work items that are complete.
+	/// Computes one batch. Calls `on_token` with the text so far of each answer that grew or ended, without an end that may begin a
+	/// stop string; returns the work items that are complete.
 	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, &str)) -> Vec<Completion> {
 		let mut completed = std::mem::take(&mut self.completed);
 		self.admit();
@@ -208,15 +209,30 @@ impl<'m> Scheduler<'m> {
 			.unwrap_or_else(|_| Err(Error::Compute("the computation panicked".into())));
 		match computed {
 			Ok(()) => {
-				for RunningSequence { id, sequence, .. } in self.running.iter().filter(|running| running.grew) {
-					on_token(id, sequence.text());
-				}
+				self.report(on_token);
 				self.publish_pages();
 				self.remove_ended(&mut completed);
 			}
 			Err(error) => self.recover(&error, &mut completed),
 		}
 		completed
+	}
+
+	/// Calls `on_token` for the answers that grew or ended in this step.
+	fn report(&self, on_token: &mut dyn FnMut(&WorkId, &str)) {
+		for RunningSequence {
+			id,
+			sequence,
+			ending,
+			grew,
+			..
+		} in &self.running
+		{
+			let ended = ending.is_some() && !sequence.is_verification();
+			if *grew || ended {
+				on_token(id, sequence.text(ended));
+			}
+		}
 	}
 
 	/// Gives waiting sequences their pages, in order, while there is room.

@@ -1,5 +1,6 @@
 //! The answer so far, and the rule that ends it (`docs/spec/c1-w8.md` §5).
 
+use super::stop;
 use crate::{Error, Model, Result};
 use assay_primitives::{
 	job::{FinishReason, Output, SamplingParams},
@@ -45,6 +46,11 @@ impl<'m> Answer<'m> {
 		&self.text
 	}
 
+	/// Returns the text so far that is in the answer however it goes on: without an end that may begin a stop string.
+	pub(crate) fn settled_text(&self) -> &str {
+		stop::settled(&self.text, &self.params)
+	}
+
 	/// Adds a token; returns why the answer ends with it, if it does.
 	pub(crate) fn push(&mut self, token: u32) -> Option<FinishReason> {
 		self.tokens.push(token);
@@ -53,17 +59,8 @@ impl<'m> Answer<'m> {
 		}
 		self.bytes.extend_from_slice(self.model.tokenizer.bytes(token));
 		self.text = self.model.tokenizer.text(&self.bytes);
-		let stops = self
-			.params
-			.stop
-			.iter()
-			.filter_map(|stop| std::str::from_utf8(stop).ok());
 		let limit = MAX_OUTPUT_BYTES as usize;
-		if let Some(at) = stops
-			.filter_map(|stop| self.text.find(stop))
-			.min()
-			.filter(|at| *at <= limit)
-		{
+		if let Some(at) = stop::cut(&self.text, &self.params).filter(|at| *at <= limit) {
 			self.text.truncate(at);
 			return Some(FinishReason::Stop);
 		}
@@ -99,5 +96,52 @@ impl<'m> Answer<'m> {
 			text: self.text.clone().into_bytes().try_into().map_err(|_| too_long())?,
 			finish,
 		})
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use assay_test_fixtures::{folder, Tiny, EOS};
+
+	/// Of the fixture's tokenizer: special, and no end token. Its first 256 tokens are bytes.
+	const USER: u32 = 262;
+
+	/// Feeds tokens to an answer with this stop string until one ends it; returns its text and end.
+	fn fed(tokens: &[u32], stop: &str) -> (String, Option<FinishReason>) {
+		let model = Model::load(folder(Tiny::default()).path()).unwrap();
+		let mut params = SamplingParams::greedy(100);
+		params
+			.stop
+			.try_push(stop.as_bytes().to_vec().try_into().unwrap())
+			.unwrap();
+		let mut answer = Answer::new(&model, params, 100);
+		let finish = tokens.iter().find_map(|token| answer.push(*token));
+		(answer.text().to_owned(), finish)
+	}
+
+	fn spelled(text: &str) -> impl Iterator<Item = u32> + '_ {
+		text.bytes().map(u32::from)
+	}
+
+	#[test]
+	fn a_special_token_has_no_text_and_meets_no_stop_string() {
+		assert_eq!(fed(&[65, USER, 66], "<|user|>"), ("AB".into(), None));
+		// Spelled out in ordinary tokens it is text like any other.
+		let tokens: Vec<u32> = [65, 66].into_iter().chain(spelled("<|user|>")).collect();
+		assert_eq!(fed(&tokens, "<|user|>"), ("AB".into(), Some(FinishReason::Stop)));
+	}
+
+	#[test]
+	fn a_stop_string_lies_across_special_tokens_and_bytes_of_a_character() {
+		assert_eq!(fed(&[65, USER, 66], "AB"), (String::new(), Some(FinishReason::Stop)));
+		assert_eq!(fed(&[65, 0xC3, 0xA9], "é"), ("A".into(), Some(FinishReason::Stop)));
+	}
+
+	#[test]
+	fn an_end_token_ends_the_answer_as_itself_whatever_the_stop_string() {
+		assert_eq!(fed(&[65, EOS, 66], "<|end|>"), ("A".into(), Some(FinishReason::Eos)));
+		// What may have begun a stop string belongs to the answer then.
+		assert_eq!(fed(&[65, EOS], "AB"), ("A".into(), Some(FinishReason::Eos)));
 	}
 }

@@ -4,6 +4,7 @@
 //! [`Sequence::accept`] says what they mean and [`Sequence::conclude`] makes the outcome (`docs/spec/c1-w8.md` §5–7).
 
 mod answer;
+mod stop;
 
 use crate::{Error, Model, Result};
 use answer::Answer;
@@ -212,9 +213,13 @@ impl<'m> Sequence<'m> {
 		&mut self.trace
 	}
 
-	/// Returns the answer's text so far.
-	pub(crate) fn text(&self) -> &str {
-		self.answer.text()
+	/// Returns the answer's text so far; all of it if it has `ended`, else without what a stop string may yet cut off.
+	pub(crate) fn text(&self, ended: bool) -> &str {
+		if ended {
+			self.answer.text()
+		} else {
+			self.answer.settled_text()
+		}
 	}
 
 	/// Forgets all rows. Tokens that were sampled stay: they were sampled from finite rows.

@@ -387,14 +387,15 @@ fn a_stop_string_ends_the_answer_before_itself() {
 #[test]
 fn a_prompt_that_fills_the_context_fails_the_same_way_for_everyone() {
 	let model = model(Tiny {
-		context: 16,
+		context: 64,
 		..Tiny::default()
 	});
 	let params = warm(4);
-	let done = execute(&model, PROMPT, &params, SEED).unwrap();
+	let prompt = &"What is a receipt? ".repeat(4);
+	let done = execute(&model, prompt, &params, SEED).unwrap();
 	assert_eq!(done.output.finish, FinishReason::Failed(Failure::PromptTooLong));
-	assert_eq!((done.output.tokens.len(), done.output.input_tokens), (0, 16));
-	let found = verify_once(&model, PROMPT, &params, SEED, &done.output).unwrap();
+	assert_eq!((done.output.tokens.len(), done.output.input_tokens), (0, 64));
+	let found = verify_once(&model, prompt, &params, SEED, &done.output).unwrap();
 	assert_eq!(
 		found,
 		Finding::Confirm {
@@ -402,7 +403,7 @@ fn a_prompt_that_fills_the_context_fails_the_same_way_for_everyone() {
 		}
 	);
 	let lie = with_tokens(&done.output, |t| t.push(1));
-	let found = verify_once(&model, PROMPT, &params, SEED, &lie).unwrap();
+	let found = verify_once(&model, prompt, &params, SEED, &lie).unwrap();
 	assert_eq!(
 		found,
 		Finding::Reject {
@@ -447,7 +448,6 @@ fn a_row_that_is_not_finite_ends_the_answer_with_a_finding_that_all_share() {
 		.skip(3)
 		.filter(|t| **t < 256 && !PROMPT.bytes().any(|b| u32::from(b) == **t))
 		.map(|token| {
-			// No known answer can be recorded for such a model without failing, and that too is an answer.
 			let model = crate::common::model(Tiny {
 				poison: Some(*token),
 				..Tiny::default()

@@ -1,7 +1,7 @@
 //! The encoder: its vectors against candle's float BERT, and their bits against everything that must not change them.
 
 use crate::{
-	common::{noise, word_piece, Tiny},
+	common::{fetched, noise, word_piece, Tiny},
 	golden,
 };
 use assay_engine::{Engine, Error, Model};
@@ -18,12 +18,7 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config as BertConfig};
 use demo_model::corpus;
 use serde_json::{json, Value};
-use std::{
-	collections::BTreeSet,
-	env, fs,
-	path::{Path, PathBuf},
-	process::Command,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 use tempfile::TempDir;
 
 fn options() -> ImportOptions {
@@ -185,7 +180,7 @@ fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 		),
 		(
 			"modules.json",
-			r#"[{ "type": "x.Transformer" }, { "type": "x.Dense" }]"#,
+			r#"[{ "type": "sentence_transformers.models.Transformer" }, { "type": "sentence_transformers.models.Dense" }]"#,
 			"Dense",
 		),
 		(
@@ -207,20 +202,6 @@ fn an_encoder_is_imported_tested_and_refuses_what_it_cannot_do() {
 	assert!(import(source.path(), out.path(), &options()).is_err());
 }
 
-/// Returns the directory of all-MiniLM-L6-v2, fetched if it isn't here; none without a network.
-fn minilm() -> Option<PathBuf> {
-	let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/minilm.sh");
-	let output = Command::new("bash").arg(script).output().unwrap();
-	if !output.status.success() {
-		eprintln!(
-			"\n*** NOT TESTED: all-MiniLM-L6-v2 could not be fetched: {}\n",
-			String::from_utf8_lossy(&output.stderr).trim()
-		);
-		return None;
-	}
-	Some(String::from_utf8(output.stdout).unwrap().trim().into())
-}
-
 /// Returns 200 sentences of the demo model's corpus.
 fn sentences() -> Vec<String> {
 	let topics = corpus::load().unwrap();
@@ -237,7 +218,7 @@ fn sentences() -> Vec<String> {
 
 #[test]
 fn minilm_runs_and_its_vectors_are_those_of_the_floats() {
-	let Some(source) = minilm() else { return };
+	let Some(source) = fetched("minilm") else { return };
 	let out = tempfile::tempdir().unwrap();
 	import(&source, out.path(), &options()).unwrap();
 	let model = Model::load(out.path()).unwrap();

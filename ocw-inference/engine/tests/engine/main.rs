@@ -27,6 +27,7 @@ mod sandbox;
 mod scheduling;
 mod socket;
 mod stock;
+mod streaming;
 
 use assay_engine::gpu::Gpu;
 use std::sync::Arc;

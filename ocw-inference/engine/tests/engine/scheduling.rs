@@ -336,25 +336,6 @@ fn work_that_fills_the_context_runs_in_the_least_memory() {
 }
 
 #[test]
-fn on_token_is_called_with_the_text_as_it_grows() {
-	let model = model(Tiny::default());
-	let mut scheduler = Scheduler::new(&model, SchedulerLimits::default()).unwrap();
-	scheduler.submit(name(2), mixed(&model).swap_remove(2)).unwrap();
-	let (mut texts, mut done) = (Vec::new(), Vec::new());
-	while !scheduler.is_idle() {
-		done.extend(scheduler.step(&mut |id, text| {
-			assert_eq!(*id, name(2));
-			texts.push(text.to_owned());
-		}));
-	}
-	let Some((_, Ok(Outcome::Executed(executed)))) = done.pop() else {
-		panic!("an answer was made")
-	};
-	assert_eq!(texts.len(), executed.output.tokens.len());
-	assert_eq!(texts.last().unwrap().as_bytes(), &executed.output.text[..]);
-}
-
-#[test]
 fn models_take_turns_and_share_the_memory() {
 	let models = [1, 2].map(|seed| {
 		model(Tiny {

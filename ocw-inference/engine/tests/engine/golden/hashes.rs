@@ -99,7 +99,7 @@ fn hashes_give_the_golden_bytes() {
 			FinishReason::Failed(Failure::NotGenerative),
 		),
 	] {
-		let output = Output {
+		let output: Output = Output {
 			input_tokens: 77,
 			tokens: tokens.try_into().unwrap(),
 			text: text.as_bytes().to_vec().try_into().unwrap(),
