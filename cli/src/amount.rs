@@ -58,11 +58,18 @@ impl serde::Serialize for Asy {
 	}
 }
 
-/// Reads a decimal as Q16.16, rounded to the nearest step, ties up.
+/// Reads a decimal as Q16.16, rounded to the nearest step, ties up. What is not 0 does not become it: 0 has a meaning of its own.
 pub(crate) fn q16(text: &str) -> Result<u32, String> {
-	let value = scaled(text, 9)?.checked_mul(1 << 17).map(|v| v / 1_000_000_000);
-	let rounded = value.map(|v| (v + 1) >> 1).and_then(|v| u32::try_from(v).ok());
-	rounded.ok_or_else(|| format!("`{text}` is too large"))
+	let value = scaled(text, 9)?;
+	let rounded = value.checked_mul(1 << 17).map(|v| (v / 1_000_000_000 + 1) >> 1);
+	let rounded = rounded.and_then(|v| u32::try_from(v).ok());
+	match rounded {
+		Some(0) if value > 0 => Err(format!(
+			"`{text}` is less than the smallest step, 1/65536: give 0 or 0.00002"
+		)),
+		Some(rounded) => Ok(rounded),
+		None => Err(format!("`{text}` is too large")),
+	}
 }
 
 /// Reads a percentage, with or without `%`, as parts per million.
@@ -125,7 +132,8 @@ mod tests {
 		assert_eq!(q16("1"), Ok(65_536));
 		assert_eq!(q16("0.7"), Ok(45_875));
 		assert_eq!(q16("16.0"), Ok(16 << 16));
-		assert!(q16("65536").is_err() && q16("hot").is_err());
+		assert_eq!((q16("0.00002"), q16("0.000")), (Ok(1), Ok(0)));
+		assert!(q16("65536").is_err() && q16("hot").is_err() && q16("0.000007").is_err());
 	}
 
 	#[test]

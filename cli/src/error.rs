@@ -1,5 +1,11 @@
 //! Errors that name the next step, and the exit code of each.
 
+use crate::{
+	chain::{last_block, Sent},
+	keys::name_of,
+};
+use assay_primitives::JobId;
+use serde_json::{json, Value};
 use std::path::Path;
 
 /// Why a command ended without its result.
@@ -36,8 +42,34 @@ pub(crate) enum CliError {
 		/// What the receipt means.
 		meaning: String,
 		/// The job.
-		job: assay_primitives::JobId,
+		job: JobId,
 	},
+	/// What became of a transaction is not known: it may be executed.
+	#[error(
+		"the transaction may be in a block, or come into one until block {}: {reason}. Look before you try again, with \
+		 `assay transaction {} --since {}`; or repeat the command with --nonce {}: of {}'s transactions with it, one at most is executed",
+		last_block(.sent.since), const_hex::encode_prefixed(.sent.hash), .sent.since, .sent.nonce, name_of(&.sent.account)
+	)]
+	Sent {
+		/// Why it is not known.
+		reason: String,
+		/// The transaction.
+		sent: Box<Sent>,
+	},
+	/// A job was requested, and the program lost sight of it.
+	#[error(
+		"job {job} is requested and goes on without this program: {reason}. Look before you ask again: `assay job {job}` shows \
+		 where it stands, `assay receipt {job}` the answer once it has a verdict"
+	)]
+	Requested {
+		/// Why it ended before the job.
+		reason: String,
+		/// The job.
+		job: JobId,
+	},
+	/// A transaction can still come into a block, or leave one.
+	#[error("{0}")]
+	Open(String),
 	/// The chain does not store what was named.
 	#[error("{0}")]
 	NotFound(String),
@@ -83,10 +115,47 @@ impl CliError {
 		}
 	}
 
-	/// Returns 2 for a command line that is not valid, 130 after Ctrl-C as shells do, and 1 for everything else.
+	/// Returns this error as that of a command that had sent a transaction.
+	pub(crate) fn of_sent(self, sent: Sent) -> Self {
+		match self {
+			// The chain or the node's pool has decided.
+			Self::Refused { .. } => self,
+			error => Self::Sent {
+				reason: error.reason(),
+				sent: Box::new(sent),
+			},
+		}
+	}
+
+	/// Returns this error as that of a command that had requested a job.
+	pub(crate) fn of_job(self, job: JobId) -> Self {
+		match self {
+			Self::NoAnswer { .. } | Self::NotVerified(_) => self,
+			error => Self::Requested {
+				reason: error.reason(),
+				job,
+			},
+		}
+	}
+
+	/// Returns what went wrong, without a next step.
+	fn reason(&self) -> String {
+		match self {
+			// The innermost of the nested errors names the cause.
+			Self::Node(reason) => format!(
+				"the node failed: {}",
+				reason.rsplit("error: ").next().unwrap_or_default()
+			),
+			error => error.to_string(),
+		}
+	}
+
+	/// Returns 2 for a command line that is not valid, 3 if something may be paid and is not known to be, 130 after Ctrl-C as shells
+	/// do, and 1 for everything else.
 	pub(crate) fn exit_code(&self) -> u8 {
 		match self {
 			Self::Usage(_) => 2,
+			Self::Sent { .. } | Self::Requested { .. } | Self::Open(_) => 3,
 			Self::Interrupted(_) => 130,
 			_ => 1,
 		}
@@ -100,6 +169,9 @@ impl CliError {
 			Self::OtherRuntime { .. } => "other_runtime",
 			Self::Refused { .. } => "refused",
 			Self::NoAnswer { .. } => "no_answer",
+			Self::Sent { .. } => "sent",
+			Self::Requested { .. } => "requested",
+			Self::Open(_) => "open",
 			Self::NotFound(_) => "not_found",
 			Self::NotVerified(_) => "not_verified",
 			Self::File(_) => "file",
@@ -107,6 +179,17 @@ impl CliError {
 			Self::Interrupted(_) => "interrupted",
 			Self::Node(_) => "node",
 		}
+	}
+
+	/// Returns the error in JSON: its name, its text, and the transaction or job that it is about.
+	pub(crate) fn json(&self) -> Value {
+		let mut json = json!({ "kind": self.kind(), "message": self.to_string() });
+		match self {
+			Self::Sent { sent, .. } => json["transaction"] = json!(sent),
+			Self::Requested { job, .. } | Self::NoAnswer { job, .. } => json["job"] = json!(job),
+			_ => {}
+		}
+		json
 	}
 }
 
@@ -168,6 +251,15 @@ fn next_step(name: &str) -> &'static str {
 		"token: FundsUnavailable" | "token: NotExpendable" | "no funds for the transaction fee" => {
 			"The signing account has too little free balance: send it some ASY, or sign with another (--suri)"
 		}
+		"the nonce is used" => {
+			"An earlier transaction of the account with it is in a block: `assay transaction` shows what became of it; without \
+			 --nonce the command is executed besides it"
+		}
+		"another transaction waits with this nonce" => {
+			"The node has an earlier one of the account: `assay transaction` shows what becomes of it; without --nonce the \
+			 command is executed besides it"
+		}
+		"the pool is full" => "Nothing was sent: try again in a minute",
 		_ if name.starts_with("Providers::") => "`assay provider show` shows the state of the provider",
 		_ if name.starts_with("Verification::") => "`assay receipt` shows the state of the claim",
 		_ if name.starts_with("Models::") => "`assay model show` shows the state of the model",

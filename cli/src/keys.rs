@@ -21,12 +21,18 @@ pub(crate) struct KeyArgs {
 	/// File whose first line is the secret
 	#[arg(long, value_name = "FILE", conflicts_with = "suri")]
 	suri_file: Option<PathBuf>,
+	/// Nonce of the transaction: to repeat one of which it is not known whether a block has it. Of an account's transactions with
+	/// one nonce, one at most is executed
+	#[arg(long, value_name = "N")]
+	nonce: Option<u64>,
 }
 
 /// A key pair that signs.
 pub(crate) struct Signer {
 	/// The sr25519 pair.
 	pub(crate) pair: Keypair,
+	/// The nonce to sign with, if not the account's next one.
+	pub(crate) nonce: Option<u64>,
 	/// Whether the secret is made from the public development phrase.
 	pub(crate) well_known: bool,
 }
@@ -43,12 +49,24 @@ impl KeyArgs {
 	pub(crate) fn signer(&self, development: bool) -> Result<Signer, CliError> {
 		let from_file = self.suri_file.as_ref().map(|path| read_secret(path)).transpose()?;
 		let suri = from_file.or_else(|| self.suri.clone());
-		match suri {
+		let signer = match suri {
 			Some(suri) => signer(&suri),
 			None if development => signer("//Alice"),
 			None => Err(CliError::Usage(
 				"which account signs? Give its secret in ASSAY_SURI, with --suri-file FILE or with --suri".into(),
 			)),
+		}?;
+		Ok(Signer {
+			nonce: self.nonce,
+			..signer
+		})
+	}
+
+	/// Returns the options for the transaction that follows the one signed with these.
+	pub(crate) fn next(&self) -> Self {
+		Self {
+			nonce: self.nonce.map(|nonce| nonce.saturating_add(1)),
+			..self.clone()
 		}
 	}
 }
@@ -74,6 +92,7 @@ pub(crate) fn signer(suri: &str) -> Result<Signer, CliError> {
 	let pair = Keypair::from_uri(&uri).map_err(|_| wrong())?;
 	Ok(Signer {
 		pair,
+		nonce: None,
 		well_known: suri.starts_with('/'),
 	})
 }
@@ -118,6 +137,7 @@ mod tests {
 		KeyArgs {
 			suri: suri.map(Into::into),
 			suri_file: file,
+			nonce: None,
 		}
 	}
 

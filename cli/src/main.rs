@@ -1,7 +1,8 @@
 //! The `assay` program: asks models, reads and verifies receipts, runs a provider.
 //!
 //! `args` is the command line and `commands` carries it out; only `chain` talks to a node, and only `output` and `render`
-//! print. Exit codes: 0 done; 1 the chain refused or a receipt does not hold; 2 the command line is not valid.
+//! print. Exit codes: 0 done; 1 the chain refused or a receipt does not hold; 2 the command line is not valid; 3 a
+//! transaction was sent or a job requested, and what became of it is not known; 130 interrupted before that.
 
 mod amount;
 mod args;
@@ -9,6 +10,7 @@ mod assurance;
 mod chain;
 mod commands;
 mod error;
+mod interrupt;
 mod keys;
 mod output;
 mod render;

@@ -26,6 +26,8 @@ impl Outcome {
 	}
 }
 
+/// Time without news after which the chain counts as stalled.
+pub(crate) const STALL_SECONDS: u64 = 60;
 /// Time between two lines of progress.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -165,10 +167,7 @@ impl Reporter {
 		let (out, error) = match (result, self.json) {
 			(Ok(outcome), true) => (outcome.json.to_string(), None),
 			(Ok(outcome), false) => (outcome.text.clone(), None),
-			(Err(e), true) => (
-				json!({ "error": { "kind": e.kind(), "message": e.to_string() } }).to_string(),
-				None,
-			),
+			(Err(e), true) => (json!({ "error": e.json() }).to_string(), None),
 			(Err(e), false) => (String::new(), Some(format!("error: {e}"))),
 		};
 		// A closed pipe is not an error of the command.

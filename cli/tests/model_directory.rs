@@ -93,6 +93,35 @@ fn a_model_directory_is_shown_checked_and_run() {
 }
 
 #[test]
+fn no_part_of_a_stop_string_is_printed_wherever_it_lies() {
+	let run = |stops: &[&str]| {
+		let mut command = assay();
+		command
+			.arg("run")
+			.arg(demo("assay-demo"))
+			.args(["What is a receipt?", "--no-verify"]);
+		command.args(stops.iter().flat_map(|stop| ["--stop", stop]));
+		command.output().unwrap()
+	};
+	let whole = done(&run(&[]));
+	for stop in ["pt ", "eceipt", " ", whole.get(..3).unwrap(), "pt \u{1}"] {
+		let before = whole.trim_end().split(stop).next().unwrap();
+		assert_eq!(
+			done(&run(&["never said", stop])).trim_end_matches('\n'),
+			before,
+			"{stop:?}"
+		);
+	}
+	let special = run(&["<|end|>"]);
+	assert_eq!(done(&special), whole);
+	assert!(
+		text(&special.stderr).contains("warning: --stop <|end|>"),
+		"{}",
+		text(&special.stderr)
+	);
+}
+
+#[test]
 fn an_import_gives_the_bundled_model_and_refuses_to_overwrite_it() {
 	let dir = tempfile::tempdir().unwrap();
 	let out = dir.path().join("assay-demo");

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use assay_e2e::{eventually, program, report, Chain, Node, NodeOptions, Receipt};
+use assay_model_folder::Manifest;
 use assay_primitives::{
 	accumulator::{verify, Accumulator, Proof},
 	digest,
 	dispute::Decision,
 	Finding, JobId, ModelId, SamplingParams, State, Verdict,
 };
+use assay_test_fixtures::fetched;
 use std::{process::Command, time::Instant};
 use subxt_signer::sr25519::dev;
 
@@ -269,21 +271,76 @@ async fn a_node_that_indexes_proves_what_the_accumulator_holds() {
 	}
 }
 
+/// Runs the command line. Returns its exit code and all that it wrote.
+fn assay(args: &[&str]) -> (Option<i32>, String) {
+	let output = Command::new(program("assay").unwrap()).args(args).output().unwrap();
+	let text = format!(
+		"{}{}",
+		String::from_utf8_lossy(&output.stdout),
+		String::from_utf8_lossy(&output.stderr)
+	);
+	(output.status.code(), text)
+}
+
+/// From a package to a receipt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_chat_model_answers_and_its_receipt_is_verified() {
+	const PROMPT: &str = "Write a Python function that adds two numbers.";
+	let Some(file) = fetched("smollm2") else { return };
+	let work = tempfile::tempdir().unwrap();
+	let models = work.path().join("models");
+	std::fs::create_dir(&models).unwrap();
+	let [directory, receipt] =
+		[models.join("smollm2"), work.path().join("receipt.json")].map(|path| path.to_str().unwrap().to_owned());
+	let done = |args: &[&str]| {
+		let (code, text) = assay(args);
+		assert_eq!(code, Some(0), "{args:?}: {text}");
+		text
+	};
+	let file = file.to_str().unwrap();
+	done(&[
+		"model",
+		"import",
+		file,
+		&directory,
+		"--name",
+		"smollm2",
+		"--license",
+		"Apache-2.0",
+	]);
+	let node = Node::start(NodeOptions {
+		dev: true,
+		models: Some(models),
+		..Default::default()
+	})
+	.unwrap();
+	let (chain, url) = (Chain::connect(&node.url()).await.unwrap(), node.url());
+	let prices = ["--price-in", "0.0001", "--price-out", "0.001"];
+	done(&[&["model", "register", &directory][..], &prices, &["--url", &url]].concat());
+	for name in ["Alice", "Bob", "Charlie", "Dave"] {
+		let suri = format!("//{name}");
+		done(&["provider", "serve", "smollm2", "--suri", &suri, "--url", &url]);
+	}
+	// Its electorate is sealed once a period, and in force a period later.
+	let model = Manifest::read(directory.as_ref()).unwrap().model_id();
+	eventually("the model has an electorate", 480, || async {
+		Ok(chain.quote(&model, PROMPT, 32, 2).await?.ok())
+	})
+	.await
+	.unwrap();
+	let how = ["--model", "smollm2", "--temperature", "0", "--max-tokens", "32"];
+	let text = done(&[&["ask", PROMPT, "--url", &url, "--save", &receipt][..], &how].concat());
+	assert!(text.contains("def add_two_numbers(num1, num2):"), "{text}");
+	let text = done(&["verify", &receipt, "--url", &url]);
+	assert!(text.contains("VERIFIED"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 	let node = dev_node();
 	Chain::connect(&node.url()).await.unwrap();
 	let directory = tempfile::tempdir().unwrap();
 	let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-	let assay = |args: &[&str]| {
-		let output = Command::new(program("assay").unwrap()).args(args).output().unwrap();
-		let text = format!(
-			"{}{}",
-			String::from_utf8_lossy(&output.stdout),
-			String::from_utf8_lossy(&output.stderr)
-		);
-		(output.status.code(), text)
-	};
 	let (url, file) = (node.url(), path("receipt.json"));
 	let (code, text) = assay(&["ask", "What is a receipt?", "--url", &url, "--save", &file]);
 	assert_eq!(code, Some(0), "{text}");

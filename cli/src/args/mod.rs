@@ -1,23 +1,22 @@
 //! The command line, as clap parses it.
 
 mod prices;
+mod sampling;
 
 pub(crate) use prices::{LeastArgs, PriceArgs, TermsArgs};
+pub(crate) use sampling::SamplingArgs;
 
 use crate::{
-	amount::{percent, q16, Asy},
-	error::CliError,
+	amount::{percent, Asy},
 	keys::{account, KeyArgs},
 };
 use assay_primitives::{
 	assurance::{Assumptions, Corrupt},
-	hash,
-	job::Stop,
-	limits::{MAX_STOPS, MAX_STOP_BYTES},
-	JobId, ListingId, ModelId, SamplingParams,
+	hash, JobId, ListingId, ModelId,
 };
 use assay_receipt::Account;
 use clap::{Args, Parser, Subcommand};
+use sampling::temperature;
 use std::path::PathBuf;
 
 /// Ask a model on an Assay chain, read and verify receipts, run a provider.
@@ -90,6 +89,17 @@ pub(crate) enum Command {
 		job: JobId,
 		#[command(flatten)]
 		key: KeyArgs,
+	},
+	/// Show what became of a transaction whose sending was interrupted
+	///
+	/// Exit code 0: a block has it and it succeeded; 1: it failed, or never comes into a block; 3: it still can.
+	Transaction {
+		/// Its hash
+		#[arg(value_parser = transaction)]
+		hash: Named,
+		/// The block after which it was signed
+		#[arg(long, value_name = "BLOCK")]
+		since: u32,
 	},
 	/// List the models that can be asked
 	Models,
@@ -179,52 +189,9 @@ pub(crate) struct VerifyArgs {
 	pub(crate) assume: AssumeArgs,
 }
 
-/// 32 bytes that name a claim or a job.
+/// 32 bytes that name a claim or a job, or a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Named(pub(crate) [u8; 32]);
-
-/// How tokens are sampled and when an answer ends.
-#[derive(Args)]
-pub(crate) struct SamplingArgs {
-	/// Most tokens to generate
-	#[arg(long, default_value_t = 128, value_name = "N",
-		value_parser = clap::value_parser!(u32).range(1..=i64::from(assay_primitives::limits::MAX_OUTPUT_TOKENS)))]
-	pub(crate) max_tokens: u32,
-	/// Sampling temperature, 0 to 16; 0 always takes the likeliest token
-	#[arg(long, default_value = "0", value_name = "X", value_parser = temperature)]
-	pub(crate) temperature: u32,
-	/// Sample among this many likeliest tokens only; 0 among all
-	#[arg(long, default_value_t = 0, value_name = "K")]
-	pub(crate) top_k: u32,
-	/// Drop tokens whose probability is below this part of the likeliest token's, 0 to 1
-	#[arg(long, default_value = "0", value_name = "P", value_parser = min_p)]
-	pub(crate) min_p: u32,
-	/// End the answer before this text; up to four times
-	#[arg(long, value_name = "TEXT")]
-	pub(crate) stop: Vec<String>,
-}
-
-impl SamplingArgs {
-	/// Returns the parameters as chain and engine take them.
-	pub(crate) fn params(&self) -> Result<SamplingParams, CliError> {
-		let mut params = SamplingParams::greedy(self.max_tokens);
-		params.temperature = self.temperature;
-		params.top_k = self.top_k;
-		params.min_p = self.min_p;
-		for text in &self.stop {
-			if text.is_empty() {
-				return Err(CliError::Usage("--stop must not be empty".into()));
-			}
-			let stop = Stop::try_from(text.clone().into_bytes())
-				.map_err(|_| CliError::Usage(format!("--stop {text}: longer than {MAX_STOP_BYTES} bytes")))?;
-			params
-				.stop
-				.try_push(stop)
-				.map_err(|_| CliError::Usage(format!("at most {MAX_STOPS} --stop")))?;
-		}
-		Ok(params)
-	}
-}
 
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
@@ -470,16 +437,10 @@ fn claim_or_job(text: &str) -> Result<Named, String> {
 		.map_err(|_| "a claim or a job is named by 64 hex digits, with or without 0x".into())
 }
 
-fn temperature(text: &str) -> Result<u32, String> {
-	at_most(q16(text)?, 16 << 16, "the temperature is at most 16")
-}
-
-fn min_p(text: &str) -> Result<u32, String> {
-	at_most(q16(text)?, 1 << 16, "min-p is at most 1")
-}
-
-fn at_most(value: u32, limit: u32, error: &str) -> Result<u32, String> {
-	(value <= limit).then_some(value).ok_or_else(|| error.into())
+fn transaction(text: &str) -> Result<Named, String> {
+	hash::parse(text)
+		.map(Named)
+		.map_err(|_| "a transaction's hash is 64 hex digits, with or without 0x".into())
 }
 
 #[cfg(test)]

@@ -107,11 +107,12 @@ pub(crate) fn of_receipt(receipt: &ChainReceipt, checked: &Checked, assumptions:
 	let numbers = assure(evidence, assumptions);
 	let claims = match receipt.verdict {
 		Verdict::Confirmed if evidence.verifiers == 0 => {
-			said.push(match checked.upheld {
-				true => "No verifier's seat stands behind it; a false decision takes more than a third of that stake."
-					.into(),
-				false => "Nothing is claimed of it.".into(),
-			});
+			let why = if checked.upheld {
+				"No verifier's seat stands behind it; a false decision takes more than a third of that stake."
+			} else {
+				"Nothing is claimed of it."
+			};
+			said.push(why.into());
 			false
 		}
 		Verdict::Confirmed => chances(&mut said, evidence, &numbers, assumptions, Tense::Past),
@@ -318,9 +319,10 @@ fn chances(
 ) -> bool {
 	let assumed = assumed(evidence, numbers, assumptions);
 	if numbers.epsilon >= 1.0 {
-		let why = match numbers.alpha < 1.0 / 3.0 {
-			true => "",
-			false => ": verdicts hold below a third of corrupt stake",
+		let why = if numbers.alpha < 1.0 / 3.0 {
+			""
+		} else {
+			": verdicts hold below a third of corrupt stake"
 		};
 		said.push(format!("{assumed}, nothing could be claimed of it{why}."));
 		return false;

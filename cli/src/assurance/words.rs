@@ -55,9 +55,10 @@ pub(crate) fn worth(units: f64) -> String {
 /// Writes a number with at most so many decimals, and none that are zero.
 fn plain(x: f64, decimals: usize) -> String {
 	let text = format!("{x:.decimals$}");
-	match text.contains('.') {
-		true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-		false => text,
+	if text.contains('.') {
+		text.trim_end_matches('0').trim_end_matches('.').to_owned()
+	} else {
+		text
 	}
 }
 

@@ -2,14 +2,21 @@
 
 use crate::error::CliError;
 use subxt::{
-	error::{DispatchError, ExtrinsicError, RuntimeApiError, StorageError, TransactionEventsError},
+	error::{BackendError, DispatchError, ExtrinsicError, RpcError, RuntimeApiError, StorageError},
+	rpcs::UserError,
 	Error,
 };
+
+/// Codes with which a node refuses a transaction that its pool did not take.
+const POOL_REFUSALS: std::ops::RangeInclusive<i32> = 1001..=1020;
+/// The exceptions: the pool has this very transaction, or has seen it in a block.
+const POOL_KNOWS: [i32; 2] = [1012, 1013];
+/// Codes of requests that a node did not carry out.
+const NOT_CARRIED_OUT: [i32; 4] = [-32_700, -32_600, -32_601, -32_602];
 
 /// Returns the error of this program for one of subxt.
 pub(super) fn from_subxt(error: Error, runtime: &str) -> CliError {
 	match error {
-		Error::TransactionEventsError(TransactionEventsError::ExtrinsicFailed(error)) => from_dispatch(&error),
 		Error::ExtrinsicError(
 			ExtrinsicError::IncompatibleCodegen
 			| ExtrinsicError::PalletNameNotFound(_)
@@ -28,7 +35,22 @@ pub(super) fn from_rpc(error: subxt::rpcs::Error) -> CliError {
 	CliError::Node(error.to_string())
 }
 
-fn from_dispatch(error: &DispatchError) -> CliError {
+/// Returns the refusal of a transaction that a node surely did not take; none if it may have it.
+pub(super) fn refused_by_pool(error: &ExtrinsicError) -> Option<CliError> {
+	let ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(subxt::rpcs::Error::User(
+		error,
+	)))) = error
+	else {
+		return None;
+	};
+	let UserError { code, message, data } = error;
+	let refused = POOL_REFUSALS.contains(code) && !POOL_KNOWS.contains(code) || NOT_CARRIED_OUT.contains(code);
+	let reason = data.as_ref().map_or("", |data| data.get().trim_matches('"'));
+	refused.then(|| pool_refusal(&format!("{message} ({code}) {reason}")))
+}
+
+/// Returns the refusal of a call that failed in a block.
+pub(super) fn refused_by_block(error: &DispatchError) -> CliError {
 	match error {
 		DispatchError::Module(module) => CliError::refused(module.details_string()),
 		DispatchError::Token(token) => CliError::refused(format!("token: {token:?}")),
@@ -37,15 +59,24 @@ fn from_dispatch(error: &DispatchError) -> CliError {
 }
 
 /// Recognizes the pool's refusals by their sentences, because they have no names.
-pub(super) fn pool_refusal(message: &str) -> CliError {
-	if message.contains("Inability to pay some fees") || message.contains("Payment") {
-		CliError::refused("no funds for the transaction fee")
+fn pool_refusal(message: &str) -> CliError {
+	let known = [
+		("Inability to pay some fees", "no funds for the transaction fee"),
+		("Payment", "no funds for the transaction fee"),
+		("Transaction is outdated", "the nonce is used"),
+		("(1014)", "another transaction waits with this nonce"),
+		("(1016)", "the pool is full"),
+	];
+	if let Some((_, name)) = known.iter().find(|(sentence, _)| message.contains(sentence)) {
+		CliError::refused(*name)
 	} else if message.contains("is not found") && message.contains("AssayApi_") {
 		CliError::OtherRuntime {
 			runtime: "a runtime without the API of Assay".into(),
 		}
+	} else if message.contains("(1010)") {
+		CliError::refused(message.trim())
 	} else {
-		CliError::Node(message.into())
+		CliError::Node(message.trim().into())
 	}
 }
 
@@ -73,7 +104,7 @@ mod tests {
 	#[test]
 	fn other_failures_are_the_nodes() {
 		assert!(matches!(pool_refusal("connection closed"), CliError::Node(_)));
-		let refused = from_dispatch(&DispatchError::BadOrigin).to_string();
+		let refused = refused_by_block(&DispatchError::BadOrigin).to_string();
 		assert!(refused.contains("Bad origin"), "{refused}");
 	}
 }

@@ -2,8 +2,11 @@
 
 mod errors;
 pub(crate) mod runtime;
+mod submission;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use submission::{last_block, Fate, Sent, Until};
 
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
@@ -14,28 +17,19 @@ use assay_primitives::{
 use assay_receipt::{Account, ChainReceipt, ReadAt};
 use codec::{DecodeAll, Encode};
 use const_hex::encode_prefixed;
-use errors::{from_rpc, from_subxt, pool_refusal};
+use errors::{from_rpc, from_subxt};
 use serde::de::DeserializeOwned;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use subxt::{
 	backend::LegacyBackend,
 	client::{Blocks, ClientAtBlock, OnlineClientAtBlockImpl},
-	config::{
-		substrate::{SubstrateConfig, H256},
-		DefaultExtrinsicParamsBuilder,
-	},
-	extrinsics::ExtrinsicEvents,
+	config::substrate::{SubstrateConfig, H256},
 	rpcs::{client::RpcParams, RpcClient},
-	tx::{Payload, TransactionProgress, TransactionStatus},
 	OnlineClient,
 };
 
 const CONNECT_SECONDS: u64 = 10;
-/// How long a node that should have peers may have none.
-const PEERS_SECONDS: u32 = 30;
-/// Blocks after which a transaction that no block has included is no longer valid.
-const LIFE_BLOCKS: u64 = 64;
 
 /// The chain's state at one block.
 pub(crate) type At = ClientAtBlock<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
@@ -47,38 +41,11 @@ pub(crate) type Model = ModelView<Account, u32>;
 pub(crate) type Listing = ListingView<Account, u32>;
 /// A view of a provider.
 pub(crate) type Provider = ProviderView<Account>;
-type Watched = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
-
-/// What a command waits for after submitting a transaction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-	/// Inclusion in a block, which a reorganization could still drop.
-	InBlock,
-	/// Finality of that block.
-	Finalized,
-}
 
 /// A stream of new blocks. subxt's own streams begin with older blocks, which are skipped up to `from`.
 pub(crate) struct BlockStream {
 	blocks: Blocks<SubstrateConfig>,
 	from: u64,
-}
-
-/// A transaction in a block.
-pub(crate) struct Included {
-	/// Number of the block.
-	pub(crate) number: u32,
-	/// The transaction's events.
-	pub(crate) events: ExtrinsicEvents<SubstrateConfig>,
-}
-
-/// A node's standing among its peers.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Health {
-	peers: u64,
-	is_syncing: bool,
-	should_have_peers: bool,
 }
 
 /// A connection to one node.
@@ -310,89 +277,6 @@ impl Chain {
 		Ok(claim
 			.map_err(|e| self.failed(e))?
 			.map(|claim| claim.record.output_hash.0))
-	}
-
-	/// Signs a call, submits it and follows it.
-	pub(crate) async fn submit<C: Payload>(
-		&self,
-		call: &C,
-		signer: &Signer,
-		until: Until,
-		report: &Reporter,
-	) -> Result<Included, CliError> {
-		self.check_signer(signer, report);
-		let mut progress = self.sign_and_send(call, signer, report).await?;
-		let mut reported = false;
-		while let Some(status) = progress.next().await {
-			let (block, is_final) = match status.map_err(|e| self.failed(e))? {
-				TransactionStatus::InBestBlock(block) => (block, false),
-				TransactionStatus::InFinalizedBlock(block) => (block, true),
-				TransactionStatus::NoLongerInBestBlock => {
-					reported = false;
-					continue;
-				}
-				TransactionStatus::Validated | TransactionStatus::Broadcasted => continue,
-				TransactionStatus::Error { message }
-				| TransactionStatus::Invalid { message }
-				| TransactionStatus::Dropped { message } => return Err(pool_refusal(&message)),
-			};
-			let number = block.at().await.map_err(|e| self.failed(e))?.block_number();
-			let number = u32::try_from(number).unwrap_or(u32::MAX);
-			let events = block.wait_for_success().await.map_err(|e| self.failed(e))?;
-			if !reported {
-				reported = true;
-				let facts = json!({ "block": number, "hash": encode_prefixed(block.block_hash()) });
-				report.step("included", &format!("included in block {number}"), facts);
-			}
-			if is_final || until == Until::InBlock {
-				return Ok(Included { number, events });
-			}
-			report.waiting("waiting until the block is finalized");
-		}
-		Err(CliError::Node(
-			"it stopped reporting on the transaction before it was done".into(),
-		))
-	}
-
-	/// Waits until the node has caught up with its peers: one that has not would report on no transaction.
-	async fn caught_up(&self, report: &Reporter) -> Result<(), CliError> {
-		for second in 0.. {
-			let health: Health = self.request("system_health", RpcParams::new()).await?;
-			if !health.is_syncing && (health.peers > 0 || !health.should_have_peers) {
-				break;
-			}
-			if !health.is_syncing && second >= PEERS_SECONDS {
-				report.warn("the node has no peers: what it is sent may never be in a block");
-				break;
-			}
-			report.waiting("waiting until the node has caught up with its peers");
-			tokio::time::sleep(Duration::from_secs(1)).await;
-		}
-		Ok(())
-	}
-
-	async fn sign_and_send<C: Payload>(
-		&self,
-		call: &C,
-		signer: &Signer,
-		report: &Reporter,
-	) -> Result<Watched, CliError> {
-		self.caught_up(report).await?;
-		// The nonce comes from the pool, not from a block: a call right after another one must not collide with it.
-		let mut params = RpcParams::new();
-		params.push(signer.account().ss58()).map_err(from_rpc)?;
-		let nonce: u64 = self.request("system_accountNextIndex", params).await?;
-		let params = DefaultExtrinsicParamsBuilder::new()
-			.nonce(nonce)
-			.mortal(LIFE_BLOCKS)
-			.build();
-		let mut transactions = self.finalized().await?.transactions();
-		let signed = transactions
-			.create_signed(call, &signer.pair, params)
-			.await
-			.map_err(|e| self.failed(e))?;
-		report.waiting("sending the transaction");
-		signed.submit_and_watch().await.map_err(|e| self.failed(e))
 	}
 
 	/// Returns the error of this program for one of subxt.

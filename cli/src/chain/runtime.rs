@@ -52,8 +52,7 @@ mod generated {}
 pub(crate) use generated::{jobs, models, runtime_types, storage, tx};
 
 use runtime_types::{
-	assay_primitives::crypto::app, bounded_collections::bounded_vec::BoundedVec, pallet_models::types::ListingTerms,
-	sp_arithmetic::per_things::Permill,
+	assay_primitives::crypto::app, pallet_models::types::ListingTerms, sp_arithmetic::per_things::Permill,
 };
 
 /// Returns the call that requests a job of a model or a listing.
@@ -64,19 +63,13 @@ pub(crate) fn request(
 	verifiers: u8,
 	max_fee: Balance,
 ) -> impl Payload {
-	tx().jobs().request(
-		target.into(),
-		bounded(input.to_vec()),
-		params.into(),
-		verifiers,
-		max_fee,
-	)
+	tx().jobs()
+		.request(target.into(), input.to_vec(), params.into(), verifiers, max_fee)
 }
 
 /// Returns the call that registers a model by its manifest and lists it.
 pub(crate) fn register(manifest: &[u8], prices: Prices, royalty: u32) -> impl Payload {
-	tx().models()
-		.register(bounded(manifest.to_vec()), terms(prices, royalty))
+	tx().models().register(manifest.to_vec(), terms(prices, royalty))
 }
 
 /// Returns the call that lists a registered model.
@@ -99,11 +92,6 @@ pub(crate) fn object(claim: ClaimId, output_hash: OutputHash) -> impl Payload {
 /// Returns the call by which a provider declares that it votes again.
 pub(crate) fn ready() -> impl Payload {
 	tx().providers().ready()
-}
-
-/// Wraps bytes for a call; the chain checks their length.
-pub(crate) fn bounded(bytes: Vec<u8>) -> BoundedVec<u8> {
-	BoundedVec(bytes)
 }
 
 /// Wraps parts per million for a call.

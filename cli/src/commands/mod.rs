@@ -7,6 +7,7 @@ pub(crate) mod object;
 pub(crate) mod provider;
 pub(crate) mod receipt;
 pub(crate) mod status;
+pub(crate) mod transaction;
 pub(crate) mod verify;
 
 use crate::{
@@ -19,7 +20,10 @@ use crate::{
 use assay_primitives::{JobId, ModelId};
 use assay_receipt::{check, Checked, Leaf, ReceiptFile, FORMAT};
 use serde_json::{json, Value};
-use std::path::Path;
+use std::{
+	fs::{self, OpenOptions},
+	path::Path,
+};
 use subxt::tx::Payload;
 use tokio::sync::OnceCell;
 
@@ -75,6 +79,7 @@ async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 		Command::Models => model::list(cx).await,
 		Command::Model(command) => model::run(cx, command).await,
 		Command::Provider(command) => provider::run(cx, command).await,
+		Command::Transaction { hash, since } => transaction::run(cx, hash.0, since).await,
 		Command::Status => status::run(cx).await,
 	}
 }
@@ -151,9 +156,20 @@ async fn leaf(chain: &Chain, at: &At, id: JobId) -> Result<Option<Leaf>, CliErro
 	Ok(Some(Leaf { index, proof }))
 }
 
+/// Refuses a path to which [`save`] could not write, before anything is paid.
+fn ensure_writable(path: &Path) -> Result<(), CliError> {
+	let made = !path.exists();
+	let opened = OpenOptions::new().append(true).create(true).open(path);
+	opened.map_err(|e| CliError::file(path, e))?;
+	if made {
+		fs::remove_file(path).map_err(|e| CliError::file(path, e))?;
+	}
+	Ok(())
+}
+
 fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {
 	let text = file.to_json().map_err(|e| CliError::file(path, e))?;
-	std::fs::write(path, text).map_err(|e| CliError::file(path, e))?;
+	fs::write(path, text).map_err(|e| CliError::file(path, e))?;
 	let shown = path.display();
 	let job = file.receipt.job;
 	let later = if file.receipt.is_settled() {

@@ -119,12 +119,8 @@ async fn listed<C: Payload>(
 	let chain = cx.chain().await?;
 	let signer = key.signer(chain.development)?;
 	let included = chain.submit(call, &signer, Until::Finalized, &cx.report).await?;
-	let Some(event) = included.events.find_first::<runtime::models::events::Listed>() else {
-		return Err(CliError::OtherRuntime {
-			runtime: chain.runtime.clone(),
-		});
-	};
-	let listing: ListingId = event.map_err(|e| chain.failed(e))?.listing.0;
+	let event = included.first::<runtime::models::events::Listed>(chain)?;
+	let listing: ListingId = event.listing.0;
 	facts["listing"] = json!(listing);
 	facts["signer"] = json!(signer.account());
 	facts["block"] = json!(included.number);

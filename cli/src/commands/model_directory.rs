@@ -7,7 +7,7 @@ use crate::{
 	output::{Outcome, Transfer},
 	render,
 };
-use assay_engine::{engine::known_answer_test, generate, Model};
+use assay_engine::{generate, known_answer, Model};
 use assay_import::{import_with, record_known_answer, Error, ImportOptions, Progress};
 use assay_model_folder::manifest::{Defaults, ManifestFile};
 use assay_primitives::{job::Output, Finding, FinishReason, ModelId, TraceRoot};
@@ -17,7 +17,7 @@ use std::{
 	path::Path,
 	sync::{
 		atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-		Arc,
+		Arc, Mutex, PoisonError,
 	},
 	time::{Duration, Instant},
 };
@@ -36,11 +36,13 @@ struct ImportState {
 	total: AtomicU64,
 	answering: AtomicBool,
 	stop: AtomicBool,
+	warnings: Mutex<Vec<String>>,
 }
 
 impl ImportState {
 	fn on_progress(&self, progress: Progress) -> ControlFlow<()> {
 		match progress {
+			Progress::Warning(text) => self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text),
 			Progress::Converting { done, total } => {
 				self.total.store(total, Relaxed);
 				self.done.store(done, Relaxed);
@@ -52,6 +54,11 @@ impl ImportState {
 		} else {
 			ControlFlow::Continue(())
 		}
+	}
+
+	/// Returns the warnings that were not shown yet.
+	fn take_warnings(&self) -> Vec<String> {
+		std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
 	}
 }
 
@@ -110,6 +117,7 @@ async fn watch(
 	loop {
 		tokio::select! {
 			result = &mut done => {
+				state.take_warnings().iter().for_each(|text| cx.report.warn(text));
 				return match result {
 					Ok(Ok(id)) => Ok(id),
 					Ok(Err(e @ Error::Interrupted { .. })) => Err(CliError::Interrupted(e.to_string())),
@@ -125,6 +133,7 @@ async fn watch(
 				if stopped.is_some_and(|at| at.elapsed() > INTERRUPT_GRACE) {
 					return Err(CliError::Interrupted("stopped; the same command goes on where this one was".into()));
 				}
+				state.take_warnings().iter().for_each(|text| cx.report.warn(text));
 				let total = state.total.load(Relaxed);
 				if state.answering.load(Relaxed) {
 					if !std::mem::replace(&mut answering, true) {
@@ -159,7 +168,7 @@ pub(crate) fn check(cx: &Context, directory: &Path, record: bool) -> Result<Outc
 		json!({ "bytes": bytes, "mb_per_second": speed.round() }),
 	);
 	cx.report.waiting("computing the known answer");
-	known_answer_test(&model).map_err(refused)?;
+	known_answer::test(&model).map_err(refused)?;
 	let how = match model.encoder() {
 		Ok(_) => "The vector of the known text is reproduced.",
 		Err(_) => "The known answer is reproduced, by decoding and by prefill: this machine may serve this model.",
@@ -202,6 +211,7 @@ pub(crate) fn run(cx: &Context, args: &RunArgs) -> Result<Outcome, CliError> {
 	if model.encoder().is_ok() {
 		return embed(cx, &model, &args.prompt).map_err(failed);
 	}
+	args.sampling.warn_of_special(&cx.report, |stop| model.is_special(stop));
 	cx.report.waiting("reading the prompt");
 	let started = Instant::now();
 	let (mut shown, mut first) = (0, None);
@@ -338,7 +348,7 @@ mod tests {
 	fn an_import_stops_at_its_next_progress_report() {
 		let state = ImportState::default();
 		let step = Progress::Converting { done: 1, total: 2 };
-		assert!(state.on_progress(step).is_continue());
+		assert!(state.on_progress(step.clone()).is_continue());
 		state.stop.store(true, Relaxed);
 		assert!(state.on_progress(step).is_break());
 		assert_eq!((state.done.load(Relaxed), state.total.load(Relaxed)), (1, 2));

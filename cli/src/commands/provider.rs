@@ -147,6 +147,7 @@ async fn serve(
 	key: &KeyArgs,
 ) -> Result<Outcome, CliError> {
 	let id = cx.model_id(model).await?;
+	let mut key = key.clone();
 	if let Some(capacity) = capacity {
 		let chain = cx.chain().await?;
 		let signer = key.signer(chain.development)?;
@@ -154,10 +155,11 @@ async fn serve(
 		chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
 		let text = format!("takes {capacity} jobs at once");
 		cx.report.step("capacity", &text, json!({ "capacity": capacity }));
+		key = key.next();
 	}
 	let text = format!("Serves {model}. Jobs come once the node's engine has loaded it: `assay status`.");
 	let call = runtime::tx().providers().serve(id.into(), least.prices().into());
-	submit(cx, call, key, &text, json!({ "model": id })).await
+	submit(cx, call, &key, &text, json!({ "model": id })).await
 }
 
 async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {

@@ -2,15 +2,16 @@
 
 mod progress;
 
-use super::{build_file, checked_file, Context};
+use super::{build_file, checked_file, ensure_writable, Context};
 use crate::{
 	amount::Asy,
 	args::AskArgs,
 	assurance,
 	chain::{runtime, At, Chain, Model, Until},
 	error::CliError,
+	interrupt,
 	keys::{name_of, Signer},
-	output::Outcome,
+	output::{Outcome, STALL_SECONDS},
 	render,
 };
 use assay_primitives::{
@@ -23,14 +24,17 @@ use serde_json::{json, Value};
 use std::time::Duration;
 use subxt::tx::Payload;
 
-/// Time without a new block after which the chain counts as stalled.
-const STALL_SECONDS: u64 = 60;
 /// Blocks in a row that may fail to be read: a reorganization can drop a block while it is read.
 const MAX_READ_FAILURES: u32 = 5;
 
 /// Requests a job, follows it to its final verdict, and returns answer and receipt.
 pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError> {
 	let (input, params) = prompt_and_params(&args)?;
+	args.save.as_deref().map_or(Ok(()), ensure_writable)?;
+	// The chain does not know the model's tokens; most special ones are written like this.
+	let looks_special =
+		|text: &str| text.starts_with('<') && text.ends_with('>') && !text.contains(char::is_whitespace);
+	args.sampling.warn_of_special(&cx.report, looks_special);
 	let chain = cx.chain().await?;
 	let signer = args.key.signer(chain.development)?;
 	let at = chain.best().await?;
@@ -42,8 +46,16 @@ pub(crate) async fn run(cx: &Context, args: AskArgs) -> Result<Outcome, CliError
 	let max_fee = accept(cx, &args, &signer.account(), &model, &quote)?;
 	let call = runtime::request(target, &input, params, args.verifiers, max_fee);
 	let job = request(cx, &call, &signer).await?;
+	let answer = tokio::select! {
+		answer = answer(cx, &args, job, &model, quote.t_max) => answer,
+		interrupted = interrupt::wait() => Err(interrupted),
+	};
+	answer.map_err(|error| error.of_job(job))
+}
 
-	let decided = follow(cx, job, quote.t_max).await?;
+/// Follows a requested job to its final verdict, and returns answer and receipt.
+async fn answer(cx: &Context, args: &AskArgs, job: JobId, model: &Model, t_max: u32) -> Result<Outcome, CliError> {
+	let decided = follow(cx, job, t_max).await?;
 	// The answer is known with the verdict; that the verdict stays takes a little longer.
 	let first = build_file(cx, &decided, job, false).await?;
 	let early = render::answer(&first);
@@ -149,12 +161,7 @@ fn queue(quote: &Quote) -> String {
 async fn request<C: Payload>(cx: &Context, call: &C, signer: &Signer) -> Result<JobId, CliError> {
 	let chain = cx.chain().await?;
 	let included = chain.submit(call, signer, Until::InBlock, &cx.report).await?;
-	let Some(event) = included.events.find_first::<runtime::jobs::events::Requested>() else {
-		return Err(CliError::OtherRuntime {
-			runtime: chain.runtime.clone(),
-		});
-	};
-	let job: JobId = event.map_err(|e| chain.failed(e))?.job.0;
+	let job: JobId = included.first::<runtime::jobs::events::Requested>(chain)?.job.0;
 	let facts = json!({ "job": job, "block": included.number });
 	cx.report.step("requested", &format!("job {job}"), facts);
 	Ok(job)
@@ -219,7 +226,7 @@ async fn follow(cx: &Context, job: JobId, t_max: u32) -> Result<At, CliError> {
 		// t_max counts from the request; a job that is over it, or lost with its block, does not come back by waiting.
 		if seen > t_max.saturating_add(20) {
 			return Err(CliError::NotFound(format!(
-				"job {job} has no verdict after {seen} blocks; its request may have been lost: see `assay job {job}`"
+				"it has no verdict after {seen} blocks, so a fork may have lost the request"
 			)));
 		}
 	}
