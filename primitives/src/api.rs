@@ -5,7 +5,7 @@ use crate::{
 	limits::MAX_SEAT_RECORDS,
 	model::{ListingId, PriceChange, Prices, Profile},
 	receipt::{ElectorateSummary, SeatRecord},
-	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, Verdict,
+	Balance, ClaimId, JobId, ModelId, Output, SamplingParams, State, UncheckedInput, Verdict, WorkId,
 };
 use alloc::{string::String, vec::Vec};
 use bounded_collections::{BoundedVec, ConstU32};
@@ -99,6 +99,9 @@ pub struct ProviderView<AccountId> {
 	pub ready: bool,
 	/// Whether it could execute a job now.
 	pub available: bool,
+	/// Where its node serves streams, `ws://` or `wss://`; none if it published no endpoint.
+	#[cfg_attr(feature = "serde", serde(with = "json::endpoint"))]
+	pub endpoint: Option<Vec<u8>>,
 }
 
 /// The price of a job before it is requested, and what its answer will be worth.
@@ -199,9 +202,9 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub seats: BoundedVec<SeatRecord<AccountId>, ConstU32<MAX_SEAT_RECORDS>>,
 	/// The block in which something is due next; none once the state is final.
 	pub deadline: Option<BlockNumber>,
-	/// The prompt.
-	#[cfg_attr(feature = "serde", serde(rename = "prompt", serialize_with = "json::text"))]
-	pub input: Vec<u8>,
+	/// What the model is asked.
+	#[cfg_attr(feature = "serde", serde(serialize_with = "json::input"))]
+	pub input: UncheckedInput,
 	/// The published answer. The verdict says what it is worth.
 	#[cfg_attr(feature = "serde", serde(rename = "published", serialize_with = "json::published"))]
 	pub output: Option<Output>,
@@ -212,6 +215,28 @@ pub struct JobView<AccountId, BlockNumber> {
 	pub genesis: Hash32,
 }
 
+/// Who makes a job's draft, and under which names: what it takes to stream it, and to check the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ExecutionView<AccountId> {
+	/// The attempt, counted from 1.
+	pub attempt: u8,
+	/// The executor of this attempt.
+	pub executor: AccountId,
+	/// The inference key, sr25519, with which it signs; none if it has removed it.
+	#[cfg_attr(feature = "serde", serde(serialize_with = "json::key"))]
+	pub key: Option<Hash32>,
+	/// The claim that the draft becomes: the stream's chain of hashes begins with it.
+	pub claim: ClaimId,
+	/// The executor's work item, under which its node knows the draft.
+	pub work: WorkId,
+	/// Where the executor's node serves the stream, `ws://` or `wss://`; none if it published no endpoint.
+	#[cfg_attr(feature = "serde", serde(with = "json::endpoint"))]
+	pub endpoint: Option<Vec<u8>>,
+	/// Whether the answer is published already.
+	pub published: bool,
+}
+
 /// More jobs were asked for in one call than [`MAX_JOB_VIEWS`](crate::limits::MAX_JOB_VIEWS). Ask in several calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct TooManyJobs;
@@ -219,7 +244,7 @@ pub struct TooManyJobs;
 /// How a job's prompt and answer read in JSON.
 #[cfg(feature = "serde")]
 mod json {
-	use crate::{FinishReason, Output};
+	use crate::{hash::Hash32, FinishReason, Input, Output, UncheckedInput};
 	use alloc::{borrow::Cow, string::String};
 	use serde::{Serialize, Serializer};
 
@@ -231,9 +256,35 @@ mod json {
 		finish: FinishReason,
 	}
 
-	/// Writes UTF-8 bytes as a string.
-	pub(super) fn text<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-		s.serialize_str(&String::from_utf8_lossy(bytes))
+	/// Writes an input as `{"text": …}` or `{"chat": …}`, whose JSON is a string: its bytes are what is hashed.
+	pub(super) fn input<S: Serializer>(input: &UncheckedInput, s: S) -> Result<S::Ok, S::Error> {
+		match input {
+			Input::Text(bytes) => Input::Text(String::from_utf8_lossy(bytes)),
+			Input::Chat(bytes) => Input::Chat(String::from_utf8_lossy(bytes)),
+		}
+		.serialize(s)
+	}
+
+	/// Writes a key as 0x and 64 hex digits.
+	pub(super) fn key<S: Serializer>(key: &Option<Hash32>, s: S) -> Result<S::Ok, S::Error> {
+		match key {
+			Some(key) => crate::hash::hex32::serialize(key, s),
+			None => s.serialize_none(),
+		}
+	}
+
+	/// An endpoint as a string.
+	pub(super) mod endpoint {
+		use alloc::{string::String, vec::Vec};
+		use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+		pub(in super::super) fn serialize<S: Serializer>(endpoint: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+			endpoint.as_deref().map(String::from_utf8_lossy).serialize(s)
+		}
+
+		pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Error> {
+			Ok(Option::<String>::deserialize(d)?.map(String::into_bytes))
+		}
 	}
 
 	/// Writes what a reader wants of an answer: text, token count and finish reason.
@@ -250,8 +301,8 @@ mod json {
 #[cfg(feature = "substrate")]
 sp_api::decl_runtime_apis! {
 	/// Everything a dApp reads. Anybody may call it through any node, so each method reads a bounded number of entries,
-	/// which it names, whatever the arguments are. Version 2 knows the accumulator of receipts.
-	#[api_version(2)]
+	/// which it names, whatever the arguments are. Version 3 knows conversations and streams.
+	#[api_version(3)]
 	pub trait AssayApi<AccountId, BlockNumber> where AccountId: codec::Codec, BlockNumber: codec::Codec {
 		/// Registered models in the order of storage, after `start`, at most `limit` (and at most 100): each once, page by page.
 		/// Reads two entries for each, and one for each of their active listings, at most 16.
@@ -260,15 +311,17 @@ sp_api::decl_runtime_apis! {
 		fn model(id: ModelId) -> Option<ModelView<AccountId, BlockNumber>>;
 		/// One listing, also a retired one. Reads at most three entries.
 		fn listing(id: ListingId) -> Option<ListingView<AccountId, BlockNumber>>;
-		/// The providers that serve a model, at most 128. Reads two entries for each, and two.
+		/// The providers that serve a model, at most 128. Reads three entries for each, and two.
 		fn providers_of(model: ModelId) -> Vec<ProviderView<AccountId>>;
 		/// What a job of a model or a listing would cost at most, or the error it would meet. Reads a few entries of the model,
 		/// its active listings, at most 16, and an electorate of at most 64 members.
 		fn quote(target: crate::Target, input_bytes: u32, max_tokens: u32, verifiers: u8) -> Result<Quote, QuoteError>;
-		/// One job, open or closed and not yet pruned. Reads at most four entries; prompt and answer are at most 8 and 16 KiB.
+		/// One job, open or closed and not yet pruned. Reads at most four entries; prompt and answer are at most 64 KiB each.
 		fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>>;
-		/// At most 64 jobs, each as `job` returns it, in the same order; an error for more.
+		/// At most 16 jobs, each as `job` returns it, in the same order; an error for more.
 		fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs>;
+		/// Who makes a job's draft; none before an executor is drawn and once the job is closed. Reads at most four entries.
+		fn execution(job: JobId) -> Option<ExecutionView<AccountId>>;
 		/// The receipt of a job that has a verdict. It may change until its state is final. Reads at most four entries.
 		fn receipt(id: JobId) -> Option<crate::Receipt<AccountId, BlockNumber>>;
 		/// The index of a final receipt's leaf in the accumulator; none once the receipt is pruned.
@@ -359,7 +412,7 @@ mod tests {
 			.try_into()
 			.unwrap(),
 			deadline: Some(6u32),
-			input: b"Hello".to_vec(),
+			input: UncheckedInput::Text(b"Hello".to_vec()),
 			output: Some(Output {
 				input_tokens: 1,
 				tokens: vec![7, 8].try_into().unwrap(),
@@ -372,7 +425,7 @@ mod tests {
 		let expected = json!({
 			"job": job.id, "requester": 2, "model": job.model, "listing": 12, "params": job.params, "verifiers": 1, "state": "voting",
 			"verdict": null, "verdict_at": null, "attempt": 1, "executor": 5, "claim": job.claim,
-			"seats": [{ "provider": 6, "tranche": 1, "vote": null, "fault": null }], "deadline": 6, "prompt": "Hello",
+			"seats": [{ "provider": 6, "tranche": 1, "vote": null, "fault": null }], "deadline": 6, "input": { "text": "Hello" },
 			"published": { "text": "Hi.", "tokens": 2, "finish": "eos" }, "requested_at": 9,
 			"genesis": format!("0x{}", "0a".repeat(32)),
 		});

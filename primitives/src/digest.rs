@@ -5,11 +5,13 @@
 
 use crate::{
 	hash::{Hash32, InputHash, OutputHash},
+	job::Input,
 	Output,
 };
 use codec::Encode;
 
 const INPUT: &str = "assay/v1/input";
+const CHAT: &str = "assay/v1/chat";
 const OUTPUT: &str = "assay/v1/output";
 
 /// Returns BLAKE3 of `data`, keyed by the purpose.
@@ -19,9 +21,13 @@ pub(crate) fn derive(context: &str, data: &[u8]) -> Hash32 {
 	*hasher.finalize().as_bytes()
 }
 
-/// Returns the hash of a prompt's bytes.
-pub fn input_hash(input: &[u8]) -> InputHash {
-	InputHash(derive(INPUT, input))
+/// Returns the hash of an input's bytes.
+pub fn input_hash<Bytes: AsRef<[u8]>>(input: &Input<Bytes>) -> InputHash {
+	let context = match input {
+		Input::Text(_) => INPUT,
+		Input::Chat(_) => CHAT,
+	};
+	InputHash(derive(context, input.bytes()))
 }
 
 /// Returns the hash of an output.
@@ -36,6 +42,7 @@ mod tests {
 	#[test]
 	fn one_purpose_never_hashes_like_another() {
 		assert_ne!(derive(INPUT, b"x"), derive(OUTPUT, b"x"));
-		assert_ne!(input_hash(b"x").0, *blake3::hash(b"x").as_bytes());
+		assert_ne!(input_hash(&Input::Text(b"x")).0, *blake3::hash(b"x").as_bytes());
+		assert_ne!(input_hash(&Input::Text(b"x")), input_hash(&Input::Chat(b"x")));
 	}
 }

@@ -20,7 +20,7 @@ use sp_runtime_interface::{
 use sp_externalities::ExternalitiesExt;
 
 /// The longest SCALE-encoded [`Work`] or [`Answer`] that passes the host interface, in bytes.
-pub const MAX_MESSAGE_BYTES: u32 = 48 * 1024;
+pub const MAX_MESSAGE_BYTES: u32 = 256 * 1024;
 
 /// What became of work that was handed to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -66,8 +66,56 @@ impl From<ListingId> for Target {
 	}
 }
 
-/// The prompt: UTF-8 text of one user message.
-pub type Input = BoundedVec<u8, ConstU32<MAX_INPUT_BYTES>>;
+/// What the model is asked. Its bytes are what the input's hash binds.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Input<Bytes = BoundedVec<u8, ConstU32<MAX_INPUT_BYTES>>> {
+	/// UTF-8 text of one user message.
+	#[codec(index = 0)]
+	Text(Bytes),
+	/// A conversation as JSON: OpenAI's `messages`, `tools`, `tool_choice` and `response_format`.
+	#[codec(index = 1)]
+	Chat(Bytes),
+}
+
+/// An input as a call brings it, of any length: see [`UncheckedParams`].
+pub type UncheckedInput = Input<Vec<u8>>;
+
+impl<Bytes: AsRef<[u8]>> Input<Bytes> {
+	/// Returns the text, or the conversation's JSON.
+	pub fn bytes(&self) -> &[u8] {
+		match self {
+			Self::Text(bytes) | Self::Chat(bytes) => bytes.as_ref(),
+		}
+	}
+}
+
+impl UncheckedInput {
+	/// Returns the same input; none if it is too long.
+	pub fn bounded(self) -> Option<Input> {
+		Some(match self {
+			Self::Text(bytes) => Input::Text(bytes.try_into().ok()?),
+			Self::Chat(bytes) => Input::Chat(bytes.try_into().ok()?),
+		})
+	}
+}
+
+impl<S: AsRef<str> + ?Sized> From<&S> for UncheckedInput {
+	fn from(text: &S) -> Self {
+		Self::Text(text.as_ref().as_bytes().to_vec())
+	}
+}
+
+impl From<Input> for UncheckedInput {
+	fn from(input: Input) -> Self {
+		match input {
+			Input::Text(bytes) => Self::Text(bytes.into_inner()),
+			Input::Chat(bytes) => Self::Chat(bytes.into_inner()),
+		}
+	}
+}
+
 /// A string that ends the answer.
 pub type Stop = BoundedVec<u8, ConstU32<MAX_STOP_BYTES>>;
 
@@ -148,6 +196,12 @@ impl SamplingParams {
 		}
 	}
 
+	/// Returns the longest text that the answer may have, in bytes: in proportion to `max_tokens`, so that a requester
+	/// pays a deposit for what it asks. An answer that grows beyond it ends there.
+	pub fn max_text_bytes(&self) -> u32 {
+		max_text_bytes(self.max_tokens)
+	}
+
 	/// Returns whether every number is in its range (1 ≤ `max_tokens` ≤ [`MAX_OUTPUT_TOKENS`], temperature ≤ 16,
 	/// `min_p` ≤ 1) and every stop string is non-empty UTF-8.
 	pub fn is_valid(&self) -> bool {
@@ -160,6 +214,13 @@ impl SamplingParams {
 				.iter()
 				.all(|s| !s.is_empty() && core::str::from_utf8(s).is_ok())
 	}
+}
+
+/// Returns the longest text that an answer of at most so many tokens may have, in bytes.
+pub fn max_text_bytes(max_tokens: u32) -> u32 {
+	max_tokens
+		.saturating_mul(OUTPUT_BYTES_PER_TOKEN)
+		.clamp(MIN_OUTPUT_BYTES, MAX_OUTPUT_BYTES)
 }
 
 /// Why an answer ended.
@@ -186,9 +247,14 @@ impl FinishReason {
 	pub fn model_ran(&self) -> bool {
 		match self {
 			Self::Eos | Self::Stop | Self::Length | Self::Failed(Failure::NonFinite) => true,
-			Self::Failed(Failure::PromptTooLong | Failure::Template | Failure::NoTokens | Failure::NotGenerative) => {
-				false
-			}
+			Self::Failed(
+				Failure::PromptTooLong
+				| Failure::Template
+				| Failure::NoTokens
+				| Failure::NotGenerative
+				| Failure::PartLeftOut
+				| Failure::Grammar,
+			) => false,
 		}
 	}
 }
@@ -213,6 +279,13 @@ pub enum Failure {
 	/// The model generates nothing: it is an encoder.
 	#[codec(index = 4)]
 	NotGenerative,
+	/// The chat template leaves out a part of the conversation, which the answer's text names.
+	#[codec(index = 5)]
+	PartLeftOut,
+	/// The answer cannot be held to the tools or the schema that were asked for: the grammar library refuses them, or no
+	/// token is left that may come next.
+	#[codec(index = 6)]
+	Grammar,
 }
 
 /// The answer: what the executor publishes and the verifiers check.
@@ -226,7 +299,7 @@ pub struct Output<
 	pub input_tokens: u32,
 	/// The generated token ids, the end-of-sequence token included if there is one.
 	pub tokens: Tokens,
-	/// The text of `tokens` without special tokens, cut before a stop string. Always UTF-8.
+	/// The text of `tokens` without special tokens, cut before a stop string; of a refusal, what it names. Always UTF-8.
 	pub text: Text,
 	/// Why it ended.
 	pub finish: FinishReason,

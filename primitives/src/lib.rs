@@ -18,6 +18,8 @@ extern crate alloc;
 pub mod accumulator;
 pub mod api;
 pub mod assurance;
+#[cfg(feature = "serde")]
+pub mod chat;
 pub mod claim;
 #[cfg(feature = "substrate")]
 pub mod crypto;
@@ -27,11 +29,14 @@ pub mod digest;
 pub mod dispute;
 pub mod draw;
 pub mod economics;
+pub mod endpoint;
 pub mod finality;
 pub mod hash;
 #[cfg(feature = "substrate")]
 pub mod host;
 pub mod job;
+#[cfg(feature = "serde")]
+pub mod json;
 pub mod manifest;
 #[cfg(feature = "substrate")]
 pub mod message;
@@ -42,6 +47,7 @@ pub mod possession;
 pub mod receipt;
 pub mod rules;
 pub mod state;
+pub mod stream;
 pub mod task;
 #[cfg(feature = "substrate")]
 pub mod traits;
@@ -52,7 +58,9 @@ pub use hash::{
 	AccumulatorRoot, Approval, BoundRoot, ClaimId, Commitment, DisputeId, DrawId, ExecutionId, Hash32, InputHash,
 	JobId, LeafHash, ModelId, NodeHash, OutputHash, PartRoot, Seal, TraceRoot, WorkId,
 };
-pub use job::{Failure, FinishReason, Output, SamplingParams, Target, UncheckedOutput, UncheckedParams};
+pub use job::{
+	Failure, FinishReason, Input, Output, SamplingParams, Target, UncheckedInput, UncheckedOutput, UncheckedParams,
+};
 pub use model::ListingId;
 pub use receipt::{Receipt, Verdict};
 pub use state::State;
@@ -64,12 +72,18 @@ pub type Balance = u128;
 
 /// Hard limits in types: what no chain parameter can exceed.
 pub mod limits {
-	/// Longest prompt, in bytes.
-	pub const MAX_INPUT_BYTES: u32 = 8 * 1024;
+	/// Longest prompt or conversation, in bytes.
+	pub const MAX_INPUT_BYTES: u32 = 64 * 1024;
 	/// Most tokens one job may generate.
-	pub const MAX_OUTPUT_TOKENS: u32 = 1024;
+	pub const MAX_OUTPUT_TOKENS: u32 = 4096;
 	/// Longest text of an output, in bytes.
-	pub const MAX_OUTPUT_BYTES: u32 = 16 * 1024;
+	pub const MAX_OUTPUT_BYTES: u32 = MAX_OUTPUT_TOKENS * OUTPUT_BYTES_PER_TOKEN;
+	/// Bytes of text that each token of `max_tokens` allows an answer.
+	pub const OUTPUT_BYTES_PER_TOKEN: u32 = 16;
+	/// Bytes of text that an answer may have however few tokens it may have.
+	pub const MIN_OUTPUT_BYTES: u32 = 1024;
+	/// Longest endpoint of a provider, in bytes.
+	pub const MAX_ENDPOINT_BYTES: u32 = 256;
 	/// Most stop strings of one job.
 	pub const MAX_STOPS: u32 = 4;
 	/// Longest stop string, in bytes.
@@ -100,6 +114,6 @@ pub mod limits {
 	pub const MAX_LISTINGS: u32 = 16;
 	/// Most providers that may serve one model at a time.
 	pub const MAX_PROVIDERS_PER_MODEL: u32 = 128;
-	/// Most jobs that one call of the runtime API returns.
-	pub const MAX_JOB_VIEWS: u32 = 64;
+	/// Most jobs that one call of the runtime API returns: with the longest prompts and answers, less than 3 MiB.
+	pub const MAX_JOB_VIEWS: u32 = 16;
 }

@@ -351,6 +351,14 @@ pub struct AnswerRecord {
 	pub finish: FinishReason,
 }
 
+impl AnswerRecord {
+	/// Returns whether the model ran, so that the answer is paid for: a grammar may leave no token also after many, which
+	/// were computed, and which whoever streams the draft has read.
+	pub fn model_ran(&self) -> bool {
+		self.finish.model_ran() || self.output_tokens > 0
+	}
+}
+
 impl<AccountId: Encode, BlockNumber: Encode> Receipt<AccountId, BlockNumber> {
 	/// Returns the leaf of a final receipt in the accumulator. The job, which the receipt names, binds the chain.
 	pub fn leaf(&self) -> LeafHash {

@@ -14,7 +14,7 @@ use scale_info::TypeInfo;
 pub struct Work {
 	/// The model to run.
 	pub model: ModelId,
-	/// The prompt.
+	/// What it is asked.
 	pub input: Input,
 	/// How tokens are sampled.
 	pub params: SamplingParams,

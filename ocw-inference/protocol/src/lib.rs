@@ -9,7 +9,7 @@ pub use assay_primitives::Work;
 pub use byte_size::ByteSize;
 pub use sandbox::{Protection, SandboxMode, SandboxStatus};
 
-use assay_primitives::{Finding, ModelId, Output, TraceRoot, WorkId};
+use assay_primitives::{stream::StreamToken, Finding, ModelId, Output, TraceRoot, WorkId};
 use codec::{Decode, DecodeAll, Encode};
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
@@ -66,6 +66,17 @@ pub enum Response {
 	/// Answer to [`Request::Ping`], with its number.
 	#[codec(index = 2)]
 	Pong(u64),
+	/// An answer in the making has grown. What an engine sends again after it began anew is the same from the first
+	/// token on.
+	#[codec(index = 3)]
+	Progress {
+		/// The work item's id.
+		id: WorkId,
+		/// How many tokens were reported before.
+		first: u32,
+		/// The tokens since, at most [`MAX_CHUNK_TOKENS`](assay_primitives::stream::MAX_CHUNK_TOKENS).
+		tokens: Vec<StreamToken>,
+	},
 }
 
 /// A model that an engine serves. In JSON, as `assay_engineStatus` returns it, its fields are in camel case.
