@@ -10,7 +10,7 @@ use crate::{
 	Error, Model, Result,
 };
 use assay_numerics::{trace::CHUNK, Isa};
-use assay_primitives::{ModelId, WorkId};
+use assay_primitives::{stream::StreamToken, ModelId, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
 	collections::{BTreeMap, HashMap},
@@ -214,7 +214,7 @@ impl Engine {
 		let mut executor = self.executor()?;
 		let mut result = executor.submit(WorkId::default(), work.clone());
 		while result.is_none() && !executor.is_idle() {
-			result = executor.step()?.pop().map(|(_, result)| result);
+			result = executor.step(&mut |_, _| ())?.pop().map(|(_, result)| result);
 		}
 		result.ok_or_else(|| Error::Compute("the work item was lost".into()))
 	}
@@ -276,11 +276,12 @@ impl Executor<'_> {
 		self.schedulers.values().all(Scheduler::is_idle)
 	}
 
-	/// Computes one step of the next model that has work; returns the results that are there. Where only rejections are left, which
-	/// another thread computes, waits a moment for one. An error is a GPU's: this process can do no more.
-	pub fn step(&mut self) -> Result<Vec<(WorkId, WorkResult)>> {
+	/// Computes one step of the next model that has work: calls `on_token` with each new token of an answer and the text that it
+	/// adds, and returns the results that are there. Where only rejections are left, which another thread computes, waits a moment
+	/// for one. An error is a GPU's: this process can do no more.
+	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, StreamToken)) -> Result<Vec<(WorkId, WorkResult)>> {
 		let mut results = Vec::new();
-		for (id, result) in self.step_schedulers() {
+		for (id, result) in self.step_schedulers(on_token) {
 			match result {
 				Err(error @ Error::Device(_)) => return Err(error),
 				result => results.extend(self.completed(id, result).map(|result| (id, result))),
@@ -319,7 +320,7 @@ impl Executor<'_> {
 		}
 	}
 
-	fn step_schedulers(&mut self) -> Vec<Completion> {
+	fn step_schedulers(&mut self, on_token: &mut dyn FnMut(&WorkId, StreamToken)) -> Vec<Completion> {
 		let had_its_turn = |(id, _): &(&ModelId, &mut Scheduler<'_>)| self.last_served.is_some_and(|last| **id <= last);
 		let mut busy: Vec<_> = self.schedulers.iter_mut().filter(|(_, s)| !s.is_idle()).collect();
 		busy.sort_by_key(had_its_turn);
@@ -327,7 +328,7 @@ impl Executor<'_> {
 			return Vec::new();
 		};
 		self.last_served = Some(*id);
-		scheduler.step(&mut |_, _| ())
+		scheduler.step(on_token)
 	}
 }
 

@@ -8,13 +8,19 @@ use crate::{
 	Error, Model, Result,
 };
 use assay_primitives::{
-	job::{Output, SamplingParams},
+	job::{Output, SamplingParams, UncheckedInput},
 	limits::MAX_INPUT_BYTES,
+	stream::StreamToken,
 	Finding, Hash32, Work,
 };
 
-/// Generates the answer to a prompt.
-pub fn execute(model: &Model, input: &str, params: &SamplingParams, seed: Hash32) -> Result<Executed> {
+/// Generates the answer to a text or a conversation.
+pub fn execute(
+	model: &Model,
+	input: impl Into<UncheckedInput>,
+	params: &SamplingParams,
+	seed: Hash32,
+) -> Result<Executed> {
 	execute_with(model, input, params, seed, &mut |_| ())
 }
 
@@ -22,22 +28,40 @@ pub fn execute(model: &Model, input: &str, params: &SamplingParams, seed: Hash32
 /// begins with the one before, and the last is the answer's.
 pub fn execute_with(
 	model: &Model,
-	input: &str,
+	input: impl Into<UncheckedInput>,
 	params: &SamplingParams,
 	seed: Hash32,
 	on_token: &mut dyn FnMut(&str),
 ) -> Result<Executed> {
 	let work = work(model, input, params, seed, None)?;
-	match run(model, work, SchedulerLimits::default(), on_token)? {
-		Outcome::Executed(executed) => Ok(executed),
+	let mut shown = String::new();
+	let mut grow = |token: StreamToken| {
+		shown.push_str(&token.text);
+		on_token(&shown);
+	};
+	match run(model, work, SchedulerLimits::default(), &mut grow)? {
+		Outcome::Executed(executed) => {
+			let Output { text, finish, .. } = &executed.output;
+			if finish.model_ran() && text.len() > shown.len() {
+				on_token(&String::from_utf8_lossy(text));
+			}
+			Ok(executed)
+		}
 		Outcome::Verified(_) => Err(Error::Compute("an execution ended as a verification".into())),
 	}
 }
 
 /// Checks a claimed answer by one prefill of prompt and claim. What is claimed is never a reason for an error. A rejection is
 /// computed once more with the portable instructions, and what these find is returned.
-pub fn verify(model: &Model, input: &str, params: &SamplingParams, seed: Hash32, claim: &Output) -> Result<Finding> {
-	let found = verify_once(model, input, params, seed, claim)?;
+pub fn verify(
+	model: &Model,
+	input: impl Into<UncheckedInput>,
+	params: &SamplingParams,
+	seed: Hash32,
+	claim: &Output,
+) -> Result<Finding> {
+	let input = input.into();
+	let found = verify_once(model, input.clone(), params, seed, claim)?;
 	let work = work(model, input, params, seed, Some(claim))?;
 	recheck::confirmed(model, &work, found, &|| true)
 }
@@ -45,7 +69,7 @@ pub fn verify(model: &Model, input: &str, params: &SamplingParams, seed: Hash32,
 /// Checks a claimed answer with the model's own instructions or GPU alone.
 pub fn verify_once(
 	model: &Model,
-	input: &str,
+	input: impl Into<UncheckedInput>,
 	params: &SamplingParams,
 	seed: Hash32,
 	claim: &Output,
@@ -57,7 +81,7 @@ pub fn verify_once(
 /// [`verify_once`] with at most `max_batched_tokens` in a step; the finding doesn't depend on it.
 pub fn verify_with(
 	model: &Model,
-	input: &str,
+	input: impl Into<UncheckedInput>,
 	params: &SamplingParams,
 	seed: Hash32,
 	claim: &Output,
@@ -74,18 +98,24 @@ pub fn verify_with(
 	}
 }
 
-fn work(model: &Model, input: &str, params: &SamplingParams, seed: Hash32, claim: Option<&Output>) -> Result<Work> {
-	let too_long = |_| Error::Work(format!("the prompt is longer than {MAX_INPUT_BYTES} bytes"));
+fn work(
+	model: &Model,
+	input: impl Into<UncheckedInput>,
+	params: &SamplingParams,
+	seed: Hash32,
+	claim: Option<&Output>,
+) -> Result<Work> {
+	let too_long = || Error::Work(format!("the input is longer than {MAX_INPUT_BYTES} bytes"));
 	Ok(Work {
 		model: model.id(),
-		input: input.as_bytes().to_vec().try_into().map_err(too_long)?,
+		input: input.into().bounded().ok_or_else(too_long)?,
 		params: params.clone(),
 		seed,
 		claim: claim.cloned(),
 	})
 }
 
-fn run(model: &Model, work: Work, limits: SchedulerLimits, on_token: &mut dyn FnMut(&str)) -> Result<Outcome> {
+fn run(model: &Model, work: Work, limits: SchedulerLimits, on_token: &mut dyn FnMut(StreamToken)) -> Result<Outcome> {
 	match Sequence::prepare(model, work)? {
 		Prepared::Done(outcome) => Ok(outcome),
 		Prepared::Sequence(sequence) => run_on(model, model.decoder()?, sequence, limits, on_token, &|| true),
@@ -98,7 +128,7 @@ pub(crate) fn run_on<'m>(
 	decoder: &'m Decoder,
 	sequence: Box<Sequence<'m>>,
 	limits: SchedulerLimits,
-	on_token: &mut dyn FnMut(&str),
+	on_token: &mut dyn FnMut(StreamToken),
 	go_on: &dyn Fn() -> bool,
 ) -> Result<Outcome> {
 	let mut scheduler = Scheduler::for_one(model, decoder, sequence, limits)?;
@@ -106,7 +136,7 @@ pub(crate) fn run_on<'m>(
 		if !go_on() {
 			return Err(Error::Work("it was cancelled".into()));
 		}
-		let completed = scheduler.step(&mut |_, text| on_token(text));
+		let completed = scheduler.step(&mut |_, token| on_token(token));
 		if let Some((_, result)) = completed.into_iter().next() {
 			return result;
 		}

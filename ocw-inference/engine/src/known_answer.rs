@@ -121,6 +121,10 @@ fn reason(failure: Failure) -> &'static str {
 		Failure::Template => "the chat template refuses a plain question. Import the model with --chat-template FILE",
 		Failure::NoTokens => "the chat template makes no tokens. Import the model with --chat-template FILE",
 		Failure::NotGenerative => "the model is an encoder, which answers nothing",
+		Failure::PartLeftOut => {
+			"the chat template leaves a plain question out. Import the model with --chat-template FILE"
+		}
+		Failure::Grammar => "a plain question has no grammar, and this engine found one: report this as a bug",
 	}
 }
 

@@ -1,6 +1,6 @@
 //! The engine's side of the socket: one thread computes, step by step; the rest only passes messages.
 
-use crate::{engine::Executor, process::end_if_device_failed, Engine, Error, Result};
+use crate::{engine::Executor, process::end_if_device_failed, progress::Progress, Engine, Error, Result};
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, SandboxStatus, Work, WorkResult, MAX_QUEUE};
 use codec::Encode;
@@ -35,13 +35,14 @@ pub async fn serve_loading(
 	load: impl FnOnce() -> Result<Engine> + Send + 'static,
 ) -> Result<()> {
 	let (reader, writer) = stream.into_split();
-	let in_flight = InFlight::default();
+	let (in_flight, progress) = (InFlight::default(), Progress::default());
 	let (commands, queue) = blocking::sync_channel(2 * MAX_QUEUE);
 	// Deep enough for all that is in flight and then some: the computing thread waits rather than lose a result.
 	let (responses, outgoing) = mpsc::channel::<Response>(2 * MAX_QUEUE);
 	let compute_loop = ComputeLoop {
 		commands: queue,
 		in_flight: in_flight.clone(),
+		progress: progress.clone(),
 		responses: responses.clone(),
 		sandbox,
 	};
@@ -55,21 +56,29 @@ pub async fn serve_loading(
 
 	// Work in progress is not waited for: nobody will read its result. And who computes nothing has no reason to stay.
 	tokio::select! {
-		ended = send(writer, outgoing) => ended,
+		ended = send(writer, outgoing, progress) => ended,
 		ended = receive(reader, &in_flight, &commands, &responses) => ended,
 		ended = computing => ended.unwrap_or_else(|_| Err(Error::Socket("the computing thread panicked".into()))),
 	}
 }
 
-async fn send(writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Response>) -> Result<()> {
+/// Sends what there is to send, progress only while nothing else waits.
+async fn send(writer: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Response>, progress: Progress) -> Result<()> {
 	let mut frames = FramedWrite::new(writer, framing());
-	while let Some(response) = outgoing.recv().await {
+	loop {
+		let response = tokio::select! {
+			biased;
+			response = outgoing.recv() => match response {
+				Some(response) => response,
+				None => return Ok(()),
+			},
+			response = progress.next() => response,
+		};
 		frames
 			.send(Bytes::from(response.encode()))
 			.await
 			.map_err(socket_error)?;
 	}
-	Ok(())
 }
 
 /// Answers pings at once and passes the rest on, until the node hangs up.
@@ -139,6 +148,7 @@ enum Command {
 struct ComputeLoop {
 	commands: blocking::Receiver<Command>,
 	in_flight: InFlight,
+	progress: Progress,
 	responses: mpsc::Sender<Response>,
 	sandbox: SandboxStatus,
 }
@@ -168,7 +178,8 @@ impl ComputeLoop {
 			while let Ok(command) = self.commands.try_recv() {
 				hung_up |= self.execute(command, &mut executor);
 			}
-			for (id, result) in executor.step().map_err(end_if_device_failed)? {
+			let mut on_token = |id: &WorkId, token| self.progress.add(id, token);
+			for (id, result) in executor.step(&mut on_token).map_err(end_if_device_failed)? {
 				hung_up |= self.answer(id, result);
 			}
 		}
@@ -192,6 +203,8 @@ impl ComputeLoop {
 
 	/// Sends a result; true if the node has hung up.
 	fn answer(&self, id: WorkId, result: WorkResult) -> bool {
+		// Before the result, so that no progress follows it.
+		self.progress.end(&id);
 		self.in_flight.lock().remove(&id);
 		self.responses.blocking_send(Response::Done { id, result }).is_err()
 	}

@@ -9,7 +9,7 @@ use crate::{
 };
 use assay_model_folder::{
 	config::{Hyperparameters, ModelConfig},
-	files::{self, JsonLimits},
+	files,
 	manifest::SourceFile,
 	tokenizer::Tokenizer,
 	Error as FolderError,
@@ -32,7 +32,7 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	let (mut read, mut warnings) = (Vec::new(), Vec::new());
 	refuse_adapter(dir)?;
 	let json = read_whole(dir, files::CONFIG, files::MAX_JSON_BYTES, &mut read).map_err(|e| missing_config(dir, e))?;
-	let raw: Value = JsonLimits::CONFIG.parse(&json).map_err(FolderError::Config)?;
+	let raw: Value = files::CONFIG_LIMITS.parse(&json).map_err(FolderError::Config)?;
 	refuse_quantized(&raw)?;
 	let ends = generation::ends(dir, &raw, &mut read, &mut warnings)?;
 	let mut config = ModelConfig::parse_with(&json, ends)?;
@@ -181,7 +181,7 @@ fn no_weights(dir: &Path) -> Error {
 /// Returns the distinct files of an index, which may not lead outside the directory.
 fn shard_names(index: &[u8]) -> Result<BTreeSet<String>> {
 	let refused = |reason: String| Error::Import(format!("{INDEX}: {reason}"));
-	let index: Value = JsonLimits::MANIFEST.parse(index).map_err(refused)?;
+	let index: Value = files::MANIFEST_LIMITS.parse(index).map_err(refused)?;
 	let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
 		return Err(refused("`weight_map` is missing".into()));
 	};

@@ -4,7 +4,7 @@ use super::blocks::Encoding;
 use crate::{Error, Result};
 use assay_model_folder::{
 	config::ModelConfig,
-	files::{self, JsonLimits},
+	files,
 	layout::{is_inert, source_layout, SourceSpec},
 	manifest::SourceFile,
 };
@@ -91,7 +91,7 @@ pub(super) type JsonMap = Map<String, Value>;
 /// Reads a whole JSON file and remembers its hash.
 pub(super) fn json_value(dir: &Path, name: &str, read: &mut Vec<SourceFile>) -> Result<Value> {
 	let content = read_whole(dir, name, files::MAX_JSON_BYTES, read)?;
-	JsonLimits::CONFIG
+	files::CONFIG_LIMITS
 		.parse(&content)
 		.map_err(|reason| Error::file(name, reason))
 }

@@ -63,6 +63,12 @@ pub enum Error {
 	/// The chat template is malformed, or rendering it hit a limit.
 	#[error("chat template: {0}")]
 	Template(String),
+	/// The chat template raised an exception, with this message.
+	#[error("the chat template refuses: {0}")]
+	Raised(String),
+	/// The chat template does not write this part of the conversation.
+	#[error("the chat template leaves out {0}; leave that out of the conversation, or ask another model")]
+	LeftOut(String),
 }
 
 impl Error {

@@ -237,7 +237,7 @@ impl ManifestFile {
 
 	/// Reads a `manifest.json` and checks its form, its hyperparameters and its id.
 	pub fn parse(bytes: &[u8]) -> Result<Self> {
-		let file: Self = files::JsonLimits::MANIFEST.parse(bytes).map_err(Error::Manifest)?;
+		let file: Self = files::MANIFEST_LIMITS.parse(bytes).map_err(Error::Manifest)?;
 		let id = file.manifest.model_id();
 		if id != file.model_id {
 			return Err(Error::Manifest(format!(

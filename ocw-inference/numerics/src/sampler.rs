@@ -63,6 +63,51 @@ impl Sampler {
 		})
 	}
 
+	/// Returns the token that step `t` samples of those that a mask allows, as if there were no others; none if a logit of the
+	/// row is NaN or infinite, or if no token is allowed. Token v is allowed if bit v of the mask is set, from the lowest bit
+	/// of the first word on.
+	pub fn sample_allowed(&self, logits: &[f32], t: u32, mask: &[u32]) -> Option<u32> {
+		with_buffer(logits.len(), |l| {
+			let (finite, _) = Isa::detect().run_exact(QuantizeLogits { logits, l: &mut *l });
+			if finite {
+				self.sample_quantized_allowed(l, t, mask)
+			} else {
+				None
+			}
+		})
+	}
+
+	/// [`sample_allowed`](Self::sample_allowed) of logits in Q16.16.
+	pub fn sample_quantized_allowed(&self, l: &[i32], t: u32, mask: &[u32]) -> Option<u32> {
+		let (mut ids, mut allowed) = (Vec::new(), Vec::new());
+		for (i, (word, some)) in mask.iter().zip(l.chunks(32)).enumerate() {
+			let mut bits = *word;
+			while bits != 0 {
+				let bit = bits.trailing_zeros() as usize;
+				bits &= bits - 1;
+				if let Some(l) = some.get(bit) {
+					ids.push(i * 32 + bit);
+					allowed.push(*l);
+				}
+			}
+		}
+		let largest = *allowed.iter().max()?;
+		let at = allowed.iter().position(|l| *l == largest)?;
+		let first = *ids.get(at)?;
+		if self.is_greedy() {
+			return u32::try_from(first).ok();
+		}
+		// Among the allowed tokens alone places are in the order of ids, so ties fall the same way.
+		let named = |(place, l): (usize, i32)| ids.get(place).map(|id| (*id, l));
+		let kept: Vec<(usize, i32)> = match self.kept(&allowed, largest) {
+			Some(kept) => kept.into_iter().filter_map(named).collect(),
+			None => ids.iter().copied().zip(allowed.iter().copied()).collect(),
+		};
+		let mut argmax = GumbelArgmax::from(self, t, largest, first);
+		argmax.among(&kept, l.len());
+		u32::try_from(argmax.id).ok()
+	}
+
 	/// Returns whether the best logit alone decides.
 	pub fn is_greedy(&self) -> bool {
 		self.temperature == 0
@@ -70,15 +115,7 @@ impl Sampler {
 
 	/// Returns the token that step `t` samples of logits in Q16.16, of which `first` is the first that has the largest.
 	pub fn sample_quantized(&self, l: &[i32], largest: i32, first: usize, t: u32) -> Option<u32> {
-		let mut argmax = GumbelArgmax {
-			temperature: self.temperature,
-			noise: Noise::new(&self.seed, t),
-			score: 0,
-			id: first,
-		};
-		// The most probable token is most likely hard to beat.
-		let noise = argmax.noise.at(first);
-		argmax.score = argmax.of(largest, noise);
+		let mut argmax = GumbelArgmax::from(self, t, largest, first);
 		match self.kept(l, largest) {
 			Some(kept) => argmax.among(&kept, l.len()),
 			None => argmax.all(l),
@@ -179,6 +216,19 @@ struct GumbelArgmax {
 }
 
 impl GumbelArgmax {
+	/// Begins step `t` with the most probable token, which is most likely hard to beat.
+	fn from(sampler: &Sampler, t: u32, largest: i32, first: usize) -> Self {
+		let mut argmax = Self {
+			temperature: sampler.temperature,
+			noise: Noise::new(&sampler.seed, t),
+			score: 0,
+			id: first,
+		};
+		let noise = argmax.noise.at(first);
+		argmax.score = argmax.of(largest, noise);
+		argmax
+	}
+
 	/// `l · 2¹⁶ + T · g`.
 	fn of(&self, l: i32, r: u64) -> i64 {
 		(i64::from(l) << 16) + self.temperature * gumbel(r)
@@ -392,18 +442,19 @@ mod tests {
 		}
 	}
 
-	/// §5.1, word for word.
+	/// §5.1, word for word, of the tokens that a mask allows.
 	fn by_definition(
 		(temperature, top_k, min_p): (u32, u32, u32),
 		seed: [u8; 32],
 		logits: &[f32],
 		t: u32,
+		mask: &[u32],
 	) -> Option<u32> {
 		let l: Vec<i64> = logits.iter().map(|l| q16(f64::from(*l))).collect();
-		let mut order: Vec<usize> = (0..l.len()).collect();
+		let mut order: Vec<usize> = (0..l.len()).filter(|v| mask[v / 32] >> (v % 32) & 1 == 1).collect();
 		order.sort_by_key(|v| (std::cmp::Reverse(l[*v]), *v));
 		let temperature = i64::from(temperature);
-		let largest = l[order[0]];
+		let largest = l[*order.first()?];
 		let threshold = temperature * -q16(libm::log(f64::from(min_p) / ONE));
 		let rank = |v: usize| order.iter().position(|o| *o == v).unwrap();
 		let kept = |v: usize| {
@@ -418,8 +469,9 @@ mod tests {
 			0 => l[v],
 			_ => (l[v] << 16) + temperature * gumbel(r(v)),
 		};
-		let tokens = (0..l.len()).filter(|v| temperature == 0 || kept(*v));
+		let tokens = order.iter().copied();
 		tokens
+			.filter(|v| temperature == 0 || kept(*v))
 			.min_by_key(|v| (std::cmp::Reverse(score(*v)), *v))
 			.map(|v| v as u32)
 	}
@@ -439,7 +491,19 @@ mod tests {
 			// Few levels make many ties.
 			let level = |v: f32| levels.map_or(v, |levels| (v * levels as f32).round() / levels as f32);
 			let logits: Vec<f32> = (0..count).map(|i| level(unit(i)) * 2f32.powi(spread)).collect();
-			prop_assert_eq!(Sampler::new(temperature, top_k, min_p, seed).sample(&logits, t), by_definition((temperature, top_k, min_p), seed, &logits, t));
+			let sampler = Sampler::new(temperature, top_k, min_p, seed);
+			let definition = |mask: &[u32]| by_definition((temperature, top_k, min_p), seed, &logits, t, mask);
+			let words = count.div_ceil(32);
+			let all = vec![u32::MAX; words];
+			prop_assert_eq!(sampler.sample(&logits, t), definition(&all));
+			prop_assert_eq!(sampler.sample_allowed(&logits, t, &all), definition(&all));
+			let mut bytes = vec![0; words * 4];
+			blake3::Hasher::new().update(&seed).update(b"mask").finalize_xof().fill(&mut bytes);
+			let half: Vec<u32> = bytes.chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+			let few: Vec<u32> = half.iter().map(|w| if w % 3 == 0 { w & w >> 7 & w >> 13 & w >> 19 } else { 0 }).collect();
+			for mask in [&half, &few, &vec![0; words]] {
+				prop_assert_eq!(sampler.sample_allowed(&logits, t, mask), definition(mask));
+			}
 		}
 
 		#[test]
@@ -462,5 +526,21 @@ mod tests {
 		let sampler = Sampler::new(1 << 16, 0, 0, [0; 32]);
 		assert_eq!(sampler.sample(&[0.0, f32::NAN], 0), None);
 		assert_eq!(sampler.sample(&[0.0, f32::INFINITY], 0), None);
+		// Nor if only what is not allowed isn't finite: that is a property of the row.
+		assert_eq!(sampler.sample_allowed(&[0.0, f32::NAN], 0, &[1]), None);
+	}
+
+	#[test]
+	fn what_a_mask_leaves_out_is_as_if_it_were_not_there() {
+		let logits = [9.0, 1.0, 9.0, 3.0, 2.0];
+		let sampler = |temperature, top_k| Sampler::new(temperature, top_k, 0, [3; 32]);
+		assert_eq!(sampler(0, 0).sample_allowed(&logits, 0, &[0b11010]), Some(3));
+		// The largest of a top-k of 1 is the largest allowed one.
+		assert_eq!(sampler(1 << 16, 1).sample_allowed(&logits, 0, &[0b10010]), Some(4));
+		assert_eq!(sampler(1 << 16, 0).sample_allowed(&logits, 0, &[0b00010]), Some(1));
+		assert_eq!(sampler(0, 0).sample_allowed(&logits, 0, &[0]), None);
+		// Bits behind the last token and a mask that is too short name nothing.
+		assert_eq!(sampler(0, 0).sample_allowed(&logits, 0, &[!0b11111]), None);
+		assert_eq!(sampler(0, 0).sample_allowed(&logits, 0, &[]), None);
 	}
 }

@@ -92,7 +92,7 @@ pub fn write_source(dir: &Path, tiny: Tiny) {
 /// [`write_source`] with another configuration.
 pub fn write_source_of(dir: &Path, tiny: Tiny, config: &Value) {
 	fs::create_dir_all(dir).unwrap();
-	let json = config.to_string();
+	let json = sorted(config.clone()).to_string();
 	let layout = source_layout(&ModelConfig::parse(json.as_bytes()).unwrap().hyperparameters);
 	let specs: HashMap<&str, &SourceSpec> = layout.iter().map(|spec| (spec.name.as_str(), spec)).collect();
 	let shapes = layout.iter().map(|spec| (spec.name.clone(), spec.shape()));

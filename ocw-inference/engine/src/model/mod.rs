@@ -3,27 +3,28 @@
 pub mod decoder;
 pub mod encoder;
 pub(crate) mod logits;
+pub(crate) mod prompt;
 #[cfg(feature = "test-utils")]
 mod random;
 mod tensor;
 pub mod weights;
 
-use crate::{gpu::Gpu, Error, Result};
+use crate::{gpu::Gpu, grammar::Vocabulary, Error, Result};
 use assay_model_folder::{
 	config::Hyperparameters,
 	files,
 	manifest::{KnownAnswer, Manifest, ManifestFile},
 	template::Template,
 	tokenizer::Tokenizer,
-	Error as FolderError, ModelFolder,
+	ModelFolder,
 };
 use assay_numerics::Isa;
-use assay_primitives::{job::Failure, ModelId};
+use assay_primitives::ModelId;
 use decoder::Decoder;
 use encoder::Encoder;
 use std::{
 	path::Path,
-	sync::Arc,
+	sync::{Arc, OnceLock},
 	time::{Duration, Instant},
 };
 use weights::WeightsFile;
@@ -42,6 +43,8 @@ pub struct Model {
 	pub(crate) tokenizer: Tokenizer,
 	pub(crate) template: Template,
 	network: Network,
+	/// Its tokens as grammars need them, made for the first that needs them.
+	vocabulary: OnceLock<Vocabulary>,
 	/// Where the weights came from.
 	origin: Origin,
 	load_time: Duration,
@@ -99,6 +102,7 @@ impl Model {
 			tokenizer,
 			template,
 			network,
+			vocabulary: OnceLock::new(),
 			origin: Origin::File(file),
 			load_time: start.elapsed(),
 		})
@@ -217,6 +221,15 @@ impl Model {
 		encoder.embed(&tokens.collect::<std::result::Result<Vec<_>, _>>()?)
 	}
 
+	/// Returns its tokens as grammars need them.
+	pub(crate) fn vocabulary(&self) -> Result<&Vocabulary> {
+		if let Some(vocabulary) = self.vocabulary.get() {
+			return Ok(vocabulary);
+		}
+		let made = Vocabulary::new(&self.tokenizer, self.decoder()?.vocabulary(), self.eos_token_ids())?;
+		Ok(self.vocabulary.get_or_init(|| made))
+	}
+
 	/// Returns the tokens that end an answer.
 	pub(crate) fn eos_token_ids(&self) -> &[u32] {
 		self.manifest.hyperparameters.eos_token_ids()
@@ -227,38 +240,10 @@ impl Model {
 		self.decoder().map_or(0, Decoder::layers)
 	}
 
-	/// Returns the token ids of a prompt of one user message, chat template included.
-	pub fn prompt(&self, input: &str) -> Result<Vec<u32>> {
-		self.decoder()?;
-		Ok(self.tokenizer.encode(&self.template.render(input)?)?)
-	}
-
-	/// Returns the tokens of a prompt, of which there is one at least, or why the model makes none of this input, which every
-	/// machine finds alike (`docs/spec/c1-w8.md` §5).
-	pub(crate) fn prompt_or_failure(&self, input: &str) -> Result<std::result::Result<Vec<u32>, Failure>> {
-		if self.encoder().is_ok() {
-			return Ok(Err(Failure::NotGenerative));
-		}
-		match self.prompt(input) {
-			Ok(tokens) if tokens.is_empty() => Ok(Err(Failure::NoTokens)),
-			Ok(tokens) => Ok(Ok(tokens)),
-			Err(Error::Folder(FolderError::Template(_) | FolderError::Tokenizer(_))) => Ok(Err(Failure::Template)),
-			Err(other) => Err(other),
-		}
-	}
-
 	/// Returns whether a special token is written like this. It is part of no answer's text.
 	pub fn is_special(&self, written: &str) -> bool {
 		self.tokenizer
 			.id(written)
 			.is_some_and(|id| self.tokenizer.is_special(id))
-	}
-
-	/// Returns how many tokens of a prompt are paid for: no more than the input has bytes and the template adds, whatever
-	/// tokenizer and template make of the input, and no more than the context holds.
-	pub(crate) fn input_tokens(&self, input: &str, prompt: usize) -> u32 {
-		let bound = input.len().saturating_add(self.manifest.prompt_overhead as usize);
-		let tokens = prompt.min(bound).min(self.manifest.context_length() as usize);
-		u32::try_from(tokens).unwrap_or(u32::MAX)
 	}
 }

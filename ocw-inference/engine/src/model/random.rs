@@ -50,6 +50,7 @@ impl Model {
 			tokenizer,
 			template,
 			network: Network::Decoder(Box::new(decoder)),
+			vocabulary: Default::default(),
 			origin: Origin::Random,
 			load_time: start.elapsed(),
 		})

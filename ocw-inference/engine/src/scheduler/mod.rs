@@ -15,7 +15,7 @@ use crate::{
 	Error, Model, Result,
 };
 use assay_numerics::trace::CHUNK;
-use assay_primitives::{Work, WorkId};
+use assay_primitives::{stream::StreamToken, Work, WorkId};
 use pages::{PageCache, PageTable};
 use std::{
 	collections::VecDeque,
@@ -194,9 +194,10 @@ impl<'m> Scheduler<'m> {
 		self.computed_tokens
 	}
 
-	/// Computes one batch. Calls `on_token` with the text so far of each answer that grew or ended, without an end that may begin a
-	/// stop string; returns the work items that are complete.
-	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, &str)) -> Vec<Completion> {
+	/// Computes one batch. Calls `on_token` with each new token of an answer and the text that it adds; returns the work items that
+	/// are complete. The texts together are the beginning of the answer's: what may begin a stop string is held back, and where it
+	/// is in the answer after all, only the answer has it.
+	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, StreamToken)) -> Vec<Completion> {
 		let mut completed = std::mem::take(&mut self.completed);
 		self.admit();
 		self.reuse_prefixes();
@@ -218,19 +219,11 @@ impl<'m> Scheduler<'m> {
 		completed
 	}
 
-	/// Calls `on_token` for the answers that grew or ended in this step.
-	fn report(&self, on_token: &mut dyn FnMut(&WorkId, &str)) {
-		for RunningSequence {
-			id,
-			sequence,
-			ending,
-			grew,
-			..
-		} in &self.running
-		{
-			let ended = ending.is_some() && !sequence.is_verification();
-			if *grew || ended {
-				on_token(id, sequence.text(ended));
+	/// Calls `on_token` for the answers that grew in this step.
+	fn report(&self, on_token: &mut dyn FnMut(&WorkId, StreamToken)) {
+		for RunningSequence { id, sequence, .. } in self.running.iter().filter(|running| running.grew) {
+			if let Some(token) = sequence.last_token() {
+				on_token(id, token);
 			}
 		}
 	}

@@ -10,7 +10,8 @@ use assay_numerics::{
 	kv::Segment,
 	trace::{push_all, CHUNK},
 };
-use std::collections::VecDeque;
+use rayon::prelude::*;
+use std::{collections::VecDeque, ops::Range};
 
 /// Most logits that are in memory at once: 64 MiB of f32.
 const MAX_LOGITS: usize = 1 << 24;
@@ -117,7 +118,12 @@ impl Scheduler<'_> {
 			segments: &segments,
 		};
 		let rows = decoder.forward(&batch, self.pages.pool())?;
-		let sampled = sample(decoder, &rows, batched())?;
+		let non_finite = &rows.non_finite;
+		self.running.par_iter_mut().for_each(|running| {
+			let finite = finite_rows(running.rows.clone(), non_finite);
+			running.sequence.compute_masks(finite.len());
+		});
+		let sampled = sample(decoder, &rows, self.running.iter())?;
 		let mut traced = Vec::new();
 		for running in &mut self.running {
 			let first = running.rows.start;
@@ -133,6 +139,12 @@ impl Scheduler<'_> {
 	}
 }
 
+/// Returns the rows before the first that isn't finite.
+fn finite_rows(rows: Range<usize>, non_finite: &[bool]) -> Range<usize> {
+	let finite = rows.clone().take_while(|row| non_finite.get(*row) == Some(&false));
+	rows.start..rows.start + finite.count()
+}
+
 /// Returns the token sampled from each row of the batch, if one is and its logits are finite. Rows behind one that isn't finite
 /// are left out.
 fn sample<'t, 'm: 't>(
@@ -145,8 +157,8 @@ fn sample<'t, 'm: 't>(
 		sequence, rows: part, ..
 	} in batched
 	{
-		let finite = part.clone().take_while(|row| rows.non_finite.get(*row) == Some(&false));
-		let positions = finite.map(|row| (row, sequence.as_ref(), sequence.computed() + row - part.start));
+		let positions = finite_rows(part.clone(), &rows.non_finite)
+			.map(|row| (row, sequence.as_ref(), sequence.computed() + row - part.start));
 		sampling.extend(positions.filter(|(_, sequence, position)| sequence.samples(*position)));
 	}
 	let mut sampled = vec![None; rows.non_finite.len()];
@@ -155,7 +167,7 @@ fn sample<'t, 'm: 't>(
 		let ids: Vec<usize> = group.iter().map(|(row, ..)| *row).collect();
 		let logits = decoder.sampling_logits(&rows.norm_of(&ids)?)?;
 		let tokens = logits.sample(group.len(), |i| {
-			group.get(i).map(|(_, sequence, position)| sequence.sampler(*position))
+			group.get(i).map(|(_, sequence, position)| sequence.sampling(*position))
 		})?;
 		for (row, token) in ids.into_iter().zip(tokens) {
 			if let Some(slot) = sampled.get_mut(row) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{generate, kv::KvStorage, Model};
 use assay_numerics::kv::{PageShape, Pool};
-use assay_primitives::SamplingParams;
+use assay_primitives::{Input, SamplingParams};
 use assay_test_fixtures::{folder, Tiny};
 
 fn model() -> Model {
@@ -17,7 +17,7 @@ fn prompt(i: u8) -> String {
 fn work(model: &Model, i: u8) -> Work {
 	Work {
 		model: model.id(),
-		input: prompt(i).into_bytes().try_into().unwrap(),
+		input: Input::Text(prompt(i).into_bytes().try_into().unwrap()),
 		params: SamplingParams::greedy(12),
 		seed: [i; 32],
 		claim: None,

@@ -4,17 +4,27 @@
 //! [`Sequence::accept`] says what they mean and [`Sequence::conclude`] makes the outcome (`docs/spec/c1-w8.md` §5–7).
 
 mod answer;
+mod masks;
 mod stop;
 
-use crate::{Error, Model, Result};
+use crate::{
+	grammar::{Grammar, Mask},
+	model::{
+		logits::Sampling,
+		prompt::{self, Refusal},
+	},
+	Error, Model, Result,
+};
 use answer::Answer;
 use assay_numerics::{sampler::Sampler, trace::Trace};
 use assay_primitives::{
 	digest,
 	job::{Failure, FinishReason, Output},
+	stream::StreamToken,
 	Finding, Hash32, TraceRoot, Work,
 };
 use codec::Encode;
+use masks::Masks;
 
 /// An answer and the trace of how it was computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +74,8 @@ pub(crate) struct Sequence<'m> {
 	trace: Trace,
 	layers: usize,
 	answer: Answer<'m>,
+	/// The masks of the answer's steps; none if any token may come anywhere.
+	masks: Option<Masks<'m>>,
 	claim: Option<Claim>,
 }
 
@@ -83,6 +95,8 @@ pub(crate) enum Ending {
 	Complete(FinishReason),
 	/// A row isn't finite after this many tokens of the answer.
 	NonFinite(usize),
+	/// No token may come at this position.
+	Exhausted(usize),
 	/// The token sampled at this position is not the claimed one.
 	Mismatch(usize),
 	/// All tokens of the claim are the sampled ones.
@@ -113,16 +127,20 @@ impl<'m> Sequence<'m> {
 		if !params.is_valid() {
 			return Err(Error::Work("a sampling parameter is out of range".into()));
 		}
-		let input = std::str::from_utf8(&input).map_err(|_| Error::Work("the prompt is not UTF-8".into()))?;
-		let tokens = match model.prompt_or_failure(input)? {
+		let chat = prompt::read(&input)?;
+		let tokens = match model.prompt_or_refusal(&chat)? {
 			Ok(tokens) => tokens,
-			Err(failure) => return Ok(refused(model, failure, 0, claim.as_ref())),
+			Err(refusal) => return refused(model, refusal, 0, claim.as_ref()),
 		};
 		let (prompt_len, context) = (tokens.len(), model.manifest().context_length() as usize);
-		let input_tokens = model.input_tokens(input, prompt_len);
+		let input_tokens = model.input_tokens(&input, prompt_len);
 		if prompt_len >= context {
-			return Ok(refused(model, Failure::PromptTooLong, input_tokens, claim.as_ref()));
+			return refused(model, Failure::PromptTooLong.into(), input_tokens, claim.as_ref());
 		}
+		let masks = match Grammar::of(model, &chat)?.and_then(|grammar| grammar.map(Masks::new).transpose()) {
+			Ok(masks) => masks,
+			Err(part) => return refused(model, Refusal::of_grammar(part), input_tokens, claim.as_ref()),
+		};
 		let layers = model.layers();
 		let mut sequence = Self {
 			sampler: Sampler::new(params.temperature, params.top_k, params.min_p, seed),
@@ -132,6 +150,7 @@ impl<'m> Sequence<'m> {
 			layers,
 			answer: Answer::new(model, params, context - prompt_len),
 			tokens,
+			masks,
 			claim: None,
 		};
 		if let Some(claim) = claim {
@@ -213,18 +232,17 @@ impl<'m> Sequence<'m> {
 		&mut self.trace
 	}
 
-	/// Returns the answer's text so far; all of it if it has `ended`, else without what a stop string may yet cut off.
-	pub(crate) fn text(&self, ended: bool) -> &str {
-		if ended {
-			self.answer.text()
-		} else {
-			self.answer.settled_text()
-		}
+	/// Returns the last token of the answer and the text that it added.
+	pub(crate) fn last_token(&self) -> Option<StreamToken> {
+		self.answer.last()
 	}
 
 	/// Forgets all rows. Tokens that were sampled stay: they were sampled from finite rows.
 	pub(crate) fn restart(&mut self) {
 		self.trace = Trace::new(self.layers);
+		if let (Some(masks), Some(_)) = (&mut self.masks, &self.claim) {
+			masks.restart();
+		}
 	}
 
 	/// Returns whether a token is sampled from a row: token i from row `prompt_len − 1 + i`, until the answer has ended.
@@ -237,9 +255,40 @@ impl<'m> Sequence<'m> {
 		rows.contains(&row)
 	}
 
-	/// Returns the sampler of a row from which a token is sampled, and the token's position.
-	pub(crate) fn sampler(&self, row: usize) -> (&Sampler, u32) {
-		(&self.sampler, (row + 1).saturating_sub(self.prompt_len) as u32)
+	/// Computes the masks of the next `rows` rows, as far as tokens are sampled from them.
+	pub(crate) fn compute_masks(&mut self, rows: usize) {
+		let rows = self.computed()..self.computed() + rows;
+		let mut steps = rows.filter(|row| self.samples(*row)).map(|row| self.step_of(row));
+		let Some(first) = steps.next() else {
+			return;
+		};
+		let steps = first..steps.last().unwrap_or(first) + 1;
+		if let Some(masks) = &mut self.masks {
+			masks.compute(steps, self.answer.tokens());
+		}
+	}
+
+	/// Returns the position in the answer of the token that a row samples.
+	fn step_of(&self, row: usize) -> usize {
+		(row + 1).saturating_sub(self.prompt_len)
+	}
+
+	/// Returns the tokens that may come at a position of the answer.
+	fn mask(&self, step: usize) -> &Mask {
+		match &self.masks {
+			None => &Mask::All,
+			Some(masks) => masks.get(step).unwrap_or(&Mask::Nothing),
+		}
+	}
+
+	/// Returns how the token of a row is sampled.
+	pub(crate) fn sampling(&self, row: usize) -> Sampling<'_> {
+		let step = self.step_of(row);
+		Sampling {
+			sampler: &self.sampler,
+			step: step as u32,
+			mask: self.mask(step),
+		}
 	}
 
 	/// Takes the next rows in, in order: which are not finite, and the tokens sampled from those that sample. A row that samples
@@ -248,7 +297,7 @@ impl<'m> Sequence<'m> {
 		let first = self.computed();
 		for (i, non_finite) in non_finite.iter().enumerate() {
 			let row = first + i;
-			let position = (row + 1).saturating_sub(self.prompt_len);
+			let position = self.step_of(row);
 			if *non_finite {
 				return StepOutcome::end(i, Ending::NonFinite(position));
 			}
@@ -256,7 +305,11 @@ impl<'m> Sequence<'m> {
 				continue;
 			}
 			let Some(token) = sampled(i) else {
-				return StepOutcome::end(i, Ending::NonFinite(position));
+				return if *self.mask(position) == Mask::Nothing {
+					StepOutcome::end(i + 1, Ending::Exhausted(position))
+				} else {
+					StepOutcome::end(i, Ending::NonFinite(position))
+				};
 			};
 			if self.claim.is_some() {
 				if self.answer.tokens().get(position).is_some_and(|t| *t != token) {
@@ -287,6 +340,7 @@ impl<'m> Sequence<'m> {
 		let Some(claim) = &self.claim else {
 			let finish = match ending {
 				Ending::Complete(finish) => finish,
+				Ending::Exhausted(_) => FinishReason::Length,
 				_ => FinishReason::Failed(Failure::NonFinite),
 			};
 			return Ok(Outcome::Executed(self.executed(finish)?));
@@ -296,15 +350,21 @@ impl<'m> Sequence<'m> {
 		Ok(match ending {
 			Ending::Mismatch(position) => finding(false, position, root),
 			Ending::NonFinite(position) if position < known || !claim.ended => {
-				self.answer.truncate(position);
-				let finish = FinishReason::Failed(Failure::NonFinite);
-				let honest = self.answer.output(self.input_tokens, finish)?;
-				finding(honest == claim.output, position, root)
+				self.ended_early(position, FinishReason::Failed(Failure::NonFinite), root)?
 			}
+			Ending::Exhausted(position) => self.ended_early(position, FinishReason::Length, root)?,
 			Ending::Match if claim.consistent => finding(true, 0, root),
 			// The tokens are right; how the claim goes on or ends behind them is wrong.
 			Ending::Match | Ending::NonFinite(_) | Ending::Complete(_) => finding(false, known, root),
 		})
+	}
+
+	/// Returns the finding of a claim where an honest answer ends after `position` tokens.
+	fn ended_early(&mut self, position: usize, finish: FinishReason, root: TraceRoot) -> Result<Outcome> {
+		self.answer.truncate(position);
+		let honest = self.answer.output(self.input_tokens, finish)?;
+		let is_claimed = self.claim.as_ref().is_some_and(|claim| claim.output == honest);
+		Ok(finding(is_claimed, position, root))
 	}
 
 	fn executed(&self, finish: FinishReason) -> Result<Executed> {
@@ -325,20 +385,21 @@ impl StepOutcome {
 	}
 }
 
-/// Returns the outcome of a work item that ends before its first row: no tokens, no text and the root of no rows. Any other claim
-/// is wrong at once.
-fn refused<'m>(model: &Model, failure: Failure, input_tokens: u32, claim: Option<&Output>) -> Prepared<'m> {
+/// Returns the outcome of a work item that ends before its first row: no tokens, what the refusal names, and the root of no rows.
+/// Any other claim is wrong at once.
+fn refused<'m>(model: &Model, refusal: Refusal, input_tokens: u32, claim: Option<&Output>) -> Result<Prepared<'m>> {
+	let too_long = |_| Error::Compute("a refusal outgrew its bounds".into());
 	let output = Output {
 		input_tokens,
 		tokens: Default::default(),
-		text: Default::default(),
-		finish: FinishReason::Failed(failure),
+		text: refusal.text.into_bytes().try_into().map_err(too_long)?,
+		finish: FinishReason::Failed(refusal.failure),
 	};
 	let trace_root = TraceRoot(Trace::new(model.layers()).root());
-	Prepared::Done(match claim {
+	Ok(Prepared::Done(match claim {
 		None => Outcome::Executed(Executed { output, trace_root }),
 		Some(claim) => finding(output == *claim, 0, trace_root),
-	})
+	}))
 }
 
 fn finding(confirm: bool, position: usize, root: TraceRoot) -> Outcome {

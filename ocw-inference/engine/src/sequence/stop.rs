@@ -2,9 +2,13 @@
 
 use assay_primitives::SamplingParams;
 
-/// Returns where the earliest stop string in a text begins.
-pub(super) fn cut(text: &str, params: &SamplingParams) -> Option<usize> {
-	stops(params).filter_map(|stop| text.find(stop)).min()
+/// Returns where the earliest stop string in a text begins, of which the first `before` bytes have none.
+pub(super) fn cut(text: &str, before: usize, params: &SamplingParams) -> Option<usize> {
+	let first = |stop: &str| {
+		let from = text.floor_char_boundary(before.saturating_sub(stop.len()));
+		Some(from.saturating_add(text.get(from..)?.find(stop)?))
+	};
+	stops(params).filter_map(first).min()
 }
 
 /// Returns the beginning of a text without stop strings that stands however the text goes on: up to where one may have begun.
@@ -71,9 +75,11 @@ mod tests {
 			let params = with_stops(&stops);
 			let (mut shown, mut end, mut done) = (String::new(), 0, String::new());
 			for size in sizes {
+				let before = done.len();
 				end = (end + size).min(whole.len());
 				done = text(&whole.as_bytes()[..end]);
-				if let Some(at) = cut(&done, &params) {
+				prop_assert_eq!(cut(&done, before, &params), cut(&done, 0, &params));
+				if let Some(at) = cut(&done, before, &params) {
 					done.truncate(at);
 					break;
 				}
@@ -85,7 +91,7 @@ mod tests {
 			// Nothing is held back without need: what is, begins a stop string.
 			let held = &done[shown.len()..];
 			let needed = held.is_empty() || stops.iter().any(|stop| stop.starts_with(held));
-			prop_assert!(needed || cut(&whole, &params).is_some(), "{held:?}");
+			prop_assert!(needed || cut(&whole, 0, &params).is_some(), "{held:?}");
 		}
 	}
 }

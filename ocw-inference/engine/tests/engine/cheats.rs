@@ -14,7 +14,7 @@ use assay_import::import;
 use assay_numerics::trace::Trace;
 use assay_primitives::{
 	job::{Failure, FinishReason, Output},
-	Finding, Hash32, SamplingParams, TraceRoot, Work, WorkId,
+	Finding, Hash32, Input, SamplingParams, TraceRoot, Work, WorkId,
 };
 use std::fs;
 
@@ -219,7 +219,7 @@ fn every_cheat_of_the_table_is_rejected_at_its_position_for_its_reason() {
 	for (i, (lie, _)) in findings.iter().enumerate() {
 		let work = Work {
 			model: model.id(),
-			input: PROMPT.as_bytes().to_vec().try_into().unwrap(),
+			input: Input::Text(PROMPT.as_bytes().to_vec().try_into().unwrap()),
 			params: params.clone(),
 			seed: SEED,
 			claim: Some(lie.clone()),

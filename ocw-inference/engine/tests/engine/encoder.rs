@@ -1,7 +1,7 @@
 //! The encoder: its vectors against candle's float BERT, and their bits against everything that must not change them.
 
 use crate::{
-	common::{fetched, noise, word_piece, Tiny},
+	common::{fetched, noise, sorted, word_piece, Tiny},
 	golden,
 };
 use assay_engine::{Engine, Error, Model};
@@ -67,8 +67,8 @@ fn write_source(dir: &Path) {
 		}
 	}
 	fs::write(dir.join("model.safetensors"), file).unwrap();
-	fs::write(dir.join("config.json"), config.to_string()).unwrap();
-	fs::write(dir.join("tokenizer.json"), word_piece().to_string()).unwrap();
+	fs::write(dir.join("config.json"), sorted(config).to_string()).unwrap();
+	fs::write(dir.join("tokenizer.json"), sorted(word_piece()).to_string()).unwrap();
 	fs::write(dir.join("sentence_bert_config.json"), r#"{ "max_seq_length": 80 }"#).unwrap();
 	fs::create_dir(dir.join("1_Pooling")).unwrap();
 	fs::write(
@@ -78,7 +78,7 @@ fn write_source(dir: &Path) {
 	.unwrap();
 	let module = |kind: &str| json!({ "type": format!("sentence_transformers.models.{kind}"), "path": if kind == "Pooling" { "1_Pooling" } else { "" } });
 	let modules = ["Transformer", "Pooling", "Normalize"].map(module);
-	fs::write(dir.join("modules.json"), json!(modules).to_string()).unwrap();
+	fs::write(dir.join("modules.json"), sorted(json!(modules)).to_string()).unwrap();
 }
 
 pub(crate) fn tiny() -> (TempDir, TempDir) {

@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::{Executed, Outcome},
 	Model,
 };
-use assay_primitives::{Finding, SamplingParams, Work, WorkId};
+use assay_primitives::{Finding, Input, SamplingParams, Work, WorkId};
 
 const RUNS: u32 = 10_000;
 
@@ -24,7 +24,7 @@ fn work(model: &Model, i: u32) -> Work {
 	let prompt = format!("{} {i}", words[i as usize % words.len()]);
 	Work {
 		model: model.id(),
-		input: prompt.into_bytes().try_into().unwrap(),
+		input: Input::Text(prompt.into_bytes().try_into().unwrap()),
 		params,
 		seed: *blake3::hash(&i.to_le_bytes()).as_bytes(),
 		claim: None,

@@ -12,6 +12,7 @@ mod definition;
 mod encoder;
 mod folders;
 mod golden;
+mod grammar;
 mod honest;
 mod hostile;
 mod memory;

@@ -6,7 +6,7 @@ use assay_engine::{
 	server, Engine, Executed, Model,
 };
 use assay_numerics::Isa;
-use assay_primitives::{job::Output, Finding, Hash32, ModelId, SamplingParams, Work, WorkId};
+use assay_primitives::{job::Output, Finding, Hash32, Input, ModelId, SamplingParams, Work, WorkId};
 use assay_protocol::{decode, framing, Request, Response, SandboxStatus, WorkResult};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
@@ -54,7 +54,7 @@ fn truth_and_lie() -> (Executed, Output) {
 fn work(model: ModelId, claim: Option<Output>) -> Work {
 	Work {
 		model,
-		input: PROMPT.as_bytes().to_vec().try_into().unwrap(),
+		input: Input::Text(PROMPT.as_bytes().to_vec().try_into().unwrap()),
 		params: params(),
 		seed: SEED,
 		claim,

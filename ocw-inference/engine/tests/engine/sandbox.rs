@@ -4,7 +4,7 @@ use crate::{
 	common::{folder, Tiny},
 	process::start,
 };
-use assay_primitives::{SamplingParams, WorkId};
+use assay_primitives::{Input, SamplingParams, WorkId};
 use assay_protocol::{decode, Request, Response, SandboxStatus, Work, WorkResult};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
@@ -49,7 +49,7 @@ async fn all_threads_of_an_engine_are_confined_and_it_answers() {
 
 	let work = Work {
 		model: engine.models[0].id,
-		input: b"hello".to_vec().try_into().unwrap(),
+		input: Input::Text(b"hello".to_vec().try_into().unwrap()),
 		params: SamplingParams::greedy(4),
 		seed: [1; 32],
 		claim: None,
@@ -57,8 +57,13 @@ async fn all_threads_of_an_engine_are_confined_and_it_answers() {
 	let id = WorkId([2; 32]);
 	let request = Request::Run { id, work }.encode();
 	engine.socket.send(Bytes::from(request)).await.unwrap();
-	let frame = timeout(Duration::from_secs(60), engine.socket.next()).await.unwrap();
-	let answer: Response = decode(&frame.unwrap().unwrap()).unwrap();
+	let answer = loop {
+		let frame = timeout(Duration::from_secs(60), engine.socket.next()).await.unwrap();
+		match decode(&frame.unwrap().unwrap()).unwrap() {
+			Response::Progress { .. } => {}
+			answer => break answer,
+		}
+	};
 	assert!(
 		matches!(
 			&answer,

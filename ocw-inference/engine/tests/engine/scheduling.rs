@@ -11,7 +11,7 @@ use assay_engine::{
 	Engine, Error, Model,
 };
 use assay_numerics::Isa;
-use assay_primitives::{job::Output, Finding, SamplingParams, Work, WorkId};
+use assay_primitives::{job::Output, Finding, Input, SamplingParams, Work, WorkId};
 use assay_protocol::WorkResult;
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn changed(claim: &Output, i: usize) -> Output {
 fn work(model: &Model, prompt: &str, params: SamplingParams, claim: Option<Output>) -> Work {
 	Work {
 		model: model.id(),
-		input: prompt.as_bytes().to_vec().try_into().unwrap(),
+		input: Input::Text(prompt.as_bytes().to_vec().try_into().unwrap()),
 		params,
 		seed: [0; 32],
 		claim,
@@ -84,7 +84,7 @@ fn mixed(model: &Model) -> Vec<Work> {
 }
 
 fn alone(model: &Model, work: &Work) -> Outcome {
-	let input = std::str::from_utf8(&work.input).unwrap();
+	let input = std::str::from_utf8(work.input.bytes()).unwrap();
 	match &work.claim {
 		None => Outcome::Executed(execute(model, input, &work.params, work.seed).unwrap()),
 		Some(claim) => Outcome::Verified(verify_once(model, input, &work.params, work.seed, claim).unwrap()),
@@ -360,7 +360,7 @@ fn models_take_turns_and_share_the_memory() {
 	for (i, id) in ids.iter().enumerate() {
 		let work = Work {
 			model: *id,
-			input: b"hello".to_vec().try_into().unwrap(),
+			input: Input::Text(b"hello".to_vec().try_into().unwrap()),
 			params: SamplingParams::greedy(30),
 			seed: [0; 32],
 			claim: None,
@@ -372,7 +372,7 @@ fn models_take_turns_and_share_the_memory() {
 		if executor.is_idle() {
 			break;
 		}
-		for (id, result) in executor.step().unwrap() {
+		for (id, result) in executor.step(&mut |_, _| ()).unwrap() {
 			let truth = &truth[usize::from(id.0[0])];
 			let WorkResult::Executed { output, trace_root } = result else {
 				panic!("an answer was made")

@@ -2,11 +2,14 @@
 
 use crate::common::{model, Tiny};
 use assay_engine::{server, Engine, Error};
-use assay_primitives::{Finding, ModelId, SamplingParams, WorkId};
+use assay_primitives::{
+	stream::{StreamToken, MAX_CHUNK_TOKENS},
+	Finding, Input, ModelId, SamplingParams, WorkId,
+};
 use assay_protocol::{decode, framing, Request, Response, SandboxStatus, Work, WorkResult, MAX_QUEUE};
 use codec::{Decode, Encode};
 use futures::{SinkExt, StreamExt};
-use std::{sync::mpsc, time::Duration};
+use std::{collections::BTreeMap, sync::mpsc, time::Duration};
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 use tokio_util::{bytes::Bytes, codec::Framed, codec::LengthDelimitedCodec};
 
@@ -43,7 +46,17 @@ async fn an_engine_that_cannot_load_ends_with_the_reason() {
 	assert!(ended.unwrap_err().to_string().contains("as the test asked for"));
 }
 
+/// Returns the next message that is no progress.
 async fn next(node: &mut Node) -> Response {
+	loop {
+		match next_of_any(node).await {
+			Response::Progress { .. } => {}
+			response => return response,
+		}
+	}
+}
+
+async fn next_of_any(node: &mut Node) -> Response {
 	let frame = timeout(Duration::from_secs(120), node.next())
 		.await
 		.expect("an answer in time");
@@ -61,7 +74,7 @@ fn work(model: ModelId, max_tokens: u32) -> Work {
 	};
 	Work {
 		model,
-		input: b"hello".to_vec().try_into().unwrap(),
+		input: Input::Text(b"hello".to_vec().try_into().unwrap()),
 		params,
 		seed: [4; 32],
 		claim: None,
@@ -108,7 +121,7 @@ async fn an_answer_made_is_confirmed_and_an_unknown_model_abstains() {
 		work(ModelId([7; 32]), 20),
 		work(id, 0),
 		Work {
-			input: vec![0xFF].try_into().unwrap(),
+			input: Input::Text(vec![0xFF].try_into().unwrap()),
 			..work(id, 20)
 		},
 	] {
@@ -158,7 +171,7 @@ async fn a_ping_is_answered_during_work_and_a_full_queue_abstains() {
 				..
 			} => abstained += 1,
 			Response::Done { .. } => done += 1,
-			Response::Ready { .. } => panic!("Ready comes once"),
+			Response::Ready { .. } | Response::Progress { .. } => panic!("only answers were asked for"),
 		}
 	}
 	assert!(abstained > 0, "more than {MAX_QUEUE} work items came");
@@ -207,6 +220,61 @@ async fn work_that_is_cancelled_is_answered_once_and_leaves_the_others_alone() {
 	assert_eq!(answers, [0, 1, 2, 3, 4, 5]);
 	send(&mut node, Request::Ping(7)).await;
 	assert_eq!(next(&mut node).await, Response::Pong(7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_comes_token_by_token_before_its_result_and_never_after() {
+	let (mut node, _engine, id) = connect().await;
+	for i in 0..4u8 {
+		let mut work = work(id, 200);
+		work.params.stop = vec![[b'a' + i].to_vec().try_into().unwrap()].try_into().unwrap();
+		let id = WorkId([i; 32]);
+		send(&mut node, Request::Run { id, work }).await;
+	}
+	let (mut streams, mut done) = (BTreeMap::<WorkId, Vec<StreamToken>>::new(), BTreeMap::new());
+	while done.len() < 4 {
+		match next_of_any(&mut node).await {
+			Response::Progress { id, first, tokens } => {
+				let stream = streams.entry(id).or_default();
+				assert!(!done.contains_key(&id), "progress after the result");
+				assert_eq!(first as usize, stream.len());
+				assert!((1..=MAX_CHUNK_TOKENS).contains(&tokens.len()));
+				stream.extend(tokens);
+			}
+			Response::Done {
+				id,
+				result: WorkResult::Executed { output, .. },
+			} => drop(done.insert(id, output)),
+			other => panic!("{other:?}"),
+		}
+	}
+	let streamed: usize = streams.values().map(Vec::len).sum();
+	assert!(streamed > 20, "{streamed} tokens were streamed");
+	for (id, stream) in streams {
+		let output = &done[&id];
+		let ids: Vec<u32> = stream.iter().map(|token| token.id).collect();
+		assert!(output.tokens.starts_with(&ids));
+		let text: String = stream.into_iter().map(|token| token.text).collect();
+		assert!(output.text.starts_with(text.as_bytes()), "{text:?}");
+	}
+}
+
+/// A node that reads nothing for a while stops neither the computation nor, afterwards, the results.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_read_gets_its_results_all_the_same() {
+	let (mut node, _engine, id) = connect().await;
+	for i in 0..40 {
+		let (id, work) = (WorkId([i; 32]), work(id, 300));
+		send(&mut node, Request::Run { id, work }).await;
+	}
+	tokio::time::sleep(Duration::from_secs(2)).await;
+	let mut done = 0;
+	while done < 40 {
+		if let Response::Done { result, .. } = next(&mut node).await {
+			assert!(matches!(result, WorkResult::Executed { .. }));
+			done += 1;
+		}
+	}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

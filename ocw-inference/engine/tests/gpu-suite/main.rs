@@ -1,4 +1,4 @@
-//! The engine's own tests on a GPU: bits, cheats, honest runs, scheduling. Emulated, with a fiftieth of the
+//! The engine's own tests on a GPU: bits, cheats, grammars, honest runs, scheduling. Emulated, with a fiftieth of the
 //! repetitions, they still take minutes, so `cargo test` leaves them out; `cargo test --release --workspace --test
 //! gpu-suite` runs them.
 
@@ -14,6 +14,8 @@ mod common;
 #[allow(dead_code)]
 #[path = "../gpu/device.rs"]
 mod device;
+#[path = "../engine/grammar.rs"]
+mod grammar;
 #[path = "../engine/honest.rs"]
 mod honest;
 #[allow(dead_code)]

@@ -12,7 +12,7 @@ use assay_engine::{
 	Model,
 };
 use assay_numerics::kv::Segment;
-use assay_primitives::{Finding, SamplingParams, Work, WorkId};
+use assay_primitives::{Finding, Input, SamplingParams, Work, WorkId};
 
 /// A model on the CPU; [`model`] gives one on the device.
 fn here(tiny: Tiny) -> Model {
@@ -217,7 +217,7 @@ fn mixed_jobs_on_a_gpu_have_the_results_of_each_alone_on_the_cpu() {
 		);
 		let work = Work {
 			model: there.id(),
-			input: input.into_bytes().try_into().unwrap(),
+			input: Input::Text(input.into_bytes().try_into().unwrap()),
 			params,
 			seed: [i; 32],
 			claim,

@@ -38,7 +38,7 @@ fn works(model: ModelId) -> Vec<Work> {
 	let all = [params(0, 0), params(1 << 16, 0), params(3 << 15, 30)];
 	let work = |(i, params)| Work {
 		model,
-		input: Input::try_from(format!("hello world {i}").into_bytes()).unwrap(),
+		input: Input::Text(format!("hello world {i}").into_bytes().try_into().unwrap()),
 		params,
 		seed: [i; 32],
 		claim: None,

@@ -12,7 +12,6 @@ from operations import (
     attention, embedding, fine, gate, gelu, head_norm, layer_norm, linear, mean, normalized, rms_norm, rope_tables, rotate)
 
 CHUNK = 32
-MAX_OUTPUT_BYTES = 16_384
 
 
 def H(data):
@@ -160,7 +159,8 @@ class Output:
     finish: str
 
 
-FAILURES = ("prompt_too_long", "non_finite", "template", "no_tokens", "not_generative")
+FAILURES = (
+    "prompt_too_long", "non_finite", "template", "no_tokens", "not_generative", "part_left_out", "grammar")
 FINISH = {"eos": b"\0", "stop": b"\1", "length": b"\2"} | {name: bytes([3, i]) for i, name in enumerate(FAILURES)}
 
 
@@ -186,17 +186,23 @@ def choose(logits, step, params, seed):
     return int(np.where(keep, score, np.iinfo(np.int64).min).argmax())
 
 
+def max_text_bytes(max_tokens):
+    """5, L"""
+    return min(max(16 * max_tokens, 1_024), 65_536)
+
+
 def ended(model, tokens, params, room):
     """5, 1–4: why the answer ends with the last of `tokens` (None if it goes on), and its text."""
     data = lambda ids: b"".join(model.tokens[t] or b"" for t in ids if t < len(model.tokens))
     if tokens[-1] in model.numbers["eos_token_ids"]:
         return "eos", text(data(tokens[:-1]))
     said = text(data(tokens))
+    limit = max_text_bytes(params.max_tokens)
     found = [at for at in (said.find(stop) for stop in params.stop) if at >= 0]
-    if found and min(found) <= MAX_OUTPUT_BYTES:
+    if found and min(found) <= limit:
         return "stop", said[: min(found)]
-    if len(said) > MAX_OUTPUT_BYTES:
-        return "length", text(said[:MAX_OUTPUT_BYTES])
+    if len(said) > limit:
+        return "length", text(said[:limit])
     return ("length" if len(tokens) == min(params.max_tokens, room) else None), said
 
 
@@ -302,8 +308,8 @@ def scale_params(p):
     return numbers + scale_list([scale_bytes(s) for s in p.stop])
 
 
-def input_hash(text_in):
-    return D("assay/v1/input", text_in)
+def input_hash(data, chat=False):
+    return D("assay/v1/chat" if chat else "assay/v1/input", data)
 
 
 # ── 6.2: bound hashes ────────────────────────────────────────────────────────

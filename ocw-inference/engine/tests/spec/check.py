@@ -163,6 +163,7 @@ def hashes(case, name):
     out = c1w8.Output(case["input_tokens"], case["tokens"], case["text"].encode(), finish(case["finish"]))
     yield "output_hash", case["output_hash"], c1w8.output_hash(out).hex()
     yield "input_hash", case["input_hash"], c1w8.input_hash(name.encode()).hex()
+    yield "chat_hash", case["chat_hash"], c1w8.input_hash(name.encode(), chat=True).hex()
     yield "params", case["scale of params"], c1w8.scale_params(params_of(case["params"])).hex()
 
 

@@ -2,10 +2,8 @@
 
 use crate::hugging_face::source;
 use assay_import::import;
-use assay_model_folder::{
-	template::{Chat, Template},
-	tokenizer::Tokenizer,
-};
+use assay_model_folder::{template::Template, tokenizer::Tokenizer};
+use assay_primitives::chat::Chat;
 use assay_test_fixtures::{options, TEMPLATE};
 use serde_json::{json, Value};
 use std::{fs, path::Path};
@@ -165,12 +163,11 @@ fn a_conversation_of_several_turns_is_rendered_too() {
 	let template = Template::parse(&fs::read(out.join("chat_template.jinja")).unwrap()).unwrap();
 	let chat = json!({
 		"messages": [{ "role": "user", "content": "one" }, { "role": "assistant", "content": "two" }],
-		"add_generation_prompt": false,
 	});
 	let chat = Chat::parse(chat.to_string().as_bytes()).unwrap();
 	assert_eq!(
 		template.render_chat(&chat).unwrap(),
-		"<|user|>one<|end|><|user|>two<|end|>"
+		"<|user|>one<|end|><|user|>two<|end|><|assistant|>"
 	);
 }
 

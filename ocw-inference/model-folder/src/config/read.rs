@@ -6,10 +6,7 @@ use super::{
 	rope::{self, LayerType},
 	Architecture, DecoderConfig, EncoderConfig, Hyperparameters, ModelConfig,
 };
-use crate::{
-	files::{self, JsonLimits},
-	Error, Result,
-};
+use crate::{files, Error, Result};
 use serde_json::{json, Value};
 
 /// The classes of transformers whose function a decoder's is, and an encoder's. Their heads differ; what makes an
@@ -30,7 +27,7 @@ const ENCODER_CLASSES: [&str; 4] = [
 
 /// Reads a `config.json`. `ends` are the tokens that end an answer, if another file names them.
 pub(super) fn config(json: &[u8], ends: Option<Vec<u32>>) -> Result<ModelConfig> {
-	let root: Value = JsonLimits::CONFIG.parse(json).map_err(Error::Config)?;
+	let root: Value = files::CONFIG_LIMITS.parse(json).map_err(Error::Config)?;
 	let root = root
 		.as_object()
 		.ok_or_else(|| Error::Config("it is not a JSON object".into()))?;

@@ -7,21 +7,25 @@
 
 mod builtins;
 mod chat;
+mod complete;
 mod error;
+mod fraction;
 mod interpreter;
+mod names;
 mod source;
 mod special_tokens;
 mod value;
 
-pub use chat::Chat;
 pub use special_tokens::{named, with_special_tokens, SpecialTokens, NAMES};
 
 use crate::{Error, Result};
+use assay_primitives::chat::Chat;
 use interpreter::Interpreter;
 use minijinja::{
 	machinery::{ast::Stmt, parse, WhitespaceConfig},
 	syntax::SyntaxConfig,
 };
+use names::Names;
 
 /// Longest rendered prompt, in bytes.
 const MAX_RENDERED_BYTES: usize = 128 << 10;
@@ -46,19 +50,38 @@ impl Template {
 		Ok(Self { source })
 	}
 
-	/// Returns the prompt of one user message.
+	/// Returns what the template writes for one user message.
 	pub fn render(&self, message: &str) -> Result<String> {
-		self.render_chat(&Chat::of(message))
+		render(&tree(&self.source)?, chat::of_chat(&Chat::of_message(message)))
 	}
 
-	/// Returns the prompt of a conversation.
+	/// Returns its text.
+	pub fn source(&self) -> &str {
+		&self.source
+	}
+
+	/// Returns the prompt of a conversation. If the template leaves a part of it out, the error names that.
 	pub fn render_chat(&self, chat: &Chat) -> Result<String> {
 		// Parsed again each time: a tree borrows its source, and parsing takes a fraction of tokenizing the result.
 		let tree = tree(&self.source)?;
-		chat.variables()
-			.and_then(|variables| Interpreter::render(&tree, variables))
-			.map_err(|error| Error::Template(error.into_reason()))
+		let prompt = render(&tree, chat::of_chat(chat))?;
+		match complete::left_out(chat, &Names::of(&tree), &prompt) {
+			Some(part) => Err(Error::LeftOut(part)),
+			None => Ok(prompt),
+		}
 	}
+
+	/// Returns what the template writes for a map of `messages` and any other variables: for comparing with transformers,
+	/// which can be given what is no conversation here.
+	#[cfg(any(test, feature = "test-utils"))]
+	pub fn render_variables(&self, variables: &[(String, assay_primitives::json::Json)]) -> Result<String> {
+		render(&tree(&self.source)?, chat::of_map(variables))
+	}
+}
+
+fn render<'a>(tree: &'a Stmt<'a>, variables: error::Result<chat::Variables<'a>>) -> Result<String> {
+	let rendered = variables.and_then(|variables| Interpreter::render(tree, variables));
+	rendered.map_err(Into::into)
 }
 
 fn refused<T>(reason: String) -> Result<T> {

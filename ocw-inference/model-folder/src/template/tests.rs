@@ -1,6 +1,7 @@
 //! What the language of chat templates means.
 
 use super::*;
+use assay_primitives::json::Json;
 
 fn render(source: &str, message: &str) -> Result<String> {
 	// The special tokens are variables here, so that what is tested begins at line 1 and costs what it costs.
@@ -10,7 +11,14 @@ fn render(source: &str, message: &str) -> Result<String> {
 		"eos_token": "</s>",
 	});
 	let source = source::checked(source.as_bytes())?;
-	Template { source }.render_chat(&Chat::parse(chat.to_string().as_bytes())?)
+	Template { source }.render_variables(&variables(&chat.to_string()))
+}
+
+fn variables(json: &str) -> Vec<(String, Json)> {
+	match serde_json::from_str(json).unwrap() {
+		Json::Map(variables) => variables,
+		other => panic!("{other:?}"),
+	}
 }
 
 fn rendered(source: &str) -> String {
@@ -383,22 +391,142 @@ fn the_corners_of_jinja_are_as_in_python() {
 
 #[test]
 fn conversations_reach_a_template_as_transformers_hands_them_over() {
-	let render =
-		|source: &str, chat: &str| Template::parse(source.as_bytes())?.render_chat(&Chat::parse(chat.as_bytes())?);
+	let render = |source: &str, chat: &str| Template::parse(source.as_bytes())?.render_variables(&variables(chat));
 	let whole = "{{ messages|tojson }}{{ tools is none }}{{ add_generation_prompt }}{{ flag }}";
 	let chat = r#"{ "messages": [{ "role": "assistant", "content": null, "reasoning": "why" }],
 		"add_generation_prompt": false, "flag": 7 }"#;
 	let rendered =
 		r#"[{"thinking": "why", "role": "assistant", "reasoning": "why", "reasoning_content": "why"}]TrueFalse7"#;
 	assert_eq!(render(whole, chat).unwrap(), rendered);
-	for (chat, why) in [
-		("[]", "`messages`"),
-		(r#"{ "messages": [] }"#, "empty"),
-		(r#"{ "messages": ["hi"] }"#, "`role` and `content`"),
-		(r#"{ "messages": [{ "x": 1.5 }] }"#, "whole number"),
+}
+
+/// Writes what it knows: roles, texts, calls, tools, and one variable.
+const KNOWING: &str = "{% if tools %}{{ tools|tojson }}{% endif %}{% for m in messages if m.role != 'developer' %}<{{ m.role }}>\
+	{% if m.content is string %}{{ m.content|trim if m.role != 'tool' else m.content|tojson }}{% elif m.content %}{{ m.content[0].text }}{% endif %}\
+	{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}{% endfor %}{{ 'T' if enable_thinking }}";
+/// Writes user messages and nothing else.
+const SIMPLE: &str = "{% set eos_token = '.' %}{% for m in messages %}{% if m.content is string %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}";
+
+fn of_chat(source: &str, chat: &str) -> Result<String> {
+	Template::parse(source.as_bytes())
+		.unwrap()
+		.render_chat(&Chat::parse(chat.as_bytes()).unwrap())
+}
+
+#[test]
+fn a_conversation_that_is_written_whole_is_a_prompt() {
+	let tool = |name: &str| {
+		format!(r#"{{"type": "function", "function": {{"name": "{name}", "parameters": {{"minimum": 0.5}}}}}}"#)
+	};
+	let called = format!(
+		r#"{{"messages": [
+			{{"role": "system", "content": " Be brief.\n"}},
+			{{"role": "user", "content": [{{"type": "text", "text": "Weather?"}}]}},
+			{{"role": "assistant", "content": null, "tool_calls": [
+				{{"id": "c", "type": "function", "function": {{"name": "look", "arguments": "{{}}"}}}}]}},
+			{{"role": "tool", "tool_call_id": "c", "content": "\"sunny\"\n"}},
+			{{"role": "user", "content": "  "}}
+		], "tools": [{}], "chat_template_kwargs": {{"enable_thinking": true}}}}"#,
+		tool("look")
+	);
+	assert_eq!(
+		of_chat(KNOWING, &called).unwrap(),
+		"[{\"type\": \"function\", \"function\": {\"name\": \"look\", \"parameters\": {\"minimum\": 0.5}}}]<system>Be brief.\
+		<user>Weather?<assistant>look<tool>\"\\\"sunny\\\"\\n\"<user>T"
+	);
+	let unwanted = format!(
+		r#"{{"messages": [{{"role": "user", "content": "hi"}}], "tools": [{}], "tool_choice": "none"}}"#,
+		tool("look")
+	);
+	assert_eq!(of_chat(SIMPLE, &unwanted).unwrap(), "hi.");
+}
+
+#[test]
+fn what_a_template_leaves_out_is_named() {
+	let look = r#"{"type": "function", "function": {"name": "look"}}"#;
+	let calls = r#"{"role": "assistant", "content": "hi", "tool_calls": [
+		{"id": "c", "type": "function", "function": {"name": "look", "arguments": {}}}]}"#;
+	for (source, chat, part) in [
+		(KNOWING, r#"{"messages": [{"role": "user", "content": "a"}, {"role": "developer", "content": "b"}]}"#.to_owned(), "messages[1]"),
+		(
+			KNOWING,
+			r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]}"#.into(),
+			"messages[0].content[1]",
+		),
+		(SIMPLE, format!(r#"{{"messages": [{{"role": "user", "content": "look"}}, {calls}]}}"#), "messages[1].tool_calls[0]"),
+		// The name alone is no sign: a message has it too.
+		(
+			SIMPLE,
+			format!(r#"{{"messages": [{{"role": "user", "content": "look"}}], "tools": [{look}]}}"#),
+			"tools[0]",
+		),
+		(
+			"{{ tools[1:]|tojson }}{% for m in messages %}{{ m.content }}{% endfor %}",
+			format!(r#"{{"messages": [{{"role": "user", "content": "x"}}], "tools": [{look}, {}]}}"#, look.replace("look", "go")),
+			"tools[0]",
+		),
+		(
+			SIMPLE,
+			r#"{"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": {"enable_thinking": false}}"#.into(),
+			"enable_thinking",
+		),
+		// Assigned to and attributes are no variables; and special tokens are the template's own.
+		(
+			"{% set mode = 1 %}{% for m in messages %}{{ m.content }}{{ m.mode }}{% endfor %}",
+			r#"{"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": {"mode": 2}}"#.into(),
+			"mode",
+		),
+		(
+			SIMPLE,
+			r#"{"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": {"eos_token": "!"}}"#.into(),
+			"eos_token",
+		),
 	] {
-		let refused = render(whole, chat).unwrap_err().to_string();
-		assert!(refused.contains(why), "{refused}");
+		match of_chat(source, &chat) {
+			Err(Error::LeftOut(found)) => assert_eq!(found, part, "{chat}"),
+			other => panic!("{chat}: {other:?}"),
+		}
+	}
+}
+
+#[test]
+fn fractions_are_written_and_compared_and_not_reckoned_with() {
+	let with = |source: &str| {
+		let all = variables(r#"{"messages": [], "x": 0.5, "one": 1.0, "small": 1e-7, "zero": 0.0, "big": 1e16}"#);
+		let source = source::checked(source.as_bytes()).unwrap();
+		Template { source }.render_variables(&all).map_err(|e| e.to_string())
+	};
+	for (source, text) in [
+		("{{ x }} {{ one }} {{ small }} {{ big }} {{ zero }}", "0.5 1.0 1e-07 1e+16 0.0"),
+		("{{ {'a': [x, one, small]}|tojson }}{{ x ~ '!' }}{{ one|string }}{{ '{}'.format(x) }}{{ [x, 1]|join(',') }}", "{\"a\": [0.5, 1.0, 1e-07]}0.5!1.00.50.5,1"),
+		("{{ one == 1 }}{{ x < 1 }}{{ 0 < small < x }}{{ x in [one, x] }}{{ x != x }}{{ [1] == [one] }}", "TrueTrueTrueTrueFalseTrue"),
+		("{{ 'a' if x }}{{ 'b' if zero }}{{ x is number }}{{ x is float }}{{ x is integer }}{{ 1 is float }}{{ x is string }}", "aTrueTrueFalseFalseFalse"),
+		("{{ x|int }}{{ one|int + 1 }}{{ x|default(3) }}{{ zero|default(3, true) }}", "020.53"),
+	] {
+		assert_eq!(with(source).as_deref(), Ok(text), "{source}");
+	}
+	for source in [
+		"{{ x + 1 }}",
+		"{{ 2 * x }}",
+		"{{ x // x }}",
+		"{{ -x }}",
+		"{{ one is odd }}",
+		"{{ one is divisibleby 1 }}",
+	] {
+		assert!(
+			with(source).unwrap_err().contains("arithmetic on fractions"),
+			"{source}"
+		);
+	}
+	for (source, why) in [
+		("{{ 'a' + x }}", "no meaning between a text and a fraction"),
+		("{{ [x]|sort }}", "a fraction is not sorted by"),
+		("{{ {x: 1} }}", "a fraction can't be the key of a map"),
+		("{{ range(one) }}", "counts numbers, not a fraction"),
+		("{{ x.real is defined }}{{ x|length }}", "a fraction has no length"),
+	] {
+		let found = with(source).unwrap_err();
+		assert!(found.contains(why), "{source}: {found}");
 	}
 }
 

@@ -1,11 +1,14 @@
 //! What a template computes with: plain data that does not nest deeply, and namespaces.
 
-use super::error::{RenderError, Result};
+use super::{
+	error::{RenderError, Result},
+	fraction,
+};
 use minijinja::{machinery::ast, value::ValueKind};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// Deepest list of lists.
-const MAX_NESTING: u8 = 16;
+const MAX_NESTING: u8 = 32;
 
 /// A value of a template.
 #[derive(Clone)]
@@ -15,6 +18,8 @@ pub(super) enum Value<'a> {
 	None,
 	Bool(bool),
 	Int(i64),
+	/// A number of a conversation with a fraction or an exponent.
+	Fraction(f64),
 	Text(Rc<str>),
 	/// What the filter `safe` returns: adding other text to it escapes that for HTML.
 	Safe(Rc<str>),
@@ -117,6 +122,7 @@ impl<'a> Value<'a> {
 			Self::None => "none",
 			Self::Bool(_) => "a boolean",
 			Self::Int(_) => "a number",
+			Self::Fraction(_) => "a fraction",
 			Self::Text(_) => "a text",
 			Self::Safe(_) => "a text made `safe`",
 			Self::List(_) => "a list",
@@ -134,6 +140,7 @@ impl<'a> Value<'a> {
 			Self::Undefined | Self::None => false,
 			Self::Bool(b) => *b,
 			Self::Int(n) => *n != 0,
+			Self::Fraction(x) => *x != 0.0,
 			Self::Text(text) | Self::Safe(text) => !text.is_empty(),
 			Self::List(list) => !list.items.is_empty(),
 			Self::Map(map) => !map.entries.is_empty(),
@@ -149,6 +156,7 @@ impl<'a> Value<'a> {
 			Self::Bool(true) => "True".into(),
 			Self::Bool(false) => "False".into(),
 			Self::Int(n) => n.to_string().into(),
+			Self::Fraction(x) => fraction::written(*x).into(),
 			Self::Text(text) | Self::Safe(text) => text.clone(),
 			other => {
 				return Err(format!(
@@ -163,7 +171,7 @@ impl<'a> Value<'a> {
 	/// Whether it may be kept inside another value, and how deeply it nests.
 	fn nesting(&self) -> Option<u8> {
 		match self {
-			Self::Undefined | Self::None | Self::Bool(_) | Self::Int(_) => Some(0),
+			Self::Undefined | Self::None | Self::Bool(_) | Self::Int(_) | Self::Fraction(_) => Some(0),
 			Self::Text(_) | Self::Safe(_) | Self::Namespace(_) => Some(0),
 			Self::List(list) => Some(list.nesting),
 			Self::Map(map) => Some(map.nesting),

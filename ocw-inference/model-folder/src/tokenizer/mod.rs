@@ -7,8 +7,10 @@ pub mod keys;
 mod kind;
 pub mod patterns;
 mod tables;
+mod text;
 
 pub use kind::Kind;
+pub use text::{text, TextDecoder};
 
 use crate::{files, Error, Result};
 use serde_json::Value;
@@ -31,7 +33,7 @@ impl Tokenizer {
 	/// Reads a `tokenizer.json`, which must be of a kind on the list.
 	pub fn parse(json: &[u8]) -> Result<Self> {
 		let malformed = |e: &dyn std::fmt::Display| Error::Tokenizer(e.to_string());
-		let mut root: Value = files::JsonLimits::TOKENIZER.parse(json).map_err(Error::Tokenizer)?;
+		let mut root: Value = files::TOKENIZER_LIMITS.parse(json).map_err(Error::Tokenizer)?;
 		let kind = kind::check(&mut root)?;
 		// The library reads what was checked and not the untrusted bytes: no second reading of a name that appears twice.
 		let checked = serde_json::to_vec(&root).map_err(|e| malformed(&e))?;
@@ -101,14 +103,21 @@ impl Tokenizer {
 		Ok(ids)
 	}
 
-	/// Returns the text of an answer's bytes: [`text()`], without the space that a tokenizer of that kind wrote before it.
-	pub fn text(&self, bytes: &[u8]) -> String {
+	/// Returns a decoder of an answer's bytes, which leaves out the space that a tokenizer of that kind wrote before them.
+	pub fn text_decoder(&self) -> TextDecoder {
 		match self.kind {
 			Kind::ByteFallback {
 				strips_first_space: true,
-			} => text(bytes.strip_prefix(b" ").unwrap_or(bytes)),
-			_ => text(bytes),
+			} => TextDecoder::without_first_space(),
+			_ => TextDecoder::default(),
 		}
+	}
+
+	/// Returns the text of an answer's bytes.
+	pub fn text(&self, bytes: &[u8]) -> String {
+		let mut text = String::new();
+		self.text_decoder().push(bytes, &mut text);
+		text
 	}
 
 	/// Returns the token ids of a rendered prompt. Special tokens written out in it count as such; none are added. A text
@@ -190,23 +199,6 @@ impl Tokenizer {
 	}
 }
 
-/// Returns the text of bytes: ill-formed sequences become U+FFFD (one each maximal subpart, Unicode §3.9), and a
-/// sequence that is only unfinished at the end is left out.
-pub fn text(bytes: &[u8]) -> String {
-	let mut text = String::new();
-	let mut chunks = bytes.utf8_chunks().peekable();
-	while let Some(chunk) = chunks.next() {
-		text.push_str(chunk.valid());
-		let unfinished = chunks.peek().is_none()
-			&& std::str::from_utf8(chunk.invalid())
-				.is_err_and(|e| e.error_len().is_none() && !chunk.invalid().is_empty());
-		if !chunk.invalid().is_empty() && !unfinished {
-			text.push(char::REPLACEMENT_CHARACTER);
-		}
-	}
-	text
-}
-
 /// How a vocabulary writes the bytes of its tokens.
 enum ByteEncoding {
 	/// A character for each byte.
@@ -283,17 +275,6 @@ fn alphabet() -> HashMap<char, u8> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-
-	#[test]
-	fn text_leaves_out_an_unfinished_end_and_marks_what_is_ill_formed() {
-		assert_eq!(text("plain".as_bytes()), "plain");
-		assert_eq!(text(b"a\xF0\x9F\x98"), "a");
-		assert_eq!(text(b"a\xC3"), "a");
-		assert_eq!(text(b"a\xFF"), "a\u{FFFD}");
-		assert_eq!(text(b"a\xC3b"), "a\u{FFFD}b");
-		assert_eq!(text("😀é".as_bytes()), "😀é");
-		assert_eq!(text(b""), "");
-	}
 
 	#[test]
 	fn the_alphabet_writes_every_byte_once() {

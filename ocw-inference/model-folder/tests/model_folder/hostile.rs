@@ -3,7 +3,7 @@
 
 use crate::header::header;
 use assay_model_folder::{
-	config::ModelConfig, files::JsonLimits, header::MAX_HEADER_BYTES, manifest::ManifestFile, template::Template,
+	config::ModelConfig, files, header::MAX_HEADER_BYTES, manifest::ManifestFile, template::Template,
 	tokenizer::Tokenizer, Error,
 };
 use assay_test_fixtures::tokenizer;
@@ -47,8 +47,8 @@ fn templates() -> Vec<(&'static str, String, &'static str)> {
 		("a list that grows", growing("[1]", "ns.x + [ns.x|length]"), STEPS),
 		("a list of pieces", forever("{% set y = ('a,' * 10000).split(',') %}"), STEPS),
 		("a list of characters", forever("{% set y = ('a' * 10000)|list|reverse %}"), STEPS),
-		("a list in a list", growing("[]", "[ns.x]"), "nests more than 16 deep"),
-		("a list of twins", growing("[]", "[ns.x, ns.x]"), "nests more than 16 deep"),
+		("a list in a list", growing("[]", "[ns.x]"), "nests more than 32 deep"),
+		("a list of twins", growing("[]", "[ns.x, ns.x]"), "nests more than 32 deep"),
 		(
 			"twins compared",
 			format!(
@@ -66,7 +66,7 @@ fn templates() -> Vec<(&'static str, String, &'static str)> {
 			),
 			STEPS,
 		),
-		("a map of maps", growing("{}", "{'a': ns.x}"), "nests more than 16 deep"),
+		("a map of maps", growing("{}", "{'a': ns.x}"), "nests more than 32 deep"),
 		("namespaces in circles", format!(
 				"{{% set ns = namespace(x=1) %}}{}",
 				forever(&forever("{% set ns.x = namespace(all=[ns, ns.x]) %}"))
@@ -199,10 +199,10 @@ fn the_largest_files() {
 
 	for (limits, read) in [
 		(
-			JsonLimits::CONFIG,
+			files::CONFIG_LIMITS,
 			(|json| ModelConfig::parse(json).err()) as fn(&[u8]) -> Option<Error>,
 		),
-		(JsonLimits::MANIFEST, |json| ManifestFile::parse(json).err()),
+		(files::MANIFEST_LIMITS, |json| ManifestFile::parse(json).err()),
 	] {
 		for (json, why) in [
 			(fill("[1", ",1", "]", limits.bytes), "values"),

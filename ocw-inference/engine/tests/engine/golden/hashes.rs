@@ -4,7 +4,7 @@ use super::{compare, floats, stream, Cases};
 use assay_numerics::sampler::Sampler;
 use assay_primitives::{
 	digest::{input_hash, output_hash},
-	job::{Failure, FinishReason, Output},
+	job::{Failure, FinishReason, Input, Output},
 	Hash32, SamplingParams,
 };
 use codec::Encode;
@@ -90,6 +90,21 @@ fn hashes_give_the_golden_bytes() {
 			"",
 			FinishReason::Failed(Failure::Template),
 		),
+		(
+			"template raises",
+			&plain,
+			vec![],
+			"Roles must alternate.",
+			FinishReason::Failed(Failure::Template),
+		),
+		(
+			"a part left out",
+			&plain,
+			vec![],
+			"messages[0]",
+			FinishReason::Failed(Failure::PartLeftOut),
+		),
+		("no grammar", &plain, vec![], "", FinishReason::Failed(Failure::Grammar)),
 		("no tokens", &plain, vec![], "", FinishReason::Failed(Failure::NoTokens)),
 		(
 			"an encoder",
@@ -110,7 +125,8 @@ fn hashes_give_the_golden_bytes() {
 			json!({
 				"params": params_json(params), "scale of params": hex::encode(params.encode()), "input_tokens": 77,
 				"tokens": output.tokens.to_vec(), "text": text, "finish": finish,
-				"input_hash": hex::encode(input_hash(name.as_bytes())), "output_hash": hex::encode(output_hash(&output)),
+				"input_hash": hex::encode(input_hash(&Input::Text(name))),
+				"chat_hash": hex::encode(input_hash(&Input::Chat(name))), "output_hash": hex::encode(output_hash(&output)),
 			}),
 		);
 	}

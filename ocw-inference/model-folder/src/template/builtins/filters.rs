@@ -84,6 +84,8 @@ pub(in crate::template) fn filter<'a>(
 		"safe" => Ok(Value::Safe(value.written()?)),
 		"int" => Ok(Value::Int(match &value {
 			Value::Int(n) => *n,
+			// Toward zero; a fraction of a conversation is within the range.
+			Value::Fraction(x) => *x as i64,
 			Value::Bool(b) => i64::from(*b),
 			Value::Text(text) => {
 				interp.spend(text.len())?;

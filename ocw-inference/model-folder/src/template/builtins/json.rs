@@ -3,6 +3,7 @@
 use super::Args;
 use crate::template::{
 	error::Result,
+	fraction,
 	interpreter::Interpreter,
 	value::{Key, Value},
 };
@@ -57,6 +58,7 @@ fn write<'a>(
 		Value::None => json.push_str("null"),
 		Value::Bool(b) => json.push_str(if *b { "true" } else { "false" }),
 		Value::Int(n) => json.push_str(&n.to_string()),
+		Value::Fraction(x) => json.push_str(&fraction::written(*x)),
 		Value::Text(text) => quoted(interp, style, text, json)?,
 		Value::List(list) => {
 			json.push('[');

@@ -8,11 +8,12 @@ mod text;
 
 use super::{
 	error::{RenderError, Result},
-	interpreter::Interpreter,
+	interpreter::{Interpreter, FRACTIONS},
 	value::{Function, Key, Value},
 };
 pub(super) use filters::{filter, joined};
 use minijinja::machinery::ast::CompareOpKind;
+pub(super) use text::is_space;
 
 /// Most numbers of one `range`.
 const MAX_RANGE: usize = 10_000;
@@ -82,7 +83,7 @@ pub(super) fn call<'a>(interp: &mut Interpreter<'a>, function: Function, args: A
 		}
 		Function::RaiseException => {
 			let [message] = args.bound_to("raise_exception", ["message"])?;
-			Err(format!("the template refuses: {}", message.written()?).into())
+			Err(RenderError::Raised(message.written()?.as_ref().into()))
 		}
 	}
 }
@@ -131,6 +132,9 @@ pub(super) fn test<'a>(interp: &mut Interpreter<'a>, name: &str, value: &Value<'
 		let [other] = args.bound_to(name, ["other"])?;
 		return interp.compare(op, value, &other);
 	}
+	if let ("divisibleby" | "odd" | "even", Value::Fraction(_)) = (name, value) {
+		return Err(FRACTIONS.into());
+	}
 	if name == "divisibleby" {
 		let [by] = args.bound_to(name, ["num"])?;
 		return Ok(matches!((value, by), (Value::Int(n), Value::Int(by)) if n.checked_rem(by) == Some(0)));
@@ -145,7 +149,9 @@ pub(super) fn test<'a>(interp: &mut Interpreter<'a>, name: &str, value: &Value<'
 		"boolean" => matches!(value, Value::Bool(_)),
 		"true" => matches!(value, Value::Bool(true)),
 		"false" => matches!(value, Value::Bool(false)),
-		"integer" | "number" => matches!(value, Value::Int(_)),
+		"integer" => matches!(value, Value::Int(_)),
+		"float" => matches!(value, Value::Fraction(_)),
+		"number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::Fraction(_)),
 		"odd" => matches!(value, Value::Int(n) if n % 2 != 0),
 		"even" => matches!(value, Value::Int(n) if n % 2 == 0),
 		"string" => matches!(value, Value::Text(_) | Value::Safe(_)),

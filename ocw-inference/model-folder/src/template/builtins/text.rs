@@ -131,7 +131,7 @@ fn formatted<'a>(interp: &mut Interpreter<'a>, text: &str, args: Args<'a>) -> Re
 }
 
 /// Whether Python strips a character: Unicode's White_Space, and the four separators of ASCII.
-pub(super) fn is_space(c: char) -> bool {
+pub(in crate::template) fn is_space(c: char) -> bool {
 	c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
 }
 

@@ -1,6 +1,9 @@
 //! The value of an expression: variables, constants, items, slices, filters, tests and calls.
 
-use super::{operators::OVERFLOW, Interpreter};
+use super::{
+	operators::{FRACTIONS, OVERFLOW},
+	Interpreter,
+};
 use crate::template::{
 	builtins::{self, Args},
 	error::Result,
@@ -36,6 +39,7 @@ impl<'a> Interpreter<'a> {
 			Expr::UnaryOp(unary) => match (&unary.op, self.value(&unary.expr)?) {
 				(UnaryOpKind::Not, value) => Ok(Value::Bool(!value.truth())),
 				(UnaryOpKind::Neg, Value::Int(n)) => Ok(Value::Int(n.checked_neg().ok_or(OVERFLOW)?)),
+				(UnaryOpKind::Neg, Value::Fraction(_)) => Err(FRACTIONS.into()),
 				(UnaryOpKind::Neg, other) => Err(format!("{} has no negative", other.kind()).into()),
 			},
 			Expr::BinOp(binary) => self.binary(binary),

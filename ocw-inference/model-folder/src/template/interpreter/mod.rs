@@ -4,6 +4,8 @@
 mod expressions;
 mod operators;
 
+pub(super) use operators::FRACTIONS;
+
 use super::{
 	error::Result,
 	value::{List, LoopState, Namespace, Value},

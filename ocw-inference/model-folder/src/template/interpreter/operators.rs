@@ -3,11 +3,14 @@
 use super::Interpreter;
 use crate::template::{
 	error::Result,
+	fraction,
 	value::{Key, Value},
 };
 use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind};
 use std::{cmp::Ordering, rc::Rc};
 
+/// Why nothing is computed with a fraction.
+pub(in crate::template) const FRACTIONS: &str = "arithmetic on fractions is not part of c1-w8's templates";
 /// Why a number has no value.
 pub(super) const OVERFLOW: &str = "a number leaves 64 bits, or is divided by zero";
 
@@ -89,6 +92,9 @@ impl<'a> Interpreter<'a> {
 					rest
 				}))
 			}
+			(_, Value::Fraction(_), Value::Int(_) | Value::Fraction(_)) | (_, Value::Int(_), Value::Fraction(_)) => {
+				Err(FRACTIONS.into())
+			}
 			_ => Err(format!(
 				"this operation has no meaning between {} and {}",
 				left.kind(),
@@ -135,6 +141,10 @@ impl<'a> Interpreter<'a> {
 			(Value::Undefined, Value::Undefined) | (Value::None, Value::None) => true,
 			(Value::Bool(a), Value::Bool(b)) => a == b,
 			(Value::Int(a), Value::Int(b)) => a == b,
+			(Value::Fraction(a), Value::Fraction(b)) => a == b,
+			(Value::Int(n), Value::Fraction(x)) | (Value::Fraction(x), Value::Int(n)) => {
+				fraction::compare(*n, *x).is_eq()
+			}
 			(Value::Text(a) | Value::Safe(a), Value::Text(b) | Value::Safe(b)) => {
 				self.spend(a.len().min(b.len()))?;
 				a == b
@@ -165,6 +175,9 @@ impl<'a> Interpreter<'a> {
 	pub(in crate::template) fn order(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<Ordering> {
 		match (left, right) {
 			(Value::Int(a), Value::Int(b)) => Ok(a.cmp(b)),
+			(Value::Int(n), Value::Fraction(x)) => Ok(fraction::compare(*n, *x)),
+			(Value::Fraction(x), Value::Int(n)) => Ok(fraction::compare(*n, *x).reverse()),
+			(Value::Fraction(a), Value::Fraction(b)) => Ok(a.total_cmp(b)),
 			(Value::Text(a), Value::Text(b)) => {
 				self.spend(a.len().min(b.len()))?;
 				Ok(a.cmp(b))
