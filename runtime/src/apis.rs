@@ -9,7 +9,7 @@ use crate::{
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
+	api::{ExecutionView, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
 	JobId, ListingId, ModelId, Receipt, Target,
 };
 use codec::Encode;
@@ -81,6 +81,10 @@ impl_runtime_apis! {
 
 		fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs> {
 			views::jobs(ids)
+		}
+
+		fn execution(job: JobId) -> Option<ExecutionView<AccountId>> {
+			views::execution(job)
 		}
 
 		fn receipt(id: JobId) -> Option<Receipt<AccountId, BlockNumber>> {

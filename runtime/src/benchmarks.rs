@@ -8,7 +8,7 @@ use assay_primitives::{
 	limits::{MAX_LISTINGS, MAX_MEMBERS, MAX_OUTPUT_TOKENS},
 	manifest::{model_id, test_utils::TestManifest},
 	model::Prices,
-	ClaimId, FinishReason, JobId, ModelId, SamplingParams, TraceRoot, UncheckedOutput,
+	ClaimId, FinishReason, JobId, ModelId, SamplingParams, TraceRoot, UncheckedInput, UncheckedOutput,
 };
 use configs::inference::{ModelLimits, ProviderLimits};
 use constants::currency::{ASY, MICRO_ASY};
@@ -158,7 +158,7 @@ impl pallet_verification::benchmarking::BenchmarkHelper<Runtime> for BenchmarkSe
 	fn publish(model: &ModelId, verifiers: u8, root: &TraceRoot) -> ClaimId {
 		let requester = <Self as pallet_jobs::benchmarking::BenchmarkHelper<AccountId>>::requester();
 		let signed = RawOrigin::Signed(requester).into();
-		let input = b"benchmark".to_vec();
+		let input = UncheckedInput::Text(b"benchmark".to_vec());
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 		Jobs::request(signed, (*model).into(), input, params, verifiers, Balance::MAX).expect("a good request");
 		let waits = |(_, job): &(JobId, pallet_jobs::JobOf<Runtime>)| job.answer.is_none();

@@ -17,5 +17,6 @@ pub type Migrations = (
 	pallet_providers::migrations::V1ToV2<Runtime>,
 	pallet_providers::migrations::V2ToV3<Runtime>,
 	pallet_jobs::migrations::V1ToV2<Runtime, pallet_models::migrations::OldestListing<Runtime>>,
+	pallet_jobs::migrations::V2ToV3<Runtime>,
 	pallet_verification::migrations::V1ToV2<Runtime>,
 );

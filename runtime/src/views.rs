@@ -5,7 +5,7 @@ use crate::{AccountId, BlockNumber, Jobs, Models, Providers, Runtime};
 use alloc::vec::Vec;
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
+	api::{ExecutionView, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError, TooManyJobs},
 	draw::{is_supermajority, willing_stake, SealedMember},
 	limits::MAX_JOB_VIEWS,
 	traits::ProviderSet,
@@ -80,6 +80,15 @@ pub(crate) fn job(id: JobId) -> Option<JobView<AccountId, BlockNumber>> {
 pub(crate) fn jobs(ids: Vec<JobId>) -> Result<Vec<Option<JobView<AccountId, BlockNumber>>>, TooManyJobs> {
 	ensure!(ids.len() <= MAX_JOB_VIEWS as usize, TooManyJobs);
 	Ok(ids.into_iter().map(Jobs::view).collect())
+}
+
+/// Returns who makes a job's draft, with the endpoint, which the jobs pallet doesn't know.
+pub(crate) fn execution(id: JobId) -> Option<ExecutionView<AccountId>> {
+	let view = Jobs::execution(id)?;
+	Some(ExecutionView {
+		endpoint: Providers::endpoint_of(&view.executor),
+		..view
+	})
 }
 
 /// Returns the receipt of a job that has a verdict.

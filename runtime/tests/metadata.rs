@@ -71,6 +71,7 @@ fn metadata_describes_the_four_pallets_and_the_runtime_api() {
 			"quote",
 			"job",
 			"jobs",
+			"execution",
 			"receipt",
 			"receipt_leaf",
 			"receipt_accumulator"

@@ -3,22 +3,20 @@
 mod common;
 
 use assay_primitives::{
-	limits::{MAX_BATCH, MAX_INPUT_BYTES, MAX_VERIFIERS},
+	limits::{MAX_BATCH, MAX_INPUT_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
 	rules::{check_work, generation_work, HEARTBEAT_AGE},
-	Approval, ClaimId, DrawId, SamplingParams, Seal, Vote,
+	Approval, ClaimId, DrawId, FinishReason, SamplingParams, Seal, UncheckedInput, UncheckedOutput, Vote,
 };
 use assay_runtime::{
 	configs::{
 		consensus::{EpochDuration, FinalityLimits, ReportLongevity, ReportSessions, MAX_AUTHORITIES},
 		inference::{JobLimits, ModelLimits, ProviderLimits, VerificationLimits},
-		system::RuntimeBlockWeights,
+		system::{RuntimeBlockLength, RuntimeBlockWeights},
 	},
 	Jobs, Providers, Runtime, RuntimeCall,
 };
-use common::{
-	claims::{model, truth},
-	genesis,
-};
+use codec::Encode;
+use common::{claims::model, genesis};
 use frame_support::{
 	dispatch::{DispatchClass, GetDispatchInfo},
 	weights::Weight,
@@ -30,8 +28,12 @@ use sp_keyring::Sr25519Keyring::Alice;
 #[test]
 fn stake_and_catalog_entries_outlast_every_job() {
 	genesis("development").execute_with(|| {
-		// A long prompt and the longest answer.
-		let t_max = Jobs::t_max(generation_work(8_192, 1_024), check_work(8_192, 1_024));
+		// The longest prompt and the longest answer.
+		let (tokens_in, tokens_out) = (MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS);
+		let t_max = Jobs::t_max(
+			generation_work(tokens_in, tokens_out),
+			check_work(tokens_in, tokens_out),
+		);
 		let slash = VerificationLimits::get().slash_delay;
 		assert!(
 			ProviderLimits::get().min_unbonding_period > t_max + slash,
@@ -106,7 +108,7 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 	let calls: [RuntimeCall; 3] = [
 		pallet_jobs::Call::request {
 			target: model().into(),
-			input: vec![b'x'; MAX_INPUT_BYTES as usize],
+			input: UncheckedInput::Chat(vec![b'x'; MAX_INPUT_BYTES as usize]),
 			params: SamplingParams::greedy(1).into(),
 			verifiers: MAX_VERIFIERS,
 			max_fee: 0,
@@ -117,7 +119,12 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 				executor: executor.clone(),
 				claim: ClaimId([1; 32]),
 				job: assay_primitives::JobId([1; 32]),
-				output: truth().into(),
+				output: UncheckedOutput {
+					input_tokens: MAX_INPUT_BYTES,
+					tokens: vec![1; MAX_OUTPUT_TOKENS as usize],
+					text: vec![b'x'; MAX_OUTPUT_BYTES as usize],
+					finish: FinishReason::Length,
+				},
 				seal: Seal([2; 32]),
 				at: 1,
 			},
@@ -137,12 +144,15 @@ fn the_largest_request_publication_and_batch_fit_in_a_block() {
 	for call in calls {
 		let info = call.get_dispatch_info();
 		let most = limits.get(info.class).max_extrinsic.unwrap_or(limits.max_block);
-		assert!(
-			info.total_weight().all_lte(most),
-			"{:?} {:?} of {most:?}",
+		let (weight, bytes) = (info.total_weight(), call.encoded_size());
+		println!(
+			"{:?}: {:.3} ms, {bytes} bytes",
 			info.class,
-			info.total_weight()
+			weight.ref_time() as f64 / 1e9
 		);
+		assert!(weight.all_lte(most), "{:?} {weight:?} of {most:?}", info.class);
+		// Twenty of them at least find room in a block.
+		assert!(20 * bytes < *RuntimeBlockLength::get().max.get(info.class) as usize);
 	}
 }
 

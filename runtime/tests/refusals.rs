@@ -7,7 +7,7 @@ use assay_primitives::{
 		MAX_BATCH, MAX_INPUT_BYTES, MAX_MANIFEST_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_STOPS, MAX_STOP_BYTES,
 	},
 	receipt::Audit,
-	JobId, ListingId, ModelId, SamplingParams, State, Target, UncheckedParams,
+	JobId, ListingId, ModelId, SamplingParams, State, Target, UncheckedInput, UncheckedParams,
 };
 use assay_runtime::{genesis_config_presets::demo_model, AccountId, Runtime, UncheckedExtrinsic};
 use codec::Encode;
@@ -69,7 +69,7 @@ fn message_of(chain: &mut Chain, call: pallet_jobs::Call<Runtime>) -> DispatchEr
 fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 	let mut request = Request {
 		target: model().into(),
-		input: PROMPT.into(),
+		input: UncheckedInput::Text(PROMPT.into()),
 		params: SamplingParams::greedy(16).into(),
 		verifiers: 2,
 		max_fee: u128::from(u64::MAX),
@@ -93,10 +93,18 @@ fn with(change: impl FnOnce(&mut Request)) -> pallet_jobs::Call<Runtime> {
 
 struct Request {
 	target: Target,
-	input: Vec<u8>,
+	input: UncheckedInput,
 	params: UncheckedParams,
 	verifiers: u8,
 	max_fee: u128,
+}
+
+fn text(bytes: Vec<u8>) -> UncheckedInput {
+	UncheckedInput::Text(bytes)
+}
+
+fn chat(json: &str) -> UncheckedInput {
+	UncheckedInput::Chat(json.into())
 }
 
 #[test]
@@ -111,11 +119,22 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			with(|request| request.target = ListingId(7).into()),
 			Error::UnknownListing,
 		),
-		(with(|request| request.input.clear()), Error::EmptyInput),
-		(with(|request| request.input = vec![0xff, 0xfe]), Error::InputNotUtf8),
-		(with(|request| request.input = vec![b'x'; 8192]), Error::InputTooLong),
+		(with(|request| request.input = text(vec![])), Error::EmptyInput),
 		(
-			with(|request| request.input = vec![b'x'; MAX_INPUT_BYTES as usize + 1]),
+			with(|request| request.input = text(vec![0xff, 0xfe])),
+			Error::InputNotUtf8,
+		),
+		(
+			with(|request| request.input = text(vec![b'x'; 40_000])),
+			Error::InputTooLong,
+		),
+		(with(|request| request.input = chat("{}")), Error::BadChat),
+		(
+			with(|request| request.input = chat(r#"{"messages":[{"role":"user","content":7}]}"#)),
+			Error::BadChat,
+		),
+		(
+			with(|request| request.input = text(vec![b'x'; MAX_INPUT_BYTES as usize + 1])),
 			Error::InputTooLong,
 		),
 		(

@@ -4,11 +4,13 @@ use crate::*;
 use alloc::{vec, vec::Vec};
 use assay_primitives::{
 	accumulator::Accumulator,
+	chat::{Chat, LIMITS},
 	crypto::{InferenceId, InferenceSignature},
 	limits::{MAX_INPUT_BYTES, MAX_MEMBERS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_SEAT_RECORDS, MAX_VERIFIERS},
 	receipt::{Audit, ClaimRecord, SeatRecord, SeatVote},
 	traits::{ClaimSource, ClaimStatus},
-	Approval, Balance, FinishReason, JobId, ModelId, SamplingParams, Seal, State, UncheckedOutput, Verdict, Vote,
+	Approval, Balance, FinishReason, JobId, ModelId, SamplingParams, Seal, State, UncheckedInput, UncheckedOutput,
+	Verdict, Vote,
 };
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -57,7 +59,7 @@ impl<T: Config> Fixture<T> {
 
 	/// Returns a new job that waits, and moves on to the next block.
 	fn requested(&self) -> JobId {
-		let input = vec![b'a'; MAX_INPUT_BYTES as usize];
+		let input = UncheckedInput::Text(vec![b'a'; MAX_INPUT_BYTES as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 		Pallet::<T>::do_request(
 			self.requester.clone(),
@@ -169,6 +171,29 @@ impl<T: Config> Fixture<T> {
 	}
 }
 
+/// The shortest conversation of [`chat`], in bytes.
+const SHORTEST_CHAT: u32 = 256;
+
+/// Returns a conversation of so many bytes that takes long to read: a map of as many short keys as there may be, of which
+/// each is allocated, compared with others, and copied with the arguments of a call.
+pub(crate) fn chat(bytes: u32) -> Vec<u8> {
+	let head = br#"{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"#;
+	let tail = br#"}}}]},{"role":"user","content":""}]}"#;
+	let (bytes, around) = (bytes as usize, 64);
+	let mut json = head.to_vec();
+	// Two values each, of which the rest of the conversation has fewer than `around`.
+	for key in 0..LIMITS.values.saturating_sub(around) / 2 {
+		let entry = alloc::format!("{}\"{key:x}\":0", if key > 0 { "," } else { "" });
+		if json.len().saturating_add(entry.len()).saturating_add(tail.len()) > bytes {
+			break;
+		}
+		json.extend(entry.into_bytes());
+	}
+	json.extend(tail);
+	json.resize(bytes.max(json.len()), b' ');
+	json
+}
+
 fn now<T: Config>() -> BlockNumberFor<T> {
 	frame_system::Pallet::<T>::block_number()
 }
@@ -180,7 +205,7 @@ mod benches {
 	#[benchmark]
 	fn request(b: Linear<1, MAX_INPUT_BYTES>) {
 		let fixture = Fixture::<T>::new();
-		let input = vec![b'a'; b as usize];
+		let input = UncheckedInput::Text(vec![b'a'; b as usize]);
 		let params = SamplingParams::greedy(MAX_OUTPUT_TOKENS).into();
 
 		#[extrinsic_call]
@@ -194,6 +219,20 @@ mod benches {
 		);
 
 		assert_eq!(Jobs::<T>::iter_keys().count(), 1);
+	}
+
+	#[benchmark]
+	fn parse_chat(b: Linear<SHORTEST_CHAT, MAX_INPUT_BYTES>) {
+		let json = chat(b);
+		let parsed;
+
+		#[block]
+		{
+			parsed = Chat::parse(&json);
+		}
+
+		assert_eq!(json.len(), b as usize);
+		assert!(parsed.is_ok_and(|chat| chat.messages.len() == 2));
 	}
 
 	#[benchmark]

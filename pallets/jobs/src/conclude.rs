@@ -6,7 +6,7 @@ use assay_primitives::{
 	receipt::{ClaimRecord, RefundReason},
 	state::Trigger,
 	traits::{ClaimSource, ClaimStatus, Claims, Escrow},
-	Balance, ClaimId, JobId, Receipt, State, Verdict, Work,
+	Balance, ClaimId, JobId, Output, Receipt, State, Verdict, Work,
 };
 use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -26,15 +26,8 @@ struct End<T: Config> {
 
 impl<T: Config> ClaimSource<T::AccountId, BlockNumberFor<T>> for Pallet<T> {
 	fn work(origin: &JobId, check: bool) -> Option<Work> {
-		let job = Jobs::<T>::get(origin)?;
-		let execution = job.execution(T::GenesisHash::get(), origin)?;
-		Some(Work {
-			model: job.model,
-			input: Inputs::<T>::get(origin)?,
-			params: job.params,
-			seed: execution.sampling_seed(),
-			claim: if check { Some(Outputs::<T>::get(origin)?) } else { None },
-		})
+		let claim = if check { Some(Outputs::<T>::get(origin)?) } else { None };
+		Self::work_of(origin, Jobs::<T>::get(origin)?, claim)
 	}
 
 	fn closed(origin: &JobId, claim: &ClaimId, status: StatusOf<T>, approvals: &[T::AccountId]) -> u32 {
@@ -93,6 +86,18 @@ impl<T: Config> Pallet<T> {
 			fee: 0,
 		};
 		Self::close(id, job, end, now);
+	}
+
+	/// Returns the work item of a job's present attempt: to make its answer, or to check a claimed one.
+	pub(crate) fn work_of(id: &JobId, job: JobOf<T>, claim: Option<Output>) -> Option<Work> {
+		let execution = job.execution(T::GenesisHash::get(), id)?;
+		Some(Work {
+			model: job.model,
+			input: Inputs::<T>::get(id)?,
+			params: job.params,
+			seed: execution.sampling_seed(),
+			claim,
+		})
 	}
 
 	fn refund_fee(id: &JobId) {

@@ -40,13 +40,14 @@ impl<T: Config> Pallet<T> {
 
 	/// Returns the most blocks from a request with this work to its final state.
 	///
-	/// The queue time runs once. Each attempt lasts as long as an executor may have, and then its end is noticed; its job
-	/// waits at the head of a queue until its model has its turn. In the end the claim runs its course.
+	/// The queue time runs once. Each attempt lasts as long as an executor may have for the work and for what it has to do
+	/// before, and then its end is noticed; its job waits at the head of a queue until its model has its turn. In the end
+	/// the claim runs its course.
 	pub fn t_max(generation: WorkUnits, check: WorkUnits) -> u32 {
 		let params = T::Params::get();
 		let draws = params.max_draws_per_block.max(1);
 		let queue_blocks: u32 = params.queue_blocks.unique_saturated_into();
-		let execution = params.execution_blocks.max(T::Providers::blocks_for(generation));
+		let execution = T::Providers::blocks_for(generation).saturating_add(params.backlog_blocks);
 		// All jobs might be of different models, or be due at once.
 		let waiting = params.max_waiting_jobs.saturating_mul(2).div_ceil(draws);
 		let noticed = MAX_OVERFLOW.saturating_add(params.max_waiting_jobs.div_ceil(params.max_due_per_block.max(1)));

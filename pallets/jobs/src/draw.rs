@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
 		let work = generation_work(job.input_ceiling, job.output_ceiling);
 		let blocks = T::Providers::engage(&executor, work);
 		ensure!(
-			blocks <= T::Params::get().execution_blocks,
+			blocks.saturating_sub(T::Providers::blocks_for(work)) <= T::Params::get().backlog_blocks,
 			DispatchError::Other("the provider has too much to do")
 		);
 		ensure!(

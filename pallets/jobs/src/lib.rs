@@ -80,6 +80,7 @@ mod accumulate;
 mod conclude;
 mod deadlines;
 mod draw;
+mod errors;
 pub mod migrations;
 mod prune;
 mod publish;
@@ -102,24 +103,27 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
+use frame_support::pallet_macros::import_section;
+
+/// The pallet: configuration, storage, calls, events and errors.
+#[import_section(errors::errors)]
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
-	use alloc::vec::Vec;
 	use assay_primitives::{
 		accumulator::Accumulator,
 		crypto::InferenceSignature,
 		job::Input,
 		limits::{MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS},
-		rules::{check_work, generation_work},
+		rules::{check_work, generation_work, MAX_DEADLINE_BLOCKS},
 		traits::{Beacon, Claims, Escrow, FinalizedBlock, ModelCatalog, Penalties, Pool, ProviderSet},
 		Balance, ClaimId, Hash32, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, Receipt, State, Target,
-		UncheckedParams, Verdict,
+		UncheckedInput, UncheckedParams, Verdict,
 	};
 	use frame_support::pallet_prelude::*;
 	use frame_system::{offchain::CreateAuthorizedTransaction, pallet_prelude::*};
 
-	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
+	const STORAGE_VERSION: StorageVersion = StorageVersion::new(3);
 
 	/// A job as this chain stores it.
 	pub type JobOf<T> = Job<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
@@ -130,7 +134,7 @@ pub mod pallet {
 
 	/// Most executors whose deadline is one block; that of others is a later one.
 	pub const MAX_DUE: u32 = 256;
-	/// The largest prompt and answer, prompt tokens included, that a job can have.
+	/// The most tokens, of prompt and answer, that a job can have: no tokenizer makes more of a text than its bytes.
 	pub(crate) const MAX_WORK: (u32, u32) = (MAX_INPUT_BYTES, MAX_OUTPUT_TOKENS);
 
 	#[pallet::pallet]
@@ -181,7 +185,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Jobs<T: Config> = StorageMap<_, Identity, JobId, JobOf<T>>;
 
-	/// Prompts of jobs, until their receipts are pruned.
+	/// What jobs ask, until their receipts are pruned.
 	// Identity: a job's name is a BLAKE2b hash.
 	#[pallet::storage]
 	pub type Inputs<T: Config> = StorageMap<_, Identity, JobId, Input>;
@@ -339,101 +343,6 @@ pub mod pallet {
 		},
 	}
 
-	/// Reasons of refusal. Nothing has changed then.
-	///
-	/// The index of an error is also the code *n* of `InvalidTransaction::Custom(n)` with which the pool refuses a
-	/// message.
-	#[pallet::error]
-	#[derive(PartialEq, Eq)]
-	pub enum Error<T> {
-		/// No such model is registered. List them with the runtime API's `models`.
-		#[codec(index = 0)]
-		UnknownModel,
-		/// No listing of the model takes new jobs. List it, or choose another.
-		#[codec(index = 1)]
-		RetiredModel,
-		/// The prompt is empty.
-		#[codec(index = 2)]
-		EmptyInput,
-		/// The prompt is not UTF-8 text.
-		#[codec(index = 3)]
-		InputNotUtf8,
-		/// The prompt is too long for the model's context, or has more than 8192 bytes. Shorten it.
-		#[codec(index = 4)]
-		InputTooLong,
-		/// A sampling parameter is out of range: 1 to 1024 tokens, temperature at most 16, min-p at most 1, at most 4 stops
-		/// of 1 to 32 bytes of UTF-8 text.
-		#[codec(index = 5)]
-		BadParams,
-		/// More verifiers than the chain allows. Ask for at most 8.
-		#[codec(index = 6)]
-		TooManyVerifiers,
-		/// `max_fee` does not cover what the job may cost. Get a quote from the runtime API's `quote`.
-		#[codec(index = 7)]
-		FeeTooLow,
-		/// Nobody serves the model in the electorate that is in force. Try later.
-		#[codec(index = 8)]
-		NoProvider,
-		/// Nobody but the executor serves the model, so nobody could check the answer. Ask for no verifier, or try later.
-		#[codec(index = 9)]
-		NoVerifier,
-		/// As many requests wait as the chain takes. Try again in a few blocks.
-		#[codec(index = 10)]
-		TooManyJobs,
-		/// No such job is open.
-		#[codec(index = 11)]
-		UnknownJob,
-		/// The job has another claim: this one was drawn on another fork, or its attempt is over.
-		#[codec(index = 12)]
-		WrongClaim,
-		/// The sender does not execute the job.
-		#[codec(index = 13)]
-		NotExecutor,
-		/// The claim is published already.
-		#[codec(index = 14)]
-		AlreadyPublished,
-		/// The message was made more than 16 blocks ago, or at a block that is not here yet.
-		#[codec(index = 15)]
-		StaleMessage,
-		/// The sender has no inference key. Set one first.
-		#[codec(index = 16)]
-		NoInferenceKey,
-		/// The output has more tokens than the request allows, or a text of more than 16384 bytes.
-		#[codec(index = 17)]
-		OutputTooLong,
-		/// The sender's inference key did not sign this message for this chain.
-		#[codec(index = 18)]
-		BadSignature,
-		/// The output's text is not UTF-8.
-		#[codec(index = 19)]
-		OutputNotUtf8,
-		/// No such job has a final receipt.
-		#[codec(index = 20)]
-		UnknownReceipt,
-		/// Only the requester may prune the receipt now; later anyone may.
-		#[codec(index = 21)]
-		StillRetained,
-		/// The job is not final: its answer may still be disputed. Prune its receipt when it is.
-		#[codec(index = 22)]
-		NotFinal,
-		/// The block in which the job became final does not count as finalized yet. Try again later.
-		#[codec(index = 23)]
-		NotFinalized,
-		/// There is no such listing. List those of a model with the runtime API's `model`.
-		#[codec(index = 24)]
-		UnknownListing,
-		/// The listing takes no new jobs. Choose another, or name the model.
-		#[codec(index = 25)]
-		RetiredListing,
-		/// Nobody in the electorate executes at the listing's prices. Choose another listing.
-		#[codec(index = 26)]
-		NobodyWilling,
-		/// Members that execute at the listing's prices hold less than two thirds of the electorate's stake. Choose
-		/// another listing, or ask for no verifier.
-		#[codec(index = 27)]
-		TooFewWilling,
-	}
-
 	#[pallet::extra_constants]
 	impl<T: Config> Pallet<T> {
 		/// The most blocks from any request to its final state, whatever anybody does.
@@ -475,9 +384,10 @@ pub mod pallet {
 			);
 			assert!(Self::longest_job() < u32::MAX, "T_max must be a number of blocks");
 			let (tokens_in, tokens_out) = MAX_WORK;
+			let largest = T::Providers::blocks_for(generation_work(tokens_in, tokens_out));
 			assert!(
-				T::Providers::blocks_for(generation_work(tokens_in, tokens_out)) <= params.execution_blocks,
-				"an executor must have time for the largest job"
+				largest.saturating_add(params.backlog_blocks) <= MAX_DEADLINE_BLOCKS,
+				"an executor must have time for the largest job behind the longest backlog"
 			);
 			let draw = T::WeightInfo::turn().saturating_add(T::WeightInfo::draw());
 			let heaviest = draw
@@ -509,31 +419,39 @@ pub mod pallet {
 		/// block, or of the first in which the job's turn has come and somebody has a free place. Then that many verifiers
 		/// check the answer; without any, nobody does.
 		///
+		/// `input` is the text of one user message, or a conversation as JSON: OpenAI's `messages`, `tools`, `tool_choice`
+		/// and `response_format`. A conversation is read here as the engines read it. Its bytes are what the job's name and
+		/// its receipt bind.
+		///
 		/// ## Errors
 		///
 		/// [`Error::UnknownModel`], [`Error::RetiredModel`], [`Error::EmptyInput`], [`Error::InputNotUtf8`],
 		/// [`Error::InputTooLong`], [`Error::BadParams`], [`Error::TooManyVerifiers`], [`Error::FeeTooLow`],
 		/// [`Error::NoProvider`], [`Error::NoVerifier`], [`Error::UnknownListing`], [`Error::RetiredListing`],
-		/// [`Error::NobodyWilling`], [`Error::TooFewWilling`], [`Error::TooManyJobs`], and the escrow's errors if the
-		/// money cannot be held.
+		/// [`Error::NobodyWilling`], [`Error::TooFewWilling`], [`Error::TooManyJobs`], [`Error::BadChat`], and the escrow's
+		/// errors if the money cannot be held.
 		///
 		/// ## Events
 		///
 		/// [`Event::Requested`].
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::request(input.len() as u32, crate::request::most_listings(target)))]
+		#[pallet::weight(
+			T::WeightInfo::request(input.bytes().len() as u32, crate::request::most_listings(target))
+				.saturating_add(crate::request::weight_of_parsing::<T>(input))
+		)]
 		pub fn request(
 			origin: OriginFor<T>,
 			target: Target,
-			input: Vec<u8>,
+			input: UncheckedInput,
 			params: UncheckedParams,
 			verifiers: u8,
 			max_fee: Balance,
 		) -> DispatchResultWithPostInfo {
 			let who = ensure_signed(origin)?;
-			let bytes = input.len() as u32;
+			let bytes = input.bytes().len() as u32;
+			let parsing = crate::request::weight_of_parsing::<T>(&input);
 			let compared = Self::do_request(who, target, input, params, verifiers, max_fee)?;
-			Ok(Some(T::WeightInfo::request(bytes, compared)).into())
+			Ok(Some(T::WeightInfo::request(bytes, compared).saturating_add(parsing)).into())
 		}
 
 		/// Publishes an answer with the executor's seal over its root.

@@ -6,7 +6,7 @@ use assay_primitives::{
 	limits::MAX_ATTEMPTS,
 	model::{ModelTerms, Prices},
 	receipt::{AnswerRecord, ClaimRecord},
-	Balance, InputHash, JobId, ListingId, ModelId, Receipt, SamplingParams, State, Verdict,
+	Balance, InputHash, JobId, ListingId, ModelId, Receipt, SamplingParams, State, UncheckedInput, Verdict,
 };
 use codec::{Decode, Encode};
 use core::marker::PhantomData;
@@ -24,6 +24,34 @@ use sp_runtime::{traits::Convert, Permill};
 /// queues are those of listings. `ListingOf` finds it; the migration of the catalog comes first.
 pub type V1ToV2<T, ListingOf> =
 	VersionedMigration<1, 2, V1ToV2Unchecked<T, ListingOf>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
+
+/// From prompts, which were texts, to inputs, which are texts or conversations.
+pub type V2ToV3<T> = VersionedMigration<2, 3, V2ToV3Unchecked<T>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
+
+/// [`V2ToV3`] without the check of the version.
+pub struct V2ToV3Unchecked<T>(PhantomData<T>);
+
+/// The longest prompt of version 2, in bytes.
+const OLD_MAX_INPUT_BYTES: u32 = 8 * 1024;
+
+/// A prompt in version 2.
+pub(crate) type OldInput = BoundedVec<u8, ConstU32<OLD_MAX_INPUT_BYTES>>;
+
+impl<T: Config> UncheckedOnRuntimeUpgrade for V2ToV3Unchecked<T> {
+	fn on_runtime_upgrade() -> Weight {
+		let mut entries = 0u64;
+		Inputs::<T>::translate_values(|old: OldInput| {
+			entries = entries.saturating_add(1);
+			UncheckedInput::Text(old.into_inner()).bounded()
+		});
+		T::DbWeight::get().reads_writes(entries.saturating_add(1), entries)
+	}
+
+	#[cfg(feature = "try-runtime")]
+	fn post_upgrade(_: Vec<u8>) -> Result<(), sp_runtime::TryRuntimeError> {
+		Pallet::<T>::do_try_state()
+	}
+}
 
 /// [`V1ToV2`] without the check of the version.
 pub struct V1ToV2Unchecked<T, ListingOf>(PhantomData<(T, ListingOf)>);

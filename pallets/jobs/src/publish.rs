@@ -6,7 +6,6 @@ use crate::*;
 use assay_primitives::{
 	crypto::InferenceSignature,
 	digest::output_hash,
-	limits::MAX_OUTPUT_BYTES,
 	message::{self, refusal},
 	rules::check_work,
 	state::Trigger,
@@ -51,7 +50,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(job.answer.is_none(), Error::<T>::AlreadyPublished);
 		ensure!(
 			publication.output.tokens.len() <= job.params.max_tokens as usize
-				&& publication.output.text.len() <= MAX_OUTPUT_BYTES as usize,
+				&& publication.output.text.len() <= job.params.max_text_bytes() as usize,
 			Error::<T>::OutputTooLong
 		);
 		ensure!(

@@ -4,22 +4,24 @@ use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
 	api::{Quote, QuoteError},
+	chat::Chat,
 	digest::input_hash,
 	draw::{is_supermajority, total_stake, willing_stake, Member, SealedMember},
 	economics::{Bill, Rates},
-	job::Input,
-	limits::{MAX_INPUT_BYTES, MAX_LISTINGS, MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
+	job::{max_text_bytes, Input},
+	limits::{MAX_INPUT_BYTES, MAX_LISTINGS, MAX_OUTPUT_TOKENS, MAX_VERIFIERS},
 	model::{ModelTerms, Prices},
 	rules::{check_work, generation_work},
 	traits::{summarize, Escrow, ModelCatalog, ProviderSet},
-	Balance, InputHash, JobId, ModelId, SamplingParams, State, Target, UncheckedParams,
+	Balance, InputHash, JobId, ModelId, SamplingParams, State, Target, UncheckedInput, UncheckedParams,
 };
 use frame_support::{ensure, pallet_prelude::*, traits::Get};
 use sp_runtime::traits::{Saturating, UniqueSaturatedInto};
 
-/// The least that tokenizers average on plain text. A prompt with more bytes than this for each token of the context
-/// hardly fits and is refused at once; one that passes and does not fit ends as `Failed(PromptTooLong)`.
-const BYTES_PER_CONTEXT_TOKEN: u32 = 4;
+/// More than tokenizers average on plain text and on the JSON of a conversation, whose characters may be escaped. A prompt
+/// with more bytes than this for each token of the context hardly fits and is refused at once; one that passes and does
+/// not fit ends as `Failed(PromptTooLong)`.
+const BYTES_PER_CONTEXT_TOKEN: u32 = 8;
 
 /// Stored bytes of one generated token's id.
 const BYTES_PER_TOKEN_ID: u32 = 4;
@@ -80,27 +82,27 @@ impl<T: Config> Pallet<T> {
 	pub(crate) fn do_request(
 		requester: T::AccountId,
 		target: Target,
-		input: Vec<u8>,
+		input: UncheckedInput,
 		params: UncheckedParams,
 		verifiers: u8,
 		max_fee: Balance,
 	) -> Result<u32, DispatchError> {
 		let params = params.bounded().filter(SamplingParams::is_valid);
 		let params = params.ok_or(Error::<T>::BadParams)?;
-		let input = Input::try_from(input).map_err(|_| Error::<T>::InputTooLong)?;
+		let input = input.bounded().ok_or(Error::<T>::InputTooLong)?;
 		let size = Size {
-			input_bytes: input.len() as u32,
+			input_bytes: input.bytes().len() as u32,
 			max_tokens: params.max_tokens,
 			verifiers,
 		};
 		let offer = Self::offer(&target, size).map_err(Error::<T>::from)?;
 		let (compared, deposit) = (offer.compared, offer.quote.deposit);
-		ensure!(core::str::from_utf8(&input).is_ok(), Error::<T>::InputNotUtf8);
 		ensure!(max_fee >= offer.quote.fee_ceiling, Error::<T>::FeeTooLow);
 		ensure!(
 			WaitingJobs::<T>::get().jobs < T::Params::get().max_waiting_jobs,
 			Error::<T>::TooManyJobs
 		);
+		Self::check_input(&input)?;
 
 		let job = Self::new_job(requester, &target, offer, input_hash(&input), params, verifiers);
 		let id = JobId::derive(
@@ -125,6 +127,20 @@ impl<T: Config> Pallet<T> {
 		Inputs::<T>::insert(id, input);
 		Jobs::<T>::insert(id, job);
 		Ok(compared)
+	}
+
+	/// Checks what only reading shows. It costs more than all other checks, which come first.
+	fn check_input(input: &Input) -> Result<(), Error<T>> {
+		match input {
+			Input::Text(text) => ensure!(core::str::from_utf8(text).is_ok(), Error::<T>::InputNotUtf8),
+			Input::Chat(json) => {
+				if let Err(error) = Chat::parse(json) {
+					log::debug!(target: LOG_TARGET, "A conversation is refused: {error}");
+					return Err(Error::<T>::BadChat);
+				}
+			}
+		}
+		Ok(())
 	}
 
 	/// Counts a job and returns it as it begins.
@@ -237,7 +253,7 @@ impl<T: Config> Pallet<T> {
 		Quote {
 			listing,
 			fee_ceiling: priced.total,
-			deposit: deposit(&params, size.input_bytes, output_tokens),
+			deposit: deposit(&params, size, output_tokens),
 			input_tokens,
 			output_tokens,
 			seat_fee: bill(&params.rates, &priced.terms, size).seat,
@@ -318,14 +334,21 @@ pub(crate) fn most_listings(target: &Target) -> u32 {
 	}
 }
 
-/// Returns what is held for the storage of a job: for its prompt, the most token ids, and the longest text there may be.
-///
-/// Nothing bounds the text of one token, and an honest executor must be able to publish any answer, so the deposit covers
-/// the longest text whatever `max_tokens` is.
-fn deposit<BlockNumber>(params: &JobParams<BlockNumber>, input_bytes: u32, output_tokens: u32) -> Balance {
-	let bytes = input_bytes
+/// Returns the weight of reading a conversation; a text has none.
+pub(crate) fn weight_of_parsing<T: Config>(input: &UncheckedInput) -> Weight {
+	match input {
+		Input::Text(_) => Weight::zero(),
+		Input::Chat(json) => T::WeightInfo::parse_chat(json.len() as u32),
+	}
+}
+
+/// Returns what is held for the storage of a job: for its prompt, the most token ids, and the longest text that an answer
+/// of so many tokens may have.
+fn deposit<BlockNumber>(params: &JobParams<BlockNumber>, size: Size, output_tokens: u32) -> Balance {
+	let bytes = size
+		.input_bytes
 		.saturating_add(output_tokens.saturating_mul(BYTES_PER_TOKEN_ID))
-		.saturating_add(MAX_OUTPUT_BYTES);
+		.saturating_add(max_text_bytes(size.max_tokens));
 	params
 		.deposit_base
 		.saturating_add(params.deposit_per_byte.saturating_mul(bytes.into()))

@@ -2,7 +2,7 @@
 
 use crate::*;
 use alloc::collections::BTreeSet;
-use assay_primitives::{traits::Claims, JobId, State};
+use assay_primitives::{digest::input_hash, traits::Claims, InputHash, JobId, State};
 use frame_support::ensure;
 use sp_runtime::TryRuntimeError;
 
@@ -22,7 +22,7 @@ impl<T: Config> Pallet<T> {
 		for (id, job) in Jobs::<T>::iter() {
 			counts.jobs = counts.jobs.saturating_add(1);
 			counts.outputs = counts.outputs.saturating_add(job.answer.is_some().into());
-			ensure!(Inputs::<T>::contains_key(id), "an open job has its prompt");
+			Self::check_stored_input(&id, &job.input_hash)?;
 			ensure!(!Receipts::<T>::contains_key(id), "an open job has no receipt");
 			ensure!(
 				Outputs::<T>::contains_key(id) == job.answer.is_some(),
@@ -46,6 +46,12 @@ impl<T: Config> Pallet<T> {
 		Self::check_queues(counts.waiting)?;
 		Self::check_accumulator()?;
 		Self::check_counts(&counts)
+	}
+
+	fn check_stored_input(id: &JobId, hash: &InputHash) -> Result<(), TryRuntimeError> {
+		let input = Inputs::<T>::get(id).ok_or("a job has its prompt until its receipt is pruned")?;
+		ensure!(input_hash(&input) == *hash, "a stored prompt is the one that was asked");
+		Ok(())
 	}
 
 	fn check_executing(id: &JobId, job: &JobOf<T>) -> Result<(), TryRuntimeError> {
@@ -76,7 +82,7 @@ impl<T: Config> Pallet<T> {
 	fn check_receipt(id: &JobId, receipt: &ReceiptOf<T>) -> Result<(), TryRuntimeError> {
 		ensure!(receipt.job == *id, "a receipt names its job");
 		ensure!(receipt.state.is_final(), "a stored receipt is final");
-		ensure!(Inputs::<T>::contains_key(id), "a receipt has its prompt");
+		Self::check_stored_input(id, &receipt.input_hash)?;
 		ensure!(
 			receipt.closed_at.is_some_and(|at| Concluded::<T>::contains_key(at, id)),
 			"a receipt will expire"

@@ -19,8 +19,8 @@ use scale_info::TypeInfo;
 pub struct JobParams<BlockNumber> {
 	/// Blocks that a job waits for an executor at most.
 	pub queue_blocks: BlockNumber,
-	/// Most blocks that an executor may have. A provider with more to do than that is not drawn.
-	pub execution_blocks: u32,
+	/// Most blocks of other work that an executor may have before it. A provider with more to do is not drawn.
+	pub backlog_blocks: u32,
 	/// Requests that may wait for an executor at once.
 	pub max_waiting_jobs: u32,
 	/// Deadlines of executors that are looked at in one block; the others wait for the next.
@@ -31,7 +31,7 @@ pub struct JobParams<BlockNumber> {
 	pub retention: BlockNumber,
 	/// Held for every job until its receipt is pruned.
 	pub deposit_base: Balance,
-	/// Held on top for each byte of the prompt, of the longest text, and of the token ids that may be stored.
+	/// Held on top for each byte of the prompt, of the longest text, and of the token ids that may be stored for it.
 	pub deposit_per_byte: Balance,
 	/// Who pays whom, and what faults cost.
 	pub rates: Rates,
@@ -139,21 +139,20 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 
 	/// Returns what is paid for of an answer: nothing if the model did not run.
 	pub(crate) fn record(&self, output: &Output) -> AnswerRecord {
-		let ran = output.finish.model_ran();
-		AnswerRecord {
-			input_tokens: if ran {
-				output.input_tokens.min(self.input_ceiling)
-			} else {
-				0
-			},
+		let mut record = AnswerRecord {
+			input_tokens: output.input_tokens.min(self.input_ceiling),
 			output_tokens: (output.tokens.len() as u32).min(self.output_ceiling),
 			finish: output.finish,
+		};
+		if !record.model_ran() {
+			record.input_tokens = 0;
 		}
+		record
 	}
 
 	/// Returns what an answer costs: nothing if the model did not run.
 	pub(crate) fn bill(&self, rates: &Rates, answer: &AnswerRecord) -> Bill {
-		if answer.finish.model_ran() {
+		if answer.model_ran() {
 			self.bill_of(rates, answer.input_tokens, answer.output_tokens)
 		} else {
 			Bill::default()
@@ -164,11 +163,7 @@ impl<AccountId, BlockNumber> Job<AccountId, BlockNumber> {
 	/// model did not run, a check is worth one token: nobody runs the model for it either, and the pool, into which such a
 	/// job pays nothing, could not pay more.
 	pub(crate) fn check_fee(&self, rates: &Rates, answer: &AnswerRecord) -> Balance {
-		let tokens_in = if answer.finish.model_ran() {
-			answer.input_tokens
-		} else {
-			1
-		};
+		let tokens_in = if answer.model_ran() { answer.input_tokens } else { 1 };
 		self.bill_of(rates, tokens_in, answer.output_tokens).seat
 	}
 

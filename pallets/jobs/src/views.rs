@@ -1,7 +1,11 @@
-//! A job as the runtime API shows it.
+//! A job, and its execution, as the runtime API shows them.
 
 use crate::*;
-use assay_primitives::{api::JobView, traits::Claims, JobId};
+use assay_primitives::{
+	api::{ExecutionView, JobView},
+	traits::{Claims, ProviderSet},
+	JobId,
+};
 use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
 
@@ -14,6 +18,24 @@ impl<T: Config> Pallet<T> {
 			Some(job) => Self::view_open(id, job),
 			None => Self::view_closed(id, Receipts::<T>::get(id)?),
 		}
+	}
+
+	/// Returns who makes a job's draft; none before an executor is drawn and once the job is closed. Only its provider
+	/// knows the endpoint, which is none here.
+	pub fn execution(id: JobId) -> Option<ExecutionView<T::AccountId>> {
+		let job = Jobs::<T>::get(id)?;
+		let (attempt, published) = (job.attempts(), job.answer.is_some());
+		let Engagement { executor, claim, .. } = job.engagement.clone()?;
+		let key = T::Providers::key_of(&executor);
+		Some(ExecutionView {
+			attempt,
+			key: key.and_then(|key| AsRef::<[u8]>::as_ref(&key).try_into().ok()),
+			executor,
+			claim,
+			work: Self::work_of(&id, job, None)?.id(),
+			endpoint: None,
+			published,
+		})
 	}
 
 	fn view_open(id: JobId, job: JobOf<T>) -> Option<JobViewOf<T>> {
@@ -37,7 +59,7 @@ impl<T: Config> Pallet<T> {
 			claim,
 			seats: Default::default(),
 			deadline: Some(job.deadline),
-			input: Inputs::<T>::get(id)?.into_inner(),
+			input: Inputs::<T>::get(id)?.into(),
 			output: Outputs::<T>::get(id),
 			requested_at: job.requested_at,
 			genesis: T::GenesisHash::get(),
@@ -81,7 +103,7 @@ impl<T: Config> Pallet<T> {
 			claim,
 			seats,
 			deadline: None,
-			input: Inputs::<T>::get(id)?.into_inner(),
+			input: Inputs::<T>::get(id)?.into(),
 			output: Outputs::<T>::get(id),
 			requested_at: receipt.requested_at,
 			genesis,

@@ -16,6 +16,8 @@ use frame_support::{
 pub trait WeightInfo {
 	/// `request` with a prompt of `b` bytes, for which so many listings are compared.
 	fn request(b: u32, listings: u32) -> Weight;
+	/// Reading a conversation of `b` bytes.
+	fn parse_chat(b: u32) -> Weight;
 	/// `publish` with an output of `b` bytes.
 	fn publish(b: u32) -> Weight;
 	/// Authorizing a `publish` with an output of `b` bytes.
@@ -45,6 +47,9 @@ const fn micros(n: u64) -> u64 {
 const SIGNATURE: u64 = micros(60);
 /// Hashing, copying and encoding one kilobyte, thrice.
 const PER_KB: u64 = micros(6);
+/// Parsing one byte of a conversation: the worst is a map of many short keys, each of which is allocated, compared and
+/// copied.
+const PER_BYTE_OF_CHAT: u64 = micros(1) / 4;
 /// Hashing two names into one.
 const HASH: u64 = micros(2);
 /// The rest of a call.
@@ -78,6 +83,10 @@ macro_rules! weights {
 				JOB.saturating_add(ELECTORATE).saturating_add(b.into()),
 			)
 			.saturating_add($db.reads_writes(listings.saturating_add(11), 10))
+		}
+
+		fn parse_chat(b: u32) -> Weight {
+			Weight::from_parts(PER_BYTE_OF_CHAT.saturating_mul(b.into()), 0)
 		}
 
 		// Reads: the job; the provider to release, and whether its heartbeat is due; the claim, and how many the executor

@@ -78,6 +78,7 @@ impl<T: Config> Pallet<T> {
 			Self::leave_model(&who, model);
 		}
 		Providers::<T>::insert(&who, record);
+		Endpoints::<T>::remove(&who);
 		TotalBond::<T>::mutate(|total| *total = total.saturating_sub(amount));
 		Self::deposit_event(Event::Evicted {
 			provider: who.clone(),

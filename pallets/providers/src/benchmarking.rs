@@ -4,7 +4,7 @@ use crate::*;
 use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId},
-	limits::{MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
+	limits::{MAX_ENDPOINT_BYTES, MAX_MEMBERS, MAX_PROVIDERS_PER_MODEL},
 	model::Prices,
 	traits::Validators,
 	Balance, ModelId,
@@ -196,6 +196,16 @@ mod benches {
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who.clone()), MAX_CAPACITY);
 		assert_eq!(Providers::<T>::get(who).map(|r| r.capacity), Some(MAX_CAPACITY));
+	}
+
+	#[benchmark]
+	fn set_endpoint() {
+		let who = bonded::<T>(0);
+		let mut endpoint = b"wss://a/".to_vec();
+		endpoint.resize(MAX_ENDPOINT_BYTES as usize, b'a');
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who.clone()), endpoint.clone());
+		assert_eq!(Pallet::<T>::endpoint_of(&who), Some(endpoint));
 	}
 
 	#[benchmark]

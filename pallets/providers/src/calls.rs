@@ -1,15 +1,19 @@
 //! The calls behind the surface in `lib.rs`.
 
 use crate::{active::Joined, *};
+use alloc::vec::Vec;
 use assay_primitives::{
 	crypto::{possession_message, InferenceId, InferenceSignature},
+	endpoint::{self, EndpointError},
+	limits::MAX_ENDPOINT_BYTES,
 	model::Prices,
 	traits::ModelCatalog,
 	Balance, ModelId,
 };
 use frame_support::{
 	ensure,
-	traits::{fungible::hold::Mutate as _, tokens::Precision, Get},
+	traits::{fungible::hold::Mutate as _, tokens::Precision, ConstU32, Get},
+	BoundedVec,
 };
 use frame_system::pallet_prelude::BlockNumberFor;
 use sp_application_crypto::RuntimeAppPublic;
@@ -108,6 +112,7 @@ impl<T: Config> Pallet<T> {
 				KeyOwners::<T>::remove(key);
 			}
 			Self::leave_active(&who);
+			Endpoints::<T>::remove(&who);
 			SignsOfLife::<T>::remove(&who);
 			AbsentSince::<T>::remove(&who);
 			Providers::<T>::remove(&who);
@@ -222,6 +227,26 @@ impl<T: Config> Pallet<T> {
 		Self::deposit_event(Event::CapacitySet {
 			provider: who,
 			capacity,
+		});
+		Ok(())
+	}
+
+	pub(crate) fn do_set_endpoint(who: T::AccountId, endpoint: Vec<u8>) -> DispatchResult {
+		ensure!(Providers::<T>::contains_key(&who), Error::<T>::NotBonded);
+		if endpoint.is_empty() {
+			Endpoints::<T>::remove(&who);
+		} else {
+			endpoint::check(&endpoint).map_err(|error| match error {
+				EndpointError::TooLong => Error::<T>::EndpointTooLong,
+				_ => Error::<T>::BadEndpoint,
+			})?;
+			let bounded = BoundedVec::<_, ConstU32<MAX_ENDPOINT_BYTES>>::try_from(endpoint.clone())
+				.map_err(|_| Error::<T>::EndpointTooLong)?;
+			Endpoints::<T>::insert(&who, bounded);
+		}
+		Self::deposit_event(Event::EndpointSet {
+			provider: who,
+			endpoint,
 		});
 		Ok(())
 	}

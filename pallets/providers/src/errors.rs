@@ -74,5 +74,12 @@ mod errors {
 		/// The provider is ready already.
 		#[codec(index = 21)]
 		AlreadyReady,
+		/// The endpoint has more than 256 bytes: give the node a shorter name or path.
+		#[codec(index = 22)]
+		EndpointTooLong,
+		/// The endpoint is not the URL of a WebSocket server, such as `wss://provider.example:9944`: it begins with
+		/// `ws://` or `wss://`, has a host, and neither spaces nor user info, query or fragment.
+		#[codec(index = 23)]
+		BadEndpoint,
 	}
 }

@@ -180,5 +180,13 @@ mod events {
 			/// The model.
 			model: ModelId,
 		},
+		/// A provider's node serves the streams of its drafts there from now on.
+		#[codec(index = 21)]
+		EndpointSet {
+			/// The provider.
+			provider: T::AccountId,
+			/// The URL; empty if there is none any more.
+			endpoint: Vec<u8>,
+		},
 	}
 }

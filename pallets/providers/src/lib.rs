@@ -76,6 +76,7 @@ mod calls;
 mod electorate;
 mod errors;
 mod events;
+mod genesis;
 mod life;
 pub mod migrations;
 mod offences;
@@ -108,6 +109,7 @@ use frame_support::pallet_macros::import_section;
 /// The pallet: configuration, storage, calls, events and errors.
 #[import_section(events::events)]
 #[import_section(errors::errors)]
+#[import_section(genesis::genesis)]
 #[frame_support::pallet]
 pub mod pallet {
 	use super::*;
@@ -115,7 +117,7 @@ pub mod pallet {
 	use assay_primitives::{
 		crypto::{InferenceId, InferenceSignature},
 		economics::Fault,
-		limits::MAX_PROVIDERS_PER_MODEL,
+		limits::{MAX_ENDPOINT_BYTES, MAX_PROVIDERS_PER_MODEL},
 		model::Prices,
 		rules::HEARTBEAT_AGE,
 		traits::{ModelCatalog, Validators},
@@ -207,6 +209,12 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Electorates<T: Config> = StorageMap<_, Blake2_128Concat, ModelId, Electorate<T::AccountId>>;
 
+	/// Where providers' nodes serve the streams of their drafts: URLs that [`assay_primitives::endpoint`] accepts.
+	// Twox64Concat: only providers have entries.
+	#[pallet::storage]
+	pub type Endpoints<T: Config> =
+		StorageMap<_, Twox64Concat, T::AccountId, BoundedVec<u8, ConstU32<MAX_ENDPOINT_BYTES>>>;
+
 	/// The model whose electorate was sealed last.
 	#[pallet::storage]
 	pub type LastSealed<T: Config> = StorageValue<_, ModelId>;
@@ -238,37 +246,6 @@ pub mod pallet {
 	/// The blocks between unbonding and withdrawing, if the genesis sets them.
 	#[pallet::storage]
 	pub type UnbondingPeriod<T: Config> = StorageValue<_, BlockNumberFor<T>>;
-
-	/// Providers that exist from the start.
-	#[pallet::genesis_config]
-	#[derive(frame_support::DefaultNoBound)]
-	pub struct GenesisConfig<T: Config> {
-		/// The providers, alive at block 0, when their electorates are sealed. Their models must be in the catalog
-		/// already.
-		pub providers: Vec<GenesisProvider<T::AccountId>>,
-		/// Blocks between unbonding and withdrawing, at least `min_unbonding_period`; none: the chain's default.
-		pub unbonding_period: Option<BlockNumberFor<T>>,
-	}
-
-	#[pallet::genesis_build]
-	impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
-		fn build(&self) {
-			if let Some(period) = self.unbonding_period {
-				let least = T::Params::get().min_unbonding_period;
-				assert!(period >= least, "unbonding_period must be at least {least:?} blocks");
-				UnbondingPeriod::<T>::put(period);
-			}
-			for provider in &self.providers {
-				let built = Pallet::<T>::build_provider(provider);
-				assert!(
-					built.is_ok(),
-					"genesis provider {:?} is refused: {built:?}",
-					provider.account
-				);
-			}
-			Pallet::<T>::seal_genesis();
-		}
-	}
 
 	#[pallet::hooks]
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
@@ -592,6 +569,31 @@ pub mod pallet {
 		pub fn set_least_price(origin: OriginFor<T>, model: ModelId, least_price: Prices) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_set_least_price(who, model, least_price)
+		}
+
+		/// Publishes where the provider's node serves the streams of its drafts, or removes that.
+		///
+		/// ## Dispatch Origin
+		///
+		/// Signed by a provider.
+		///
+		/// ## Details
+		///
+		/// `endpoint` is the URL of a WebSocket server, as `wss://provider.example:9944`; if it is empty, there is none any
+		/// more. No deposit: the bond pays for at most 256 bytes, which go when the provider leaves or makes way.
+		///
+		/// ## Errors
+		///
+		/// [`Error::NotBonded`], [`Error::EndpointTooLong`], [`Error::BadEndpoint`].
+		///
+		/// ## Events
+		///
+		/// [`Event::EndpointSet`].
+		#[pallet::call_index(11)]
+		#[pallet::weight(T::WeightInfo::set_endpoint())]
+		pub fn set_endpoint(origin: OriginFor<T>, endpoint: Vec<u8>) -> DispatchResult {
+			let who = ensure_signed(origin)?;
+			Self::do_set_endpoint(who, endpoint)
 		}
 	}
 }

@@ -10,7 +10,7 @@ use assay_primitives::{
 	traits::ProviderSet,
 	Balance, ModelId,
 };
-use frame_support::traits::Get;
+use frame_support::{traits::Get, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 
 impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
@@ -105,9 +105,15 @@ impl<T: Config> Pallet<T> {
 				ready: next.stake_of(&provider).is_some(),
 				available: record.is_available(&params, now) && !outages.contains_key(&provider),
 				least: least.get(&provider).copied().unwrap_or_default(),
+				endpoint: Self::endpoint_of(&provider),
 				provider,
 			})
 			.collect()
+	}
+
+	/// Returns where a provider's node serves the streams of its drafts.
+	pub fn endpoint_of(who: &T::AccountId) -> Option<Vec<u8>> {
+		Endpoints::<T>::get(who).map(BoundedVec::into_inner)
 	}
 
 	fn add_work(record: &mut ProviderRecord<BlockNumberFor<T>>, work: WorkUnits) -> u32 {

@@ -1,7 +1,7 @@
 //! What must hold after every block.
 
 use crate::*;
-use assay_primitives::Balance;
+use assay_primitives::{endpoint, Balance};
 use frame_support::{ensure, traits::fungible::hold::Inspect as _};
 use sp_runtime::TryRuntimeError;
 
@@ -50,6 +50,10 @@ impl<T: Config> Pallet<T> {
 		ensure!(
 			active.iter().all(Providers::<T>::contains_key),
 			"everybody among the active ones is a provider"
+		);
+		ensure!(
+			Endpoints::<T>::iter().all(|(who, url)| Providers::<T>::contains_key(who) && endpoint::check(&url).is_ok()),
+			"endpoints are URLs of providers"
 		);
 		ensure!(
 			SignsOfLife::<T>::iter_keys().all(Providers::<T>::contains_key),

@@ -33,6 +33,8 @@ pub trait WeightInfo {
 	fn unjail() -> Weight;
 	/// [`crate::Pallet::ready`].
 	fn ready() -> Weight;
+	/// [`crate::Pallet::set_endpoint`].
+	fn set_endpoint() -> Weight;
 	/// Making another provider make way, besides the call.
 	fn evict() -> Weight;
 	/// Finding the electorate that is sealed next.
@@ -71,7 +73,7 @@ macro_rules! weights {
 		}
 
 		fn withdraw() -> Weight {
-			cost($db, 180, 8, 9)
+			cost($db, 180, 8, 10)
 		}
 
 		// One signature.
@@ -104,6 +106,10 @@ macro_rules! weights {
 			cost($db, 40, 1, 1)
 		}
 
+		fn set_endpoint() -> Weight {
+			cost($db, 50, 1, 1)
+		}
+
 		// The last one sealed, the next key twice, its electorate.
 		fn find_electorate() -> Weight {
 			cost($db, 60, 4, 0)
@@ -118,10 +124,10 @@ macro_rules! weights {
 				.saturating_add(cost($db, 30, 0, 1).saturating_mul(swept))
 		}
 
-		// Each provider's record and absence. The lists of whoever makes way, its record, the total.
+		// Each provider's record and absence. The lists of whoever makes way, its record, its endpoint, the total.
 		fn evict() -> Weight {
 			let providers = u64::from(crate::MAX_PROVIDERS);
-			cost($db, 440, 52, 50).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
+			cost($db, 440, 52, 51).saturating_add(cost($db, 5, 2, 0).saturating_mul(providers))
 		}
 
 		// A record, session keys and a sign of life each; the active ones, sitting validators and the session's start.

@@ -79,7 +79,7 @@ parameter_types! {
 	/// How long a request may take until it is published, and how much of it one block does.
 	pub const JobLimits: JobParams<BlockNumber> = JobParams {
 		queue_blocks: 600,
-		execution_blocks: 100,
+		backlog_blocks: 100,
 		max_waiting_jobs: 10_000,
 		max_due_per_block: 64,
 		max_draws_per_block: 64,

@@ -7,7 +7,7 @@ use assay_primitives::{
 	manifest,
 	state::State,
 	vote::{Defect, JuryVote, Salt, Vote},
-	ClaimId, FinishReason, Hash32, JobId, ModelId, Output, Receipt, SamplingParams, TraceRoot,
+	ClaimId, FinishReason, Hash32, JobId, ModelId, Output, Receipt, SamplingParams, TraceRoot, UncheckedInput,
 };
 use assay_runtime::{
 	genesis_config_presets::demo_model, AccountId, Jobs, Runtime, RuntimeCall, RuntimeEvent, System, UncheckedExtrinsic,
@@ -55,7 +55,7 @@ fn output(tokens: &[u32], text: &str) -> Output {
 pub fn request(verifiers: u8, max_fee: u128) -> pallet_jobs::Call<Runtime> {
 	pallet_jobs::Call::request {
 		target: model().into(),
-		input: PROMPT.as_bytes().to_vec(),
+		input: UncheckedInput::Text(PROMPT.as_bytes().to_vec()),
 		params: SamplingParams::greedy(MAX_TOKENS).into(),
 		verifiers,
 		max_fee,

@@ -1,7 +1,9 @@
 //! Actions of requesters and executors in tests: request and publish, as calls and as whole transactions.
 
 use super::{Jobs, *};
-use assay_primitives::{crypto::InferenceSignature, FinishReason, JobId, Output, SamplingParams, Seal, Target};
+use assay_primitives::{
+	crypto::InferenceSignature, FinishReason, JobId, Output, SamplingParams, Seal, Target, UncheckedInput,
+};
 use codec::Encode;
 use frame_support::{
 	dispatch::{DispatchInfo, DispatchResultWithPostInfo, GetDispatchInfo},
@@ -16,8 +18,13 @@ use sp_runtime::{
 
 // ── calls ────────────────────────────────────────────────────────────────────
 
-pub(crate) fn input() -> Vec<u8> {
-	b"What is a receipt?".to_vec()
+pub(crate) fn input() -> UncheckedInput {
+	UncheckedInput::Text(b"What is a receipt?".to_vec())
+}
+
+/// Returns a conversation that asks the same.
+pub(crate) fn chat() -> UncheckedInput {
+	UncheckedInput::Chat(br#"{"messages":[{"role":"user","content":"What is a receipt?"}]}"#.to_vec())
 }
 
 pub(crate) fn try_request(target: impl Into<Target>, verifiers: u8) -> DispatchResultWithPostInfo {

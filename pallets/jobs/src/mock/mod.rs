@@ -79,7 +79,7 @@ impl pallet_balances::Config for Test {
 parameter_types! {
 	pub static Params: JobParams<u64> = JobParams {
 		queue_blocks: 20,
-		execution_blocks: 100,
+		backlog_blocks: 100,
 		max_waiting_jobs: 200,
 		max_due_per_block: 16,
 		max_draws_per_block: 8,
@@ -224,7 +224,7 @@ impl ModelCatalog<AccountId> for MockCatalog {
 			parameters: 5_000_000,
 			prices: Prices { price_in, price_out },
 			royalty: Permill::from_percent(5),
-			context_length: if model == LONG_CONTEXT { 8192 } else { 256 },
+			context_length: if model == LONG_CONTEXT { 131_072 } else { 256 },
 			prompt_overhead: 16,
 			retired: model == RETIRED,
 		};

@@ -123,7 +123,7 @@ fn simulate(seed: u64, setup: Setup) {
 		}
 		for receipt in Receipts::<Test>::iter_values() {
 			assert!(u32::from(receipt.attempts) <= MAX_ATTEMPTS);
-			let ran = receipt.answer.is_some_and(|answer| answer.finish.model_ran());
+			let ran = receipt.answer.is_some_and(|answer| answer.model_ran());
 			assert_eq!(receipt.fee > 0, ran && receipt.state == State::Settled);
 		}
 		for (id, index) in Leaves::<Test>::iter() {

@@ -1,8 +1,14 @@
 //! The draw of an executor.
 
 use crate::mock::{Jobs, *};
-use assay_primitives::{claim::Execution, traits::ClaimSource, JobId, State};
-use frame_support::traits::OnFinalize;
+use assay_primitives::{
+	claim::Execution,
+	rules::{generation_work, work_blocks},
+	traits::ClaimSource,
+	JobId, SamplingParams, State, UncheckedInput,
+};
+use frame_support::{assert_ok, traits::OnFinalize};
+use frame_system::RawOrigin;
 
 #[test]
 fn the_claim_and_the_seed_follow_from_the_draw() {
@@ -21,7 +27,10 @@ fn the_claim_and_the_seed_follow_from_the_draw() {
 		assert_eq!(engagement.claim, execution.id().claim());
 		let work = <Jobs as ClaimSource<_, _>>::work(&id, false).expect("work");
 		assert_eq!((work.seed, work.claim), (execution.id().sampling_seed(), None));
-		assert_eq!((work.model, work.input.into_inner()), (MODEL, input()));
+		assert_eq!(
+			(work.model, work.input),
+			(MODEL, input().bounded().expect("it is short"))
+		);
 	});
 }
 
@@ -67,6 +76,45 @@ fn a_provider_with_too_much_to_do_is_not_drawn_and_keeps_its_place() {
 		assert!(ids.iter().all(|id| executor(*id) == account(2)));
 		assert_eq!(Load::get(account(1)).expect("a provider").0, 0);
 	});
+}
+
+/// Returns whether a job of so many bytes and tokens finds an executor that has so many blocks for it and for what it has
+/// to do before.
+fn finds_executor(bytes: usize, max_tokens: u32, blocks: u32) -> bool {
+	let mut found = false;
+	TestExt::providers(1).build_and_execute(|| {
+		ExecutionBlocks::set(blocks);
+		let request = Jobs::request(
+			RawOrigin::Signed(requester()).into(),
+			LONG_CONTEXT.into(),
+			UncheckedInput::Text(vec![b'a'; bytes]),
+			SamplingParams::greedy(max_tokens).into(),
+			0,
+			FUNDS,
+		);
+		assert_ok!(request);
+		next_block();
+		next_block();
+		found = OpenJobs::iter_values().all(|job| job.state == State::Executing);
+	});
+	found
+}
+
+#[test]
+fn the_backlog_before_a_job_is_limited_and_not_the_job() {
+	let backlog = Params::get().backlog_blocks;
+	for (bytes, max_tokens) in [(1, 1), (8_000, 4_096)] {
+		let tokens_in = u32::try_from(bytes).expect("small") + 16;
+		let own = work_blocks(0, generation_work(tokens_in, max_tokens), 300);
+		assert!(
+			finds_executor(bytes, max_tokens, own + backlog),
+			"{own} blocks of its own"
+		);
+		assert!(
+			!finds_executor(bytes, max_tokens, own + backlog + 1),
+			"{own} blocks of its own"
+		);
+	}
 }
 
 #[test]

@@ -34,8 +34,8 @@ fn a_job_from_request_to_receipt() {
 fn a_quote_is_what_a_request_must_offer() {
 	TestExt::providers(4).build_and_execute(|| {
 		let (prompt, params) = (input(), SamplingParams::greedy(8));
-		let quote =
-			Jobs::quote(MODEL.into(), prompt.len() as u32, params.max_tokens, 2).expect("four providers serve it");
+		let quote = Jobs::quote(MODEL.into(), prompt.bytes().len() as u32, params.max_tokens, 2)
+			.expect("four providers serve it");
 		let request = |max_fee| {
 			let origin = RawOrigin::Signed(requester()).into();
 			Jobs::request(origin, MODEL.into(), prompt.clone(), params.clone().into(), 2, max_fee)

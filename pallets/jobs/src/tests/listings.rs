@@ -38,7 +38,7 @@ fn a_request_weighs_what_was_compared_for_it() {
 	TestExt::providers(4).build_and_execute(|| {
 		list(10, MODEL, 10, 20);
 		let weight = |listings| {
-			let bytes = input().len() as u32;
+			let bytes = input().bytes().len() as u32;
 			Some(<() as WeightInfo>::request(bytes, listings))
 		};
 		let actual = |target: Target| try_request(target, 0).expect("a request").actual_weight;

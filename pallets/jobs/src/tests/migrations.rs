@@ -1,11 +1,11 @@
 //! From one entry a model to listings: jobs in flight, queues and receipts.
 
 use crate::{
-	migrations::{old, OldJob, OldReceipt, OldTerms, V1ToV2, GONE},
+	migrations::{old, OldInput, OldJob, OldReceipt, OldTerms, V1ToV2, V2ToV3, GONE},
 	mock::*,
 	*,
 };
-use assay_primitives::{ListingId, ModelId, State, Verdict};
+use assay_primitives::{JobId, ListingId, ModelId, State, UncheckedInput, Verdict};
 use codec::Encode;
 use frame_support::{
 	storage::unhashed,
@@ -144,5 +144,26 @@ fn a_receipt_of_a_model_that_is_gone_stays_readable() {
 		downgrade();
 		Migration::on_runtime_upgrade();
 		assert_eq!((receipt(id).listing, receipt(id).listing_named), (GONE, false));
+	});
+}
+
+#[test]
+fn prompts_become_inputs_of_text_once() {
+	TestExt::providers(4).build_and_execute(|| {
+		let open = request(0);
+		let closed = published(0);
+		end_claim(closed, State::Settled, Verdict::Unchecked);
+		let stored = |id: &JobId| UncheckedInput::from(Inputs::<Test>::get(id).expect("an input"));
+		for id in [&open, &closed] {
+			let old = OldInput::truncate_from(stored(id).bytes().to_vec());
+			unhashed::put_raw(&Inputs::<Test>::hashed_key_for(id), &old.encode());
+		}
+		StorageVersion::new(2).put::<Pallet<Test>>();
+		for _ in 0..2 {
+			V2ToV3::<Test>::on_runtime_upgrade();
+			assert_consistent();
+			assert!([&open, &closed].iter().all(|id| stored(id) == input()));
+			assert_eq!(StorageVersion::get::<Pallet<Test>>(), StorageVersion::new(3));
+		}
 	});
 }

@@ -2,6 +2,7 @@
 
 mod accumulate;
 mod authorize;
+mod chats;
 mod conclude;
 mod conservation;
 mod deadlines;

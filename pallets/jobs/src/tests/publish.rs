@@ -1,14 +1,18 @@
 //! Publications: what counts, and what is refused without a change.
 
-use crate::{mock::*, *};
+use crate::{
+	mock::{Jobs, *},
+	*,
+};
 use assay_primitives::{
 	digest::output_hash,
 	job::Failure,
-	limits::{MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS},
+	limits::{MAX_OUTPUT_TOKENS, MIN_OUTPUT_BYTES},
 	traits::ClaimSource,
-	ClaimId, FinishReason, JobId, State, Verdict,
+	ClaimId, FinishReason, JobId, SamplingParams, State, Verdict,
 };
 use frame_support::{assert_noop, assert_ok};
+use frame_system::RawOrigin;
 
 #[test]
 fn a_publication_frees_the_place_and_opens_a_claim() {
@@ -26,7 +30,7 @@ fn a_publication_frees_the_place_and_opens_a_claim() {
 		assert_eq!((claim.record.verifiers, claim.record.attempt), (2, 0));
 		assert_eq!(claim.work, 12 + 3);
 		assert_eq!(claim.seat_fee, 15 * 10, "at the price of prompt tokens");
-		let work = <crate::mock::Jobs as ClaimSource<_, _>>::work(&id, true).expect("work");
+		let work = <Jobs as ClaimSource<_, _>>::work(&id, true).expect("work");
 		assert_eq!(work.claim, Some(output()));
 		let event = Event::Published {
 			job: id,
@@ -43,7 +47,7 @@ fn an_answer_that_nobody_will_check_has_its_verdict_at_once() {
 	TestExt::providers(1).build_and_execute(|| {
 		let id = published(0);
 		assert_eq!(job(id).state, State::Window);
-		let receipt = crate::mock::Jobs::receipt(id).expect("a provisional receipt");
+		let receipt = Jobs::receipt(id).expect("a provisional receipt");
 		assert_eq!(receipt.verdict, Verdict::Unchecked);
 	});
 }
@@ -110,7 +114,7 @@ fn wrong_publications_are_refused_with_their_errors() {
 		assert_noop!(publish(long), Error::<Test>::OutputTooLong);
 		let endless = with(|p| p.output.tokens = vec![1; MAX_OUTPUT_TOKENS as usize + 1]);
 		assert_noop!(publish(endless), Error::<Test>::OutputTooLong);
-		let wordy = with(|p| p.output.text = vec![b'a'; MAX_OUTPUT_BYTES as usize + 1]);
+		let wordy = with(|p| p.output.text = vec![b'a'; MIN_OUTPUT_BYTES as usize + 1]);
 		assert_noop!(publish(wordy), Error::<Test>::OutputTooLong);
 		let garbled = with(|p| p.output.text = vec![0xff]);
 		assert_noop!(publish(garbled), Error::<Test>::OutputNotUtf8);
@@ -152,7 +156,7 @@ fn settled(verifiers: u8, finish: FinishReason, tokens: Vec<u32>) -> JobId {
 #[test]
 fn an_answer_for_which_the_model_did_not_run_costs_nothing() {
 	use Failure::*;
-	for failure in [PromptTooLong, Template, NoTokens, NotGenerative] {
+	for failure in [PromptTooLong, Template, NoTokens, NotGenerative, PartLeftOut, Grammar] {
 		TestExt::providers(4).build_and_execute(|| {
 			let id = settled(2, FinishReason::Failed(failure), vec![]);
 			let receipt = receipt(id);
@@ -178,6 +182,30 @@ fn a_prompt_that_the_model_read_is_paid_also_without_an_answer() {
 }
 
 #[test]
+fn a_grammar_that_ends_after_tokens_is_paid_like_an_answer() {
+	TestExt::providers(4).build_and_execute(|| {
+		let refused = settled(1, FinishReason::Failed(Failure::Grammar), vec![]);
+		assert_eq!(receipt(refused).fee, 0);
+		let ended = settled(1, FinishReason::Failed(Failure::Grammar), vec![5, 6]);
+		let answered = settled(1, FinishReason::Eos, vec![5, 6]);
+		let paid = |id| {
+			receipt(id)
+				.answer
+				.map(|answer| (answer.input_tokens, answer.output_tokens))
+		};
+		assert_eq!(
+			(paid(ended), receipt(ended).fee),
+			(paid(answered), receipt(answered).fee)
+		);
+		assert_ne!(
+			receipt(ended).fee,
+			0,
+			"or whoever streams a draft would read it for nothing"
+		);
+	});
+}
+
+#[test]
 fn a_check_of_a_refusal_is_worth_one_token() {
 	TestExt::providers(4).build_and_execute(|| {
 		let id = drawn(2);
@@ -199,5 +227,51 @@ fn more_prompt_tokens_than_quoted_are_not_paid() {
 		assert_ok!(publish(greedy));
 		end_claim(id, State::Settled, Verdict::Unchecked);
 		assert_eq!(receipt(id).answer.expect("an answer").input_tokens, 18 + 16);
+	});
+}
+
+#[test]
+fn the_longest_text_follows_from_the_tokens_that_were_asked_for() {
+	for (max_tokens, bytes) in [(1, 1_024), (64, 1_024), (65, 65 * 16), (4_096, 65_536)] {
+		TestExt::providers(1).build_and_execute(|| {
+			let request = Jobs::request(
+				RawOrigin::Signed(requester()).into(),
+				LONG_CONTEXT.into(),
+				input(),
+				SamplingParams::greedy(max_tokens).into(),
+				0,
+				FUNDS,
+			);
+			assert_ok!(request);
+			next_block();
+			next_block();
+			let id = OpenJobs::iter_keys().next().expect("a job");
+			let mut long = publication(id);
+			long.output.tokens.truncate(1);
+			long.output.text = vec![b'a'; bytes + 1];
+			assert_noop!(publish(long.clone()), Error::<Test>::OutputTooLong);
+			long.output.text.pop();
+			assert_ok!(publish(long));
+			let held = pallet_payments::Escrows::<Test>::get(id).expect("a deposit").deposit;
+			let stored = Outputs::<Test>::get(id).expect("an output");
+			assert!(
+				held >= Params::get().deposit_base + stored.text.len() as u128,
+				"the deposit covers it"
+			);
+		});
+	}
+}
+
+#[test]
+fn a_refusal_may_name_what_it_refuses() {
+	TestExt::providers(1).build_and_execute(|| {
+		let id = drawn(0);
+		let mut refused = publication(id);
+		refused.output.tokens.clear();
+		refused.output.text = vec![b'a'; 256];
+		refused.output.finish = FinishReason::Failed(Failure::PartLeftOut);
+		assert_ok!(publish(refused));
+		let stored = Outputs::<Test>::get(id).expect("an output");
+		assert_eq!((stored.text.len(), stored.finish.model_ran()), (256, false));
 	});
 }

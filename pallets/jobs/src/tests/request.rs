@@ -7,7 +7,7 @@ use crate::{
 use assay_primitives::{
 	api::QuoteError,
 	limits::{MAX_INPUT_BYTES, MAX_STOPS, MAX_STOP_BYTES},
-	JobId, ModelId, SamplingParams, State, UncheckedParams,
+	JobId, ModelId, SamplingParams, State, UncheckedInput, UncheckedParams,
 };
 use frame_support::{assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo};
 use frame_system::RawOrigin;
@@ -16,7 +16,7 @@ use sp_runtime::TokenError;
 /// The arguments of a request: a good one by default.
 struct Request {
 	model: ModelId,
-	input: Vec<u8>,
+	input: UncheckedInput,
 	params: UncheckedParams,
 	verifiers: u8,
 	max_fee: u128,
@@ -53,8 +53,10 @@ fn a_request_holds_the_quoted_fee_ceiling_and_the_deposit() {
 		let quote = Jobs::quote(MODEL.into(), 18, 8, 2).expect("a quote");
 		// (18 + 16) tokens in at 10, 8 out at 20; two checks of 42 tokens at 10; 8 % of one of them.
 		assert_eq!(quote.fee_ceiling, 340 + 160 + 2 * 420 + 34);
-		// The prompt, 8 token ids, and the longest text.
-		assert_eq!(quote.deposit, 500 + 18 + 8 * 4 + 16 * 1024);
+		// The prompt, 8 token ids, and the least that every text may have.
+		assert_eq!(quote.deposit, 500 + 18 + 8 * 4 + 1024);
+		let longer = Jobs::quote(MODEL.into(), 18, 128, 2).expect("a quote");
+		assert_eq!(longer.deposit, 500 + 18 + 128 * 4 + 128 * 16);
 		assert_eq!((quote.seat_fee, quote.input_tokens, quote.output_tokens), (420, 34, 8));
 		let id = request(2);
 		assert_eq!(balance(&requester()), FUNDS - quote.fee_ceiling - quote.deposit);
@@ -118,28 +120,29 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			),
 			(
 				Request {
-					input: vec![],
+					input: UncheckedInput::Text(vec![]),
 					..Request::default()
 				},
 				Error::EmptyInput,
 			),
 			(
 				Request {
-					input: vec![0xff, 0xfe],
+					input: UncheckedInput::Text(vec![0xff, 0xfe]),
 					..Request::default()
 				},
 				Error::InputNotUtf8,
 			),
 			(
 				Request {
-					input: vec![b'a'; 240 * 4 + 1],
+					input: UncheckedInput::Text(vec![b'a'; 240 * 8 + 1]),
 					..Request::default()
 				},
 				Error::InputTooLong,
 			),
 			(
 				Request {
-					input: vec![b'a'; MAX_INPUT_BYTES as usize + 1],
+					model: LONG_CONTEXT,
+					input: UncheckedInput::Chat(vec![b'a'; MAX_INPUT_BYTES as usize + 1]),
 					..Request::default()
 				},
 				Error::InputTooLong,
@@ -167,7 +170,7 @@ fn wrong_requests_are_refused_with_their_errors_and_hold_nothing() {
 			),
 			(
 				Request {
-					params: greedy(1025),
+					params: greedy(4097),
 					..Request::default()
 				},
 				Error::BadParams,
@@ -220,7 +223,10 @@ fn a_quote_returns_the_error_that_the_request_would_meet() {
 		);
 		assert_eq!(Jobs::quote(RETIRED.into(), 1, 1, 1), Err(QuoteError::RetiredModel));
 		assert_eq!(Jobs::quote(MODEL.into(), 0, 1, 1), Err(QuoteError::EmptyInput));
-		assert_eq!(Jobs::quote(MODEL.into(), 8193, 1, 1), Err(QuoteError::InputTooLong));
+		assert_eq!(
+			Jobs::quote(LONG_CONTEXT.into(), 65_537, 1, 1),
+			Err(QuoteError::InputTooLong)
+		);
 		assert_eq!(Jobs::quote(MODEL.into(), 1, 0, 1), Err(QuoteError::BadParams));
 		assert_eq!(Jobs::quote(MODEL.into(), 1, 1, 9), Err(QuoteError::TooManyVerifiers));
 		assert!(Jobs::quote(MODEL.into(), 1, 1, 8).is_ok());

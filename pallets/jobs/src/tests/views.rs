@@ -1,7 +1,8 @@
 //! Jobs as clients see them.
 
 use crate::mock::{Jobs, *};
-use assay_primitives::{JobId, State, Verdict};
+use assay_primitives::{traits::ClaimSource, JobId, State, Verdict};
+use sp_core::{crypto::ByteArray, Pair};
 
 #[test]
 fn a_view_follows_a_job_from_its_request_to_its_end() {
@@ -53,5 +54,40 @@ fn t_max_contains_every_deadline() {
 		// The queue, three executions, and the claim.
 		assert!(quote.t_max > 20 + 3 * 100 + 400 + 42);
 		assert_eq!(quote.longest_wait, 20);
+	});
+}
+
+#[test]
+fn an_execution_is_the_work_of_the_present_attempt() {
+	TestExt::providers(2).build_and_execute(|| {
+		let id = request(1);
+		assert_eq!(Jobs::execution(id), None, "nobody executes it yet");
+		next_block();
+		next_block();
+		let view = Jobs::execution(id).expect("an execution");
+		let work = <Jobs as ClaimSource<_, _>>::work(&id, false).expect("work");
+		assert_eq!((view.work, view.claim), (work.id(), claim_of(id)));
+		assert_eq!(
+			(view.attempt, view.executor.clone(), view.published),
+			(1, executor(id), false)
+		);
+		assert_eq!(
+			view.key.map(|key| key.to_vec()),
+			Some(pair(&view.executor).public().to_raw_vec())
+		);
+
+		// The next attempt is another one's, or at least other work.
+		let deadline = job(id).deadline;
+		run_to(deadline + 2);
+		let next = Jobs::execution(id).expect("an execution");
+		assert_eq!((next.attempt, next.executor.clone()), (2, executor(id)));
+		assert!(next.work != view.work && next.claim != view.claim);
+
+		publish(publication(id)).expect("a publication");
+		let published = Jobs::execution(id).expect("an execution");
+		assert_eq!((published.work, published.published), (next.work, true));
+		settle(id, &others(&next.executor));
+		assert_eq!(Jobs::execution(id), None, "it is closed");
+		assert_eq!(Jobs::execution(JobId([0; 32])), None);
 	});
 }

@@ -29,12 +29,14 @@ fn a_larger_bond_evicts_the_smallest_whose_money_unbonds() {
 	execute(|| {
 		fill(2_000, MAX_PROVIDERS);
 		assert_ok!(Providers::serve(signed(1_000), model(1), Prices::default()));
+		assert_ok!(Providers::set_endpoint(signed(1_000), b"ws://a".to_vec()));
 		assert_noop!(Providers::bond(signed(1), 2_000), Error::<Test>::TooManyProviders);
 		assert_ok!(Providers::bond(signed(1), 2_001));
 		System::assert_has_event(Event::Evicted { provider: 1_000, by: 1 }.into());
 		assert!(ActiveProviders::<Test>::get().contains(&1) && !ActiveProviders::<Test>::get().contains(&1_000));
 		let evicted = record(1_000);
 		assert_eq!((evicted.bond, evicted.slashable(), held(1_000)), (0, 2_000, 2_000));
+		assert_eq!(Providers::endpoint_of(&1_000), None);
 		assert!(evicted.models.is_empty() && crate::Serving::<Test>::get(model(1)).is_empty());
 		// It stays slashable, by a jury and for an equivocation, until it withdraws.
 		assert_eq!(bank(Providers::slash(&1_000, Fault::FalseClaim)), 1_000);

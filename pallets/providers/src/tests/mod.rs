@@ -2,6 +2,7 @@
 
 mod active;
 mod conservation;
+mod endpoints;
 mod examples;
 mod faults;
 mod genesis;

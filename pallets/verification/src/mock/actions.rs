@@ -8,8 +8,8 @@ use assay_primitives::{
 	receipt::{Audit, DrawRecord},
 	traits::{Claims as _, NewClaim},
 	vote::{Defect, JuryVote},
-	Approval, BoundRoot, ClaimId, FinishReason, JobId, Output, OutputHash, SamplingParams, State, TraceRoot, Verdict,
-	Vote, Work,
+	Approval, BoundRoot, ClaimId, FinishReason, Input, JobId, Output, OutputHash, SamplingParams, State, TraceRoot,
+	Verdict, Vote, Work,
 };
 use frame_support::dispatch::{DispatchInfo, GetDispatchInfo};
 use frame_system::RawOrigin;
@@ -63,7 +63,7 @@ pub(crate) fn publish_as(n: u8, verifiers: u8, root: TraceRoot) -> ClaimId {
 	};
 	let work = Work {
 		model: MODEL,
-		input: Default::default(),
+		input: Input::Text(Default::default()),
 		params: SamplingParams::greedy(4),
 		seed: [n; 32],
 		claim: None,
