@@ -1,6 +1,6 @@
 //! The receipt file: a receipt with the prompt and the answer that its hashes name, and the block it was read at.
 
-use crate::Account;
+use crate::{Account, StreamEvidence};
 #[cfg(feature = "std")]
 use alloc::string::String;
 use assay_primitives::{accumulator::Proof, job::Input, AccumulatorRoot, Hash32, Output, Receipt};
@@ -9,10 +9,11 @@ use assay_primitives::{accumulator::Proof, job::Input, AccumulatorRoot, Hash32, 
 pub type ChainReceipt = Receipt<Account, u32>;
 
 /// Version of the file format.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
-/// Most bytes of JSON that are read. A receipt with the longest prompt and answer stays well below.
-pub const MAX_FILE_BYTES: usize = 512 * 1024;
+/// Most bytes of JSON that are read. A receipt with the longest prompt and answer, and with evidence of two drafts as long,
+/// stays below, also if six characters are written for each byte of them.
+pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The block at which a receipt was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +51,8 @@ pub struct ReceiptFile {
 	pub genesis: Hash32,
 	/// The block it was read at.
 	pub read_at: ReadAt,
-	/// The prompt.
-	#[cfg_attr(feature = "std", serde(with = "json::text"))]
+	/// What the model was asked: in JSON `{"text": …}`, or `{"chat": …}` with a string, whose bytes are what is hashed.
+	#[cfg_attr(feature = "std", serde(with = "json::input"))]
 	pub input: Input,
 	/// What was published; none if nothing was. The verdict says what it is worth.
 	#[cfg_attr(feature = "std", serde(with = "json::output"))]
@@ -61,6 +62,9 @@ pub struct ReceiptFile {
 	/// Where the receipt is in the chain's accumulator, which outlives it; none before it is final.
 	#[cfg_attr(feature = "std", serde(default, skip_serializing_if = "Option::is_none"))]
 	pub accumulator: Option<Leaf>,
+	/// What the executor signed while it streamed its draft, if a client keeps it against it.
+	#[cfg_attr(feature = "std", serde(default, skip_serializing_if = "Option::is_none"))]
+	pub stream: Option<StreamEvidence>,
 }
 
 impl ReceiptFile {
@@ -140,21 +144,27 @@ impl ReceiptFile {
 /// Serde of prompt and answer as text instead of lists of bytes.
 #[cfg(feature = "std")]
 mod json {
-	pub(super) mod text {
-		use assay_primitives::job::Input;
+	pub(super) mod input {
+		use assay_primitives::{Input, UncheckedInput};
 		use serde::{de::Error, Deserialize, Deserializer, Serialize, Serializer};
 		use std::string::String;
 
 		pub(in super::super) fn serialize<S: Serializer>(input: &Input, s: S) -> Result<S::Ok, S::Error> {
-			core::str::from_utf8(input)
-				.map_err(serde::ser::Error::custom)?
-				.serialize(s)
+			let text = core::str::from_utf8(input.bytes()).map_err(serde::ser::Error::custom)?;
+			match input {
+				Input::Text(_) => Input::Text(text),
+				Input::Chat(_) => Input::Chat(text),
+			}
+			.serialize(s)
 		}
 
 		pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Input, D::Error> {
-			let text = String::deserialize(d)?;
-			Input::try_from(text.into_bytes())
-				.map_err(|_| D::Error::custom("the prompt is longer than the chain's limit"))
+			let input = match Input::<String>::deserialize(d)? {
+				Input::Text(text) => UncheckedInput::Text(text.into_bytes()),
+				Input::Chat(json) => UncheckedInput::Chat(json.into_bytes()),
+			};
+			let bounded = input.bounded();
+			bounded.ok_or_else(|| D::Error::custom("the prompt is longer than the chain's limit"))
 		}
 	}
 

@@ -5,7 +5,8 @@
 //! seed, token counts, that the seats are those of legal tranches, that the seal opens to the root and every approval
 //! fits it, the faults, and the verdict. [`differences`] compares the rest ([`ONLY_A_CHAIN_KNOWS`]) with a chain's
 //! storage. A receipt that the chain has pruned is held against the chain's accumulator instead, in which it has a
-//! [`Leaf`].
+//! [`Leaf`]. A client that streamed the draft may add what the executor signed, as [`StreamEvidence`]: two signed drafts
+//! that differ, or one that the answer does not go on with, show that it contradicted itself.
 //!
 //! The crate is `no_std`; the JSON form needs the feature `std`.
 
@@ -17,9 +18,11 @@ extern crate alloc;
 mod account;
 mod check;
 mod file;
+mod stream;
 
 pub use account::Account;
-pub use check::{check, differences, Checked, Mismatch, ONLY_A_CHAIN_KNOWS};
+pub use check::{check, differences, Checked, Contradiction, Mismatch, ONLY_A_CHAIN_KNOWS};
 #[cfg(feature = "std")]
 pub use file::ReadError;
 pub use file::{ChainReceipt, Leaf, ReadAt, ReceiptFile, FORMAT, MAX_FILE_BYTES};
+pub use stream::{SignedChunk, StreamEvidence, MAX_EVIDENCE_CHUNKS};

@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod story;
+mod stream;
 
 use assay_primitives::{
 	dispute::Decision,
 	economics::Fault,
 	receipt::{Audit, ClaimRecord, RefundReason, SeatRecord},
-	BoundRoot, FinishReason, JobId, ListingId, State, Verdict,
+	BoundRoot, FinishReason, Input, JobId, ListingId, State, Verdict,
 };
 use assay_receipt::{check, differences, Account, Leaf, Mismatch, ReceiptFile};
 use serde_json::Value;
@@ -358,10 +359,10 @@ fn every_inconsistency_has_its_name() {
 			|f| leaf(f).proof.as_mut().unwrap().leaves = u64::MAX,
 			Mismatch::Leaf,
 		),
-		(settled, |f| f.format = 2, Mismatch::Format(2)),
+		(settled, |f| f.format = 3, Mismatch::Format(3)),
 		(
 			settled,
-			|f| f.input = b"What is a job?".to_vec().try_into().unwrap(),
+			|f| f.input = Input::Text(b"What is a job?".to_vec().try_into().unwrap()),
 			Mismatch::InputHash,
 		),
 		(settled, |f| f.receipt.job.0[0] ^= 1, Mismatch::Job),
@@ -543,7 +544,7 @@ fn malformed_files_are_refused() {
 		.unwrap_err()
 		.to_string()
 		.contains("more than a receipt"));
-	for text in ["", "{}", "[]", "null", "{\"format\":3}"] {
+	for text in ["", "{}", "[]", "null", "{\"format\":4}"] {
 		assert!(ReceiptFile::from_json(text)
 			.unwrap_err()
 			.to_string()
@@ -555,13 +556,13 @@ fn malformed_files_are_refused() {
 	json["accumulator"]["proof"]["siblings"] = serde_json::json!(vec![settled().root(); 65]);
 	assert!(serde_json::from_value::<ReceiptFile>(json).is_err());
 	let mut json = serde_json::to_value(settled()).unwrap();
-	json["output"]["tokens"] = vec![1; 1025].into();
+	json["output"]["tokens"] = vec![1; 4097].into();
 	assert!(serde_json::from_value::<ReceiptFile>(json).is_err());
 }
 
 #[test]
 fn a_file_of_another_format_is_refused_by_its_number() {
-	let text = r#"{ "format": 2, "genesis": "0x07", "job_count": 5, "receipt": { "committee": [] } }"#;
+	let text = r#"{ "format": 3, "genesis": "0x07", "input": "What is a receipt?", "receipt": { "committee": [] } }"#;
 	let error = ReceiptFile::from_json(text).unwrap_err().to_string();
-	assert!(error.contains("format 2") && error.contains("format 3"), "{error}");
+	assert!(error.contains("format 3") && error.contains("format 4"), "{error}");
 }

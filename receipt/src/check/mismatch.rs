@@ -70,6 +70,16 @@ pub enum Mismatch {
 	Blocks,
 	/// The receipt is not final and has a leaf, or its proof has another shape than the leaf's index requires.
 	Leaf,
+	/// The evidence of a stream is about another claim.
+	StreamClaim,
+	/// The evidence of a stream has too many chunks.
+	StreamLength,
+	/// The evidence of a stream names no sr25519 key.
+	StreamKey,
+	/// The key did not sign this chunk for this claim on this chain.
+	StreamSignature(u32),
+	/// The draft of this chunk does not hash to what was signed.
+	StreamDraft(u32),
 }
 
 impl fmt::Display for Mismatch {
@@ -109,6 +119,18 @@ impl fmt::Display for Mismatch {
 					"claim.seats: the fault of seat {i} does not follow from its vote and the dispute"
 				)
 			}
+			Self::StreamSignature(i) => {
+				return write!(f, "stream.chunks: the key did not sign chunk {i} of this claim")
+			}
+			Self::StreamDraft(i) => {
+				return write!(
+					f,
+					"stream.chunks: the draft of chunk {i} does not hash to what was signed"
+				)
+			}
+			Self::StreamClaim => "stream.claim: it is not the claim of this receipt",
+			Self::StreamLength => "stream.chunks: more than evidence needs",
+			Self::StreamKey => "stream.key: it is not an sr25519 key",
 			Self::Text => "input or output: the text is not UTF-8",
 			Self::InputHash => "input_hash: it is not the hash of the prompt",
 			Self::Params => "params: out of range, or the answer is longer than they allow",

@@ -3,10 +3,12 @@
 mod difference;
 mod mismatch;
 mod seats;
+mod stream;
 mod verdict;
 
 pub use difference::differences;
 pub use mismatch::Mismatch;
+pub use stream::Contradiction;
 
 use crate::{ChainReceipt, Leaf, ReceiptFile, FORMAT};
 use assay_primitives::{
@@ -54,12 +56,14 @@ pub struct Checked {
 	pub input_capped: bool,
 	/// What the assurance follows from; none if nothing was published.
 	pub evidence: Option<Evidence>,
+	/// The contradiction that the executor has signed, if the file has evidence of one.
+	pub contradiction: Option<Contradiction>,
 }
 
 /// What a receipt file cannot prove by itself.
 pub const ONLY_A_CHAIN_KNOWS: &str =
 	"that a chain stored this receipt, that its beacon drew these providers, who rejected what, which blocks it names, \
-	 what was staked and paid";
+	 what was staked and paid, whose key signed a draft";
 
 impl Checked {
 	/// Returns whether the answer stands as checked: the seats confirmed it, the electorate upheld it, or an auditor
@@ -118,6 +122,9 @@ impl fmt::Display for Checked {
 		} else if self.contested {
 			f.write_str(" An objection to it stayed undecided.")?;
 		}
+		if let Some(contradiction) = self.contradiction {
+			write!(f, " {contradiction}")?;
+		}
 		Ok(())
 	}
 }
@@ -140,9 +147,10 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		output,
 		receipt,
 		accumulator,
+		stream,
 	} = file;
 	ensure(*format == FORMAT, Mismatch::Format(*format))?;
-	ensure(core::str::from_utf8(input).is_ok(), Mismatch::Text)?;
+	ensure(core::str::from_utf8(input.bytes()).is_ok(), Mismatch::Text)?;
 	ensure(input_hash(input) == receipt.input_hash, Mismatch::InputHash)?;
 	ensure(receipt.params.is_valid(), Mismatch::Params)?;
 	ensure(receipt.count > 0, Mismatch::Count)?;
@@ -181,6 +189,7 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		checkers: 0,
 		input_capped,
 		evidence: Evidence::of(receipt),
+		contradiction: None,
 	};
 	match published {
 		Some((claim, _)) => check_claim(file, claim, &mut checked)?,
@@ -189,6 +198,10 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 	verdict::check_blocks(file)?;
 	if let Some(leaf) = accumulator {
 		check_leaf(file, leaf)?;
+	}
+	if let Some(evidence) = stream {
+		let (claim, output) = checked.claim.zip(output.as_ref()).ok_or(Mismatch::StreamClaim)?;
+		checked.contradiction = stream::check(genesis, &claim, output, evidence)?;
 	}
 	Ok(checked)
 }
@@ -211,7 +224,7 @@ fn check_answer(receipt: &ChainReceipt, claim: &Claim, output: &Output) -> Resul
 	ensure(generated <= receipt.params.max_tokens, Mismatch::Params)?;
 	ensure(answer.finish == output.finish, Mismatch::Finish)?;
 	// Of a prompt that the model did not read nothing is paid.
-	Ok(answer.finish.model_ran() && answer.input_tokens < output.input_tokens)
+	Ok(answer.model_ran() && answer.input_tokens < output.input_tokens)
 }
 
 fn check_claim(file: &ReceiptFile, claim: &Claim, checked: &mut Checked) -> Result<(), Mismatch> {

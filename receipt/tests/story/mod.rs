@@ -11,7 +11,7 @@ use assay_primitives::{
 		SeatVote,
 	},
 	vote::Defect,
-	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ListingId, ModelId, Output, Receipt,
+	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, Input, JobId, LeafHash, ListingId, ModelId, Output, Receipt,
 	SamplingParams, Seal, State, TraceRoot, Verdict, Vote,
 };
 use assay_receipt::{Account, Leaf, ReadAt, ReceiptFile, FORMAT};
@@ -46,7 +46,14 @@ fn draw(block: u32) -> DrawRecord<u32> {
 impl Story {
 	/// Returns a published answer that so many verifiers are to check.
 	fn published(verifiers: u8) -> Self {
-		let input = b"What is a receipt?".to_vec();
+		Self::asked(
+			Input::Text(b"What is a receipt?".to_vec().try_into().unwrap()),
+			verifiers,
+		)
+	}
+
+	/// Returns the published answer to this.
+	fn asked(input: Input, verifiers: u8) -> Self {
 		let output = Output {
 			input_tokens: 9,
 			tokens: vec![17, 4, 99, 2].try_into().unwrap(),
@@ -115,10 +122,11 @@ impl Story {
 				format: FORMAT,
 				genesis: GENESIS,
 				read_at,
-				input: input.try_into().unwrap(),
+				input,
 				output: Some(output),
 				receipt,
 				accumulator: None,
+				stream: None,
 			},
 		};
 		let seal = story.id().seal(&account(EXECUTOR), &story.root());
@@ -298,6 +306,7 @@ pub(crate) fn all() -> Vec<(&'static str, ReceiptFile)> {
 		("overturned", overturned()),
 		("void", void()),
 		("refunded", refunded()),
+		("conversation", conversation()),
 	]
 }
 
@@ -358,6 +367,15 @@ pub(crate) fn audited() -> ReceiptFile {
 		.auditor(207, 12, Some(true))
 		.audit(Audit::Approved)
 		.ends(Verdict::Unverified, State::Settled, 25)
+}
+
+/// A conversation whose answer nobody has opened yet.
+pub(crate) fn conversation() -> ReceiptFile {
+	let json = br#"{"messages": [{"role": "user", "content": "What is \"a receipt\"?"}]}"#;
+	Story::asked(Input::Chat(json.to_vec().try_into().unwrap()), 1)
+		.tranche(24, &[10])
+		.approve(1, 10)
+		.ends(Verdict::Confirmed, State::Window, 25)
 }
 
 /// The electorate did not decide on an objection.
