@@ -78,6 +78,10 @@ pub struct InferenceParams {
 	/// at most one decimal. It objects to a false one, with a bond from the provider's balance.
 	#[arg(long, value_name = "PERCENT", default_value_t = WatchedShare::default(), conflicts_with = "no_engine")]
 	pub watch_claims: WatchedShare,
+
+	/// Stream no drafts: who asks this node to follow an answer while it is made is refused. Answers are published all the same.
+	#[arg(long)]
+	pub no_streams: bool,
 }
 
 /// Most threads that may be set.
@@ -115,6 +119,7 @@ impl InferenceParams {
 			sandbox: self.engine_sandbox,
 			journal: config.data_path.join("inference"),
 			watched: self.watch_claims,
+			streams: !self.no_streams,
 			demo_model,
 		}
 	}
@@ -205,6 +210,17 @@ mod tests {
 		assert_eq!(mode(&["--engine-sandbox", "require"]).unwrap(), SandboxMode::Require);
 		assert!(mode(&["--engine-sandbox", "on"]).is_err());
 		assert!(mode(&["--no-engine", "--engine-sandbox", "off"]).is_err());
+	}
+
+	#[test]
+	fn drafts_are_streamed_unless_that_is_switched_off() {
+		let off = |args: &[&str]| {
+			let args = ["assay-node"].iter().chain(args);
+			Cli::try_parse_from(args).map(|cli| cli.inference.no_streams)
+		};
+		assert!(!off(&[]).unwrap());
+		assert!(off(&["--no-streams"]).unwrap());
+		assert!(off(&["--no-streams", "--no-engine"]).unwrap());
 	}
 
 	#[test]

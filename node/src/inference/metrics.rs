@@ -64,6 +64,9 @@ struct Registered {
 	done: CounterVec<U64>,
 	abstained: Counter<U64>,
 	journaled: Counter<U64>,
+	streams: Gauge<U64>,
+	chunks: Counter<U64>,
+	streamed: Counter<U64>,
 	seconds: HistogramVec,
 }
 
@@ -132,6 +135,21 @@ impl Registered {
 			)?,
 			journaled: register(
 				Counter::new("assay_results_journaled_total", "Results put on disk")?,
+				registry,
+			)?,
+			streams: register(
+				Gauge::new("assay_streams_open", "Subscriptions that follow a draft of this node")?,
+				registry,
+			)?,
+			chunks: register(
+				Counter::new(
+					"assay_stream_chunks_total",
+					"Signed chunks of drafts sent to subscribers",
+				)?,
+				registry,
+			)?,
+			streamed: register(
+				Counter::new("assay_stream_tokens_total", "Tokens of drafts sent to subscribers")?,
 				registry,
 			)?,
 			seconds: register(HistogramVec::new(seconds, &["role"])?, registry)?,
@@ -203,6 +221,24 @@ impl Metrics {
 	/// Counts a work item that was given up.
 	pub fn abstained(&self) {
 		self.with(|m| m.abstained.inc());
+	}
+
+	/// Counts one more subscription that follows a draft.
+	pub fn stream_opened(&self) {
+		self.with(|m| m.streams.inc());
+	}
+
+	/// Counts one subscription less.
+	pub fn stream_closed(&self) {
+		self.with(|m| m.streams.dec());
+	}
+
+	/// Counts a chunk that was sent to a subscriber.
+	pub fn chunk_sent(&self, tokens: usize) {
+		self.with(|m| {
+			m.chunks.inc();
+			m.streamed.inc_by(tokens as u64);
+		});
 	}
 
 	/// Counts a result that was put on disk.

@@ -3,12 +3,13 @@
 //! ```text
 //! worker (Wasm) ──host function──▶ Backend ──▶ WorkQueue ──▶ connection ──socket──▶ assay-engine
 //!       ▲                            │  ▲                        │                       ▲
-//!       └────── WorkerTriggers ◀─────┘  └─── ResultJournal ◀─────┘       supervisor ─────┘
+//!       └────── WorkerTriggers ◀─────┤  └─── ResultJournal ◀─────┤       supervisor ─────┘
+//!                           RPC ◀────┴────────── Streams ◀───────┘
 //! ```
 //!
 //! [`Backend`] answers at once from memory and disk. The supervisor keeps the engine's process alive. The journal has a
 //! result on disk before a message made from it leaves the node. [`WorkerTriggers`] runs the worker again when an answer
-//! has come.
+//! has come. [`Streams`] keeps the drafts of answers in the making.
 
 mod backend;
 mod demo_model;
@@ -17,6 +18,7 @@ mod journal;
 mod log_target;
 mod metrics;
 mod queue;
+mod streams;
 mod watched_share;
 mod worker_triggers;
 
@@ -24,6 +26,8 @@ mod worker_triggers;
 pub use backend::EngineState;
 pub use backend::{Backend, EngineStatus};
 pub use engine::{EngineDevice, GpuEngine, ResourceLimits};
+pub use metrics::Metrics;
+pub use streams::{Draft, DraftState, Streams};
 pub use watched_share::WatchedShare;
 pub use worker_triggers::WorkerTriggers;
 
@@ -33,7 +37,6 @@ use demo_model::Unpacked;
 use engine::{supervise, SupervisorOptions};
 use journal::ResultJournal;
 use log_target::LOG_TARGET;
-use metrics::Metrics;
 use prometheus_endpoint::Registry;
 use sc_service::{ChainType, SpawnTaskHandle};
 use sp_keystore::{Keystore, KeystorePtr};
@@ -56,6 +59,8 @@ pub struct InferenceOptions {
 	pub journal: PathBuf,
 	/// The share of claims that the node checks without having been drawn.
 	pub watched: WatchedShare,
+	/// Whether drafts are kept, for those who follow a job's answer while it is made.
+	pub streams: bool,
 	/// Whether the demo model is written into `models` if it is not there.
 	pub demo_model: bool,
 }
@@ -83,7 +88,12 @@ pub fn start(options: InferenceOptions, registry: Option<&Registry>, spawner: &S
 		.inspect(|journal| log::debug!(target: LOG_TARGET, "Result journal: {} answers", journal.len()))
 		.inspect_err(|e| log::error!(target: LOG_TARGET, "{e}"))
 		.ok();
-	let backend = Arc::new(Backend::new(journal, options.watched, Metrics::new(registry)));
+	let mut backend = Backend::new(journal, options.watched, Metrics::new(registry));
+	if !options.streams {
+		backend = backend.without_streams();
+		log::info!(target: LOG_TARGET, "Streams: off. Answers of this node are read once they are published.");
+	}
+	let backend = Arc::new(backend);
 	prepare_models(&options);
 	match options.engine {
 		Some(program) => {
@@ -162,13 +172,16 @@ pub fn insert_dev_keys(keystore: &KeystorePtr, chain: &ChainType, seed: Option<&
 #[cfg(test)]
 pub(crate) mod tests {
 	use super::*;
-	use assay_primitives::{FinishReason, ModelId, Output, SamplingParams, Work};
+	use assay_primitives::{
+		limits::MAX_OUTPUT_TOKENS, stream::StreamToken, FinishReason, Input, ModelId, Output, SamplingParams, Work,
+		WorkId,
+	};
 
 	/// The work of a job's executor, or of everybody who checks its claim.
 	pub(super) fn work(job: u8, claim: bool) -> Work {
 		Work {
 			model: ModelId([7; 32]),
-			input: b"What is a receipt?".to_vec().try_into().unwrap(),
+			input: Input::Text(b"What is a receipt?".to_vec().try_into().unwrap()),
 			params: SamplingParams::greedy(4),
 			seed: [job; 32],
 			claim: claim.then(output),
@@ -180,8 +193,40 @@ pub(crate) mod tests {
 		Backend::new(None, WatchedShare::default(), Metrics::new(None))
 	}
 
+	/// A node's drafts, and what an engine does with them.
+	pub(crate) struct Engine(pub(crate) Arc<Streams>);
+
+	impl Engine {
+		/// Begins a draft, or begins it anew.
+		pub(crate) fn begin(&self, work: &WorkId) {
+			self.0.begin(work, &SamplingParams::greedy(MAX_OUTPUT_TOKENS));
+		}
+
+		/// Reports tokens after the first `first`.
+		pub(crate) fn report(&self, work: &WorkId, first: usize, tokens: &[StreamToken]) {
+			self.0.progress(work, first as u32, tokens.to_vec());
+		}
+
+		/// Makes these tokens the answer.
+		pub(crate) fn complete(&self, work: &WorkId, tokens: &[StreamToken]) {
+			let ids: Vec<_> = tokens.iter().map(|token| token.id).collect();
+			let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
+			let output = Output {
+				tokens: ids.try_into().unwrap(),
+				text: text.into_bytes().try_into().unwrap(),
+				..output()
+			};
+			self.0.complete(work, &output);
+		}
+
+		/// Makes no answer.
+		pub(crate) fn give_up(&self, work: &WorkId) {
+			self.0.give_up(work);
+		}
+	}
+
 	/// Some output.
-	pub(super) fn output() -> Output {
+	pub(crate) fn output() -> Output {
 		Output {
 			input_tokens: 9,
 			tokens: vec![1, 2, 3].try_into().unwrap(),

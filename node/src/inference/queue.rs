@@ -141,6 +141,12 @@ impl WorkQueue {
 		Some((id, work))
 	}
 
+	/// Returns work that the engine is computing; none if it is not in flight, or no longer needed.
+	pub fn in_flight(&self, id: &WorkId) -> Option<&Work> {
+		let item = self.items.get(id)?;
+		self.running.contains(id).then_some(&item.work)
+	}
+
 	/// Takes computed work out. It stays open until [`Self::close`] or [`Self::abstain`]. None if it is not in flight.
 	pub fn finish(&mut self, id: &WorkId) -> Option<Work> {
 		let index = self.running.iter().position(|running| running == id)?;

@@ -2,17 +2,22 @@
 //! engine.
 //!
 //! Everything about jobs that the chain knows is in the runtime API (`AssayApi`), which any client reaches through
-//! `state_call`. The methods here add what a runtime API cannot: the engine's health, and a job's life as a subscription.
+//! `state_call`. The methods here add what a runtime API cannot: the engine's health, a job's life as a subscription,
+//! and an answer while it is made.
 
 mod engine;
 mod error;
 mod job;
 mod params;
+mod places;
 mod receipt;
+mod stream;
+mod subscription;
 mod threads;
 
 pub use job::Jobs;
 pub use receipt::ReceiptDeps;
+pub use stream::JobStreams;
 pub use threads::{bound, connections, yield_to_others};
 
 use crate::{
@@ -20,7 +25,7 @@ use crate::{
 	service::{FullBackend, FullClient, FullPool, FullSelectChain},
 };
 use assay_runtime::opaque::Block;
-use futures::{stream, Stream, StreamExt};
+use futures::{stream::select, Stream, StreamExt};
 use jsonrpsee::RpcModule;
 use sc_client_api::BlockchainEvents;
 use sc_consensus_babe::BabeWorkerHandle;
@@ -73,6 +78,8 @@ pub struct FullDeps {
 	pub engine: Arc<Backend>,
 	/// The jobs that clients follow.
 	pub jobs: Jobs<FullClient>,
+	/// The drafts that clients follow.
+	pub streams: JobStreams<FullClient>,
 	/// For proofs of receipts.
 	pub receipts: ReceiptDeps<<FullBackend as sc_client_api::Backend<Block>>::OffchainStorage>,
 }
@@ -82,7 +89,7 @@ pub fn heads(client: &FullClient) -> impl Stream<Item = ()> + Send + 'static {
 	let best = client.import_notification_stream();
 	let best = best.filter(|block| future::ready(block.is_new_best)).map(drop);
 	let finalized = client.finality_notification_stream().map(drop);
-	stream::select(best, finalized)
+	select(best, finalized)
 }
 
 /// Builds all methods. Subscriptions run on `executor`.
@@ -94,6 +101,7 @@ pub fn create_full(
 	use job::JobApiServer;
 	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 	use receipt::ReceiptApiServer;
+	use stream::StreamApiServer;
 	use substrate_frame_rpc_system::{System, SystemApiServer};
 
 	let FullDeps {
@@ -104,6 +112,7 @@ pub fn create_full(
 		grandpa,
 		engine,
 		jobs,
+		streams,
 		receipts,
 	} = deps;
 	let mut module = RpcModule::new(());
@@ -122,6 +131,7 @@ pub fn create_full(
 	)?;
 	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
 	module.merge(job::JobRpc::new(jobs, executor).into_rpc())?;
+	module.merge(streams.into_rpc())?;
 	module.merge(receipt::ReceiptRpc::new(client, receipts).into_rpc())?;
 	Ok(module)
 }

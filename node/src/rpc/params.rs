@@ -16,6 +16,14 @@ pub struct InvalidParam {
 	reason: String,
 }
 
+impl InvalidParam {
+	/// Refuses a parameter that was read, for its value.
+	pub fn new(name: &'static str, reason: impl Into<String>) -> Self {
+		let reason = reason.into();
+		Self { name, reason }
+	}
+}
+
 impl From<InvalidParam> for ErrorObjectOwned {
 	fn from(error: InvalidParam) -> Self {
 		ErrorObject::owned(INVALID_PARAMS_CODE, error.to_string(), None::<()>)
@@ -24,18 +32,12 @@ impl From<InvalidParam> for ErrorObjectOwned {
 
 /// Reads a parameter that must be there.
 pub fn required<T: DeserializeOwned>(name: &'static str, param: Option<Param>) -> Result<T, InvalidParam> {
-	optional(name, param)?.ok_or_else(|| InvalidParam {
-		name,
-		reason: "it is missing".into(),
-	})
+	optional(name, param)?.ok_or_else(|| InvalidParam::new(name, "it is missing"))
 }
 
 /// Reads a parameter that may be missing or null.
 pub fn optional<T: DeserializeOwned>(name: &'static str, param: Option<Param>) -> Result<Option<T>, InvalidParam> {
-	serde_json::from_value(param.unwrap_or_default()).map_err(|e| InvalidParam {
-		name,
-		reason: e.to_string(),
-	})
+	serde_json::from_value(param.unwrap_or_default()).map_err(|e| InvalidParam::new(name, e.to_string()))
 }
 
 #[cfg(test)]

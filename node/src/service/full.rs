@@ -3,10 +3,13 @@
 use super::{
 	consensus::ConsensusParts,
 	network::{discover_authorities, warp_sync, GrandpaProtocol, Hash},
-	partial::{new_partial, Consensus, Parts},
+	partial::{new_partial, Consensus, FullClient, Parts},
 	workers::{self, WorkerParts},
 };
-use crate::{inference::InferenceOptions, rpc};
+use crate::{
+	inference::{self, InferenceOptions},
+	rpc,
+};
 use assay_runtime::opaque::Block;
 use sc_client_api::Backend as _;
 use sc_consensus_grandpa::{FinalityProofProvider, SharedVoterState};
@@ -17,6 +20,8 @@ use sc_service::{
 	TaskManager,
 };
 use sp_blockchain::HeaderBackend;
+use sp_keystore::KeystorePtr;
+use std::sync::Arc;
 
 /// Builds and starts a node.
 pub fn new_full<N: NetworkBackend<Block, Hash>>(
@@ -70,11 +75,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 	};
 	let engine = workers::start(&config, &task_manager, worker_parts, inference)?;
 
-	let jobs = rpc::Jobs::new(client.clone(), rpc::connections(&config.rpc));
-	let follow_jobs = jobs.run(rpc::heads(&client));
-	task_manager
-		.spawn_handle()
-		.spawn_blocking("job-subscriptions", Some("rpc"), follow_jobs);
+	let (jobs, streams) = start_subscriptions(&config, &task_manager, client.clone(), engine.clone(), keystore.clone());
 
 	let voter_state = SharedVoterState::empty();
 	let rpc_deps = rpc::FullDeps {
@@ -96,6 +97,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		},
 		engine,
 		jobs,
+		streams,
 		receipts: rpc::ReceiptDeps {
 			nodes: backend.offchain_storage(),
 			indexing: config.offchain_worker.indexing_enabled,
@@ -143,4 +145,23 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		consensus.start_grandpa(&task_manager, grandpa_link, grandpa_protocol, voter_state, role, name)?;
 	}
 	Ok(task_manager)
+}
+
+/// Begins to follow the chain for all who subscribe to jobs and to their drafts.
+fn start_subscriptions(
+	config: &Configuration,
+	task_manager: &TaskManager,
+	client: Arc<FullClient>,
+	engine: Arc<inference::Backend>,
+	keystore: KeystorePtr,
+) -> (rpc::Jobs<FullClient>, rpc::JobStreams<FullClient>) {
+	let connections = rpc::connections(&config.rpc);
+	let jobs = rpc::Jobs::new(client.clone(), connections);
+	let follow_jobs = jobs.run(rpc::heads(&client));
+	task_manager
+		.spawn_handle()
+		.spawn_blocking("job-subscriptions", Some("rpc"), follow_jobs);
+	let tasks = Arc::new(task_manager.spawn_handle());
+	let streams = rpc::JobStreams::new(&jobs, engine, keystore, connections, tasks);
+	(jobs, streams)
 }

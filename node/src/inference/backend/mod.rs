@@ -8,10 +8,12 @@ use super::{
 	log_target::LOG_TARGET,
 	metrics::{ExitCause, Metrics, Role},
 	queue::{WorkQueue, WorkState},
+	streams::Streams,
 	watched_share::WatchedShare,
 };
 use assay_primitives::{
 	host::{EnqueueResult, InferenceBackend, PollResult, ProbeResult},
+	stream::{StreamToken, MAX_CHUNK_TOKENS},
 	task::Answer,
 	Finding, ModelId, Output, WorkId,
 };
@@ -21,6 +23,7 @@ use rand::{rngs::OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::{HashMap, VecDeque},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 use tokio::sync::{watch, Notify};
@@ -77,12 +80,16 @@ pub enum ProtocolViolation {
 	UnknownWork,
 	/// The engine made what it was to check, or checked what it was to make.
 	WrongKind,
+	/// A report of progress has no tokens, or more than one may have.
+	ProgressSize,
 }
 
 /// Answers the host function's calls, and feeds the engine.
 pub struct Backend {
 	journal: Option<ResultJournal>,
 	watched: WatchedShare,
+	/// The drafts that the engine makes; none if this node streams none.
+	streams: Option<Arc<Streams>>,
 	state: Mutex<State>,
 	metrics: Metrics,
 	/// Wakes the connection when there may be work to send.
@@ -114,11 +121,27 @@ impl Backend {
 		Self {
 			journal,
 			watched,
+			streams: Some(Arc::default()),
 			state: Mutex::new(state),
 			metrics,
 			work: Notify::new(),
 			events: watch::Sender::new(0),
 		}
+	}
+
+	/// Returns the same backend, which keeps no drafts.
+	pub fn without_streams(self) -> Self {
+		Self { streams: None, ..self }
+	}
+
+	/// Returns the drafts of this node's own answers; none if it keeps none.
+	pub fn streams(&self) -> Option<Arc<Streams>> {
+		self.streams.clone()
+	}
+
+	/// Returns the metrics of inference.
+	pub fn metrics(&self) -> &Metrics {
+		&self.metrics
 	}
 
 	/// Changes whenever the worker should run again: an answer is there, or the engine is ready.
@@ -143,9 +166,35 @@ impl Backend {
 	/// Returns the next work for the engine, if it has room.
 	pub(super) fn next_work(&self) -> Option<(WorkId, Work)> {
 		let mut state = self.state.lock();
-		let next = state.queue.next()?;
-		state.in_flight.insert(next.0, Instant::now());
-		Some(next)
+		let (id, work) = state.queue.next()?;
+		state.in_flight.insert(id, Instant::now());
+		drop(state);
+		if let Some(streams) = self.streams.as_ref().filter(|_| work.claim.is_none()) {
+			streams.begin(&id, &work.params);
+		}
+		Some((id, work))
+	}
+
+	/// Takes in what the engine reports of an answer that it makes. Returns whether work in flight goes on.
+	pub(super) fn progress(
+		&self,
+		id: &WorkId,
+		first: u32,
+		tokens: Vec<StreamToken>,
+	) -> Result<bool, ProtocolViolation> {
+		if !(1..=MAX_CHUNK_TOKENS).contains(&tokens.len()) {
+			return Err(ProtocolViolation::ProgressSize);
+		}
+		match self.state.lock().queue.in_flight(id).map(|work| work.claim.is_some()) {
+			Some(false) => {}
+			Some(true) => return Err(ProtocolViolation::WrongKind),
+			// It was sent before the engine received that the work is no longer needed.
+			None => return Ok(false),
+		}
+		if let Some(streams) = &self.streams {
+			streams.progress(id, first, tokens);
+		}
+		Ok(true)
 	}
 
 	/// Returns the next work in flight that is no longer needed.
@@ -293,6 +342,9 @@ impl Backend {
 		};
 		match journal.write(&record) {
 			Ok(new) => {
+				if let (Some(streams), Some(output)) = (&self.streams, &record.answer.output) {
+					streams.complete(id, output);
+				}
 				let mut state = self.state.lock();
 				state.queue.close(id);
 				state.status.done = state.status.done.saturating_add(1);
@@ -317,6 +369,9 @@ impl Backend {
 	}
 
 	fn record_abstained(&self, state: &mut State, id: &WorkId, why: &str) {
+		if let Some(streams) = &self.streams {
+			streams.give_up(id);
+		}
 		state.status.abstained = state.status.abstained.saturating_add(1);
 		state.status.last_error = Some(why.to_owned());
 		self.metrics.abstained();

@@ -30,7 +30,7 @@ pub struct Timeouts {
 	pub ping: Duration,
 	/// Without a pong, or without taking a frame.
 	pub silence: Duration,
-	/// On one work item. Far above any job's deadlines.
+	/// Without a result, or a token of one. Far above what a check takes, or an answer's first token.
 	pub work: Duration,
 }
 
@@ -63,8 +63,8 @@ pub enum Disconnect {
 	/// It does not answer.
 	#[error("the engine has not answered for {} s", .0.as_secs())]
 	Silent(Duration),
-	/// It answers, but one work item never ends.
-	#[error("the engine has computed one work item for {} s", .0.as_secs())]
+	/// It answers, but its work does not go on.
+	#[error("the engine has computed for {} s without a result or a token", .0.as_secs())]
 	Stuck(Duration),
 }
 
@@ -73,6 +73,7 @@ impl From<ProtocolViolation> for Disconnect {
 		Self::Violation(match violation {
 			ProtocolViolation::UnknownWork => "a result that was not requested",
 			ProtocolViolation::WrongKind => "a result of the wrong kind",
+			ProtocolViolation::ProgressSize => "progress by no token, or by too many",
 		})
 	}
 }
@@ -106,7 +107,7 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 		pings: 0,
 		pongs: 0,
 		last_pong: Instant::now(),
-		last_result: Instant::now(),
+		last_progress: Instant::now(),
 	};
 	let ended = async {
 		let (models, sandbox) = connection.ready().await?;
@@ -129,7 +130,8 @@ struct Connection<'a, S> {
 	/// The last ping that was answered.
 	pongs: u64,
 	last_pong: Instant,
-	last_result: Instant,
+	/// When it last sent a result, or a token of one.
+	last_progress: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -150,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 		let mut ticks = interval(self.timeouts.ping);
 		ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		self.last_pong = Instant::now();
-		self.last_result = Instant::now();
+		self.last_progress = Instant::now();
 		let backend = self.backend.clone();
 		loop {
 			while let Some(id) = backend.next_cancelled() {
@@ -170,12 +172,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 	async fn handle(&mut self, message: Response) -> Result<(), Disconnect> {
 		match message {
 			Response::Done { id, result } => {
-				self.last_result = Instant::now();
+				self.last_progress = Instant::now();
 				let backend = self.backend.clone();
 				// The journal waits for the disk: not on a thread that others need.
 				tokio::task::spawn_blocking(move || backend.done(&id, result))
 					.await
 					.map_err(|_| Disconnect::Violation("a result that could not be handled"))??;
+			}
+			Response::Progress { id, first, tokens } => {
+				if self.backend.progress(&id, first, tokens)? {
+					self.last_progress = Instant::now();
+				}
 			}
 			// Each ping once: a flood of pongs is no heartbeat.
 			Response::Pong(n) if n > self.pongs && n <= self.pings => {
@@ -195,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 			return Err(Disconnect::Silent(silence));
 		}
 		let busy_since = self.backend.busy_since();
-		if busy_since.is_some_and(|since| since.max(self.last_result).elapsed() > work) {
+		if busy_since.is_some_and(|since| since.max(self.last_progress).elapsed() > work) {
 			return Err(Disconnect::Stuck(work));
 		}
 		self.pings = self.pings.saturating_add(1);

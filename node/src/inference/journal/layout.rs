@@ -5,7 +5,11 @@
 //! results that votes were made from, so such a journal is refused.
 
 use super::JournalError;
-use assay_primitives::{task::Answer, WorkId};
+use assay_primitives::{
+	limits::{MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS},
+	task::Answer,
+	WorkId,
+};
 use codec::{Decode, DecodeAll, Encode};
 use std::{
 	fs::{self, File, OpenOptions},
@@ -20,7 +24,9 @@ pub(super) const MAGIC: &[u8; 8] = b"ASSAYJ2\n";
 const FAMILY: &[u8] = b"ASSAYJ";
 const HEADER: usize = 16;
 /// Longest record: an [`Answer`] with the largest output, and some margin.
-const MAX_RECORD: u32 = 64 * 1024;
+const MAX_RECORD: u32 = 128 * 1024;
+// What is longer would be written, and be taken for damage at the next start.
+const _: () = assert!(MAX_OUTPUT_BYTES + 4 * MAX_OUTPUT_TOKENS + 1024 <= MAX_RECORD);
 
 /// One answer on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -1,7 +1,10 @@
 //! The journal is torn, damaged, opened twice and filled by many at once, and never changes an answer.
 
 use super::{layout::MAGIC, *};
-use assay_primitives::{Finding, TraceRoot};
+use assay_primitives::{
+	limits::{MAX_OUTPUT_BYTES, MAX_OUTPUT_TOKENS},
+	Finding, FinishReason, Output, TraceRoot,
+};
 use std::sync::Arc;
 
 fn record(n: u32, mark: u8) -> Record {
@@ -40,6 +43,22 @@ fn an_answer_written_but_not_yet_used_is_the_same_after_a_restart() {
 	assert!(!again.write(&record(1, 2)).unwrap());
 	assert_eq!(again.get(&first.work).unwrap(), Some(first.answer));
 	assert_eq!(again.len(), 1);
+}
+
+#[test]
+fn the_largest_answer_is_read_again_after_a_restart() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut largest = record(1, 1);
+	largest.answer.output = Some(Output {
+		input_tokens: u32::MAX,
+		tokens: vec![u32::MAX; MAX_OUTPUT_TOKENS as usize].try_into().unwrap(),
+		text: vec![b'x'; MAX_OUTPUT_BYTES as usize].try_into().unwrap(),
+		finish: FinishReason::Length,
+	});
+	write_all(directory.path(), &[record(0, 0), largest.clone(), record(2, 2)]);
+	let again = ResultJournal::open(directory.path()).unwrap();
+	assert_eq!(again.get(&largest.work).unwrap(), Some(largest.answer));
+	assert_eq!(again.len(), 3);
 }
 
 #[test]

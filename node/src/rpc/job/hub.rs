@@ -3,11 +3,10 @@
 
 use super::{
 	follower::{Follower, Reading},
-	places::Places,
 	source::{Head, Source, MAX_JOBS_READ},
 	status::{JobStatus, JobUpdate, Until},
 };
-use crate::rpc::error::Error;
+use crate::rpc::{error::Error, places::Places};
 use assay_primitives::JobId;
 use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
@@ -15,7 +14,7 @@ use std::{collections::HashMap, pin::pin, sync::Arc};
 use tokio::sync::{watch, Notify};
 
 /// The newest update of a job.
-pub(super) type Updates = watch::Receiver<JobUpdate>;
+pub(in crate::rpc) type Updates = watch::Receiver<JobUpdate>;
 
 /// A job with subscribers, of whom all wait for the same.
 struct Watched {
@@ -24,9 +23,9 @@ struct Watched {
 }
 
 /// Follows the jobs of all subscriptions.
-pub(super) struct Hub<S> {
-	source: S,
-	/// The places of the subscriptions, which bound what is watched.
+pub(in crate::rpc) struct Hub<S> {
+	pub(in crate::rpc) source: S,
+	/// The places of job subscriptions. They and those of streams bound what is watched.
 	pub(super) places: Arc<Places>,
 	/// At most one of each kind for a job.
 	watched: Mutex<HashMap<JobId, Vec<(Until, Watched)>>>,
@@ -51,7 +50,7 @@ impl<S: Source> Hub<S> {
 	}
 
 	/// Returns the updates of a job from now on. Reads the state, unless the job is watched already.
-	pub(super) fn watch(&self, job: JobId, until: Until) -> Result<Updates, Error> {
+	pub(in crate::rpc) fn watch(&self, job: JobId, until: Until) -> Result<Updates, Error> {
 		if let Some(updates) = self.subscribe(job, until) {
 			return Ok(updates);
 		}

@@ -2,42 +2,34 @@
 
 mod follower;
 mod hub;
-mod places;
 mod source;
 mod status;
+
+pub(super) use hub::{Hub, Updates};
+pub(super) use source::{ChainSource, Source};
+pub(super) use status::{JobUpdate, Until};
 
 use super::{
 	error::Error,
 	params::{self, Param},
-	LOG_TARGET,
+	places::Place,
+	subscription::{on_blocking_thread, send, Patience},
 };
 use assay_primitives::{api::AssayApi, JobId};
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
-use futures::{channel::oneshot, FutureExt, Stream};
-use hub::{Hub, Updates};
+use futures::{FutureExt, Stream};
 use jsonrpsee::{proc_macros::rpc, PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink};
-use places::Place;
 use sc_rpc::SubscriptionTaskExecutor;
-use source::ChainSource;
 use sp_api::ProvideRuntimeApi;
 use sp_blockchain::HeaderBackend;
 use sp_runtime::traits::Block as BlockT;
-use status::{EndReason, JobStatus, Until};
-use std::{fmt::Display, future::Future, pin::pin, sync::Arc, time::Duration};
-
-/// How long subscribers are served.
-#[derive(Clone, Copy)]
-struct Patience {
-	/// With one subscription.
-	subscription: Duration,
-	/// Without making room for the next notification.
-	notification: Duration,
-}
+use status::{EndReason, JobStatus};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 const PATIENCE: Patience = Patience {
 	// Longer than any job takes without waiting for a dispute's place, which is `jobs.TMax` blocks.
 	subscription: Duration::from_secs(8 * 60 * 60),
-	notification: Duration::from_secs(60),
+	..Patience::DEFAULT
 };
 
 type Hash = <Block as BlockT>::Hash;
@@ -56,7 +48,7 @@ pub trait JobApi {
 }
 
 /// The jobs that clients follow. All RPC servers of a node share it.
-pub struct Jobs<C>(Arc<Hub<ChainSource<C>>>);
+pub struct Jobs<C>(pub(super) Arc<Hub<ChainSource<C>>>);
 
 impl<C> Clone for Jobs<C> {
 	fn clone(&self) -> Self {
@@ -134,20 +126,6 @@ where
 	}
 }
 
-/// Runs what reads the state where it holds up no other task.
-async fn on_blocking_thread<T: Send + 'static>(
-	executor: &SubscriptionTaskExecutor,
-	read: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-	let (sender, receiver) = oneshot::channel();
-	let read = async move {
-		// Nobody receives it if the client has gone.
-		let _ = sender.send(read());
-	};
-	executor.spawn_blocking("substrate-rpc-subscription", Some("rpc"), read.boxed());
-	receiver.await.map_err(|_| Error::Runtime)?
-}
-
 /// Sends updates until the last, or until the subscriber goes or its time is over.
 async fn forward(sink: SubscriptionSink, mut updates: Updates, _place: Place, patience: Patience) {
 	let mut expired = pin!(tokio::time::sleep(patience.subscription));
@@ -172,16 +150,5 @@ async fn forward(sink: SubscriptionSink, mut updates: Updates, _place: Place, pa
 	}
 }
 
-/// Sends a message, and returns whether it could be sent in time.
-async fn send(sink: &SubscriptionSink, message: Result<SubscriptionMessage, impl Display>, patience: Patience) -> bool {
-	match message {
-		Ok(message) => sink.send_timeout(message, patience.notification).await.is_ok(),
-		Err(e) => {
-			log::error!(target: LOG_TARGET, "A job's update is not valid JSON: {e}");
-			false
-		}
-	}
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

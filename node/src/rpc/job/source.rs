@@ -3,9 +3,9 @@
 use super::{status::JobStatus, Hash};
 use crate::rpc::error::Error;
 use assay_primitives::{
-	api::{self, AssayApi, JobView},
+	api::{self, AssayApi, ExecutionView, JobView},
 	limits::MAX_JOB_VIEWS,
-	JobId,
+	Hash32, JobId,
 };
 use assay_runtime::{opaque::Block, AccountId, BlockNumber};
 use sp_api::ProvideRuntimeApi;
@@ -17,7 +17,7 @@ pub(super) const MAX_JOBS_READ: usize = MAX_JOB_VIEWS as usize;
 
 /// Where the chain stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in crate::rpc) struct Head {
 	/// The best block.
 	pub(super) best: Hash,
 	/// The number of the last finalized block, which is on the best chain.
@@ -25,7 +25,7 @@ pub(super) struct Head {
 }
 
 /// A chain with jobs.
-pub(super) trait Source: Send + Sync + 'static {
+pub(in crate::rpc) trait Source: Send + Sync + 'static {
 	/// Returns where the chain stands.
 	fn head(&self) -> Head;
 	/// Returns the block of the best chain with this number, if this node knows it.
@@ -33,10 +33,15 @@ pub(super) trait Source: Send + Sync + 'static {
 	/// Returns at most [`MAX_JOBS_READ`] jobs as they are in a best block, in the same order; none for a job that the block
 	/// does not have. Reads the state, so it must not run where it would hold up others.
 	fn read(&self, head: Head, jobs: &[JobId]) -> Result<Vec<Option<JobStatus>>, Error>;
+	/// Returns who makes a job's draft in the best block; none before an executor is drawn and once the job is closed. Reads
+	/// the state.
+	fn execution(&self, job: JobId) -> Result<Option<ExecutionView<AccountId>>, Error>;
+	/// Returns the chain's genesis hash.
+	fn genesis(&self) -> Hash32;
 }
 
 /// A client of the chain.
-pub(super) struct ChainSource<C>(pub(super) Arc<C>);
+pub(in crate::rpc) struct ChainSource<C>(pub(super) Arc<C>);
 
 impl<C> Source for ChainSource<C>
 where
@@ -55,11 +60,16 @@ where
 		self.0.hash(number).ok().flatten()
 	}
 
+	fn execution(&self, job: JobId) -> Result<Option<ExecutionView<AccountId>>, Error> {
+		let api = self.0.runtime_api();
+		api.execution(self.0.info().best_hash, job).map_err(failed)
+	}
+
+	fn genesis(&self) -> Hash32 {
+		self.0.info().genesis_hash.into()
+	}
+
 	fn read(&self, head: Head, jobs: &[JobId]) -> Result<Vec<Option<JobStatus>>, Error> {
-		let failed = |e: sp_api::ApiError| {
-			log::warn!(target: crate::rpc::LOG_TARGET, "Reading jobs: {e}");
-			Error::Runtime
-		};
 		let api = self.0.runtime_api();
 		let ids: Vec<JobId> = jobs.iter().take(MAX_JOBS_READ).copied().collect();
 		let views = api.jobs(head.best, ids).map_err(failed)?;
@@ -75,4 +85,9 @@ where
 		};
 		views.into_iter().map(|view| view.map(status).transpose()).collect()
 	}
+}
+
+fn failed(e: sp_api::ApiError) -> Error {
+	log::warn!(target: crate::rpc::LOG_TARGET, "Reading jobs: {e}");
+	Error::Runtime
 }

@@ -156,7 +156,7 @@ async fn a_node_that_stops_ends_all_subscriptions() {
 	let module = module(&chain);
 	let mut job = subscribe(&module).await;
 	next(&mut job).await;
-	chain.0.lock().heads.clear();
+	chain.stop();
 	let end = tokio::time::timeout(Duration::from_secs(10), job.next::<JobUpdate>()).await;
 	assert!(end.expect("an end in time").is_none());
 }

@@ -8,10 +8,10 @@ mod steps;
 use super::{status::JobUpdate, *};
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{self, JobView, TooManyJobs},
+	api::{self, ExecutionView, JobView, TooManyJobs},
 	limits::MAX_JOB_VIEWS,
 	receipt::{RefundReason, SeatRecord},
-	ClaimId, InputHash, ListingId, ModelId, Receipt, SamplingParams, State, Target, Verdict,
+	ClaimId, InputHash, ListingId, ModelId, Receipt, SamplingParams, State, Target, UncheckedInput, Verdict,
 };
 use futures::{channel::mpsc, future::BoxFuture};
 use jsonrpsee::{core::server::Subscription as Client, MethodsError, RpcModule};
@@ -23,28 +23,29 @@ use std::collections::HashMap;
 use tokio::{runtime::Handle, task};
 
 type Header = <Block as BlockT>::Header;
-type View = JobView<AccountId, BlockNumber>;
+pub(in crate::rpc) type View = JobView<AccountId, BlockNumber>;
 type ReceiptOf = Receipt<AccountId, BlockNumber>;
 type Module = RpcModule<JobRpc<Chain>>;
 
 #[derive(Default)]
-struct Facts {
+pub(in crate::rpc) struct Facts {
 	best: BlockNumber,
 	finalized: BlockNumber,
 	fork: u8,
 	views: HashMap<JobId, View>,
 	receipts: HashMap<JobId, ReceiptOf>,
+	pub(in crate::rpc) executions: HashMap<JobId, ExecutionView<AccountId>>,
 	heads: Vec<mpsc::UnboundedSender<()>>,
 	/// The block whose state was read last, and how many jobs were read in all.
 	read_in: BlockNumber,
 	read: usize,
 	/// Whether reading fails.
-	broken: bool,
+	pub(in crate::rpc) broken: bool,
 }
 
 /// A chain with some jobs.
 #[derive(Clone, Default)]
-struct Chain(Arc<Mutex<Facts>>);
+pub(in crate::rpc) struct Chain(pub(in crate::rpc) Arc<Mutex<Facts>>);
 
 fn hash(fork: u8, number: BlockNumber) -> Hash {
 	let mut bytes = [fork; 32];
@@ -54,14 +55,14 @@ fn hash(fork: u8, number: BlockNumber) -> Hash {
 
 impl Chain {
 	/// A chain on whose best block a job is as given.
-	fn with(view: View) -> Self {
+	pub(in crate::rpc) fn with(view: View) -> Self {
 		let chain = Self::default();
 		chain.block(Some(view), None);
 		chain
 	}
 
 	/// One more best block, in whose state [`JOB`] is as given, and there is no other job.
-	fn block(&self, view: Option<View>, receipt: Option<ReceiptOf>) {
+	pub(in crate::rpc) fn block(&self, view: Option<View>, receipt: Option<ReceiptOf>) {
 		let mut facts = self.0.lock();
 		facts.views = view.into_iter().map(|view| (view.id, view)).collect();
 		facts.receipts = receipt.into_iter().map(|receipt| (receipt.job, receipt)).collect();
@@ -86,10 +87,15 @@ impl Chain {
 		facts.heads.retain(|head| head.unbounded_send(()).is_ok());
 	}
 
-	fn heads(&self) -> mpsc::UnboundedReceiver<()> {
+	pub(in crate::rpc) fn heads(&self) -> mpsc::UnboundedReceiver<()> {
 		let (sender, receiver) = mpsc::unbounded();
 		self.0.lock().heads.push(sender);
 		receiver
+	}
+
+	/// No more heads come, as when a node stops.
+	pub(in crate::rpc) fn stop(&self) {
+		self.0.lock().heads.clear();
 	}
 
 	/// Waits until the best block has been read.
@@ -102,7 +108,7 @@ impl Chain {
 	}
 }
 
-struct Api(Chain);
+pub(in crate::rpc) struct Api(Chain);
 
 sp_api::mock_impl_runtime_apis! {
 	impl AssayApi<Block, AccountId, BlockNumber> for Api {
@@ -124,6 +130,14 @@ sp_api::mock_impl_runtime_apis! {
 			}
 			assert!(ids.len() <= MAX_JOB_VIEWS as usize);
 			Ok(Ok(ids.iter().map(|id| facts.views.get(id).cloned()).collect()))
+		}
+		#[advanced]
+		fn execution(&self, _: Hash, id: JobId) -> Result<Option<ExecutionView<AccountId>>, sp_api::ApiError> {
+			let facts = self.0.0.lock();
+			if facts.broken {
+				return Err(sp_api::ApiError::UsingSameInstanceForDifferentBlocks);
+			}
+			Ok(facts.executions.get(&id).cloned())
 		}
 		fn receipt(&self, id: JobId) -> Option<ReceiptOf> { self.0.0.lock().receipts.get(&id).cloned() }
 		fn receipt_leaf(_: JobId) -> Option<u64> { None }
@@ -167,9 +181,9 @@ impl HeaderBackend<Block> for Chain {
 	}
 }
 
-const JOB: JobId = JobId([1; 32]);
+pub(in crate::rpc) const JOB: JobId = JobId([1; 32]);
 
-fn view(state: State) -> View {
+pub(in crate::rpc) fn view(state: State) -> View {
 	View {
 		id: JOB,
 		requester: [2; 32].into(),
@@ -192,7 +206,7 @@ fn view(state: State) -> View {
 		.try_into()
 		.unwrap(),
 		deadline: Some(99),
-		input: b"Hello".to_vec(),
+		input: UncheckedInput::Text(b"Hello".to_vec()),
 		output: None,
 		requested_at: 1,
 		genesis: [0; 32],
@@ -236,7 +250,7 @@ fn receipt(state: State, verdict: Verdict, verdict_at: BlockNumber, closed_at: O
 
 /// Runs tasks on the test's own runtime.
 #[derive(Clone)]
-struct Executor;
+pub(in crate::rpc) struct Executor;
 
 impl SpawnNamed for Executor {
 	fn spawn_blocking(&self, _: &'static str, _: Option<&'static str>, future: BoxFuture<'static, ()>) {
@@ -294,7 +308,7 @@ async fn refused(module: &Module, job: JobId) -> i32 {
 	}
 }
 
-async fn eventually(holds: impl Fn() -> bool) {
+pub(in crate::rpc) async fn eventually(holds: impl Fn() -> bool) {
 	for _ in 0..2_000 {
 		if holds() {
 			return;
