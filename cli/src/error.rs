@@ -219,6 +219,7 @@ fn next_step(name: &str) -> &'static str {
 		"Jobs::EmptyInput" => "Give a prompt",
 		"Jobs::InputTooLong" => "Shorten the prompt, or ask a model with a longer context: `assay models`",
 		"Jobs::BadParams" => "See the ranges in `assay ask --help`",
+		"Jobs::BadChat" => "Give a conversation as OpenAI's clients write it: an object with `messages`",
 		"Jobs::InputNotUtf8" => "Give the prompt as UTF-8 text",
 		"Jobs::TooManyVerifiers" | "Verification::TooManyVerifiers" => "Ask for at most 8: --verifiers",
 		"Jobs::TooManyJobs" => "The chain is busy: try again in a minute",
@@ -289,6 +290,7 @@ mod tests {
 			"TooFewWilling",
 			"EmptyInput",
 			"InputTooLong",
+			"BadChat",
 		];
 		for name in names {
 			let text = CliError::refused(format!("Jobs::{name}")).to_string();

@@ -1,20 +1,28 @@
-//! The signing secret, from the command line, the environment or a file; and the names of development accounts.
+//! The signing secret, from a kept account, the command line, the environment or a file; and the names of development
+//! accounts.
 
-use crate::error::CliError;
+use crate::{error::CliError, keystore::KeystoreArgs, output::Reporter, paths::read_secret};
 use assay_receipt::Account;
-use std::{path::PathBuf, str::FromStr};
+use std::{
+	path::PathBuf,
+	str::FromStr,
+	sync::{Arc, OnceLock},
+};
 use subxt_signer::{
 	sr25519::{dev, Keypair},
 	SecretUri,
 };
 
-const MAX_SECRET_FILE_BYTES: u64 = 4096;
-
 /// The options that choose the signing account.
 #[derive(clap::Args, Clone)]
 pub(crate) struct KeyArgs {
+	/// Name of the signing account, as `assay account list` shows it
+	#[arg(long, env = "ASSAY_ACCOUNT", value_name = "NAME", conflicts_with_all = ["suri", "suri_file"])]
+	account: Option<String>,
+	#[command(flatten)]
+	store: KeystoreArgs,
 	/// Secret of the signing account: `//Alice`, a seed phrase or a 0x… seed, each with a /derivation//path.
-	/// Others on this machine can see a command line: prefer the environment or --suri-file.
+	/// Others on this machine can see a command line: prefer --account, the environment or --suri-file.
 	/// On a development chain the default is //Alice
 	#[arg(long, env = "ASSAY_SURI", hide_env_values = true, value_name = "SECRET")]
 	suri: Option<String>,
@@ -25,6 +33,9 @@ pub(crate) struct KeyArgs {
 	/// one nonce, one at most is executed
 	#[arg(long, value_name = "N")]
 	nonce: Option<u64>,
+	/// The kept account, once its passphrase was given: a command may sign twice.
+	#[arg(skip)]
+	opened: Arc<OnceLock<Keypair>>,
 }
 
 /// A key pair that signs.
@@ -45,21 +56,44 @@ impl Signer {
 }
 
 impl KeyArgs {
-	/// Reads the key pair; without a secret it is `//Alice` on a development chain and an error elsewhere.
-	pub(crate) fn signer(&self, development: bool) -> Result<Signer, CliError> {
-		let from_file = self.suri_file.as_ref().map(|path| read_secret(path)).transpose()?;
-		let suri = from_file.or_else(|| self.suri.clone());
-		let signer = match suri {
-			Some(suri) => signer(&suri),
-			None if development => signer("//Alice"),
-			None => Err(CliError::Usage(
-				"which account signs? Give its secret in ASSAY_SURI, with --suri-file FILE or with --suri".into(),
-			)),
+	/// Reads the key pair; without an account and a secret it is `//Alice` on a development chain and an error elsewhere.
+	pub(crate) fn signer(&self, development: bool, report: &Reporter) -> Result<Signer, CliError> {
+		let signer = match &self.account {
+			Some(name) => self.kept(name, report),
+			None => self.named(development),
 		}?;
 		Ok(Signer {
 			nonce: self.nonce,
 			..signer
 		})
+	}
+
+	fn kept(&self, name: &str, report: &Reporter) -> Result<Signer, CliError> {
+		let pair = match self.opened.get() {
+			Some(pair) => pair.clone(),
+			None => {
+				let pair = self.store.open(name, report)?;
+				self.opened.get_or_init(|| pair).clone()
+			}
+		};
+		Ok(Signer {
+			pair,
+			nonce: None,
+			well_known: false,
+		})
+	}
+
+	fn named(&self, development: bool) -> Result<Signer, CliError> {
+		let from_file = self.suri_file.as_ref().map(|path| read_secret(path)).transpose()?;
+		match from_file.or_else(|| self.suri.clone()) {
+			Some(suri) => signer(&suri),
+			None if development => signer("//Alice"),
+			None => Err(CliError::Usage(
+				"which account signs? Name one that is kept with --account, or give its secret in ASSAY_SURI, with \
+				 --suri-file FILE or with --suri"
+					.into(),
+			)),
+		}
 	}
 
 	/// Returns the options for the transaction that follows the one signed with these.
@@ -69,15 +103,6 @@ impl KeyArgs {
 			..self.clone()
 		}
 	}
-}
-
-fn read_secret(path: &std::path::Path) -> Result<String, CliError> {
-	let length = std::fs::metadata(path).map_err(|e| CliError::file(path, e))?.len();
-	if length > MAX_SECRET_FILE_BYTES {
-		return Err(CliError::file(path, "the file is too long for a secret"));
-	}
-	let text = std::fs::read_to_string(path).map_err(|e| CliError::file(path, e))?;
-	Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// Derives a key pair from its secret. The secret never appears in an error.
@@ -135,9 +160,12 @@ mod tests {
 
 	fn args(suri: Option<&str>, file: Option<PathBuf>) -> KeyArgs {
 		KeyArgs {
+			account: None,
+			store: KeystoreArgs::default(),
 			suri: suri.map(Into::into),
 			suri_file: file,
 			nonce: None,
+			opened: Arc::default(),
 		}
 	}
 
@@ -169,8 +197,18 @@ mod tests {
 
 	#[test]
 	fn without_a_secret_only_a_development_chain_has_a_default() {
-		assert_eq!(name_of(&args(None, None).signer(true).unwrap().account()), "Alice");
-		assert_eq!(args(None, None).signer(false).err().unwrap().exit_code(), 2);
+		assert_eq!(
+			name_of(&args(None, None).signer(true, &Reporter::quiet()).unwrap().account()),
+			"Alice"
+		);
+		assert_eq!(
+			args(None, None)
+				.signer(false, &Reporter::quiet())
+				.err()
+				.unwrap()
+				.exit_code(),
+			2
+		);
 	}
 
 	#[test]
@@ -178,9 +216,12 @@ mod tests {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("secret");
 		std::fs::write(&path, "//Bob\n# not this\n").unwrap();
-		let bob = args(None, Some(path)).signer(false).unwrap();
+		let bob = args(None, Some(path)).signer(false, &Reporter::quiet()).unwrap();
 		assert_eq!(name_of(&bob.account()), "Bob");
-		let missing = args(None, Some(dir.path().join("none"))).signer(true).err().unwrap();
+		let missing = args(None, Some(dir.path().join("none")))
+			.signer(true, &Reporter::quiet())
+			.err()
+			.unwrap();
 		assert!(missing.to_string().contains("none"));
 	}
 }

@@ -10,10 +10,14 @@ mod assurance;
 mod chain;
 mod commands;
 mod error;
+mod gateway;
 mod interrupt;
 mod keys;
+mod keystore;
 mod output;
+mod paths;
 mod render;
+mod stream;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,10 +1,11 @@
 //! What a command prints: progress on stderr and one result on stdout, both as text for people or as JSON.
 
 use crate::error::CliError;
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{json, Value};
 use std::{
 	io::{IsTerminal, Write},
+	sync::atomic::{AtomicBool, Ordering},
 	time::{Duration, Instant},
 };
 
@@ -28,6 +29,9 @@ impl Outcome {
 
 /// Time without news after which the chain counts as stalled.
 pub(crate) const STALL_SECONDS: u64 = 60;
+/// How a terminal writes what is provisional, and what is not.
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
 /// Time between two lines of progress.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -43,8 +47,13 @@ pub(crate) struct Transfer {
 /// Reports a command's progress and prints its result.
 pub(crate) struct Reporter {
 	json: bool,
+	quiet: bool,
 	spinner: Option<ProgressBar>,
 	started: Instant,
+	/// Whether a draft is being written, whose line is open.
+	drafting: AtomicBool,
+	/// Whether it was said that it is one.
+	announced: AtomicBool,
 }
 
 impl Reporter {
@@ -60,13 +69,71 @@ impl Reporter {
 		});
 		Self {
 			json,
+			quiet: false,
 			spinner,
 			started: Instant::now(),
+			drafting: AtomicBool::new(false),
+			announced: AtomicBool::new(false),
+		}
+	}
+
+	/// Returns a reporter that prints warnings only, as lines.
+	pub(crate) fn quiet() -> Self {
+		Self {
+			json: false,
+			quiet: true,
+			spinner: None,
+			started: Instant::now(),
+			drafting: AtomicBool::new(false),
+			announced: AtomicBool::new(false),
+		}
+	}
+
+	/// Returns whether drafts are shown to somebody.
+	pub(crate) fn shows_drafts(&self) -> bool {
+		self.json || (!self.quiet && std::io::stdout().is_terminal())
+	}
+
+	/// Writes the next part of a draft: to a terminal as it comes, for programs as a step.
+	pub(crate) fn draft(&self, attempt: u8, text: &str, tokens: usize) {
+		if self.json {
+			self.step(
+				"draft",
+				"",
+				json!({ "attempt": attempt, "text": text, "tokens": tokens }),
+			);
+			return;
+		}
+		if text.is_empty() || !self.shows_drafts() {
+			return;
+		}
+		let mut out = std::io::stdout();
+		if !self.drafting.swap(true, Ordering::Relaxed) {
+			if let Some(bar) = &self.spinner {
+				bar.set_draw_target(ProgressDrawTarget::hidden());
+			}
+			if !self.announced.swap(true, Ordering::Relaxed) {
+				let _ = writeln!(out, "\n{DIM}draft, which nobody has checked yet:{PLAIN}\n");
+			}
+		}
+		let _ = write!(out, "{DIM}{}{PLAIN}", printable(text)).and_then(|()| out.flush());
+	}
+
+	/// Ends the open line of a draft, if there is one.
+	fn end_draft(&self) {
+		if self.drafting.swap(false, Ordering::Relaxed) {
+			let _ = writeln!(std::io::stdout(), "\n");
+			if let Some(bar) = &self.spinner {
+				bar.set_draw_target(ProgressDrawTarget::stderr());
+			}
 		}
 	}
 
 	/// Reports that a step is done; `name` and `facts` are for programs, `text` is for people.
 	pub(crate) fn step(&self, name: &str, text: &str, facts: Value) {
+		if self.quiet {
+			return;
+		}
 		let seconds = self.started.elapsed().as_secs_f32();
 		if self.json {
 			let line = json!({ "step": name, "seconds": (seconds * 10.0).round() / 10.0, "facts": facts });
@@ -79,6 +146,9 @@ impl Reporter {
 	/// Shows on the spinner what the command waits for.
 	pub(crate) fn waiting(&self, text: &str) {
 		if let Some(bar) = &self.spinner {
+			if bar.is_hidden() && !self.drafting.load(Ordering::Relaxed) {
+				bar.set_draw_target(ProgressDrawTarget::stderr());
+			}
 			bar.set_message(text.to_owned());
 		}
 	}
@@ -119,6 +189,14 @@ impl Reporter {
 		self.step("progress", &text, facts);
 	}
 
+	/// Takes the spinner away while somebody types; the next line of progress brings it back.
+	pub(crate) fn hidden(&self) {
+		self.end_draft();
+		if let Some(bar) = &self.spinner {
+			bar.set_draw_target(ProgressDrawTarget::hidden());
+		}
+	}
+
 	/// Prints the next part of an answer while it is generated. Programs get it whole, at the end.
 	pub(crate) fn stream(&self, text: &str) {
 		if self.json {
@@ -133,6 +211,8 @@ impl Reporter {
 
 	/// Prints a part of the result before the rest is known. Programs get it with the rest.
 	pub(crate) fn early(&self, text: &str) {
+		self.end_draft();
+		self.announced.store(false, Ordering::Relaxed);
 		let print = || {
 			let _ = writeln!(std::io::stdout(), "{text}");
 		};
@@ -152,7 +232,17 @@ impl Reporter {
 		}
 	}
 
+	/// Does something that uses the terminal, without the spinner.
+	pub(crate) fn suspended<R>(&self, f: impl FnOnce() -> R) -> R {
+		self.end_draft();
+		match &self.spinner {
+			Some(bar) => bar.suspend(f),
+			None => f(),
+		}
+	}
+
 	fn line(&self, line: &str) {
+		self.end_draft();
 		match &self.spinner {
 			Some(bar) => bar.suspend(|| eprintln!("{line}")),
 			None => eprintln!("{line}"),
@@ -161,6 +251,7 @@ impl Reporter {
 
 	/// Prints the result of the command and returns the exit code.
 	pub(crate) fn finish(&self, result: &Result<Outcome, CliError>) -> u8 {
+		self.end_draft();
 		if let Some(bar) = &self.spinner {
 			bar.finish_and_clear();
 		}
@@ -178,5 +269,31 @@ impl Reporter {
 			let _ = writeln!(std::io::stderr(), "{error}");
 		}
 		result.as_ref().err().map_or(0, CliError::exit_code)
+	}
+}
+
+/// Returns a text without what could command a terminal: strangers write answers.
+pub(crate) fn printable(text: &str) -> String {
+	text.chars()
+		.map(|c| {
+			if c.is_control() && c != '\n' && c != '\t' {
+				'\u{FFFD}'
+			} else {
+				c
+			}
+		})
+		.collect()
+}
+
+#[cfg(test)]
+mod tests {
+	use super::printable;
+
+	#[test]
+	fn an_answer_cannot_command_a_terminal() {
+		assert_eq!(
+			printable("a\x1b[2Jb\tc\nd\r\u{9b}e é"),
+			"a\u{FFFD}[2Jb\tc\nd\u{FFFD}\u{FFFD}e é"
+		);
 	}
 }

@@ -114,9 +114,9 @@ fn a_changed_receipt_is_refused_with_the_name_of_the_field() {
 			"\"text\": \"No stored outcome",
 			"claim.output_hash",
 		),
-		("\"input\": \"What", "\"input\": \"Who", "input_hash"),
+		("\"text\": \"What", "\"text\": \"Who", "input_hash"),
 		("\"count\": 5", "\"count\": 6", "job: "),
-		("\"format\": 3", "\"format\": 2", "format 2"),
+		("\"format\": 4", "\"format\": 3", "format 3"),
 	] {
 		assert!(honest.contains(from), "{from}");
 		fs::write(&path, honest.replacen(from, to, 1)).unwrap();

@@ -1,22 +1,30 @@
 //! The command line, as clap parses it.
 
+mod account;
+mod ask;
+mod model;
 mod prices;
+mod provider;
 mod sampling;
+mod serve;
 
+pub(crate) use account::AccountCommand;
+pub(crate) use ask::{AskArgs, ChatArgs, OrderArgs};
+pub(crate) use model::{ImportArgs, ModelCommand, RunArgs};
 pub(crate) use prices::{LeastArgs, PriceArgs, TermsArgs};
+pub(crate) use provider::ProviderCommand;
 pub(crate) use sampling::SamplingArgs;
+pub(crate) use serve::ServeArgs;
 
 use crate::{
 	amount::{percent, Asy},
-	keys::{account, KeyArgs},
+	keys::KeyArgs,
 };
 use assay_primitives::{
 	assurance::{Assumptions, Corrupt},
-	hash, JobId, ListingId, ModelId,
+	hash, JobId, ModelId,
 };
-use assay_receipt::Account;
 use clap::{Args, Parser, Subcommand};
-use sampling::temperature;
 use std::path::PathBuf;
 
 /// Ask a model on an Assay chain, read and verify receipts, run a provider.
@@ -51,6 +59,13 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
 	/// Ask a model, follow the job to its verdict, print the answer, its receipt and what it is worth
 	Ask(AskArgs),
+	/// Talk with a model: each answer is a job of its own, with a receipt
+	Chat(ChatArgs),
+	/// Serve models over HTTP, to programs that speak OpenAI's or Anthropic's protocol; one account pays for all
+	Serve(ServeArgs),
+	/// Make and list accounts, whose secrets are kept in encrypted files
+	#[command(subcommand)]
+	Account(AccountCommand),
 	/// Print the receipt of a job, and what its answer is worth
 	Receipt {
 		/// The job
@@ -113,40 +128,6 @@ pub(crate) enum Command {
 	Status,
 }
 
-#[derive(Args)]
-pub(crate) struct AskArgs {
-	/// The question
-	pub(crate) prompt: String,
-	/// Name or id of the model, at the listing that is cheapest for this question; without it the only one that is served
-	#[arg(long, value_name = "MODEL")]
-	pub(crate) model: Option<String>,
-	/// Instead: one listing of a model, by its number in `assay models`
-	#[arg(long, value_name = "N", conflicts_with = "model")]
-	pub(crate) listing: Option<ListingId>,
-	/// Verifiers that recompute the answer, drawn after it is published: 0 (nobody checks it) to 8
-	#[arg(long, default_value_t = 2, value_name = "N",
-		value_parser = clap::value_parser!(u8).range(0..=i64::from(assay_primitives::limits::MAX_VERIFIERS)))]
-	pub(crate) verifiers: u8,
-	#[command(flatten)]
-	pub(crate) sampling: SamplingArgs,
-	/// Most to pay, in ASY; without it the chain's quote
-	#[arg(long, value_name = "ASY")]
-	pub(crate) max_fee: Option<Asy>,
-	/// Return at the verdict; do not wait until its block is finalized
-	#[arg(long)]
-	pub(crate) no_wait: bool,
-	/// Wait until the job is settled: nobody can object any more, and an audit had its chance
-	#[arg(long, conflicts_with = "no_wait")]
-	pub(crate) settled: bool,
-	/// Write the receipt to a file that `assay verify` reads
-	#[arg(long, value_name = "FILE")]
-	pub(crate) save: Option<PathBuf>,
-	#[command(flatten)]
-	pub(crate) assume: AssumeArgs,
-	#[command(flatten)]
-	pub(crate) key: KeyArgs,
-}
-
 /// What is assumed when an answer's worth is reckoned.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct AssumeArgs {
@@ -193,228 +174,6 @@ pub(crate) struct VerifyArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Named(pub(crate) [u8; 32]);
 
-#[derive(Subcommand)]
-pub(crate) enum ModelCommand {
-	/// Show a model of the chain and who serves it, or the contents of a model directory
-	Show {
-		/// Name or id, or a directory with manifest.json
-		model: String,
-	},
-	/// Make a model directory from a Hugging Face directory or a GGUF file
-	///
-	/// The import writes to OUT.partial, which becomes OUT when it is complete. After Ctrl-C, a full disk or a power cut the same
-	/// command goes on where it was.
-	Import(ImportArgs),
-	/// Check a model directory: every byte, and the known answer
-	Check {
-		/// Directory with manifest.json
-		#[arg(value_name = "DIR")]
-		directory: PathBuf,
-		/// Record the known answer that an import --without-answer left out
-		#[arg(long)]
-		record: bool,
-	},
-	/// Run a model directory on a prompt, without a chain
-	Run(RunArgs),
-	/// Register the model of a model directory (see `assay model import`), and list it
-	Register {
-		/// Directory with manifest.json
-		#[arg(value_name = "DIR")]
-		directory: PathBuf,
-		#[command(flatten)]
-		terms: TermsArgs,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// List a registered model on your own terms
-	List {
-		/// Name or id
-		model: String,
-		#[command(flatten)]
-		terms: TermsArgs,
-		/// Hold at least this much. A full list has room for twice its smallest deposit
-		#[arg(long, default_value = "0", value_name = "ASY")]
-		deposit: Asy,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Set new prices of a listing, in force after a day; each at most doubles or halves
-	UpdatePrice {
-		/// Number of the listing, as `assay models` shows it
-		listing: ListingId,
-		#[command(flatten)]
-		prices: PriceArgs,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Take no new jobs at a listing, forever
-	Retire {
-		/// Number of the listing
-		listing: ListingId,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Remove a retired listing and get its deposit back
-	Remove {
-		/// Number of the listing
-		listing: ListingId,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-}
-
-#[derive(Args)]
-pub(crate) struct ImportArgs {
-	/// A Hugging Face directory (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), or a GGUF
-	/// file with Q8_0 matrices
-	pub(crate) source: PathBuf,
-	/// The directory to make
-	pub(crate) out: PathBuf,
-	/// Name of the model
-	#[arg(long)]
-	pub(crate) name: String,
-	/// Where the weights are published
-	#[arg(long, default_value = "", value_name = "URL")]
-	pub(crate) source_url: String,
-	/// Revision of the source
-	#[arg(long, default_value = "")]
-	pub(crate) revision: String,
-	/// License of the weights (SPDX)
-	#[arg(long, default_value = "", value_name = "SPDX")]
-	pub(crate) license: String,
-	/// Id of the Assay model that it was made from
-	#[arg(long, value_parser = model_id, value_name = "ID")]
-	pub(crate) parent: Option<ModelId>,
-	/// Longest context to offer, if shorter than the model's own; a shorter one needs less memory
-	#[arg(long, value_name = "N")]
-	pub(crate) context_length: Option<u32>,
-	/// Chat template to use instead of the source's own
-	#[arg(long, value_name = "FILE")]
-	pub(crate) chat_template: Option<PathBuf>,
-	/// Temperature to suggest, 0 to 16
-	#[arg(long, default_value = "0", value_name = "X", value_parser = temperature)]
-	pub(crate) temperature: u32,
-	/// Number of tokens to suggest
-	#[arg(long, default_value_t = 128, value_name = "N")]
-	pub(crate) max_tokens: u32,
-	/// Do not run the model for its known answer, which needs memory for all of it; `assay model check --record` adds it later
-	#[arg(long)]
-	pub(crate) without_answer: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct RunArgs {
-	/// Directory with manifest.json
-	#[arg(value_name = "DIR")]
-	pub(crate) directory: PathBuf,
-	/// The question, or the text to embed
-	pub(crate) prompt: String,
-	#[command(flatten)]
-	pub(crate) sampling: SamplingArgs,
-	/// Sampling seed of 64 hex digits, for a temperature above 0
-	#[arg(long, value_parser = seed, value_name = "HEX")]
-	pub(crate) seed: Option<Seed>,
-	/// Do not verify the answer by prefill afterwards
-	#[arg(long)]
-	pub(crate) no_verify: bool,
-}
-
-/// A sampling seed.
-#[derive(Clone, Copy)]
-pub(crate) struct Seed(pub(crate) [u8; 32]);
-
-#[derive(Subcommand)]
-pub(crate) enum ProviderCommand {
-	/// Become a provider with a bond
-	Bond {
-		/// Amount in ASY
-		amount: Asy,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Add to the bond
-	BondExtra {
-		/// Amount in ASY
-		amount: Asy,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Take from the bond; the amount can be slashed until the unbonding period is over
-	Unbond {
-		/// Amount in ASY
-		amount: Asy,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Withdraw what has been unbonded long enough
-	Withdraw {
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Set the inference key, with which your node signs votes
-	SetKey {
-		/// Secret of the inference key, in the forms of --suri
-		#[arg(long, env = "ASSAY_INFERENCE_SURI", hide_env_values = true, value_name = "SECRET")]
-		inference_suri: String,
-		/// Give the key to the node too (the node must allow unsafe RPC)
-		#[arg(long)]
-		insert: bool,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Serve a model; your node must have its directory
-	Serve {
-		/// Name or id
-		model: String,
-		/// Jobs that you take at once, for all models together
-		#[arg(long, value_name = "N")]
-		capacity: Option<u32>,
-		#[command(flatten)]
-		least: LeastArgs,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Set the least prices at which you execute jobs of a model; you check at any price
-	LeastPrice {
-		/// Name or id
-		model: String,
-		#[command(flatten)]
-		least: LeastArgs,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Serve a model no longer
-	Stop {
-		/// Name or id
-		model: String,
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Declare that you vote again, after lapses or a suspension: your stake is sealed from the next electorates on
-	Ready {
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Make blocks too: have the node make session keys, and register them
-	///
-	/// The node must allow unsafe RPC methods from here. Earlier session keys of the account are replaced.
-	Validate {
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Validate again after an offence against consensus, once the time in jail is over
-	Unjail {
-		#[command(flatten)]
-		key: KeyArgs,
-	},
-	/// Show a provider's bond, sealed stake, key, models, suspension and fines
-	Show {
-		/// SS58, hex or a development name
-		#[arg(value_parser = account)]
-		account: Account,
-	},
-}
-
 fn job(text: &str) -> Result<JobId, String> {
 	text.parse()
 		.map_err(|_| "a job id is 64 hex digits, with or without 0x".into())
@@ -423,12 +182,6 @@ fn job(text: &str) -> Result<JobId, String> {
 fn model_id(text: &str) -> Result<ModelId, String> {
 	text.parse()
 		.map_err(|_| "a model id is 64 hex digits, with or without 0x".into())
-}
-
-fn seed(text: &str) -> Result<Seed, String> {
-	hash::parse(text)
-		.map(Seed)
-		.map_err(|_| "a seed is 64 hex digits, with or without 0x".into())
 }
 
 fn claim_or_job(text: &str) -> Result<Named, String> {
@@ -446,6 +199,7 @@ fn transaction(text: &str) -> Result<Named, String> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use assay_primitives::ListingId;
 	use clap::CommandFactory;
 
 	fn ask(args: &[&str]) -> Result<AskArgs, String> {
@@ -464,14 +218,21 @@ mod tests {
 	#[test]
 	fn a_plain_question_is_checked_by_two_verifiers() {
 		let args = ask(&["What is a receipt?"]).unwrap();
-		assert_eq!((args.verifiers, args.sampling.temperature, args.max_fee), (2, 0, None));
-		assert_eq!(args.assume.assumptions(), Assumptions::default());
-		assert_eq!(ask(&["hi", "--verifiers", "0"]).unwrap().verifiers, 0);
+		assert_eq!(
+			(
+				args.order.verifiers,
+				args.order.sampling.temperature,
+				args.order.max_fee
+			),
+			(2, 0, None)
+		);
+		assert_eq!(args.order.assume.assumptions(), Assumptions::default());
+		assert_eq!(ask(&["hi", "--verifiers", "0"]).unwrap().order.verifiers, 0);
 	}
 
 	#[test]
 	fn corruption_is_assumed_of_the_model_or_of_the_chain() {
-		let corrupt = |args: &[&str]| ask(args).map(|ask| ask.assume.assumptions().corrupt);
+		let corrupt = |args: &[&str]| ask(args).map(|ask| ask.order.assume.assumptions().corrupt);
 		assert_eq!(corrupt(&["hi", "--alpha", "12.5%"]), Ok(Corrupt::OfModel(0.125)));
 		assert_eq!(corrupt(&["hi", "--beta", "10"]), Ok(Corrupt::OfChain(0.1)));
 		assert!(corrupt(&["hi", "--alpha", "10", "--beta", "10"]).is_err());
@@ -480,9 +241,20 @@ mod tests {
 
 	#[test]
 	fn a_question_names_a_model_or_a_listing() {
-		assert_eq!(ask(&["hi", "--listing", "3"]).unwrap().listing, Some(ListingId(3)));
+		assert_eq!(
+			ask(&["hi", "--listing", "3"]).unwrap().order.listing,
+			Some(ListingId(3))
+		);
 		assert!(ask(&["hi", "--listing", "x"]).is_err());
 		assert!(ask(&["hi", "--listing", "3", "--model", "assay-demo"]).is_err());
+	}
+
+	#[test]
+	fn a_question_is_a_text_or_a_conversation_and_never_both() {
+		assert!(ask(&["--chat", "chat.json"]).is_ok() && ask(&["hi", "--system", "Be brief."]).is_ok());
+		assert!(ask(&["hi", "--chat", "chat.json"]).is_err() && ask(&[]).is_err());
+		assert!(ask(&["--chat", "chat.json", "--system", "Be brief."]).is_err());
+		assert!(ask(&["--system", "Be brief."]).is_err());
 	}
 
 	#[test]
@@ -509,7 +281,7 @@ mod tests {
 			["--verifiers", "9"],
 			["--verifiers", "-1"],
 			["--max-tokens", "0"],
-			["--max-tokens", "1025"],
+			["--max-tokens", "4097"],
 			["--temperature", "17"],
 			["--temperature", "-1"],
 			["--min-p", "1.5"],

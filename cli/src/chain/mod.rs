@@ -2,17 +2,19 @@
 
 mod errors;
 pub(crate) mod runtime;
+#[cfg(test)]
+pub(crate) mod samples;
 mod submission;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use submission::{last_block, Fate, Sent, Until};
+pub(crate) use submission::{last_block, Fate, Sent, Signed, Until};
 
 use crate::{error::CliError, keys::Signer, output::Reporter};
 use assay_primitives::{
 	accumulator::{Accumulator, Proof},
-	api::{JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
-	ClaimId, Hash32, JobId, ListingId, ModelId, OutputHash, Target,
+	api::{ExecutionView, JobView, ListingView, ModelView, ProviderView, Quote, QuoteError},
+	Balance, ClaimId, Hash32, JobId, ListingId, ModelId, OutputHash, Target,
 };
 use assay_receipt::{Account, ChainReceipt, ReadAt};
 use codec::{DecodeAll, Encode};
@@ -41,6 +43,17 @@ pub(crate) type Model = ModelView<Account, u32>;
 pub(crate) type Listing = ListingView<Account, u32>;
 /// A view of a provider.
 pub(crate) type Provider = ProviderView<Account>;
+
+/// What an account has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Balances {
+	/// What is not held.
+	pub(crate) free: Balance,
+	/// The part of it that is not frozen.
+	pub(crate) spendable: Balance,
+	/// What is held: deposits, bonds, jobs under way.
+	pub(crate) held: Balance,
+}
 
 /// A stream of new blocks. subxt's own streams begin with older blocks, which are skipped up to `from`.
 pub(crate) struct BlockStream {
@@ -237,6 +250,11 @@ impl Chain {
 		self.view(at, "job", id).await
 	}
 
+	/// Returns who makes a job's draft; none before an executor is drawn, and once the job is closed.
+	pub(crate) async fn execution(&self, at: &At, id: JobId) -> Result<Option<ExecutionView<Account>>, CliError> {
+		self.view(at, "execution", id).await
+	}
+
 	/// Returns the receipt of a job that has a verdict.
 	pub(crate) async fn receipt(&self, at: &At, id: JobId) -> Result<Option<ChainReceipt>, CliError> {
 		self.view(at, "receipt", id).await
@@ -263,6 +281,25 @@ impl Chain {
 		params.push(encode_prefixed(at.block_hash())).map_err(from_rpc)?;
 		let answer: Answer = self.request("assay_receiptProof", params).await?;
 		Ok(answer.proof)
+	}
+
+	/// Returns what an account has.
+	pub(crate) async fn balance(&self, at: &At, who: &Account) -> Result<Balances, CliError> {
+		let address = runtime::storage().system().account();
+		let stored = at.storage().try_fetch(address, (who.0.into(),)).await;
+		let stored = stored.map_err(|e| self.failed(e))?;
+		let record = stored
+			.map(|value| value.decode())
+			.transpose()
+			.map_err(|e| self.failed(e))?;
+		Ok(record.map_or_else(Balances::default, |record| Balances {
+			free: record.data.free,
+			spendable: record
+				.data
+				.free
+				.saturating_sub(record.data.frozen.saturating_sub(record.data.reserved)),
+			held: record.data.reserved,
+		}))
 	}
 
 	/// Returns the hash of an open claim's output.

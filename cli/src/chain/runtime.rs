@@ -1,6 +1,8 @@
 //! The runtime's interface, generated from the metadata that is checked in. A test of the runtime keeps that file current.
 
-use assay_primitives::{model::Prices, Balance, ClaimId, ModelId, OutputHash, SamplingParams, Target};
+use assay_primitives::{
+	model::Prices, Balance, ClaimId, Input, ModelId, OutputHash, SamplingParams, Target, UncheckedInput,
+};
 use subxt::{tx::Payload, Metadata};
 
 /// Name of the runtime that this program talks to.
@@ -43,6 +45,10 @@ pub(crate) const SPEC_NAME: &str = "assay";
 		with = "::subxt::utils::Static<::assay_primitives::Target>"
 	),
 	substitute_type(
+		path = "assay_primitives::job::Input",
+		with = "::subxt::utils::Static<::assay_primitives::UncheckedInput>"
+	),
+	substitute_type(
 		path = "assay_primitives::job::SamplingParams",
 		with = "::subxt::utils::Static<::assay_primitives::SamplingParams>"
 	)
@@ -58,13 +64,14 @@ use runtime_types::{
 /// Returns the call that requests a job of a model or a listing.
 pub(crate) fn request(
 	target: Target,
-	input: &[u8],
+	input: Input,
 	params: SamplingParams,
 	verifiers: u8,
 	max_fee: Balance,
 ) -> impl Payload {
+	let input = UncheckedInput::from(input);
 	tx().jobs()
-		.request(target.into(), input.to_vec(), params.into(), verifiers, max_fee)
+		.request(target.into(), input.into(), params.into(), verifiers, max_fee)
 }
 
 /// Returns the call that registers a model by its manifest and lists it.

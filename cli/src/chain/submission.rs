@@ -38,7 +38,8 @@ const LIFE_BLOCKS: u32 = 64;
 /// How long a node may report nothing of a transaction that is in no block: longer than it can wait on a chain that makes blocks.
 const NEWS_SECONDS: u64 = 5 * STALL_SECONDS;
 
-type Online = OnlineClientAtBlockImpl<SubstrateConfig>;
+/// What a node reports of a transaction.
+pub(crate) type Progress = TransactionProgress<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
 
 /// What a command waits for after submitting a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,14 @@ pub(crate) struct Sent {
 	pub(crate) nonce: u64,
 	/// A block before all that can have it.
 	pub(crate) since: u32,
+}
+
+/// A transaction that can be sent, more than once if need be.
+pub(crate) struct Signed {
+	/// Its name and what bounds its life.
+	pub(crate) sent: Sent,
+	/// Its bytes.
+	pub(crate) bytes: Vec<u8>,
 }
 
 /// A transaction in a block.
@@ -155,6 +164,20 @@ impl Chain {
 	) -> Result<Included, CliError> {
 		self.caught_up(report).await?;
 		let nonce = self.nonce(signer).await?;
+		let signed = self.sign(call, signer, nonce).await?;
+		report.waiting("sending the transaction");
+		*sent = Some(signed.sent.clone());
+		let mut progress = self.send(&signed.bytes).await?;
+		let (number, events) = self.watch(&mut progress, until, report).await?;
+		Ok(Included {
+			sent: signed.sent,
+			number,
+			events,
+		})
+	}
+
+	/// Signs a call for the blocks that come next.
+	pub(crate) async fn sign<C: Payload>(&self, call: &C, signer: &Signer, nonce: u64) -> Result<Signed, CliError> {
 		let at = self.finalized().await?;
 		let params = DefaultExtrinsicParamsBuilder::new()
 			.nonce(nonce)
@@ -165,30 +188,30 @@ impl Chain {
 			.create_signed(call, &signer.pair, params)
 			.await
 			.map_err(|e| self.failed(e))?;
-		let this = Sent {
+		let sent = Sent {
 			hash: signed.hash().0,
 			account: signer.account(),
 			nonce,
 			since: height(&at),
 		};
-		report.waiting("sending the transaction");
-		*sent = Some(this.clone());
-		let mut progress = signed
-			.submit_and_watch()
-			.await
-			.map_err(|e| refused_by_pool(&e).unwrap_or_else(|| self.failed(e)))?;
-		let (number, events) = self.watch(&mut progress, until, report).await?;
-		Ok(Included {
-			sent: this,
-			number,
-			events,
+		Ok(Signed {
+			sent,
+			bytes: signed.into_encoded(),
 		})
 	}
 
+	/// Sends a signed transaction. It is surely not taken if the error is a [`CliError::Refused`], and may be after any other.
+	pub(crate) async fn send(&self, bytes: &[u8]) -> Result<Progress, CliError> {
+		let at = self.finalized().await?;
+		let transaction = at.transactions().from_bytes(bytes.to_vec());
+		let watched = transaction.submit_and_watch().await;
+		watched.map_err(|e| refused_by_pool(&e).unwrap_or_else(|| self.failed(e)))
+	}
+
 	/// Follows a transaction until a block has it that is final enough; returns its number and the transaction's events.
-	async fn watch(
+	pub(crate) async fn watch(
 		&self,
-		progress: &mut TransactionProgress<SubstrateConfig, Online>,
+		progress: &mut Progress,
 		until: Until,
 		report: &Reporter,
 	) -> Result<(u32, ExtrinsicEvents<SubstrateConfig>), CliError> {
@@ -286,7 +309,7 @@ impl Chain {
 	}
 
 	/// Waits until the node has caught up with its peers: one that has not would report on no transaction.
-	async fn caught_up(&self, report: &Reporter) -> Result<(), CliError> {
+	pub(crate) async fn caught_up(&self, report: &Reporter) -> Result<(), CliError> {
 		for second in 0.. {
 			let health: Health = self.request("system_health", RpcParams::new()).await?;
 			if !health.is_syncing && (health.peers > 0 || !health.should_have_peers) {
@@ -304,7 +327,7 @@ impl Chain {
 
 	/// Returns the nonce to sign with. It comes from the pool, not from a block: a call right after another one must not collide with
 	/// it.
-	async fn nonce(&self, signer: &Signer) -> Result<u64, CliError> {
+	pub(crate) async fn nonce(&self, signer: &Signer) -> Result<u64, CliError> {
 		let mut params = RpcParams::new();
 		params.push(signer.account().ss58()).map_err(from_rpc)?;
 		let next: u64 = self.request("system_accountNextIndex", params).await?;

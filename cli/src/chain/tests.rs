@@ -3,13 +3,13 @@
 use super::{runtime, Job, Listing, Model, Provider};
 use assay_primitives::{
 	accumulator::Accumulator,
-	api::{Quote, QuoteError},
+	api::{ExecutionView, Quote, QuoteError},
 	economics::Fault,
 	model::{PriceChange, Prices, Profile},
 	receipt::{ElectorateSummary, SeatRecord, SeatVote},
 	vote::Defect,
-	BoundRoot, ClaimId, FinishReason, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, SamplingParams, State,
-	Target, Verdict, Vote,
+	BoundRoot, ClaimId, FinishReason, Input, JobId, LeafHash, ListingId, ModelId, Output, OutputHash, SamplingParams,
+	State, Target, UncheckedInput, Verdict, Vote, WorkId,
 };
 use assay_receipt::{Account, ReceiptFile};
 use codec::{Decode, Encode};
@@ -63,8 +63,13 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 	};
 	let listing = ListingId(5);
 	for target in [Target::Model(model), Target::Listing(listing)] {
-		let request = runtime::request(target, b"What is a receipt?", params(), 2, 7);
-		read(at.tx().call_data(&request));
+		for input in [
+			Input::Text(b"What is a receipt?".to_vec().try_into().unwrap()),
+			Input::Chat(br#"{"messages":[]}"#.to_vec().try_into().unwrap()),
+		] {
+			let request = runtime::request(target, input, params(), 2, 7);
+			read(at.tx().call_data(&request));
+		}
 	}
 	let object = runtime::object(ClaimId([4; 32]), OutputHash([5; 32]));
 	read(at.tx().call_data(&object));
@@ -80,6 +85,10 @@ fn every_call_is_read_by_the_runtime_to_its_last_byte() {
 	read(
 		at.tx()
 			.call_data(&tx().providers().set_least_price(model.into(), prices.into())),
+	);
+	read(
+		at.tx()
+			.call_data(&tx().providers().set_endpoint(b"wss://example.org".to_vec())),
 	);
 	let (key, proof) = (runtime::inference_key([5; 32]), runtime::inference_signature([6; 64]));
 	read(at.tx().call_data(&tx().providers().set_inference_key(key, proof)));
@@ -143,6 +152,16 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		sealed: 3,
 		ready: true,
 		available: true,
+		endpoint: Some(b"wss://example.org".to_vec()),
+	};
+	let execution = ExecutionView {
+		attempt: 1,
+		executor: account,
+		key: Some([8; 32]),
+		claim: ClaimId([4; 32]),
+		work: WorkId([6; 32]),
+		endpoint: Some(b"wss://example.org".to_vec()),
+		published: false,
 	};
 	let output = Output {
 		input_tokens: 3,
@@ -178,7 +197,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		.try_into()
 		.unwrap(),
 		deadline: Some(50),
-		input: b"hi".to_vec(),
+		input: UncheckedInput::Text(b"hi".to_vec()),
 		output: Some(output),
 		requested_at: 1,
 		genesis: [7; 32],
@@ -207,6 +226,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 	returns("model", Some(model));
 	returns("listing", Some(listing));
 	returns("providers_of", vec![provider]);
+	returns("execution", Some(execution));
 	returns("job", Some(job));
 	for golden in [SETTLED, OVERTURNED] {
 		returns("receipt", Some(ReceiptFile::from_json(golden).unwrap().receipt));

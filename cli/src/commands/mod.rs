@@ -1,11 +1,14 @@
 //! The commands, one module for each family, and what they share.
 
+pub(crate) mod account;
 pub(crate) mod ask;
+pub(crate) mod chat;
 pub(crate) mod model;
 pub(crate) mod model_directory;
 pub(crate) mod object;
 pub(crate) mod provider;
 pub(crate) mod receipt;
+pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod transaction;
 pub(crate) mod verify;
@@ -16,9 +19,10 @@ use crate::{
 	error::CliError,
 	keys::KeyArgs,
 	output::{Outcome, Reporter},
+	stream::Contradiction,
 };
 use assay_primitives::{JobId, ModelId};
-use assay_receipt::{check, Checked, Leaf, ReceiptFile, FORMAT};
+use assay_receipt::{check, Checked, Leaf, ReceiptFile, StreamEvidence, FORMAT};
 use serde_json::{json, Value};
 use std::{
 	fs::{self, OpenOptions},
@@ -71,6 +75,9 @@ pub(crate) async fn run(cli: Cli) -> u8 {
 async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 	match command {
 		Command::Ask(args) => ask::run(cx, args).await,
+		Command::Chat(args) => chat::run(cx, args).await,
+		Command::Serve(args) => serve::run(cx, args).await,
+		Command::Account(command) => account::run(cx, command).await,
 		Command::Receipt { job, save, assume } => receipt::show(cx, job, save.as_deref(), &assume).await,
 		Command::Verify(args) => verify::run(cx, &args).await,
 		Command::Job { job } => receipt::job(cx, job).await,
@@ -93,7 +100,7 @@ async fn submit<C: Payload>(
 	mut facts: Value,
 ) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
-	let signer = key.signer(chain.development)?;
+	let signer = key.signer(chain.development, &cx.report)?;
 	let included = chain.submit(&call, &signer, Until::Finalized, &cx.report).await?;
 	if let Some(facts) = facts.as_object_mut() {
 		facts.insert("signer".into(), json!(signer.account()));
@@ -102,15 +109,22 @@ async fn submit<C: Payload>(
 	Ok(Outcome::new(text, facts))
 }
 
-/// Builds the receipt file of a job as a block has it, checks it, and writes it to `path` if one is given.
+/// Builds the receipt file of a job as a block has it, with what is proved against an executor, checks it, and writes it to
+/// `path` if one is given.
 async fn checked_file(
 	cx: &Context,
 	at: &At,
 	job: JobId,
 	finalized: bool,
+	evidence: Option<&Contradiction>,
 	path: Option<&Path>,
 ) -> Result<(ReceiptFile, Checked), CliError> {
-	let file = build_file(cx, at, job, finalized).await?;
+	let evidence = evidence.map(|contradiction| &contradiction.evidence);
+	let file = build_file(cx.chain().await?, at, job, finalized, evidence).await?;
+	if file.stream.is_none() && evidence.is_some() {
+		cx.report
+			.warn("what is proved is about an earlier attempt, of which this receipt says nothing: it is not kept");
+	}
 	let checked =
 		check(&file).map_err(|e| CliError::NotVerified(format!("The chain's own receipt is inconsistent: {e}")))?;
 	if let Some(path) = path {
@@ -119,17 +133,23 @@ async fn checked_file(
 	Ok((file, checked))
 }
 
-/// Reads the receipt of a job, with everything that its hashes name, as a block has it.
-async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result<ReceiptFile, CliError> {
-	let chain = cx.chain().await?;
+/// Reads the receipt of a job, with everything that its hashes name, as a block has it. Evidence is added if it is about the
+/// claim of the receipt.
+pub(crate) async fn build_file(
+	chain: &Chain,
+	at: &At,
+	id: JobId,
+	finalized: bool,
+	evidence: Option<&StreamEvidence>,
+) -> Result<ReceiptFile, CliError> {
 	let gone = || CliError::NotFound(format!("job {id} has no receipt in block {}", at.block_number()));
 	let receipt = chain.receipt(at, id).await?.ok_or_else(gone)?;
 	let job = chain.job(at, id).await?.ok_or_else(gone)?;
-	let input = job
-		.input
-		.try_into()
-		.map_err(|_| CliError::Node("it stores a prompt over the limit".into()))?;
+	let over = || CliError::Node("it stores a prompt over the limit".into());
+	let input = job.input.bounded().ok_or_else(over)?;
 	let output = receipt.answer.and(job.output);
+	let about_it = |evidence: &&StreamEvidence| output.is_some() && Some(evidence.claim) == job.claim;
+	let stream = evidence.filter(about_it).cloned();
 	// On another fork the leaf may be another one.
 	let accumulator = if finalized && receipt.is_settled() {
 		leaf(chain, at, id).await?
@@ -144,6 +164,7 @@ async fn build_file(cx: &Context, at: &At, id: JobId, finalized: bool) -> Result
 		output,
 		receipt,
 		accumulator,
+		stream,
 	})
 }
 

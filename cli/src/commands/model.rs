@@ -117,7 +117,7 @@ async fn listed<C: Payload>(
 	mut facts: Value,
 ) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
-	let signer = key.signer(chain.development)?;
+	let signer = key.signer(chain.development, &cx.report)?;
 	let included = chain.submit(call, &signer, Until::Finalized, &cx.report).await?;
 	let event = included.first::<runtime::models::events::Listed>(chain)?;
 	let listing: ListingId = event.listing.0;

@@ -9,7 +9,7 @@ use crate::{
 	keys::{self, name_of, KeyArgs},
 	output::Outcome,
 };
-use assay_primitives::{possession::possession_message, ModelId};
+use assay_primitives::{endpoint, possession::possession_message, ModelId};
 use assay_receipt::Account;
 use const_hex::encode_prefixed;
 use serde_json::{json, Value};
@@ -67,6 +67,7 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 				"Ready: the next electorates that are sealed include your stake; draws read them one period later.";
 			submit(cx, runtime::ready(), &key, text, json!({})).await
 		}
+		ProviderCommand::SetEndpoint { endpoint, key } => set_endpoint(cx, endpoint.as_deref(), &key).await,
 		ProviderCommand::Validate { key } => validate(cx, &key).await,
 		ProviderCommand::Unjail { key } => submit(cx, tx().unjail(), &key, "Out of jail.", json!({})).await,
 		ProviderCommand::Show { account } => show(cx, account).await,
@@ -75,7 +76,7 @@ pub(crate) async fn run(cx: &Context, command: ProviderCommand) -> Result<Outcom
 
 async fn set_key(cx: &Context, inference_suri: &str, insert: bool, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
-	let owner = key.signer(chain.development)?.account();
+	let owner = key.signer(chain.development, &cx.report)?.account();
 	let inference = keys::signer(inference_suri)?;
 	chain.check_signer(&inference, &cx.report);
 	let public = inference.pair.public_key().0;
@@ -107,6 +108,20 @@ fn unsafe_method(what: &str, error: &CliError) -> CliError {
 	))
 }
 
+/// Publishes where the provider's node streams drafts, or that it does nowhere.
+async fn set_endpoint(cx: &Context, endpoint: Option<&str>, key: &KeyArgs) -> Result<Outcome, CliError> {
+	let bytes = endpoint.unwrap_or_default().as_bytes();
+	if endpoint.is_some() {
+		endpoint::check(bytes).map_err(|e| CliError::Usage(e.to_string()))?;
+	}
+	let text = match endpoint {
+		Some(url) => format!("Drafts are read at {url}: your node must be reached there, from everywhere."),
+		None => "No endpoint is published any more: answers come when they are published.".into(),
+	};
+	let call = runtime::tx().providers().set_endpoint(bytes.to_vec());
+	submit(cx, call, key, &text, json!({ "endpoint": endpoint })).await
+}
+
 /// Session keys as the node makes them: both parts in hex.
 #[derive(serde::Deserialize)]
 struct NewSessionKeys {
@@ -116,7 +131,7 @@ struct NewSessionKeys {
 
 async fn validate(cx: &Context, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let chain = cx.chain().await?;
-	let owner = key.signer(chain.development)?.account();
+	let owner = key.signer(chain.development, &cx.report)?.account();
 	let mut params = RpcParams::new();
 	params
 		.push(encode_prefixed(owner.0))
@@ -150,7 +165,7 @@ async fn serve(
 	let mut key = key.clone();
 	if let Some(capacity) = capacity {
 		let chain = cx.chain().await?;
-		let signer = key.signer(chain.development)?;
+		let signer = key.signer(chain.development, &cx.report)?;
 		let call = runtime::tx().providers().set_capacity(capacity);
 		chain.submit(&call, &signer, Until::InBlock, &cx.report).await?;
 		let text = format!("takes {capacity} jobs at once");
@@ -181,11 +196,13 @@ async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 	let now = u32::try_from(at.block_number()).unwrap_or(u32::MAX);
 	let mut models = Vec::new();
 	let mut will_be_sealed = false;
+	let mut endpoint = None;
 	for model in record.models.0.iter().map(|m| m.0) {
 		let views = chain.providers_of(&at, model).await?;
 		let view = views.into_iter().find(|view| view.provider == account);
 		will_be_sealed |= view.as_ref().is_some_and(|view| view.ready);
-		let sealed = Asy(view.map_or(0, |view| view.sealed));
+		let sealed = Asy(view.as_ref().map_or(0, |view| view.sealed));
+		endpoint = view.and_then(|view| view.endpoint).or(endpoint);
 		models.push(Served { model, sealed });
 	}
 	let provider = ProviderRecord {
@@ -197,6 +214,7 @@ async fn show(cx: &Context, account: Account) -> Result<Outcome, CliError> {
 		models,
 		will_be_sealed,
 		key: record.key.map(|key| encode_prefixed(key.0)),
+		endpoint: endpoint.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
 		last_seen: record.last_seen,
 		ready: record.ready,
 		suspensions: record.suspensions,
@@ -237,6 +255,8 @@ struct ProviderRecord {
 	/// Whether the next electorates will include it.
 	will_be_sealed: bool,
 	key: Option<String>,
+	/// Where its node streams drafts, if it serves a model.
+	endpoint: Option<String>,
 	last_seen: Option<u32>,
 	/// Whether it was ready last, by its own call.
 	ready: bool,
@@ -268,6 +288,9 @@ impl ProviderRecord {
 			"key        {key}\njobs       {} of {}\n",
 			self.load, self.capacity
 		));
+		if let Some(endpoint) = &self.endpoint {
+			out.push_str(&format!("endpoint   {endpoint}\n"));
+		}
 		if self.models.is_empty() {
 			out.push_str("serves     nothing: `assay provider serve MODEL`\n");
 		}
@@ -340,6 +363,7 @@ mod tests {
 			models: Vec::new(),
 			will_be_sealed: false,
 			key: None,
+			endpoint: None,
 			last_seen: None,
 			ready: false,
 			suspensions: 0,

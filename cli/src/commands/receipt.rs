@@ -1,7 +1,15 @@
 //! `assay receipt`, `job` and `prune`: what the chain stores of a job.
 
 use super::{checked_file, submit, Context};
-use crate::{args::AssumeArgs, assurance, chain::runtime, error::CliError, keys::KeyArgs, output::Outcome, render};
+use crate::{
+	args::AssumeArgs,
+	assurance,
+	chain::runtime,
+	error::CliError,
+	keys::KeyArgs,
+	output::{printable, Outcome},
+	render,
+};
 use assay_primitives::JobId;
 use serde_json::json;
 use std::path::Path;
@@ -31,7 +39,7 @@ pub(crate) async fn show(
 			}
 		}
 	};
-	let (file, checked) = checked_file(cx, &at, job, is_final, to).await?;
+	let (file, checked) = checked_file(cx, &at, job, is_final, None, to).await?;
 	let name = chain
 		.model(&at, &file.receipt.model.to_string())
 		.await
@@ -40,7 +48,7 @@ pub(crate) async fn show(
 	let worth = assurance::of_receipt(&file.receipt, &checked, &assume.assumptions());
 	let text = format!(
 		"{}\n\n{}",
-		render::answer(&file),
+		printable(&render::answer(&file)),
 		render::receipt(&file, &checked, &worth, name.as_deref())
 	);
 	Ok(Outcome::new(

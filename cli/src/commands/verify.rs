@@ -75,6 +75,7 @@ pub(crate) async fn run(cx: &Context, args: &VerifyArgs) -> Result<Outcome, CliE
 		"meaning": checked.to_string(),
 		"verifiers": checked.checkers,
 		"assurance": worth.json(),
+		"input": json!(file)["input"],
 		"answer": file.answer(),
 		"checked": facts,
 		"not_checked": left,
@@ -377,9 +378,9 @@ mod tests {
 	fn a_file_of_the_former_format_is_refused_by_its_number() {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("receipt.json");
-		std::fs::write(&path, golden!("settled").replacen("\"format\": 3", "\"format\": 2", 1)).unwrap();
+		std::fs::write(&path, golden!("settled").replacen("\"format\": 4", "\"format\": 3", 1)).unwrap();
 		let error = read(&path).err().unwrap().to_string();
-		assert!(error.contains("this receipt has format 2"), "{error}");
+		assert!(error.contains("this receipt has format 3"), "{error}");
 	}
 
 	#[test]

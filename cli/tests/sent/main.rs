@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod accounts;
+mod chat;
+// The tests of the gateway use more of it.
+#[allow(dead_code)]
 mod node;
 
 use node::{Does, Ends, Node, JOB, SINCE};
@@ -16,7 +20,10 @@ const LAST: u32 = SINCE + 63;
 
 fn assay(node: &Node, args: &[&str]) -> Command {
 	let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-	command.env_remove("ASSAY_SURI").env("ASSAY_URL", &node.url);
+	for name in ["ASSAY_SURI", "ASSAY_ACCOUNT", "ASSAY_KEYSTORE", "ASSAY_PASSPHRASE_FILE"] {
+		command.env_remove(name);
+	}
+	command.env("ASSAY_URL", &node.url);
 	command.args(args).stdin(Stdio::null());
 	command
 }

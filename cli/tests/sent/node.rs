@@ -14,6 +14,7 @@ use serde_json::{json, Value};
 use std::{
 	collections::BTreeMap,
 	sync::{Arc, Mutex},
+	time::Duration,
 };
 use subxt::{
 	config::{substrate::BlakeTwo256, Hasher},
@@ -23,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{accept_async, tungstenite::Message, WebSocketStream};
 
 const METADATA: &[u8] = include_bytes!("../../metadata.scale");
+/// With what the keys of `System::Account` begin.
+const ACCOUNT: &str = "0x26aa394eea5630e07c48ae0c9558cef7b99d880ec681799c0cf30e8886371da9";
 /// The finalized block in which the node is when it gets the transaction.
 pub(crate) const SINCE: u32 = 10;
 /// The job that a request in a block of this node makes.
@@ -64,6 +67,10 @@ struct State {
 	sent: Vec<Vec<u8>>,
 	/// Whether states of blocks are still there.
 	pruned: bool,
+	/// Whether blocks can be followed. Where they cannot, the connection is closed instead.
+	follows: bool,
+	/// How often all connections were cut.
+	cut: u32,
 }
 
 /// The node, which listens until the test ends.
@@ -83,6 +90,8 @@ impl Node {
 			blocks: BTreeMap::new(),
 			sent: Vec::new(),
 			pruned: false,
+			follows: false,
+			cut: 0,
 		}));
 		let shared = state.clone();
 		tokio::spawn(async move {
@@ -119,6 +128,26 @@ impl Node {
 		(state.best, state.finalized) = (best, finalized);
 	}
 
+	/// Lets blocks be followed.
+	pub(crate) fn follow(&self) {
+		self.state.lock().unwrap().follows = true;
+	}
+
+	/// Does something else with the transactions that come next.
+	pub(crate) fn now(&self, does: Does) {
+		self.state.lock().unwrap().does = does;
+	}
+
+	/// Closes all connections, as a restart does.
+	pub(crate) fn cut(&self) {
+		self.state.lock().unwrap().cut += 1;
+	}
+
+	/// Returns everything that was sent.
+	pub(crate) fn all_sent(&self) -> Vec<Vec<u8>> {
+		self.state.lock().unwrap().sent.clone()
+	}
+
 	/// Discards the states of all blocks.
 	pub(crate) fn prune(&self) {
 		self.state.lock().unwrap().pruned = true;
@@ -134,7 +163,30 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
 	let Ok(mut socket) = accept_async(stream).await else {
 		return;
 	};
-	while let Some(Ok(message)) = socket.next().await {
+	let (cut, mut best) = (state.lock().unwrap().cut, 0);
+	let mut followed: Vec<String> = Vec::new();
+	loop {
+		let next = tokio::time::timeout(Duration::from_millis(50), socket.next());
+		let message = match next.await {
+			Ok(Some(Ok(message))) => message,
+			Ok(_) => return,
+			Err(_) => {
+				let (now, cuts) = {
+					let state = state.lock().unwrap();
+					(state.best, state.cut)
+				};
+				if cuts != cut {
+					return;
+				}
+				if now != best {
+					best = now;
+					for id in &followed {
+						new_head(&mut socket, id, now).await;
+					}
+				}
+				continue;
+			}
+		};
 		let Message::Text(text) = message else { continue };
 		let request: Value = serde_json::from_str(text.as_str()).unwrap();
 		let method = request["method"].as_str().unwrap();
@@ -146,7 +198,19 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
 		}
 		// Nothing is followed here: the connection is lost before.
 		if method.starts_with("chain_subscribe") {
-			return;
+			if !state.lock().unwrap().follows {
+				return;
+			}
+			let id = format!("blocks-{}", followed.len());
+			send(
+				&mut socket,
+				&json!({ "jsonrpc": "2.0", "id": request["id"], "result": id }),
+			)
+			.await;
+			best = state.lock().unwrap().best;
+			new_head(&mut socket, &id, best).await;
+			followed.push(id);
+			continue;
 		}
 		let found = answer(&state.lock().unwrap(), method, &request["params"]);
 		let reply = match found {
@@ -161,6 +225,16 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
 
 async fn send(socket: &mut WebSocketStream<TcpStream>, json: &Value) {
 	let _ = socket.send(Message::text(json.to_string())).await;
+}
+
+/// Reports a new best block to who follows them.
+async fn new_head(socket: &mut WebSocketStream<TcpStream>, subscription: &str, number: u32) {
+	let params = json!({ "subscription": subscription, "result": header(number) });
+	send(
+		socket,
+		&json!({ "jsonrpc": "2.0", "method": "chain_newHead", "params": params }),
+	)
+	.await;
 }
 
 /// Takes a transaction; returns whether the connection stays.
@@ -223,7 +297,7 @@ fn answer(state: &State, method: &str, params: &Value) -> Result<Value, String> 
 		"system_chain" => json!("Development"),
 		"system_chainType" => json!("Development"),
 		"system_health" => json!({ "peers": 0, "isSyncing": false, "shouldHavePeers": false }),
-		"system_accountNextIndex" => json!(7),
+		"system_accountNextIndex" => json!(7 + state.blocks.len()),
 		"state_getRuntimeVersion" => json!({ "specName": "assay", "specVersion": 1, "transactionVersion": 1 }),
 		"chain_getFinalizedHead" => json!(encode_prefixed(block_hash(state.finalized))),
 		"chain_getBlockHash" => match params.get(0).and_then(Value::as_u64) {
@@ -239,6 +313,11 @@ fn answer(state: &State, method: &str, params: &Value) -> Result<Value, String> 
 			json!({ "block": { "header": header(number), "extrinsics": transactions }, "justifications": null })
 		}
 		"state_getStorage" if state.pruned => return Err("State already discarded".into()),
+		"state_getStorage" if params[0].as_str().is_some_and(|key| key.starts_with(ACCOUNT)) => {
+			// Nonce, references, free balance, and nothing that is held or frozen.
+			let account = (7u32, [1u32; 3], 1_000u128, [0u128; 2], 1u128 << 127);
+			json!(encode_prefixed(account.encode()))
+		}
 		"state_getStorage" => {
 			let block = state.blocks.get(&number_of(&params[1]));
 			json!(encode_prefixed(events(block.map(|(_, ends)| *ends))))
