@@ -9,7 +9,7 @@ use assay_engine::{
 	sequence::Outcome,
 	Model,
 };
-use assay_primitives::{Finding, SamplingParams, Work, WorkId};
+use assay_primitives::{Finding, SamplingParams, UncheckedInput, Work, WorkId};
 use serde_json::{json, Value};
 use std::{cmp::Ordering, collections::HashMap, time::Instant};
 
@@ -25,12 +25,10 @@ fn work_id(job: usize) -> WorkId {
 
 /// A job to execute.
 fn job(model: &Model, prompt_tokens: usize, params: SamplingParams, index: usize) -> Result<Work> {
-	let input = prompt(model, prompt_tokens, index)?.into_bytes();
+	let input = UncheckedInput::from(&prompt(model, prompt_tokens, index)?).bounded();
 	Ok(Work {
 		model: model.id(),
-		input: input
-			.try_into()
-			.map_err(|_| anyhow!("a prompt of {prompt_tokens} tokens is longer than a job's"))?,
+		input: input.ok_or_else(|| anyhow!("a prompt of {prompt_tokens} tokens is longer than a job's"))?,
 		params,
 		seed: [index as u8; 32],
 		claim: None,

@@ -8,10 +8,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod frames;
+mod requests;
 mod text;
 mod weights;
 
 pub use frames::frames;
+pub use requests::{chat, endpoint};
 pub use text::{template, tokenizer};
 pub use weights::{config, gguf, header, manifest, registration};
 
@@ -19,8 +21,10 @@ pub use weights::{config, gguf, header, manifest, registration};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
+	("chat", chat),
 	("config", config),
+	("endpoint", endpoint),
 	("frames", frames),
 	("gguf", gguf),
 	("header", header),

@@ -5,6 +5,7 @@ use assay_model_folder::{
 	template::Template,
 	tokenizer::{text, Kind, Tokenizer},
 };
+use assay_primitives::chat::Chat;
 use std::sync::OnceLock;
 
 /// A `tokenizer.json`, a zero byte, and a text for it. Without a JSON the text goes to a tokenizer that is good.
@@ -46,12 +47,15 @@ fn check_tokens(tokenizer: &Tokenizer, sample: &str) {
 	let _ = tokenizer.encode_marked(sample);
 }
 
-/// A chat template, a zero byte, and a message.
+/// A chat template, a zero byte, and a message, or a conversation.
 pub fn template(data: &[u8]) {
 	let (source, message) = parts(data);
 	if let Ok(template) = Template::parse(source) {
 		if let Ok(prompt) = template.render(&String::from_utf8_lossy(message)) {
 			assert!(prompt.len() <= 128 << 10, "a prompt of {} bytes", prompt.len());
+		}
+		if let Ok(chat) = Chat::parse(message) {
+			let _ = template.render_chat(&chat);
 		}
 	}
 }

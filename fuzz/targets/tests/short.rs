@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use assay_fuzz_targets::{Target, TARGETS};
-use assay_primitives::{ModelId, SamplingParams, WorkId};
+use assay_primitives::{Input, ModelId, SamplingParams, WorkId};
 use assay_protocol::{Request, Response, SandboxStatus, ServedModel, Work, WorkResult};
 use codec::Encode;
 use std::{
@@ -138,7 +138,7 @@ fn made_seeds_are_current() {
 	let framed = |message: Vec<u8>| [&(message.len() as u32).to_be_bytes()[..], &message].concat();
 	let work = Work {
 		model: ModelId([7; 32]),
-		input: b"What is a seed?".to_vec().try_into().unwrap(),
+		input: Input::Text(b"What is a seed?".to_vec().try_into().unwrap()),
 		params: SamplingParams::greedy(20),
 		seed: [1; 32],
 		claim: None,
@@ -239,6 +239,8 @@ macro_rules! short_runs {
 }
 
 short_runs! {
+	untrusted_conversations_are_read_or_refused "chat"
+	untrusted_endpoints_are_read_or_refused "endpoint"
 	untrusted_configurations_are_read_or_refused "config"
 	untrusted_frames_are_read_or_refused "frames"
 	untrusted_gguf_files_are_read_or_refused "gguf"
