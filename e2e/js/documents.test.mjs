@@ -37,7 +37,7 @@ after(async () => {
 async function askAllTheTime() {
 	const ferdie = new Keyring({ type: 'sr25519' }).addFromUri('//Ferdie');
 	const [model] = await api.call.assayApi.models(null, 1);
-	const call = () => api.tx.jobs.request({ Model: model.id }, stringToHex('What is Assay?'), params, 0, 1_000_000_000_000n);
+	const call = () => api.tx.jobs.request({ Model: model.id }, { Text: stringToHex('What is Assay?') }, params, 0, 1_000_000_000_000n);
 	return setInterval(() => call().signAndSend(ferdie, { nonce: -1 }).catch(() => {}), 3000);
 }
 
@@ -64,7 +64,7 @@ async function run({ at, name, text }, { url, tail }) {
 /// Returns the answers of all jobs with this prompt, or null for a job without one.
 async function answersTo(prompt) {
 	const inputs = await api.query.jobs.inputs.entries();
-	const jobs = inputs.filter(([, input]) => input.unwrap().toUtf8() === prompt).map(([{ args }]) => args[0]);
+	const jobs = inputs.filter(([, input]) => input.unwrap().asText.toUtf8() === prompt).map(([{ args }]) => args[0]);
 	const outputs = await Promise.all(jobs.map((job) => api.query.jobs.outputs(job)));
 	return outputs.map((output) => output.unwrapOr(null)?.text.toUtf8() ?? null);
 }

@@ -62,7 +62,7 @@ test('a request becomes a receipt on which storage and runtime API agree', LIMIT
 	assert.ok(quote.success, quote.value.type);
 	const call = api.tx.Jobs.request({
 		target: Enum('Model', demo.id),
-		input: Binary.fromText(prompt),
+		input: text(prompt),
 		params,
 		verifiers: 2,
 		max_fee: quote.value.fee_ceiling,
@@ -91,18 +91,21 @@ test('a request becomes a receipt on which storage and runtime API agree', LIMIT
 	await eventually('the verdict is finalized', 60, () => api.apis.AssayApi.receipt(job, { at: 'finalized' }));
 });
 
+const text = (prompt) => Enum('Text', Binary.fromText(prompt));
+
 test('a wrong request is refused by name', LIMIT, async () => {
 	const call = (change) =>
 		api.tx.Jobs.request({
 			target: Enum('Model', demo.id),
-			input: Binary.fromText('Hello'),
+			input: text('Hello'),
 			params,
 			verifiers: 2,
 			max_fee: UNIT,
 			...change,
 		});
 	await assert.rejects(submit(call({ max_fee: 1n })), /Jobs\.FeeTooLow/);
-	await assert.rejects(submit(call({ input: Binary.fromText('') })), /Jobs\.EmptyInput/);
+	await assert.rejects(submit(call({ input: text('') })), /Jobs\.EmptyInput/);
+	await assert.rejects(submit(call({ input: Enum('Chat', Binary.fromText('{}')) })), /Jobs\.BadChat/);
 	await assert.rejects(submit(call({ verifiers: 9 })), /Jobs\.TooManyVerifiers/);
 	await assert.rejects(submit(call({ target: Enum('Listing', 99) })), /Jobs\.UnknownListing/);
 });

@@ -53,13 +53,16 @@ function submit(call, signer) {
 
 const find = (events, section, method) => events.find((event) => event.section === section && event.method === method);
 
+// A text, or a conversation.
+const inputOf = (prompt) => (typeof prompt === 'string' ? { Text: stringToHex(prompt) } : { Chat: stringToHex(JSON.stringify(prompt)) });
+
 async function request(prompt, { target = { Model: demo.id }, verifiers = 2, fee = UNIT * 1000n, sampling = params } = {}) {
-	const events = await submit(api.tx.jobs.request(target, stringToHex(prompt), sampling, verifiers, fee), bob);
+	const events = await submit(api.tx.jobs.request(target, inputOf(prompt), sampling, verifiers, fee), bob);
 	return find(events, 'jobs', 'Requested').data.job;
 }
 
 test('the runtime API and its types come with the metadata', () => {
-	for (const call of ['models', 'model', 'listing', 'providersOf', 'quote', 'job', 'receipt']) {
+	for (const call of ['models', 'model', 'listing', 'providersOf', 'quote', 'job', 'execution', 'receipt']) {
 		assert.equal(typeof api.call.assayApi[call], 'function', call);
 	}
 	for (const pallet of ['models', 'providers', 'jobs', 'verification']) assert.ok(api.tx[pallet], pallet);
@@ -67,7 +70,7 @@ test('the runtime API and its types come with the metadata', () => {
 
 test('the RPC methods are those that docs/dapp.md describes', async () => {
 	const { methods } = await provider.send('rpc_methods', []);
-	const documented = new Set(read('docs/dapp.md').match(/\bassay_\w+(?=\()|\bassay_unsubscribeJob\b/g));
+	const documented = new Set(read('docs/dapp.md').match(/\bassay_\w+(?=\()|\bassay_un\w+\b/g));
 	assert.deepEqual(methods.filter((name) => name.startsWith('assay_')).sort(), [...documented].sort());
 });
 
@@ -145,7 +148,7 @@ test('a request becomes a receipt on which storage, runtime API, events and RPC 
 
 	const job = await request(prompt, { fee: quote.feeCeiling.toBigInt() });
 	const open = (await api.call.assayApi.job(job)).unwrap();
-	assert.equal(open.input.toUtf8(), prompt);
+	assert.equal(open.input.asText.toUtf8(), prompt);
 	assert.ok(!open.state.isSettled);
 	const followed = follow(job);
 	const receipt = await eventually('the job has a verdict', 90, async () => {
@@ -218,12 +221,42 @@ test('a request becomes a receipt on which storage, runtime API, events and RPC 
 	await assert.rejects(object(other, record.outputHash), /verification\.UnknownClaim/);
 });
 
+test('a conversation is answered, and its hash binds its JSON', LIMIT, async () => {
+	const turn = (role, content) => ({ role, content });
+	const chat = { messages: [turn('user', 'What is Assay?'), turn('assistant', 'A chain.'), turn('user', 'What is a receipt?')] };
+	const job = await request(chat);
+	const receipt = await eventually('the job has a verdict', 90, async () => {
+		const found = await api.call.assayApi.receipt(job);
+		return found.isSome && found.unwrap();
+	});
+	assert.ok(receipt.verdict.isConfirmed, receipt.verdict.toString());
+	assert.equal(receipt.inputHash.toHex(), derived('assay/v1/chat', stringToU8a(JSON.stringify(chat))));
+	const { input, output } = (await api.call.assayApi.job(job)).unwrap();
+	assert.deepEqual(JSON.parse(input.asChat.toUtf8()), chat);
+	assert.ok(output.unwrap().text.toUtf8().length > 0);
+});
+
+test('a conversation of which the template leaves out a part is refused by its name, for nothing', LIMIT, async () => {
+	const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
+	const job = await request({ messages: [{ role: 'user', content: 'What is Assay?' }], tools });
+	const receipt = await eventually('the job has a verdict', 90, async () => {
+		const found = await api.call.assayApi.receipt(job);
+		return found.isSome && found.unwrap();
+	});
+	assert.equal(receipt.fee.toBigInt(), 0n);
+	const { finish, text } = (await api.query.jobs.outputs(job)).unwrap();
+	assert.equal(finish.asFailed.type, 'PartLeftOut');
+	assert.equal(text.toUtf8(), 'tools[0]');
+});
+
 test('a wrong request is refused by name', LIMIT, async () => {
 	const unknown = `0x${'07'.repeat(32)}`;
 	const cases = [
 		['UnknownModel', ['Hello', { target: { Model: unknown } }]],
 		['UnknownListing', ['Hello', { target: { Listing: 99 } }]],
 		['EmptyInput', ['']],
+		['BadChat', [{ messages: [] }]],
+		['BadChat', [{ messages: [{ role: 'user', content: 'Hello' }], temperature: 0 }]],
 		['FeeTooLow', ['Hello', { fee: 1n }]],
 		['TooManyVerifiers', ['Hello', { verifiers: 9 }]],
 		['BadParams', ['Hello', { sampling: { ...params, max_tokens: 0 } }]],

@@ -4,7 +4,7 @@ use anyhow::{bail, Context, Result};
 use assay_primitives::{
 	api::{Quote, QuoteError},
 	digest::input_hash,
-	ClaimId, JobId, ModelId, OutputHash, SamplingParams, State, Target,
+	ClaimId, Input, JobId, ModelId, OutputHash, SamplingParams, State, Target,
 };
 use codec::{Decode, Encode};
 use subxt::{
@@ -65,7 +65,7 @@ pub fn request(model: &ModelId, prompt: &str, params: &SamplingParams, verifiers
 		"request",
 		vec![
 			Value::unnamed_variant("Model", [Value::unnamed_composite([Value::from_bytes(model.0)])]),
-			Value::from_bytes(prompt.as_bytes()),
+			Value::unnamed_variant("Text", [Value::from_bytes(prompt.as_bytes())]),
 			params,
 			Value::u128(verifiers.into()),
 			Value::u128(u128::from(u64::MAX)),
@@ -192,7 +192,7 @@ impl Chain {
 			}
 			nonce += 1;
 			count += 1;
-			let hash = input_hash(prompt.as_bytes());
+			let hash = input_hash(&Input::Text(prompt.as_bytes()));
 			jobs.push(JobId::derive(&genesis, &requester, count, model, None, &hash, params));
 		}
 		Ok(jobs)
@@ -331,7 +331,8 @@ impl Chain {
 		Ok(at.storage().fetch(key, ()).await?.decode()?.len())
 	}
 
-	async fn job_count(&self, who: &[u8; 32]) -> Result<u64> {
+	/// Returns how many jobs an account has requested.
+	pub async fn job_count(&self, who: &[u8; 32]) -> Result<u64> {
 		let key = dynamic::storage::<([u8; 32],), u64>("Jobs", "JobCount");
 		let at = self.api.at_block(self.best().await?).await?;
 		Ok(at.storage().fetch(key, (*who,)).await?.decode()?)

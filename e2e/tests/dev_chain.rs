@@ -8,7 +8,7 @@ use assay_primitives::{
 	accumulator::{verify, Accumulator, Proof},
 	digest,
 	dispute::Decision,
-	Finding, JobId, ModelId, SamplingParams, State, Verdict,
+	Finding, Input, JobId, ModelId, SamplingParams, State, Verdict,
 };
 use assay_test_fixtures::fetched;
 use std::{process::Command, time::Instant};
@@ -96,7 +96,7 @@ async fn hashes_follow_from_what_is_public(chain: &Chain, receipt: &Receipt, pro
 	let shown = chain.job(&receipt.job).await.unwrap().unwrap();
 	let output = shown.output.expect("a job keeps its output");
 	let claim = receipt.claim.as_ref().unwrap();
-	assert_eq!(receipt.input_hash, digest::input_hash(prompt.as_bytes()));
+	assert_eq!(receipt.input_hash, digest::input_hash(&Input::Text(prompt.as_bytes())));
 	assert_eq!(claim.output_hash, digest::output_hash(&output));
 	let job = JobId::derive(
 		&shown.genesis,
@@ -121,7 +121,7 @@ async fn hashes_follow_from_what_is_public(chain: &Chain, receipt: &Receipt, pro
 		.unwrap();
 	let work = assay_protocol::Work {
 		model: receipt.model,
-		input: prompt.as_bytes().to_vec().try_into().unwrap(),
+		input: Input::Text(prompt.as_bytes().to_vec().try_into().unwrap()),
 		params: receipt.params.clone(),
 		seed: execution.sampling_seed(),
 		claim: Some(output),

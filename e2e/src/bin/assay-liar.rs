@@ -48,7 +48,7 @@ struct Liar {
 
 impl Liar {
 	fn answer(&self, work: &Work) -> WorkResult {
-		let prompt = String::from_utf8_lossy(&work.input);
+		let prompt = String::from_utf8_lossy(work.input.bytes());
 		let checks = work.claim.is_some();
 		if prompt.contains("[forge]") {
 			let forged = self.other.run(work);
