@@ -53,11 +53,17 @@ if bin/assay verify "$work/forged.json" --offline; then
 fi
 note "noticed"
 
+say "A conversation: each answer is a job of its own, with a receipt"
+# The demo model has learned single questions, so each begins anew.
+printf '%s\n' "What is Assay?" /reset "What is a model id?" | bin/assay chat --url "$url"
+
 cat <<TEXT
 
 ${_bold}Now you:${_off}
     make dev                                   a chain that keeps running, on ws://127.0.0.1:9944
     bin/assay ask "Who checks an answer?"      ask it (bin/assay --help shows the rest)
+    bin/assay chat                             talk with it
+    bin/assay serve                            then point an OpenAI client at http://127.0.0.1:8080/v1 (docs/gateway.md)
     bin/assay models                           what may be asked
     https://polkadot.js.org/apps/?rpc=ws%3A%2F%2F127.0.0.1%3A9944
                                                the chain in your browser; README.md shows calls to try

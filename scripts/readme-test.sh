@@ -26,7 +26,7 @@ check() { # check NAME COMMAND…
 work=$(mktemp -d "${TMPDIR:-/tmp}/assay-readme.XXXXXX")
 node=
 finish() {
-	if [ -n "$node" ]; then kill "$node" 2>/dev/null || true; fi
+	for process in $node ${gateway:-}; do kill "$process" 2>/dev/null || true; done
 	if [ "$failed" != 0 ] && [ -f "$work/node.log" ]; then tail -n 20 "$work/node.log"; fi
 	rm -rf "$work"
 }
@@ -52,13 +52,18 @@ while read -r file; do check "links of $file" links_of "$file"; done < <(git ls-
 # ── every block is run, or a comment gives the reason why not ─────────────────
 
 # Whose `sh` blocks are typed below. The `js` blocks of all documents are run by e2e/js/documents.test.mjs.
-typed=(README.md docs/dapp.md docs/demo-model.md docs/operator.md)
+typed=(README.md docs/dapp.md docs/demo-model.md docs/gateway.md docs/operator.md)
 
 fences_of() { # fences_of FILE: whether each block is known to be code that runs, or text
 	local file=$1 bad=0 language
 	while read -r language; do
 		case $language in
 		js | text) ;;
+		python) # typed below
+			[ "$file" = docs/gateway.md ] && continue
+			echo "$file: no test runs its python blocks: add it to scripts/readme-test.sh"
+			bad=1
+			;;
 		sh)
 			if [ -z "$(blocks_of "$file" sh run)" ] || [[ " ${typed[*]} " == *" $file "* ]]; then continue; fi
 			echo "$file: no test types its sh blocks: add it to scripts/readme-test.sh, or <!-- not run: REASON --> to the block"
@@ -89,6 +94,7 @@ exists() { # exists LINE
 	*'assay-engine-cuda '*) grep -q 'assay-engine-cuda' scripts/engine-cuda.sh ;;
 	'assay '* | 'assay-node '*) PATH=$ASSAY_ROOT/bin:$PATH bash -c "$line --help" ;;
 	*'cargo '* | *'npx '*) ;;
+	'openssl '*) have openssl ;;
 	*)
 		echo "this test does not know how to check the command"
 		return 1
@@ -136,6 +142,50 @@ for file in README.md docs/dapp.md; do
 	check "$file has shell blocks" test "$lines" -gt 0
 done
 check "the blocks of docs/demo-model.md" bash -euo pipefail -c "$(blocks_of docs/demo-model.md sh run)"
+
+# ── the gateway ──────────────────────────────────────────────────────────────
+
+# Prints a Python with the clients that the gateway's tests use, or nothing where their registry cannot be reached.
+python_with_clients() {
+	local clients=$ASSAY_CACHE/python-clients wanted=gateway/tests/clients/requirements.txt
+	if ! cmp -s "$wanted" "$clients/installed"; then
+		python3 -m venv "$clients" >&2 && "$clients/bin/pip" install --quiet --disable-pip-version-check \
+			--requirement "$wanted" >&2 && cp "$wanted" "$clients/installed" || return 0
+	fi
+	printf '%s\n' "$clients/bin/python"
+}
+
+# Starts a gateway before the chain above, and sets `gateway` to its process id and `base` to its address.
+start_gateway() {
+	bin/assay --json serve --listen 127.0.0.1:0 --suri //Bob --data "$work/gateway" 2>"$work/gateway.log" >/dev/null </dev/null &
+	gateway=$!
+	for _ in $(seq 300); do
+		kill -0 "$gateway" 2>/dev/null || return 1
+		base=$(sed -nE 's/.*"listen":"([^"]+)".*/\1/p' "$work/gateway.log" | head -n 1)
+		[ -z "$base" ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# Prints the blocks of the document, before the running gateway.
+gateway_blocks() { blocks_of docs/gateway.md "$1" run | sed "s/127\.0\.0\.1:8080/$base/g"; }
+
+gateway=
+base=
+if start_gateway; then started=true; else started=false; fi
+check "a gateway starts" "$started"
+check "docs/gateway.md: its shell blocks" timeout 120 bash -euo pipefail -c "$(gateway_blocks sh)"
+python=$(python_with_clients)
+python_blocks() {
+	if [ -n "$python" ]; then
+		gateway_blocks python | timeout 300 "$python" -
+	else
+		echo "NOT RUN: the clients cannot be installed from PyPI here"
+	fi
+}
+check "docs/gateway.md: its Python blocks" python_blocks
+[ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
 
 # ── the operator's guide ─────────────────────────────────────────────────────
 
