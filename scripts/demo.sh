@@ -32,7 +32,7 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 say "Starting a development chain: one node, four providers"
-start_chain "$log" || die "the node ended early, or did not answer within 30 seconds."
+start_chain "$log" || die "the node ended early, or did not answer within two minutes."
 note "it answers on $url"
 
 say "Asking: $question"

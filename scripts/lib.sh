@@ -82,7 +82,7 @@ start_chain() { # start_chain LOG
 		>"$log" 2>&1 </dev/null &
 	node=$!
 	url=
-	for _ in $(seq 300); do
+	for _ in $(seq 1200); do
 		kill -0 "$node" 2>/dev/null || return 1
 		# The node chooses a free port and logs it.
 		port=$(sed -nE 's/.*Running JSON-RPC server: addr=127\.0\.0\.1:([0-9]+).*/\1/p' "$log" | head -n 1)

@@ -159,7 +159,7 @@ python_with_clients() {
 start_gateway() {
 	bin/assay --json serve --listen 127.0.0.1:0 --suri //Bob --data "$work/gateway" 2>"$work/gateway.log" >/dev/null </dev/null &
 	gateway=$!
-	for _ in $(seq 300); do
+	for _ in $(seq 1200); do
 		kill -0 "$gateway" 2>/dev/null || return 1
 		base=$(sed -nE 's/.*"listen":"([^"]+)".*/\1/p' "$work/gateway.log" | head -n 1)
 		[ -z "$base" ] || return 0
