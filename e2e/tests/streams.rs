@@ -21,8 +21,9 @@ async fn node() -> (Node, Chain) {
 async fn assay(node: &Node, args: &[&str], input: &str) -> Output {
 	let mut command = Command::new(program("assay").unwrap());
 	command
-		.args(["--json", "--url", &node.url(), "--suri", "//Ferdie"])
-		.args(args);
+		.args(["--json", "--url", &node.url()])
+		.args(args)
+		.args(["--suri", "//Ferdie"]);
 	command
 		.stdin(Stdio::piped())
 		.stdout(Stdio::piped())
