@@ -1,8 +1,7 @@
 //! The tokens of answers in the making, on their way to the node.
 //!
 //! The computing thread leaves them here and never waits; what reads here sends results first. Tokens that the node does
-//! not take in time are merged into fewer messages, and those of an answer that is complete are dropped: the answer has
-//! them.
+//! not take in time are merged into fewer messages. The last ones of an answer go before its result, as far as there is room.
 
 use assay_primitives::{
 	stream::{StreamToken, MAX_CHUNK_TOKENS},
@@ -40,6 +39,19 @@ struct Growing {
 	tokens: VecDeque<StreamToken>,
 }
 
+impl Growing {
+	/// Takes the next message; none if all tokens were sent.
+	fn message(&mut self, id: WorkId) -> Option<Response> {
+		let count = self.tokens.len().min(MAX_CHUNK_TOKENS);
+		if count == 0 {
+			return None;
+		}
+		let (first, tokens) = (self.sent, self.tokens.drain(..count).collect());
+		self.sent = first.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+		Some(Response::Progress { id, first, tokens })
+	}
+}
+
 impl Progress {
 	/// Adds a token of a work item's answer.
 	pub(crate) fn add(&self, id: &WorkId, token: StreamToken) {
@@ -47,9 +59,12 @@ impl Progress {
 		self.0.grown.notify_one();
 	}
 
-	/// Forgets a work item, which has its result.
-	pub(crate) fn end(&self, id: &WorkId) {
-		self.lock().answers.remove(id);
+	/// Forgets a work item, which has its result, and returns the messages of its tokens that were not sent yet.
+	pub(crate) fn end(&self, id: &WorkId) -> Vec<Response> {
+		let Some(mut growing) = self.lock().answers.remove(id) else {
+			return Vec::new();
+		};
+		std::iter::from_fn(|| growing.message(*id)).collect()
 	}
 
 	/// Returns the next message, once there is one.
@@ -68,12 +83,8 @@ impl Progress {
 		let grown = |(_, growing): &(&WorkId, &Growing)| !growing.tokens.is_empty();
 		let behind = answers.range((Bound::Excluded(*last), Bound::Unbounded)).find(grown);
 		let id = *behind.or_else(|| answers.iter().find(grown))?.0;
-		let growing = answers.get_mut(&id)?;
-		let count = growing.tokens.len().min(MAX_CHUNK_TOKENS);
-		let (first, tokens) = (growing.sent, growing.tokens.drain(..count).collect());
-		growing.sent = first.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
 		*last = id;
-		Some(Response::Progress { id, first, tokens })
+		answers.get_mut(&id)?.message(id)
 	}
 
 	fn lock(&self) -> MutexGuard<'_, Unsent> {
@@ -92,15 +103,19 @@ mod tests {
 		}
 	}
 
-	fn taken(progress: &Progress) -> Option<(u8, u32, Vec<u32>)> {
-		progress.take().map(|message| match message {
+	fn told(message: Response) -> (u8, u32, Vec<u32>) {
+		match message {
 			Response::Progress { id, first, tokens } => (id.0[0], first, tokens.iter().map(|token| token.id).collect()),
 			other => panic!("{other:?}"),
-		})
+		}
+	}
+
+	fn taken(progress: &Progress) -> Option<(u8, u32, Vec<u32>)> {
+		progress.take().map(told)
 	}
 
 	#[test]
-	fn what_waits_is_merged_in_turn_and_what_has_ended_is_dropped() {
+	fn what_waits_is_merged_in_turn_and_what_is_left_comes_at_the_end() {
 		let (progress, [a, b]) = (Progress::default(), [1, 2].map(|n| WorkId([n; 32])));
 		for i in 0..100 {
 			progress.add(&a, token(i));
@@ -111,9 +126,10 @@ mod tests {
 		assert_eq!(taken(&progress), Some((2, 0, vec![7])));
 		assert_eq!(taken(&progress), Some((1, 64, (64..101).collect())));
 		assert_eq!(taken(&progress), None);
-		progress.add(&a, token(101));
-		progress.end(&a);
-		assert_eq!(taken(&progress), None);
+		(101..170).for_each(|i| progress.add(&a, token(i)));
+		let left: Vec<_> = progress.end(&a).into_iter().map(told).collect();
+		assert_eq!(left, [(1, 101, (101..165).collect()), (1, 165, (165..170).collect())]);
+		assert_eq!((taken(&progress), progress.end(&a).len()), (None, 0));
 		// The same work once more begins at its first token.
 		progress.add(&a, token(0));
 		assert_eq!(taken(&progress), Some((1, 0, vec![0])));

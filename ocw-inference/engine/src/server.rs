@@ -203,8 +203,12 @@ impl ComputeLoop {
 
 	/// Sends a result; true if the node has hung up.
 	fn answer(&self, id: WorkId, result: WorkResult) -> bool {
-		// Before the result, so that no progress follows it.
-		self.progress.end(&id);
+		// Before the result, so that no progress follows it; what finds no room is in the result.
+		for message in self.progress.end(&id) {
+			if self.responses.try_send(message).is_err() {
+				break;
+			}
+		}
 		self.in_flight.lock().remove(&id);
 		self.responses.blocking_send(Response::Done { id, result }).is_err()
 	}
