@@ -42,12 +42,7 @@ impl FromStr for Asy {
 
 impl fmt::Display for Asy {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-		let one = 10u128.pow(DECIMALS);
-		let part = format!("{:012}", self.0 % one);
-		match part.trim_end_matches('0') {
-			"" => write!(f, "{} ASY", self.0 / one),
-			part => write!(f, "{}.{part} ASY", self.0 / one),
-		}
+		f.write_str(&assay_receipt::assurance::words::exact(self.0))
 	}
 }
 

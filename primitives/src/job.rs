@@ -283,7 +283,7 @@ pub enum Failure {
 	#[codec(index = 5)]
 	PartLeftOut,
 	/// The answer cannot be held to the tools or the schema that were asked for: the grammar library refuses them, or no
-	/// token is left that may come next.
+	/// token may come first.
 	#[codec(index = 6)]
 	Grammar,
 }

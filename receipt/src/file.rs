@@ -1,19 +1,23 @@
-//! The receipt file: a receipt with the prompt and the answer that its hashes name, and the block it was read at.
+//! The receipt file: a receipt with the prompt and the answer that its hashes name, the block it was read at, and what
+//! shows that this block is finalized.
 
-use crate::{Account, StreamEvidence};
+use crate::{Account, Finality, StreamEvidence};
 #[cfg(feature = "std")]
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use assay_primitives::{accumulator::Proof, job::Input, AccumulatorRoot, Hash32, Output, Receipt};
 
 /// A receipt of an Assay chain.
 pub type ChainReceipt = Receipt<Account, u32>;
 
 /// Version of the file format.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+
+/// The formats that are read: files of format 4 have no finality evidence.
+pub(crate) const FORMATS: [u32; 2] = [4, FORMAT];
 
 /// Most bytes of JSON that are read. A receipt with the longest prompt and answer, and with evidence of two drafts as long,
-/// stays below, also if six characters are written for each byte of them.
-pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
+/// takes less than half of it, also if six characters are written for each byte of them; the rest is for finality evidence.
+pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The block at which a receipt was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub struct Leaf {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "std", serde(deny_unknown_fields))]
 pub struct ReceiptFile {
-	/// [`FORMAT`].
+	/// [`FORMAT`], or 4 if it was written before there was finality evidence.
 	pub format: u32,
 	/// Hash of the chain's block 0.
 	#[cfg_attr(feature = "std", serde(with = "assay_primitives::hash::hex32"))]
@@ -65,6 +69,9 @@ pub struct ReceiptFile {
 	/// What the executor signed while it streamed its draft, if a client keeps it against it.
 	#[cfg_attr(feature = "std", serde(default, skip_serializing_if = "Option::is_none"))]
 	pub stream: Option<StreamEvidence>,
+	/// What shows that the block it was read at is finalized, and that its state stores the receipt; none before that.
+	#[cfg_attr(feature = "std", serde(default, skip_serializing_if = "Option::is_none"))]
+	pub finality: Option<Finality>,
 }
 
 impl ReceiptFile {
@@ -75,6 +82,13 @@ impl ReceiptFile {
 		leaf.proof.as_ref()?.root(&self.receipt.leaf(), leaf.index)
 	}
 
+	/// Returns whether the format is known, and the evidence of finality is of it and within its limits.
+	pub fn is_well_formed(&self) -> bool {
+		let evidence = self.finality.as_ref();
+		FORMATS.contains(&self.format)
+			&& evidence.is_none_or(|evidence| self.format == FORMAT && evidence.is_within_limits())
+	}
+
 	/// Returns the text that was published. The verdict says what it is worth.
 	pub fn answer(&self) -> Option<&str> {
 		self.output.as_ref().and_then(|o| core::str::from_utf8(&o.text).ok())
@@ -83,14 +97,16 @@ impl ReceiptFile {
 
 /// Why a receipt file could not be read.
 #[cfg(feature = "std")]
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
 	/// Longer than [`MAX_FILE_BYTES`].
 	TooLong(usize),
-	/// Of another format than [`FORMAT`].
-	Format(u32),
+	/// Not strict JSON.
+	NotJson(String),
+	/// Of another format than are read.
+	Format(i64),
 	/// Not the JSON form of a receipt.
-	Json(serde_json::Error),
+	Malformed(String),
 }
 
 #[cfg(feature = "std")]
@@ -98,11 +114,12 @@ impl core::fmt::Display for ReadError {
 	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
 		match self {
 			Self::TooLong(n) => write!(f, "{n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"),
+			Self::NotJson(why) => write!(f, "this is not an Assay receipt, nor JSON as one is written: {why}"),
 			Self::Format(n) => write!(
 				f,
-				"this receipt has format {n}; this program reads format {FORMAT} only, which chains of its version write"
+				"this receipt has format {n}; this program reads formats 4 and {FORMAT}, which chains of its version write"
 			),
-			Self::Json(e) => write!(f, "this is not an Assay receipt: {e}"),
+			Self::Malformed(why) => write!(f, "this is not an Assay receipt: {why}"),
 		}
 	}
 }
@@ -112,30 +129,33 @@ impl std::error::Error for ReadError {}
 
 #[cfg(feature = "std")]
 impl ReceiptFile {
-	/// Reads the JSON form.
+	/// Reads the JSON form, strictly: what would not be written in the same way again, spaces and the order of keys aside,
+	/// is refused.
 	pub fn from_json(text: &str) -> Result<Self, ReadError> {
+		use assay_primitives::json::Json;
 		if text.len() > MAX_FILE_BYTES {
 			return Err(ReadError::TooLong(text.len()));
 		}
-		/// What every format begins with.
-		#[derive(serde::Deserialize)]
-		struct Named {
-			format: u32,
-			#[serde(rename = "receipt")]
-			_receipt: serde::de::IgnoredAny,
+		let json = crate::json::read(text).map_err(ReadError::NotJson)?;
+		let Some(Json::Int(format)) = json.get("format") else {
+			return Err(ReadError::Malformed("it has no format".into()));
+		};
+		if !FORMATS.iter().any(|known| i64::from(*known) == *format) {
+			return Err(ReadError::Format(*format));
 		}
-		// Named before it is read: another format has other fields.
-		if let Ok(Named { format, .. }) = serde_json::from_str(text) {
-			if format != FORMAT {
-				return Err(ReadError::Format(format));
-			}
+		let file: Self = serde_json::from_str(text).map_err(|e| ReadError::Malformed(e.to_string()))?;
+		crate::json::check_canonical(&file, &json).map_err(ReadError::Malformed)?;
+		if !file.is_well_formed() {
+			return Err(ReadError::Malformed(
+				"its finality evidence is over a limit, or not of its format".into(),
+			));
 		}
-		serde_json::from_str(text).map_err(ReadError::Json)
+		Ok(file)
 	}
 
 	/// Writes the JSON form, for people: indented, with a newline at the end.
 	pub fn to_json(&self) -> Result<String, ReadError> {
-		let mut text = serde_json::to_string_pretty(self).map_err(ReadError::Json)?;
+		let mut text = serde_json::to_string_pretty(self).map_err(|e| ReadError::Malformed(e.to_string()))?;
 		text.push('\n');
 		Ok(text)
 	}

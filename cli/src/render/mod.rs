@@ -6,17 +6,15 @@ mod model;
 pub(crate) use directory::{bytes, manifest, vector};
 pub(crate) use model::{model, model_json, models, provider_json};
 
-use crate::{
-	amount::Asy,
-	assurance::{words, Worth},
-	chain::Job,
-	keys::name_of,
-};
+use crate::{amount::Asy, chain::Job, keys::name_of};
 use assay_primitives::{
 	chat::Chat, economics::Fault, json::Json, receipt::SeatRecord, vote::Defect, Failure, FinishReason, Input, State,
 	Verdict, Vote,
 };
-use assay_receipt::{Account, Checked, ReceiptFile};
+use assay_receipt::{
+	assurance::{words, Worth},
+	Account, Checked, ReceiptFile,
+};
 use const_hex::encode_prefixed;
 use serde_json::{json, Value};
 
@@ -334,10 +332,8 @@ pub(crate) fn job(job: &Job) -> String {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use assay_receipt::check;
-
-	use crate::assurance;
 	use assay_primitives::assurance::Assumptions;
+	use assay_receipt::{assurance, check};
 
 	const SETTLED: &str = include_str!("../../../receipt/tests/golden/settled.json");
 	const OVERTURNED: &str = include_str!("../../../receipt/tests/golden/overturned.json");

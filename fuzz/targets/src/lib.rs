@@ -8,11 +8,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod frames;
+mod receipts;
 mod requests;
 mod text;
 mod weights;
 
 pub use frames::frames;
+pub use receipts::receipt;
 pub use requests::{chat, endpoint};
 pub use text::{template, tokenizer};
 pub use weights::{config, gguf, header, manifest, registration};
@@ -21,7 +23,7 @@ pub use weights::{config, gguf, header, manifest, registration};
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
 	("chat", chat),
 	("config", config),
 	("endpoint", endpoint),
@@ -29,6 +31,7 @@ pub const TARGETS: [(&str, Target); 10] = [
 	("gguf", gguf),
 	("header", header),
 	("manifest", manifest),
+	("receipt", receipt),
 	("registration", registration),
 	("template", template),
 	("tokenizer", tokenizer),

@@ -198,6 +198,11 @@ fn made_seeds_are_current() {
 		),
 		("frames/request", request(WorkId([3; 32]))),
 		("frames/response", done.encode()),
+		("receipt/closed", receipt(&root, "closed_three_handovers")),
+		("receipt/open", receipt(&root, "open_objections_possible")),
+		("receipt/pruned", receipt(&root, "pruned")),
+		("receipt/descendants", receipt(&root, "votes_for_descendants")),
+		("receipt/no_evidence", receipt(&root, "format_4")),
 	] {
 		let path = root.join("fuzz/seeds").join(name);
 		if std::env::var_os("ASSAY_BLESS").is_some() {
@@ -215,6 +220,21 @@ fn made_seeds_are_current() {
 fn demo_manifest(root: &Path) -> Vec<u8> {
 	let model = root.join("demo-model/assay-demo");
 	assay_model_folder::Manifest::read(&model).unwrap().encode()
+}
+
+/// Returns the file and the anchor of one of the vectors of receipts.
+fn receipt(root: &Path, name: &str) -> Vec<u8> {
+	let text = fs::read_to_string(root.join("docs/spec/receipt-vectors.json")).unwrap();
+	let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+	let vector = all["vectors"]
+		.as_array()
+		.unwrap()
+		.iter()
+		.find(|vector| vector["name"] == name);
+	let vector = vector.unwrap_or_else(|| panic!("there is no vector {name}"));
+	let anchor: assay_receipt::Anchor = serde_json::from_value(vector["anchor"].clone()).unwrap();
+	let anchor = serde_json::to_string(&anchor).unwrap();
+	format!("{}\0{anchor}", vector["file"].as_str().unwrap()).into_bytes()
 }
 
 macro_rules! short_runs {
@@ -246,6 +266,7 @@ short_runs! {
 	untrusted_gguf_files_are_read_or_refused "gguf"
 	untrusted_headers_are_read_or_refused "header"
 	untrusted_manifests_are_read_or_refused "manifest"
+	untrusted_receipts_are_verified_or_refused "receipt"
 	untrusted_registrations_are_read_or_refused "registration"
 	untrusted_templates_are_rendered_or_refused "template"
 	untrusted_tokenizers_are_read_or_refused "tokenizer"

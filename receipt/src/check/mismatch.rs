@@ -1,13 +1,12 @@
 //! The names of inconsistencies.
 
-use crate::FORMAT;
 use core::fmt;
 
 /// An inconsistency in a receipt file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
-	/// The format is not [`FORMAT`].
+	/// The format is none that is known.
 	Format(u32),
 	/// The prompt or the answer is not UTF-8.
 	Text,
@@ -85,7 +84,7 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		let text = match self {
-			Self::Format(n) => return write!(f, "format: {n} is not {FORMAT}, the only one this program knows"),
+			Self::Format(n) => return write!(f, "format: {n} is not 4 or 5, the ones that this program knows"),
 			Self::Verifiers(n) => return write!(f, "claim.verifiers: {n} is more than a job may ask for"),
 			Self::Seat(i) => {
 				return write!(

@@ -10,7 +10,7 @@ pub use difference::differences;
 pub use mismatch::Mismatch;
 pub use stream::Contradiction;
 
-use crate::{ChainReceipt, Leaf, ReceiptFile, FORMAT};
+use crate::{file::FORMATS, ChainReceipt, Leaf, ReceiptFile};
 use assay_primitives::{
 	assurance::Evidence,
 	claim::Execution,
@@ -148,8 +148,9 @@ pub fn check(file: &ReceiptFile) -> Result<Checked, Mismatch> {
 		receipt,
 		accumulator,
 		stream,
+		finality: _,
 	} = file;
-	ensure(*format == FORMAT, Mismatch::Format(*format))?;
+	ensure(FORMATS.contains(format), Mismatch::Format(*format))?;
 	ensure(core::str::from_utf8(input.bytes()).is_ok(), Mismatch::Text)?;
 	ensure(input_hash(input) == receipt.input_hash, Mismatch::InputHash)?;
 	ensure(receipt.params.is_valid(), Mismatch::Params)?;
@@ -257,6 +258,13 @@ fn check_claim(file: &ReceiptFile, claim: &Claim, checked: &mut Checked) -> Resu
 	checked.upheld = verdict::is_upheld(claim);
 	checked.checkers = checkers(claim);
 	Ok(())
+}
+
+impl ReceiptFile {
+	/// Returns the name of the claim that a record is of.
+	pub fn claim_id(&self, claim: &Claim) -> ClaimId {
+		execution(self, claim).claim()
+	}
 }
 
 fn execution(file: &ReceiptFile, claim: &Claim) -> assay_primitives::ExecutionId {

@@ -11,13 +11,13 @@ use assay_primitives::{
 		SeatVote,
 	},
 	vote::Defect,
-	AccumulatorRoot, BoundRoot, ClaimId, FinishReason, Input, JobId, LeafHash, ListingId, ModelId, Output, Receipt,
-	SamplingParams, Seal, State, TraceRoot, Verdict, Vote,
+	BoundRoot, ClaimId, FinishReason, Input, JobId, LeafHash, ListingId, ModelId, Output, Receipt, SamplingParams,
+	Seal, State, TraceRoot, Verdict, Vote,
 };
 use assay_receipt::{Account, Leaf, ReadAt, ReceiptFile, FORMAT};
 use std::collections::BTreeMap;
 
-const GENESIS: [u8; 32] = [7; 32];
+pub(crate) const GENESIS: [u8; 32] = [7; 32];
 const ROOT: TraceRoot = TraceRoot([6; 32]);
 const ASY: u128 = 1_000_000_000_000;
 /// The provider that executes in every story. The others are named by other numbers.
@@ -127,6 +127,7 @@ impl Story {
 				receipt,
 				accumulator: None,
 				stream: None,
+				finality: None,
 			},
 		};
 		let seal = story.id().seal(&account(EXECUTOR), &story.root());
@@ -267,8 +268,8 @@ impl Story {
 		self.file
 	}
 
-	/// Puts the receipt of a file among others into an accumulator, whose root it returns too.
-	pub(crate) fn accumulated(mut file: ReceiptFile, index: u64, leaves: u64) -> (ReceiptFile, AccumulatorRoot) {
+	/// Puts the receipt of a file among others into an accumulator, which it returns too.
+	pub(crate) fn accumulated(mut file: ReceiptFile, index: u64, leaves: u64) -> (ReceiptFile, Accumulator) {
 		let (mut accumulator, mut nodes) = (Accumulator::default(), BTreeMap::new());
 		for n in 0..leaves {
 			let leaf = if n == index {
@@ -283,7 +284,7 @@ impl Story {
 			index,
 			proof: Some(proof),
 		});
-		(file, accumulator.root())
+		(file, accumulator)
 	}
 
 	fn two_approve() -> Self {

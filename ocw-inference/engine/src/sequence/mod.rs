@@ -262,7 +262,7 @@ impl<'m> Sequence<'m> {
 		let Some(first) = steps.next() else {
 			return;
 		};
-		let steps = first..steps.last().unwrap_or(first) + 1;
+		let steps = first..steps.next_back().unwrap_or(first) + 1;
 		if let Some(masks) = &mut self.masks {
 			masks.compute(steps, self.answer.tokens());
 		}

@@ -220,7 +220,7 @@ fn filters_tests_and_methods_do_what_their_names_say() {
 	for (source, text) in [
 		("{{ ' a '|trim }}|{{ 'xaxx'.strip('x') }}|{{ 'xax'.lstrip('x') }}|{{ 'a\n'.rstrip() }}", "a|a|ax|a"),
 		("{{ missing|default('d') }}{{ ''|default('e', true) }}{{ 'f'|d('g') }}", "def"),
-		("{{ 'Äb'|upper }}{{ 'ÄB'|lower }}{{ 'hELLO'|capitalize }}", "ÄBÄbHello"),
+		("{{ 'Äb'|upper }}{{ '漢字b'|upper }}{{ 'hELLO'|capitalize }}", "ÄB漢字BHello"),
 		("{{ 'a-b'.replace('-', '+') }}{{ 'a,b,c'.split(',')|join('') }}{{ 'a,b,c'.split(',', 1)[1] }}{{ ' x  y '.split()|length }}", "a+babcb,c2"),
 		("{{ [{'a': 1}, {'a': 2}]|map(attribute='a')|join('+') }}{{ ['a', 'b']|map('upper')|join }}", "1+2AB"),
 		("{{ [{'a': 1}, {'a': 2}]|selectattr('a', 'equalto', 2)|list|length }}{{ [0, 1]|select|list|length }}{{ [{'a': 1}]|rejectattr('a')|list|length }}", "110"),
@@ -232,6 +232,23 @@ fn filters_tests_and_methods_do_what_their_names_say() {
 	] {
 		assert_eq!(rendered(source), text, "{source}");
 	}
+}
+
+/// Python would change these letters, by the Unicode of its version.
+#[test]
+fn letters_outside_ascii_that_would_change_are_refused_by_name() {
+	for (source, word) in [
+		("{{ 'ä'|upper }}", "letter ä"),
+		("{{ 'ÄB'.lower() }}", "letter Ä"),
+		("{{ 'éclair'|capitalize }}", "letter é"),
+		("{{ 'aÉ'|title }}", "letter É"),
+		("{{ 'ß'|upper }}", "letter ß"),
+		("{{ ['Ä', 'b']|sort|join }}", "case_sensitive=true"),
+	] {
+		let error = reason(source);
+		assert!(error.contains(word), "{source}: {error}");
+	}
+	assert_eq!(rendered("{{ ['b', 'Ä']|sort(case_sensitive=true)|join }}"), "bÄ");
 }
 
 /// Returns how many steps the statements of a template take: what is left of the budget beside the longest padding.

@@ -237,7 +237,13 @@ fn sorted<'a>(
 	interp.spend(sorting(items.iter().map(|(key, _)| key.clone())))?;
 	for (key, _) in &mut items {
 		*key = match key {
-			Value::Text(text) if !sensitive => Value::text(text.to_ascii_lowercase()),
+			Value::Text(text) if !sensitive => {
+				let lower = text.to_ascii_lowercase();
+				if text.to_lowercase() != lower {
+					return Err("texts with letters outside ASCII are sorted with `case_sensitive=true` only".into());
+				}
+				Value::text(lower)
+			}
 			Value::Text(_) | Value::Int(_) => key.clone(),
 			other => return Err(format!("{} is not sorted by", other.kind()).into()),
 		};

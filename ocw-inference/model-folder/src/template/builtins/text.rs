@@ -22,7 +22,7 @@ pub(super) fn method<'a>(
 		"endswith" => Value::Bool(text.ends_with(&*wanted(args.bound_to::<1>(name, ["suffix"])?[0].clone())?)),
 		"upper" | "lower" | "capitalize" | "title" => {
 			args.none(name)?;
-			Value::text(recased(text, name))
+			Value::text(recased(text, name)?)
 		}
 		"replace" => {
 			let [old, new] = args.bound_to(name, ["old", "new"])?;
@@ -59,8 +59,9 @@ pub(super) fn method<'a>(
 	})
 }
 
-/// A text with other letters, as the method of that name makes it.
-fn recased(text: &str, name: &str) -> String {
+/// A text with other letters, as the method of that name makes it. Which letters outside ASCII have another case, Unicode
+/// says differently from version to version: a text whose letters would change is refused.
+fn recased(text: &str, name: &str) -> Result<String> {
 	let mut follows = false;
 	let recase = |c: char| {
 		let upper = match name {
@@ -69,10 +70,17 @@ fn recased(text: &str, name: &str) -> String {
 			_ => !follows,
 		};
 		follows = name == "capitalize" || c.is_lowercase() || c.is_uppercase();
-		if upper {
-			c.to_ascii_uppercase()
-		} else {
-			c.to_ascii_lowercase()
+		let changes = match upper {
+			true => !c.is_ascii() && !c.to_uppercase().eq([c]),
+			false => !c.is_ascii() && !c.to_lowercase().eq([c]),
+		};
+		match (changes, upper) {
+			(true, _) => Err(format!(
+				"`{name}` would change the letter {c}, and c1-w8's templates change letters of ASCII only"
+			)
+			.into()),
+			(false, true) => Ok(c.to_ascii_uppercase()),
+			(false, false) => Ok(c.to_ascii_lowercase()),
 		}
 	};
 	text.chars().map(recase).collect()

@@ -1,9 +1,10 @@
-//! What an answer is worth, in sentences. One place for all commands, so that all say the same.
+//! What an answer is worth, in sentences. One place for all programs, so that all say the same.
 
 #[cfg(test)]
 mod tests;
-pub(crate) mod words;
+pub mod words;
 
+use crate::{Account, ChainReceipt, Checked};
 use assay_primitives::{
 	api::Quote,
 	assurance::{assure, Assumptions, Assurance, Corrupt, Evidence},
@@ -13,8 +14,13 @@ use assay_primitives::{
 	rules::{AUDIT_AFTER, WINDOW},
 	Balance, State, Verdict,
 };
-use assay_receipt::{Account, ChainReceipt, Checked};
 use serde_json::{json, Value};
+use std::{
+	format,
+	string::{String, ToString},
+	vec,
+	vec::Vec,
+};
 use words::{number, passing, percent, stake, worth};
 
 type Claim = ClaimRecord<Account, u32>;
@@ -25,11 +31,12 @@ const NOT_CLAIMED: &str =
 	 that nobody passed the result on.";
 
 /// What an answer is worth.
-pub(crate) struct Worth {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worth {
 	/// In sentences, for people.
-	pub(crate) sentences: Vec<String>,
+	pub sentences: Vec<String>,
 	/// In numbers; none if nothing is claimed of the answer.
-	pub(crate) numbers: Option<Assurance>,
+	pub numbers: Option<Assurance>,
 }
 
 impl Worth {
@@ -41,12 +48,12 @@ impl Worth {
 	}
 
 	/// Returns all sentences in one line.
-	pub(crate) fn text(&self) -> String {
+	pub fn text(&self) -> String {
 		self.sentences.join(" ")
 	}
 
 	/// Returns sentences and numbers as JSON, with amounts in ASY.
-	pub(crate) fn json(&self) -> Value {
+	pub fn json(&self) -> Value {
 		let numbers = self.numbers.map(|numbers| {
 			json!({
 				"alpha": numbers.alpha,
@@ -64,7 +71,7 @@ impl Worth {
 }
 
 /// Says what a quote promises, if all verifiers vote in time.
-pub(crate) fn of_quote(quote: &Quote, verifiers: u8, assumptions: &Assumptions) -> Worth {
+pub fn of_quote(quote: &Quote, verifiers: u8, assumptions: &Assumptions) -> Worth {
 	if verifiers == 0 {
 		return Worth::nothing(vec![
 			"Nobody will check this answer: no verifier is asked for.".into(),
@@ -87,7 +94,7 @@ pub(crate) fn of_quote(quote: &Quote, verifiers: u8, assumptions: &Assumptions) 
 }
 
 /// Says what the answer of a consistent receipt is worth.
-pub(crate) fn of_receipt(receipt: &ChainReceipt, checked: &Checked, assumptions: &Assumptions) -> Worth {
+pub fn of_receipt(receipt: &ChainReceipt, checked: &Checked, assumptions: &Assumptions) -> Worth {
 	let (Some(claim), Some(evidence)) = (&receipt.claim, &checked.evidence) else {
 		return Worth::nothing(vec![checked.to_string()]);
 	};

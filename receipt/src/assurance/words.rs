@@ -1,11 +1,16 @@
 //! Numbers as sentences write them: never better than they are.
 
 use assay_primitives::Balance;
+use std::{
+	borrow::ToOwned,
+	format,
+	string::{String, ToString},
+};
 
 const UNITS_PER_ASY: f64 = 1e12;
 
 /// Groups digits by thousands: `40 000`.
-pub(crate) fn grouped(n: u128) -> String {
+pub fn grouped(n: u128) -> String {
 	let digits = n.to_string();
 	let mut out = String::new();
 	for (i, digit) in digits.chars().enumerate() {
@@ -17,10 +22,20 @@ pub(crate) fn grouped(n: u128) -> String {
 	out
 }
 
+/// Writes an amount exactly, in ASY.
+pub fn exact(units: Balance) -> String {
+	let one = UNITS_PER_ASY as u128;
+	let (whole, part) = (units / one, format!("{:012}", units % one));
+	match part.trim_end_matches('0') {
+		"" => format!("{whole} ASY"),
+		part => format!("{whole}.{part} ASY"),
+	}
+}
+
 /// Writes a stake in whole ASY, or exactly if it is less than one.
-pub(crate) fn stake(units: Balance) -> String {
+pub fn stake(units: Balance) -> String {
 	match units / UNITS_PER_ASY as u128 {
-		0 => crate::amount::Asy(units).to_string(),
+		0 => exact(units),
 		whole => format!("{} ASY", grouped(whole)),
 	}
 }
@@ -33,7 +48,7 @@ fn two_digits(x: f64) -> f64 {
 }
 
 /// Writes a value in base units as ASY, rounded down to two significant digits.
-pub(crate) fn worth(units: f64) -> String {
+pub fn worth(units: f64) -> String {
 	let asy = units / UNITS_PER_ASY;
 	if asy < 0.001 {
 		return "0 ASY".into();
@@ -63,7 +78,7 @@ fn plain(x: f64, decimals: usize) -> String {
 }
 
 /// Writes a share in per cent, with two significant digits below 10 %.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
 	let percent = share * 100.0;
 	let decimals = match percent {
 		x if x >= 10.0 => 1,
@@ -74,7 +89,7 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// Writes how many of all false answers pass, rounded so that it never sounds better than it is.
-pub(crate) fn passing(chance: f64) -> String {
+pub fn passing(chance: f64) -> String {
 	if chance >= 1.0 {
 		return "every false answer".into();
 	}
@@ -87,7 +102,7 @@ pub(crate) fn passing(chance: f64) -> String {
 }
 
 /// Writes a number of things: `1 seat`, `2 seats`.
-pub(crate) fn number(n: u32, one: &str) -> String {
+pub fn number(n: u32, one: &str) -> String {
 	match n {
 		1 => format!("1 {one}"),
 		n => format!("{n} {one}s"),

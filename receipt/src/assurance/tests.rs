@@ -1,13 +1,13 @@
 //! Every sentence, word by word.
 
 use super::*;
-use assay_receipt::{check, ReceiptFile};
+use crate::{check, ReceiptFile};
 
 const ASY: u128 = 1_000_000_000_000;
 
 macro_rules! golden {
 	($name:literal) => {
-		ReceiptFile::from_json(include_str!(concat!("../../../receipt/tests/golden/", $name, ".json"))).unwrap()
+		ReceiptFile::from_json(include_str!(concat!("../../tests/golden/", $name, ".json"))).unwrap()
 	};
 }
 
