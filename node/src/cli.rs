@@ -22,9 +22,22 @@ pub struct Cli {
 	#[clap(flatten)]
 	pub run: RunCmd,
 
+	/// Directory for the runtime's compiled code, and for the genesis states of presets. Only the node's own user may be able
+	/// to write there: what is in it runs. Default: `runtime-cache` in the base path, for compiled code only.
+	#[arg(long, value_name = "DIR", env = "ASSAY_RUNTIME_CACHE")]
+	pub runtime_cache: Option<PathBuf>,
+
 	#[allow(missing_docs)]
 	#[clap(flatten)]
 	pub inference: InferenceParams,
+}
+
+impl Cli {
+	/// Returns the directory for the runtime's compiled code.
+	pub fn runtime_cache(&self, config: &Configuration) -> PathBuf {
+		let chosen = self.runtime_cache.clone();
+		chosen.unwrap_or_else(|| config.base_path.path().join("runtime-cache"))
+	}
 }
 
 /// The engine, its models and its limits.

@@ -35,7 +35,16 @@ impl SubstrateCli for Cli {
 	}
 
 	fn load_spec(&self, id: &str) -> Result<Box<dyn ChainSpec>, String> {
-		assay_chain_spec::load(id).map(|spec| Box::new(spec) as Box<dyn ChainSpec>)
+		let mut spec = assay_chain_spec::load(id)?;
+		let needs_state = match &self.subcommand {
+			None => true,
+			Some(Subcommand::ExportChainSpec(export)) => export.raw,
+			Some(_) => false,
+		};
+		if let Some(cache) = self.runtime_cache.as_ref().filter(|_| needs_state) {
+			spec = assay_chain_spec::with_state(&spec, cache)?;
+		}
+		Ok(Box::new(spec))
 	}
 }
 
@@ -47,12 +56,13 @@ pub fn run() -> sc_cli::Result<()> {
 			let runner = cli.create_runner(&cli.run)?;
 			runner.run_node_until_exit(|config| async move {
 				let inference = cli.inference.options(&config);
+				let runtime_cache = cli.runtime_cache(&config);
 				match config.network.network_backend {
 					NetworkBackendType::Litep2p => {
-						service::new_full::<sc_network::Litep2pNetworkBackend>(config, inference)
+						service::new_full::<sc_network::Litep2pNetworkBackend>(config, &runtime_cache, inference)
 					}
 					NetworkBackendType::Libp2p => {
-						service::new_full::<sc_network::NetworkWorker<_, _>>(config, inference)
+						service::new_full::<sc_network::NetworkWorker<_, _>>(config, &runtime_cache, inference)
 					}
 				}
 				.map_err(sc_cli::Error::Service)
@@ -68,19 +78,19 @@ pub fn run() -> sc_cli::Result<()> {
 				task_manager,
 				import_queue,
 				..
-			} = service::new_partial(&config)?;
+			} = service::new_partial(&config, &cli.runtime_cache(&config))?;
 			Ok((cmd.run(client, import_queue), task_manager))
 		}),
 		Some(Subcommand::ExportBlocks(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
 			let PartialComponents {
 				client, task_manager, ..
-			} = service::new_partial(&config)?;
+			} = service::new_partial(&config, &cli.runtime_cache(&config))?;
 			Ok((cmd.run(client, config.database), task_manager))
 		}),
 		Some(Subcommand::ExportState(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
 			let PartialComponents {
 				client, task_manager, ..
-			} = service::new_partial(&config)?;
+			} = service::new_partial(&config, &cli.runtime_cache(&config))?;
 			Ok((cmd.run(client, config.chain_spec), task_manager))
 		}),
 		Some(Subcommand::ImportBlocks(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
@@ -89,7 +99,7 @@ pub fn run() -> sc_cli::Result<()> {
 				task_manager,
 				import_queue,
 				..
-			} = service::new_partial(&config)?;
+			} = service::new_partial(&config, &cli.runtime_cache(&config))?;
 			Ok((cmd.run(client, import_queue), task_manager))
 		}),
 		Some(Subcommand::Revert(cmd)) => cli.create_runner(cmd)?.async_run(|config| {
@@ -98,7 +108,7 @@ pub fn run() -> sc_cli::Result<()> {
 				task_manager,
 				backend,
 				..
-			} = service::new_partial(&config)?;
+			} = service::new_partial(&config, &cli.runtime_cache(&config))?;
 			let consensus = Box::new(|client: std::sync::Arc<service::FullClient>, backend, blocks| {
 				sc_consensus_babe::revert(client.clone(), backend, blocks)?;
 				sc_consensus_grandpa::revert(client, blocks)?;

@@ -5,19 +5,24 @@
 //! `state_call`. The methods here add what a runtime API cannot: the engine's health, a job's life as a subscription,
 //! and an answer while it is made.
 
+mod accumulator;
 mod engine;
 mod error;
 mod job;
 mod params;
 mod places;
 mod receipt;
+
 mod stream;
 mod subscription;
+mod sync_state;
 mod threads;
 
+pub use accumulator::AccumulatorDeps;
 pub use job::Jobs;
 pub use receipt::ReceiptDeps;
 pub use stream::JobStreams;
+pub use sync_state::SyncStateDeps;
 pub use threads::{bound, connections, yield_to_others};
 
 use crate::{
@@ -80,8 +85,10 @@ pub struct FullDeps {
 	pub jobs: Jobs<FullClient>,
 	/// The drafts that clients follow.
 	pub streams: JobStreams<FullClient>,
-	/// For proofs of receipts.
-	pub receipts: ReceiptDeps<<FullBackend as sc_client_api::Backend<Block>>::OffchainStorage>,
+	/// For receipts that need no node.
+	pub receipts: ReceiptDeps,
+	/// For light clients.
+	pub sync_state: SyncStateDeps,
 }
 
 /// Yields whenever there is a new best or finalized block.
@@ -97,10 +104,12 @@ pub fn create_full(
 	deps: FullDeps,
 	executor: SubscriptionTaskExecutor,
 ) -> Result<RpcModule<()>, Box<dyn std::error::Error + Send + Sync>> {
+	use accumulator::AccumulatorApiServer;
 	use engine::EngineApiServer;
 	use job::JobApiServer;
 	use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
 	use receipt::ReceiptApiServer;
+	use sc_sync_state_rpc::SyncStateApiServer;
 	use stream::StreamApiServer;
 	use substrate_frame_rpc_system::{System, SystemApiServer};
 
@@ -114,6 +123,7 @@ pub fn create_full(
 		jobs,
 		streams,
 		receipts,
+		sync_state,
 	} = deps;
 	let mut module = RpcModule::new(());
 	module.merge(System::new(client.clone(), pool).into_rpc())?;
@@ -132,6 +142,8 @@ pub fn create_full(
 	module.merge(engine::EngineRpc::new(engine).into_rpc())?;
 	module.merge(job::JobRpc::new(jobs, executor).into_rpc())?;
 	module.merge(streams.into_rpc())?;
-	module.merge(receipt::ReceiptRpc::new(client, receipts).into_rpc())?;
+	module.merge(accumulator::AccumulatorRpc::new(client, receipts.accumulator.clone()).into_rpc())?;
+	module.merge(receipt::ReceiptRpc(receipts).into_rpc())?;
+	module.merge(sync_state::SyncStateRpc::new(sync_state).into_rpc())?;
 	Ok(module)
 }

@@ -1,64 +1,79 @@
-//! `assay_receiptProof`: the proof that a receipt is in the chain's accumulator, also when the receipt is pruned.
+//! `assay_receiptProof`: a job's receipt as a file that is verified with no node at all.
 //!
-//! The runtime writes the accumulator's inner nodes to the offchain database, each under its own hash, if this node
-//! runs with `--enable-offchain-indexing true`. Proofs are put together here, outside the runtime: a runtime that is
-//! called by
-//! `state_call` cannot read that database.
+//! Everything in it is of one finalized block: the newest of which this node has a justification. The handovers lead there
+//! from block 0, or from a later block that the caller trusts.
 //!
 //! | code | name | next step |
 //! |---|---|---|
-//! | 20021 | `UnknownLeaf` | ask at a later block, or for a lower index |
-//! | 20022 | `NoIndexing` | ask a node that runs with `--enable-offchain-indexing true` |
-//! | 20023 | `MissingNode` | ask a node that has executed the whole chain with indexing on |
-//! | 20024 | `NoState` | ask at a newer block; if it stays, the node's log has the reason |
+//! | 20031 | `NoReceipt` | wait for the verdict, or for its block to be finalized: a few seconds each |
+//! | 20032 | `NoJustification` | wait until the chain finalizes its first blocks |
+//! | 20033 | `UnknownAnchor` | name a finalized block of this chain, by its hash, or none |
+//! | 20034 | `TooManyHandovers` | name a later block that you trust |
+//! | 20035 | `NoState` | ask again; if it stays, the node's log has the reason |
 
-use super::params::{self, InvalidParam, Param};
-use assay_primitives::{
-	accumulator::{Accumulator, NoProof, Node, Proof},
-	api::AssayApi,
-	NodeHash,
+use super::{
+	accumulator::AccumulatorDeps,
+	params::{self, InvalidParam, Param},
+	LOG_TARGET,
 };
-use assay_runtime::{opaque::Block, AccountId, BlockNumber};
-use codec::DecodeAll;
+use crate::service::{FullBackend, FullClient};
+use assay_primitives::{api::AssayApi, JobId};
+use assay_receipt::{trimmed_justification, Finality, Handover, Leaf, ReadAt, ReceiptFile, FORMAT, MAX_HANDOVERS};
+use assay_runtime::{opaque::Block, Header};
+use codec::{DecodeAll, Encode};
 use jsonrpsee::{
 	proc_macros::rpc,
 	types::{ErrorObject, ErrorObjectOwned},
 };
-use serde::Serialize;
+use sc_client_api::ProofProvider;
+use sc_consensus_grandpa::{warp_proof, GrandpaJustification, SharedAuthoritySet};
+use sc_network_sync::strategy::warp::{EncodedProof, WarpSyncProvider};
+use serde_json::Value;
 use sp_api::ProvideRuntimeApi;
 use sp_blockchain::HeaderBackend;
-use sp_core::offchain::{OffchainStorage, STORAGE_PREFIX};
-use sp_runtime::traits::Block as BlockT;
-use std::sync::Arc;
+use sp_core::H256;
+use sp_runtime::traits::{Block as BlockT, Header as _, NumberFor};
+use std::{fmt::Display, sync::Arc};
 
-type Hash = <Block as BlockT>::Hash;
+const BASE: i32 = 20_030;
 
-const BASE: i32 = 20_020;
+/// Most bytes of justified headers in one file: those of a year at 16 validators that change once a day.
+const MAX_EVIDENCE_BYTES: usize = 1024 * 1024;
 
-/// Why there is no proof.
+/// GRANDPA's authorities, and the blocks in which they changed.
+pub type Authorities = SharedAuthoritySet<<Block as BlockT>::Hash, NumberFor<Block>>;
+
+/// Why there is no file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-	/// The accumulator has not so many leaves.
-	#[error("UnknownLeaf: the accumulator has {leaves} leaves in this block, and none with index {index}")]
-	UnknownLeaf {
-		/// The index.
-		index: u64,
-		/// The number of leaves.
-		leaves: u64,
-	},
-	/// This node does not index.
-	#[error("NoIndexing: this node keeps no proofs; ask one that runs with --enable-offchain-indexing true")]
-	NoIndexing,
-	/// This node indexes, and did not when the leaf was appended.
+	/// The block that can be proved does not have the receipt.
 	#[error(
-		"MissingNode: this node lacks node {0} of the accumulator, because it has not executed the block of the receipt \
-		 with --enable-offchain-indexing true; ask one that has executed the whole chain so"
+		"NoReceipt: block {block}, the newest that this node can prove, has no receipt of job {job}; wait some seconds for \
+		 the verdict, or for its block to be finalized"
 	)]
-	MissingNode(NodeHash),
-	/// The accumulator of this block cannot be read.
-	#[error("NoState: {0}")]
-	NoState(String),
+	NoReceipt {
+		/// The job.
+		job: JobId,
+		/// The block.
+		block: u32,
+	},
+	/// Nothing is justified after the block that the caller trusts.
+	#[error("NoJustification: this node has no justification yet; wait until the chain finalizes its next blocks")]
+	NoJustification,
+	/// The block that the caller trusts is none of the finalized chain.
+	#[error("UnknownAnchor: the finalized chain has no block {0}; name one that it has, or none")]
+	UnknownAnchor(H256),
+	/// The validators changed too often since the block that the caller trusts.
+	#[error(
+		"TooManyHandovers: the validators have changed too often since that block; name a later one that you trust"
+	)]
+	TooManyHandovers,
+	/// The state cannot be read. The reason is in the log, which strangers do not read.
+	#[error(
+		"NoState: the node could not read what it needs; ask again, and if it stays, the node's log has the reason"
+	)]
+	NoState,
 	/// A parameter cannot be read.
 	#[error(transparent)]
 	Param(#[from] InvalidParam),
@@ -68,161 +83,173 @@ impl From<Error> for ErrorObjectOwned {
 	fn from(error: Error) -> Self {
 		let code = match &error {
 			Error::Param(invalid) => return invalid.clone().into(),
-			Error::UnknownLeaf { .. } => BASE + 1,
-			Error::NoIndexing => BASE + 2,
-			Error::MissingNode(_) => BASE + 3,
-			Error::NoState(_) => BASE + 4,
+			Error::NoReceipt { .. } => BASE + 1,
+			Error::NoJustification => BASE + 2,
+			Error::UnknownAnchor(_) => BASE + 3,
+			Error::TooManyHandovers => BASE + 4,
+			Error::NoState => BASE + 5,
 		};
 		ErrorObject::owned(code, error.to_string(), None::<()>)
 	}
 }
 
-/// A proof, and the block in whose accumulator it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ReceiptProof {
-	/// The block.
-	pub block: Hash,
-	/// The leaf's index.
-	pub index: u64,
-	/// The proof.
-	pub proof: Proof,
+/// Logs what strangers are not told.
+fn unreadable(what: &str, error: impl Display) -> Error {
+	log::warn!(target: LOG_TARGET, "assay_receiptProof: {what}: {error}");
+	Error::NoState
 }
 
-/// Receipts that may be pruned.
+/// Receipts that need no node.
 #[rpc(server)]
 pub trait ReceiptApi {
-	/// Returns the proof that leads from a leaf to the accumulator's root in a block; in the best one if none is named.
+	/// Returns a job's receipt file with the evidence that its block is final, from block 0 on or from the finalized block
+	/// with the hash `since`.
 	#[method(name = "assay_receiptProof", blocking)]
-	fn receipt_proof(&self, index: Option<Param>, block: Option<Param>) -> Result<ReceiptProof, Error>;
+	fn receipt_proof(&self, job: Option<Param>, since: Option<Param>) -> Result<Value, Error>;
 }
 
-/// Where the accumulator's inner nodes are.
+/// What the method needs.
 #[derive(Clone)]
-pub struct ReceiptDeps<S> {
-	/// The offchain database, if there is one.
-	pub nodes: Option<S>,
-	/// Whether the runtime's offchain writes go there.
-	pub indexing: bool,
+pub struct ReceiptDeps {
+	/// The chain.
+	pub client: Arc<FullClient>,
+	/// Its database.
+	pub backend: Arc<FullBackend>,
+	/// GRANDPA's authorities.
+	pub authorities: Authorities,
+	/// Where proofs of the accumulator come from.
+	pub accumulator: AccumulatorDeps<<FullBackend as sc_client_api::Backend<Block>>::OffchainStorage>,
 }
 
-impl<S: OffchainStorage> ReceiptDeps<S> {
-	fn node(&self, hash: &NodeHash) -> Option<Node> {
-		let bytes = self.nodes.as_ref()?.get(STORAGE_PREFIX, &hash.key())?;
-		Node::decode_all(&mut &bytes[..]).ok()
-	}
-
-	fn prove(&self, accumulator: &Accumulator, index: u64) -> Result<Proof, Error> {
-		accumulator
-			.prove(index, |hash| self.node(hash))
-			.map_err(|reason| match reason {
-				NoProof::UnknownLeaf => Error::UnknownLeaf {
-					index,
-					leaves: accumulator.leaves,
-				},
-				NoProof::MissingNode(_) if !self.indexing => Error::NoIndexing,
-				NoProof::MissingNode(hash) => Error::MissingNode(hash),
-			})
-	}
-}
+/// A justified header.
+type Fragment = (Header, GrandpaJustification<Block>);
 
 /// The server of [`ReceiptApi`].
-pub struct ReceiptRpc<C, S> {
-	client: Arc<C>,
-	deps: ReceiptDeps<S>,
-}
+pub struct ReceiptRpc(pub ReceiptDeps);
 
-impl<C, S> ReceiptRpc<C, S> {
-	/// Serves proofs for the accumulators of a client's chain.
-	pub fn new(client: Arc<C>, deps: ReceiptDeps<S>) -> Self {
-		Self { client, deps }
+impl ReceiptRpc {
+	/// Returns the justified headers after a block: those in which the validators changed, then the newest one; and the id
+	/// of the first one's set.
+	fn justified(&self, since: H256) -> Result<(u64, Vec<Fragment>), Error> {
+		let deps = &self.0;
+		let number = deps.client.number(since).ok().flatten();
+		let number = number.ok_or(Error::UnknownAnchor(since))?;
+		let changes = deps.authorities.authority_set_changes();
+		let first = changes
+			.iter_from(number)
+			.and_then(|mut changes| changes.next().map(|(set, _)| *set));
+		let provider = warp_proof::NetworkProvider::<Block, _>::new(
+			deps.backend.clone(),
+			deps.authorities.clone(),
+			Vec::default(),
+		);
+		let EncodedProof(proof) = provider.generate(since).map_err(|_| Error::UnknownAnchor(since))?;
+		let (fragments, is_complete) = <(Vec<Fragment>, bool)>::decode_all(&mut &proof[..])
+			.map_err(|error| unreadable("the warp proof", error))?;
+		if !is_complete || fragments.len() > MAX_HANDOVERS || proof.len() > MAX_EVIDENCE_BYTES {
+			return Err(Error::TooManyHandovers);
+		}
+		Ok((first.unwrap_or_else(|| deps.authorities.set_id()), fragments))
+	}
+
+	/// Returns the file of a job, whose evidence begins after a block.
+	fn file(&self, job: JobId, since: H256) -> Result<ReceiptFile, Error> {
+		let (first_set, mut fragments) = self.justified(since)?;
+		let (header, justification) = fragments.pop().ok_or(Error::NoJustification)?;
+		let handovers: Vec<_> = fragments
+			.iter()
+			.map(|(header, justification)| Handover {
+				header: header.encode(),
+				justification: trimmed_justification(&justification.encode()),
+			})
+			.collect();
+		let mut file = self.read(job, &header)?;
+		let keys = file.storage_keys();
+		let proof = self
+			.0
+			.client
+			.read_proof(header.hash(), &mut keys.iter().map(Vec::as_slice))
+			.map_err(|error| unreadable("the state's proof", error))?;
+		file.finality = Some(Finality {
+			header: header.encode(),
+			justification: trimmed_justification(&justification.encode()),
+			set_id: first_set.saturating_add(handovers.len() as u64),
+			handovers,
+			state: proof.into_nodes().into_iter().collect(),
+		});
+		Ok(file)
+	}
+
+	/// Reads a receipt and what its hashes name, as a block has them.
+	fn read(&self, job: JobId, header: &Header) -> Result<ReceiptFile, Error> {
+		let (block, number) = (header.hash(), *header.number());
+		let client = &self.0.client;
+		let api = client.runtime_api();
+		let failed = |error| unreadable("the runtime", error);
+		let missing = Error::NoReceipt { job, block: number };
+		let (Some(receipt), Some(view)) = (
+			api.receipt(block, job).map_err(failed)?,
+			api.job(block, job).map_err(failed)?,
+		) else {
+			return Err(missing);
+		};
+		let input = view
+			.input
+			.bounded()
+			.ok_or_else(|| unreadable("the prompt", "it is longer than a prompt may be"))?;
+		let accumulator = match api.receipt_leaf(block, job).map_err(failed)? {
+			Some(index) => {
+				let accumulator = api.receipt_accumulator(block).map_err(failed)?;
+				let proof = self.0.accumulator.prove(&accumulator, index).ok();
+				Some(Leaf { index, proof })
+			}
+			None => None,
+		};
+		// The same receipt with accounts as they are written in files.
+		let receipt =
+			DecodeAll::decode_all(&mut &receipt.encode()[..]).map_err(|error| unreadable("the receipt", error))?;
+		Ok(ReceiptFile {
+			format: FORMAT,
+			genesis: client.info().genesis_hash.0,
+			read_at: ReadAt {
+				number,
+				hash: block.0,
+				finalized: true,
+			},
+			input,
+			output: view.output,
+			receipt,
+			accumulator,
+			stream: None,
+			finality: None,
+		})
 	}
 }
 
-impl<C, S> ReceiptApiServer for ReceiptRpc<C, S>
-where
-	C: ProvideRuntimeApi<Block> + HeaderBackend<Block> + Send + Sync + 'static,
-	C::Api: AssayApi<Block, AccountId, BlockNumber>,
-	S: OffchainStorage + 'static,
-{
-	fn receipt_proof(&self, index: Option<Param>, block: Option<Param>) -> Result<ReceiptProof, Error> {
-		let index = params::required("index", index)?;
-		let block = params::optional("block", block)?.unwrap_or_else(|| self.client.info().best_hash);
-		let api = self.client.runtime_api();
-		let accumulator = api
-			.receipt_accumulator(block)
-			.map_err(|error| Error::NoState(error.to_string()))?;
-		let proof = self.deps.prove(&accumulator, index)?;
-		Ok(ReceiptProof { block, index, proof })
+impl ReceiptApiServer for ReceiptRpc {
+	fn receipt_proof(&self, job: Option<Param>, since: Option<Param>) -> Result<Value, Error> {
+		let job = params::required("job", job)?;
+		let since = params::optional("since", since)?.unwrap_or_else(|| self.0.client.info().genesis_hash);
+		let file = self.file(job, since)?;
+		serde_json::to_value(&file).map_err(|error| unreadable("the file", error))
 	}
 }
 
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use assay_primitives::{accumulator::verify, LeafHash};
-	use codec::Encode;
-	use sp_core::offchain::storage::InMemOffchainStorage;
-
-	fn leaf(n: u8) -> LeafHash {
-		LeafHash([n; 32])
-	}
-
-	/// Returns an accumulator of this many leaves, and a database with the nodes of those from `since` on.
-	fn indexed(leaves: u8, since: u8) -> (Accumulator, ReceiptDeps<InMemOffchainStorage>) {
-		let (mut accumulator, mut nodes) = (Accumulator::default(), InMemOffchainStorage::default());
-		for n in 0..leaves {
-			for (hash, node) in accumulator.append(&leaf(n)).unwrap().nodes {
-				if n >= since {
-					nodes.set(STORAGE_PREFIX, &hash.key(), &node.encode());
-				}
-			}
-		}
-		let deps = ReceiptDeps {
-			nodes: Some(nodes),
-			indexing: true,
-		};
-		(accumulator, deps)
-	}
-
-	#[test]
-	fn every_leaf_is_proved_from_the_offchain_database() {
-		let (accumulator, deps) = indexed(13, 0);
-		for n in 0..13 {
-			let proof = deps.prove(&accumulator, n.into()).unwrap();
-			assert!(verify(&accumulator.root(), &leaf(n), n.into(), &proof));
-		}
-		let unknown = Error::UnknownLeaf { index: 13, leaves: 13 };
-		assert_eq!(deps.prove(&accumulator, 13), Err(unknown));
-	}
-
-	#[test]
-	fn a_node_that_does_not_index_names_the_flag() {
-		let (accumulator, mut deps) = indexed(4, 4);
-		deps.indexing = false;
-		let error = deps.prove(&accumulator, 0).unwrap_err();
-		assert_eq!(error, Error::NoIndexing);
-		assert!(error.to_string().contains("--enable-offchain-indexing true"));
-		deps.nodes = None;
-		assert_eq!(deps.prove(&accumulator, 0), Err(Error::NoIndexing));
-	}
-
-	#[test]
-	fn a_node_that_indexes_since_late_proves_what_it_can() {
-		let (accumulator, deps) = indexed(12, 8);
-		assert!(matches!(deps.prove(&accumulator, 0), Err(Error::MissingNode(_))));
-		let proof = deps.prove(&accumulator, 9).unwrap();
-		assert!(verify(&accumulator.root(), &leaf(9), 9, &proof));
-	}
 
 	#[test]
 	fn errors_have_codes_of_their_own() {
 		let code = |error: Error| ErrorObjectOwned::from(error).code();
+		let (job, block) = (JobId([1; 32]), 7);
 		let codes = [
-			code(Error::UnknownLeaf { index: 1, leaves: 1 }),
-			code(Error::NoIndexing),
-			code(Error::MissingNode(NodeHash([1; 32]))),
-			code(Error::NoState(String::new())),
+			code(Error::NoReceipt { job, block }),
+			code(Error::NoJustification),
+			code(Error::UnknownAnchor(H256::zero())),
+			code(Error::TooManyHandovers),
+			code(Error::NoState),
 		];
-		assert_eq!(codes, [20_021, 20_022, 20_023, 20_024]);
+		assert_eq!(codes, [20_031, 20_032, 20_033, 20_034, 20_035]);
 	}
 }

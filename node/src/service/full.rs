@@ -21,11 +21,12 @@ use sc_service::{
 };
 use sp_blockchain::HeaderBackend;
 use sp_keystore::KeystorePtr;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Builds and starts a node.
 pub fn new_full<N: NetworkBackend<Block, Hash>>(
 	mut config: Configuration,
+	runtime_cache: &Path,
 	inference: InferenceOptions,
 ) -> Result<TaskManager, ServiceError> {
 	let Parts {
@@ -43,7 +44,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 			babe_worker,
 			mut telemetry,
 		},
-	} = new_partial(&config)?;
+	} = new_partial(&config, runtime_cache)?;
 	let keystore = keystore_container.keystore();
 	let registry = config.prometheus_registry().cloned();
 
@@ -83,7 +84,7 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		pool: pool.clone(),
 		select_chain: select_chain.clone(),
 		babe: rpc::BabeDeps {
-			worker: babe_worker,
+			worker: babe_worker.clone(),
 			keystore: keystore.clone(),
 		},
 		grandpa: rpc::GrandpaDeps {
@@ -99,8 +100,19 @@ pub fn new_full<N: NetworkBackend<Block, Hash>>(
 		jobs,
 		streams,
 		receipts: rpc::ReceiptDeps {
-			nodes: backend.offchain_storage(),
-			indexing: config.offchain_worker.indexing_enabled,
+			client: client.clone(),
+			backend: backend.clone(),
+			authorities: grandpa_link.shared_authority_set().clone(),
+			accumulator: rpc::AccumulatorDeps {
+				nodes: backend.offchain_storage(),
+				indexing: config.offchain_worker.indexing_enabled,
+			},
+		},
+		sync_state: rpc::SyncStateDeps {
+			spec: config.chain_spec.cloned_box().into(),
+			client: client.clone(),
+			authority_set: grandpa_link.shared_authority_set().clone(),
+			babe_worker: babe_worker.clone(),
 		},
 	};
 	let rpc_builder = Box::new(move |executor: SubscriptionTaskExecutor| {

@@ -5,15 +5,18 @@ use assay_runtime::{opaque::Block, RuntimeApi};
 use sc_consensus::DefaultImportQueue;
 use sc_consensus_babe::{BabeBlockImport, BabeLink, BabeWorkerHandle};
 use sc_consensus_grandpa::{GrandpaBlockImport, LinkHalf};
-use sc_executor::WasmExecutor;
-use sc_service::{error::Error as ServiceError, Configuration, PartialComponents, TaskManager};
+use sc_executor::{HeapAllocStrategy, WasmExecutor, DEFAULT_HEAP_ALLOC_STRATEGY};
+use sc_service::{
+	config::ExecutorConfiguration, error::Error as ServiceError, Configuration, PartialComponents, TaskManager,
+};
 use sc_telemetry::{Telemetry, TelemetryWorker};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_babe::inherents::BabeCreateInherentDataProviders;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-/// Blocks after which a justification is kept at the latest.
-pub(super) const JUSTIFICATION_PERIOD: u32 = 512;
+/// Blocks after which a justification is kept at the latest: a minute and a half. A node that was stopped has one not much
+/// older than its chain, and a receipt is proved from it.
+pub(super) const JUSTIFICATION_PERIOD: u32 = 32;
 
 /// The node's client.
 pub type FullClient = sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<HostFunctions>>;
@@ -42,10 +45,10 @@ pub struct Consensus {
 pub type Parts =
 	PartialComponents<FullClient, FullBackend, FullSelectChain, DefaultImportQueue<Block>, FullPool, Consensus>;
 
-/// Builds the common parts.
-pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
+/// Builds the common parts. The runtime's compiled code is kept in the directory `runtime_cache`.
+pub fn new_partial(config: &Configuration, runtime_cache: &Path) -> Result<Parts, ServiceError> {
 	let telemetry = new_telemetry(config)?;
-	let executor = sc_service::new_wasm_executor::<HostFunctions>(&config.executor);
+	let executor = new_executor(&config.executor, runtime_cache);
 	let (client, backend, keystore_container, task_manager) = sc_service::new_full_parts::<Block, RuntimeApi, _>(
 		config,
 		telemetry.as_ref().map(|(_, telemetry)| telemetry.handle()),
@@ -86,6 +89,24 @@ pub fn new_partial(config: &Configuration) -> Result<Parts, ServiceError> {
 		transaction_pool,
 		other: consensus,
 	})
+}
+
+/// Builds what `sc_service::new_wasm_executor` builds, with a cache of compiled runtimes: compiling takes eight seconds of
+/// CPU at each start.
+fn new_executor(config: &ExecutorConfiguration, runtime_cache: &Path) -> WasmExecutor<HostFunctions> {
+	let strategy = config
+		.default_heap_pages
+		.map_or(DEFAULT_HEAP_ALLOC_STRATEGY, |pages| HeapAllocStrategy::Static {
+			extra_pages: u32::try_from(pages).unwrap_or(u32::MAX),
+		});
+	WasmExecutor::builder()
+		.with_execution_method(config.wasm_method)
+		.with_onchain_heap_alloc_strategy(strategy)
+		.with_offchain_heap_alloc_strategy(strategy)
+		.with_max_runtime_instances(config.max_runtime_instances)
+		.with_runtime_cache_size(config.runtime_cache_size)
+		.with_cache_path(runtime_cache)
+		.build()
 }
 
 fn new_telemetry(config: &Configuration) -> Result<Option<(TelemetryWorker, Telemetry)>, sc_telemetry::Error> {
