@@ -50,7 +50,7 @@ impl Access {
 		if self.loopback && !host.as_deref().is_some_and(|host| self.knows(host)) {
 			return Err(forbidden(
 				"foreign_host",
-				"the `Host` of this request is not a name of this server; call it as 127.0.0.1 or localhost, or allow the name",
+				"the `Host` of this request is not a name of this server; call it as 127.0.0.1 or localhost, or allow the name at the start (`assay serve --allow-host`)",
 			));
 		}
 		let Some(origin) = headers.get(ORIGIN) else {
@@ -63,7 +63,7 @@ impl Access {
 		}
 		Err(forbidden(
 			"foreign_origin",
-			"pages of this origin may not use this server; allow the origin where the server is started",
+			"pages of this origin may not use this server; allow the origin at the start (`assay serve --allow-origin`)",
 		))
 	}
 

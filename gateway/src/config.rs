@@ -20,6 +20,8 @@ pub struct Config {
 	pub origins: Vec<String>,
 	/// How many verifiers are drawn if a request does not say.
 	pub verifiers: u8,
+	/// The directory of the page that is served at `/`; none, or one without a page, is explained there.
+	pub page: Option<PathBuf>,
 	/// What requests may spend.
 	pub spending: SpendingLimits,
 	/// Most jobs that wait for their verdict at once.
@@ -50,9 +52,9 @@ pub struct Timeouts {
 	pub body: Duration,
 	/// For a client to read anything of what was written for it.
 	pub write: Duration,
-	/// For a verdict. The job goes on.
+	/// For a verdict, and for its block to be finalized if a client waits for it. The job goes on.
 	pub verdict: Duration,
-	/// For the final state, if a client waits for it.
+	/// For the settlement, if a client waits for it.
 	pub settlement: Duration,
 	/// Between signs of life in a stream without news.
 	pub keep_alive: Duration,
@@ -66,6 +68,7 @@ impl Default for Config {
 			hosts: Vec::new(),
 			origins: Vec::new(),
 			verifiers: 2,
+			page: None,
 			spending: SpendingLimits::default(),
 			max_jobs: 256,
 			max_connections: 1024,

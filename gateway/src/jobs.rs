@@ -337,10 +337,7 @@ async fn record(network: &dyn Network, job: JobId, log: &Log) -> (Option<Balance
 		match event {
 			Ok(event) if !draft.fits(&event) => {}
 			Ok(event) => {
-				let fee = match &event {
-					JobEvent::Verdict { fee, .. } | JobEvent::Final { fee, .. } => Some(*fee),
-					_ => None,
-				};
+				let fee = event.fee();
 				log.push(event);
 				if fee.is_some() {
 					return (fee, Ok(()));

@@ -13,16 +13,21 @@ mod catalog;
 mod config;
 mod error;
 mod jobs;
+mod marks;
 mod metrics;
 pub mod network;
 mod openai;
+mod page;
 mod pages;
+mod reading;
 mod request;
+mod responses;
 mod sampling;
 mod server;
 mod service;
 mod spending;
 mod stream;
+mod thinking;
 
 pub use config::{Config, SpendingLimits, StartError, Timeouts};
 pub use network::Network;
@@ -39,6 +44,8 @@ use tokio::net::TcpListener;
 
 /// How long the node's health is used before it is read again.
 const MAX_HEALTH_AGE: Duration = Duration::from_secs(1);
+/// How long what the page has to know is used before it is read again.
+const MAX_PAGE_AGE: Duration = Duration::from_secs(60);
 
 /// A server before a network.
 pub struct Gateway {
@@ -54,6 +61,8 @@ impl Gateway {
 		let service = Arc::new(Service {
 			catalog: catalog::Catalog::new(network.clone()),
 			health: catalog::Kept::new(MAX_HEALTH_AGE),
+			page_facts: catalog::Kept::new(MAX_PAGE_AGE),
+			chain_spec: catalog::Kept::new(MAX_PAGE_AGE),
 			jobs: Arc::new(jobs::Jobs::new(network.clone(), spending, &config)),
 			metrics: Arc::new(metrics::Metrics::new()?),
 			config: config.clone(),
@@ -79,6 +88,7 @@ fn router(config: &Config, service: Arc<Service>) -> Router {
 	let closed = Router::new()
 		.route("/v1/chat/completions", post(openai::chat))
 		.route("/v1/completions", post(openai::completion))
+		.route("/v1/responses", post(responses::create))
 		.route("/v1/messages", post(anthropic::messages))
 		.route("/v1/messages/count_tokens", post(anthropic::count_tokens))
 		.route("/v1/models", get(pages::models))
@@ -86,13 +96,14 @@ fn router(config: &Config, service: Arc<Service>) -> Router {
 		.route("/v1/receipts/{job}", get(pages::receipt))
 		.route("/metrics", get(pages::metrics))
 		.route("/openapi.json", get(pages::openapi))
-		.route("/", get(pages::page))
+		.route("/api", get(pages::api))
 		.fallback(pages::not_found)
 		.method_not_allowed_fallback(pages::wrong_method)
 		.route_layer(from_fn_with_state(access.clone(), access::token));
-	// Who watches a server has no token.
+	// Who watches a server has no token, nor has who opens a page.
 	Router::new()
 		.route("/health", get(pages::health))
+		.merge(page::routes(config.page.as_deref()))
 		.merge(closed)
 		.layer(access::cors(config))
 		.layer(from_fn_with_state(access, access::origin))

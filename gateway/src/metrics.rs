@@ -170,7 +170,7 @@ impl Meter {
 	pub(crate) fn end(&mut self, answer: &Answer) {
 		let model = self.model.as_str();
 		let reason = match answer.finish {
-			_ if !answer.calls.is_empty() => "tool_calls",
+			_ if !answer.parts.calls.is_empty() => "tool_calls",
 			FinishReason::Length => "length",
 			_ => "stop",
 		};

@@ -6,6 +6,7 @@
 use assay_primitives::{Balance, Input, JobId, ModelId, Output, SamplingParams, Verdict};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
@@ -35,17 +36,40 @@ pub trait Network: Send + Sync + 'static {
 	/// is forgotten with its key, so that it can be tried again. Keys are remembered for at least a day.
 	async fn request(&self, request: JobRequest) -> Result<Ticket, NetworkError>;
 
-	/// Follows a job from its beginning, whatever has happened already, up to [`JobEvent::Final`], after which the stream
+	/// Follows a job from its beginning, whatever has happened already, up to [`JobEvent::Settled`], after which the stream
 	/// ends. Outages of the node are bridged: an error means that the implementation has given up, and ends the stream.
 	///
 	/// The order is: for each attempt `Drawn`, any number of `Text`, then `Published` or `Replaced`; after `Published` one
-	/// or more `Verdict`s (a later one replaces an earlier one), then `Final`. An attempt whose draft cannot be read has no
-	/// `Text`. A `Contradiction` may come at any time after the first `Text`. A refund is a `Verdict` and a `Final`. All may
-	/// be those of the newest block, which a short fork takes back; what then happens instead follows in the same order.
+	/// or more `Verdict`s (a later one replaces an earlier one), each followed by a `Finalized` unless it was replaced before,
+	/// then `Settled`. An attempt whose draft cannot be read has no `Text`. A `Contradiction` may come at any time after the
+	/// first `Text`. A refund is a `Verdict` without an answer. All but `Finalized` and `Settled` may be those of the newest
+	/// block, which a short fork takes back; what then happens instead follows in the same order.
 	fn follow(&self, job: JobId) -> BoxStream<'static, Result<JobEvent, NetworkError>>;
+
+	/// Returns how many tokens an input has as a prompt of a model; none if this machine does not have the model's
+	/// tokenizer and chat template.
+	async fn count_tokens(&self, model: ModelId, input: &Input) -> Result<Option<u32>, NetworkError>;
 
 	/// Returns what is known of a job's receipt.
 	async fn receipt(&self, job: JobId) -> Result<ReceiptStatus, NetworkError>;
+
+	/// Returns what a page in a browser has to know of the chain.
+	async fn page_facts(&self) -> Result<PageFacts, NetworkError>;
+
+	/// Returns the chain's specification for a light client in a browser: with a checkpoint to start from, and with nodes
+	/// that can be reached by WebSocket.
+	async fn chain_spec(&self) -> Result<Value, NetworkError>;
+}
+
+/// What a page in a browser has to know of the chain.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PageFacts {
+	/// The chain's name.
+	pub chain: String,
+	/// The URL of a node, if browsers can reach it there.
+	pub node: Option<String>,
+	/// The anchor at which the page's proofs begin, in the form of docs/spec/receipt.md; none if there is none.
+	pub anchor: Option<Value>,
 }
 
 /// Health of the node and of the account that pays.
@@ -76,8 +100,8 @@ pub struct Model {
 	pub providers: u32,
 	/// The prices of its cheapest listing that takes jobs; none if it takes none.
 	pub prices: Option<Prices>,
-	/// When it was registered, in seconds since 1970; 0 if that is not known.
-	pub created: u64,
+	/// When it was first listed, in seconds since 1970, if that is known.
+	pub created: Option<u64>,
 	/// Its chat template, if this machine has it: how the model writes tool calls follows from it. Without it the
 	/// gateway recognizes every way it knows.
 	pub chat_template: Option<String>,
@@ -169,8 +193,15 @@ pub enum JobEvent {
 		/// What the job costs by this verdict.
 		fee: Balance,
 	},
-	/// The state of the job cannot change any more.
-	Final {
+	/// The block of the last verdict is finalized, so no fork takes it back. An objection still may change it.
+	Finalized {
+		/// The verdict.
+		verdict: Verdict,
+		/// What the job costs by this verdict.
+		fee: Balance,
+	},
+	/// Nothing can change any more.
+	Settled {
 		/// The verdict.
 		verdict: Verdict,
 		/// What the job has cost.
@@ -182,6 +213,16 @@ pub enum JobEvent {
 		/// What contradicts what, for people.
 		what: String,
 	},
+}
+
+impl JobEvent {
+	/// Returns what the job costs, if this event says.
+	pub(crate) fn fee(&self) -> Option<Balance> {
+		match self {
+			Self::Verdict { fee, .. } | Self::Finalized { fee, .. } | Self::Settled { fee, .. } => Some(*fee),
+			_ => None,
+		}
+	}
 }
 
 /// What is known of a job's receipt.

@@ -4,7 +4,7 @@ use crate::{
 	answer, anthropic, catalog,
 	error::ApiError,
 	network::{Model, ReceiptStatus},
-	openai,
+	openai, responses,
 	service::Service,
 };
 use assay_primitives::JobId;
@@ -24,8 +24,8 @@ use utoipa::{OpenApi, ToSchema};
 
 /// Text format of metrics.
 const METRICS_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The page needs nothing from anywhere.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+/// The description needs nothing from anywhere.
+const API_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
 /// The description of this server.
 #[derive(OpenApi)]
@@ -37,6 +37,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 	paths(
 		openai::chat,
 		openai::completion,
+		responses::create,
 		anthropic::messages,
 		anthropic::count_tokens,
 		models,
@@ -49,6 +50,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 	components(schemas(
 		openai::ChatChunk,
 		openai::StreamOptions,
+		responses::TextOptions,
 		anthropic::Choice,
 		anthropic::OutputConfig,
 		answer::Assay,
@@ -76,9 +78,10 @@ pub(crate) struct ModelObject {
 	#[serde(rename = "type")]
 	kind: &'static str,
 	display_name: String,
-	/// When it was registered, in seconds since 1970; 0 if that is not known.
-	created: u64,
-	/// The same as a date.
+	/// When it was first listed, in seconds since 1970; it is missing if that is not known.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	created: Option<u64>,
+	/// The same as a date; that of 1970 if it is not known, as in Anthropic's protocol.
 	created_at: String,
 	owned_by: &'static str,
 	/// Most tokens, prompt and answer together.
@@ -110,7 +113,7 @@ fn object(models: &[Arc<Model>], model: &Model) -> ModelObject {
 		kind: "model",
 		display_name: model.name.clone(),
 		created: model.created,
-		created_at: date(model.created),
+		created_at: date(model.created.unwrap_or_default()),
 		owned_by: "assay",
 		max_model_len: model.context_length,
 		assay: ModelFacts {
@@ -246,20 +249,34 @@ pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 	Json(Description::openapi())
 }
 
-/// Returns a page for people.
-pub(crate) async fn page() -> Response {
-	(
-		[(CONTENT_SECURITY_POLICY, PAGE_POLICY)],
-		Html(include_str!("page.html")),
-	)
-		.into_response()
+/// Where the description says that there is no page.
+const NO_PAGE: &str = "<!-- no page -->";
+/// What it says.
+const NO_PAGE_TEXT: &str =
+	"<p>There is no page here yet: <code>make build</code> builds it where npm's registry can be \
+	reached, and <code>assay serve --page DIRECTORY</code> serves it. Then start this server again.</p>";
+
+/// Returns the description of the server for people.
+pub(crate) async fn api() -> Response {
+	description(include_str!("api.html").into())
+}
+
+/// Returns the same with what to do to get the page.
+pub(crate) async fn no_page() -> Response {
+	description(include_str!("api.html").replace(NO_PAGE, NO_PAGE_TEXT))
+}
+
+fn description(html: String) -> Response {
+	([(CONTENT_SECURITY_POLICY, API_POLICY)], Html(html)).into_response()
 }
 
 /// Returns the error of a path that is not here.
 pub(crate) async fn not_found(uri: axum::http::Uri) -> ApiError {
 	let path: String = uri.path().chars().take(100).collect();
 	let hint = match uri.path() {
-		"/v1/responses" => "; set your client to chat completions, `/v1/chat/completions`",
+		path if path.starts_with("/v1/responses/") => {
+			"; responses are not stored, so send the whole conversation in `input`, or repeat a request with its `Idempotency-Key`"
+		}
 		path if !path.starts_with("/v1") => {
 			"; base URLs end in `/v1` for OpenAI's clients, and without it for Anthropic's"
 		}

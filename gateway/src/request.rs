@@ -1,6 +1,6 @@
 //! What all requests have in common: a body within limits, headers of this server, and what is told of a request.
 
-use crate::{config::Config, error::ApiError, network::IdempotencyKey};
+use crate::{config::Config, error::ApiError, network::IdempotencyKey, reading::Reasoning};
 use assay_primitives::{json::JsonLimits, limits::MAX_VERIFIERS};
 use axum::{
 	body::{Body, BodyDataStream},
@@ -18,6 +18,7 @@ pub(crate) const IGNORED: HeaderName = HeaderName::from_static("x-assay-ignored"
 pub(crate) const ADJUSTED: HeaderName = HeaderName::from_static("x-assay-adjusted");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const VERIFIERS: HeaderName = HeaderName::from_static("x-assay-verifiers");
+const REASONING: HeaderName = HeaderName::from_static("x-assay-reasoning");
 const WAIT: HeaderName = HeaderName::from_static("x-assay-wait");
 /// Official clients count their automatic retries here.
 const RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");
@@ -36,14 +37,16 @@ const MAX_NAMED: usize = 32;
 const MAX_NAME_BYTES: usize = 64;
 
 /// How long a client waits before its answer is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wait {
 	/// Until the executor has published it.
 	Draft,
 	/// Until there is a verdict.
 	Verdict,
-	/// Until nothing can change any more.
+	/// Until the verdict's block is finalized.
 	Final,
+	/// Until nothing can change any more.
+	Settled,
 }
 
 /// What a request asks of this server by its headers.
@@ -51,6 +54,8 @@ pub(crate) enum Wait {
 pub(crate) struct Options {
 	pub(crate) verifiers: u8,
 	pub(crate) wait: Wait,
+	/// What the client wants of the model's reasoning; none if it does not say.
+	pub(crate) reasoning: Option<Reasoning>,
 	/// The client's name for the request.
 	pub(crate) key: Option<IdempotencyKey>,
 	/// Whether an official client repeats a request by itself.
@@ -80,10 +85,11 @@ impl Options {
 			None | Some("verdict") => Wait::Verdict,
 			Some("draft") => Wait::Draft,
 			Some("final") => Wait::Final,
+			Some("settled") => Wait::Settled,
 			Some(_) => {
 				return Err(ApiError::invalid(
 					WAIT.as_str(),
-					format!("`{WAIT}` must be `draft`, `verdict` or `final`"),
+					format!("`{WAIT}` must be `draft`, `verdict`, `final` or `settled`"),
 				))
 			}
 		};
@@ -105,8 +111,51 @@ impl Options {
 		Ok(Self {
 			verifiers,
 			wait,
+			reasoning: reasoning(text(&REASONING))?,
 			key,
 			is_retry,
+		})
+	}
+}
+
+/// Reads what a client wants of the model's reasoning.
+fn reasoning(text: Option<&str>) -> Result<Option<Reasoning>, ApiError> {
+	match text {
+		None => Ok(None),
+		Some("separate") => Ok(Some(Reasoning::Separate)),
+		Some("opened") => Ok(Some(Reasoning::Opened)),
+		Some("raw") => Ok(Some(Reasoning::Raw)),
+		Some(_) => Err(ApiError::invalid(
+			REASONING.as_str(),
+			format!("`{REASONING}` must be `separate`, `opened` or `raw`"),
+		)),
+	}
+}
+
+/// A request as it was received: read, within limits, and not yet understood.
+pub(crate) struct Received<R> {
+	/// The body, which names the request together with its key.
+	pub(crate) body: Vec<u8>,
+	/// What the headers ask.
+	pub(crate) options: Options,
+	/// The body's JSON.
+	pub(crate) request: R,
+	/// What was ignored of it.
+	pub(crate) notes: Notes,
+}
+
+impl<R: DeserializeOwned> Received<R> {
+	/// Reads headers and body.
+	pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &Config) -> Result<Self, ApiError> {
+		let body = read_body(body, headers, config.timeouts.body).await?;
+		let options = Options::parse(headers, config)?;
+		let mut notes = Notes::default();
+		let request = parse(&body, &mut notes)?;
+		Ok(Self {
+			body,
+			options,
+			request,
+			notes,
 		})
 	}
 }
@@ -145,7 +194,7 @@ impl Notes {
 }
 
 /// Reads a body within its limits of size and time.
-pub(crate) async fn read_body(body: Body, headers: &HeaderMap, limit: Duration) -> Result<Vec<u8>, ApiError> {
+async fn read_body(body: Body, headers: &HeaderMap, limit: Duration) -> Result<Vec<u8>, ApiError> {
 	let announced = headers
 		.get("content-length")
 		.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -198,7 +247,7 @@ fn too_large() -> ApiError {
 }
 
 /// Parses a body, and notes the fields that the type does not know.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], notes: &mut Notes) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(body: &[u8], notes: &mut Notes) -> Result<T, ApiError> {
 	let malformed = |reason: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", reason);
 	std::str::from_utf8(body).map_err(|e| malformed(format!("the body is not UTF-8: {e}")))?;
 	LIMITS
@@ -207,7 +256,10 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8], notes: &mut Notes) -> Resu
 	let mut json = serde_json::Deserializer::from_slice(body);
 	let mut track = serde_path_to_error::Track::new();
 	let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-	let parsed = serde_ignored::deserialize(tracked, |path| notes.ignore(path.to_string()));
+	let parsed = serde_ignored::deserialize(tracked, |path| {
+		// A field that may be missing is a level of its own there.
+		notes.ignore(path.to_string().replace(".?", ""));
+	});
 	let value = parsed.map_err(|e: serde_json::Error| {
 		if e.is_data() {
 			let path = track.path().to_string();

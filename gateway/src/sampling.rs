@@ -146,7 +146,7 @@ mod tests {
 			context_length: 2048,
 			providers: 1,
 			prices: None,
-			created: 0,
+			created: None,
 			chat_template: None,
 		}
 	}

@@ -2,13 +2,13 @@
 
 use crate::{
 	answer::Reader,
-	calls::Notations,
 	catalog::{Catalog, Kept},
 	config::Config,
 	error::ApiError,
 	jobs::Jobs,
 	metrics::Metrics,
-	network::{Health, JobTerms, Model, Network, NetworkError},
+	network::{Health, JobTerms, Model, Network, NetworkError, PageFacts},
+	reading::Reading,
 	request::{Notes, Options, Wait, USED_KEY},
 	sampling::Sampling,
 };
@@ -18,6 +18,7 @@ use assay_primitives::{
 	Input, UncheckedInput,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 use std::{
 	sync::Arc,
 	time::{SystemTime, UNIX_EPOCH},
@@ -36,6 +37,9 @@ pub(crate) struct Service {
 	pub(crate) catalog: Catalog,
 	/// Strangers may ask for it, so it is read once a second at most.
 	pub(crate) health: Kept<Health>,
+	/// What the page has to know; strangers may ask for it too, and a specification costs the node seconds.
+	pub(crate) page_facts: Kept<PageFacts>,
+	pub(crate) chain_spec: Kept<Value>,
 	pub(crate) jobs: Arc<Jobs>,
 	pub(crate) metrics: Arc<Metrics>,
 }
@@ -45,7 +49,7 @@ pub(crate) struct Prepared {
 	pub(crate) model: Arc<Model>,
 	pub(crate) input: Input,
 	pub(crate) sampling: Sampling,
-	pub(crate) notations: Option<Notations>,
+	pub(crate) reading: Reading,
 	pub(crate) notes: Notes,
 }
 
@@ -53,6 +57,16 @@ impl Service {
 	/// Returns how the node and the account that pays are doing.
 	pub(crate) async fn health(&self) -> Result<Health, NetworkError> {
 		self.health.get(self.network.health()).await
+	}
+
+	/// Returns what the page has to know of the chain.
+	pub(crate) async fn page_facts(&self) -> Result<PageFacts, NetworkError> {
+		self.page_facts.get(self.network.page_facts()).await
+	}
+
+	/// Returns the chain's specification for light clients.
+	pub(crate) async fn chain_spec(&self) -> Result<Value, NetworkError> {
+		self.chain_spec.get(self.network.chain_spec()).await
 	}
 
 	/// Requests the job of a request, or finds it, and returns its answer's reader and the headers of the response.
@@ -66,7 +80,7 @@ impl Service {
 			model,
 			input,
 			sampling,
-			notations,
+			reading,
 			mut notes,
 		} = prepared;
 		let terms = JobTerms {
@@ -87,10 +101,10 @@ impl Service {
 		let job = running.job.to_string();
 		REQUEST_ID.into_iter().for_each(|name| header(name, &job));
 		let limit = match options.wait {
-			Wait::Final => self.config.timeouts.settlement,
-			Wait::Draft | Wait::Verdict => self.config.timeouts.verdict,
+			Wait::Settled => self.config.timeouts.settlement,
+			Wait::Draft | Wait::Verdict | Wait::Final => self.config.timeouts.verdict,
 		};
-		let reader = Reader::new(self, running, &model, notations, &notes, options.wait, limit);
+		let reader = Reader::new(self, running, &model, reading, &notes, options.wait, limit);
 		Ok((reader, headers))
 	}
 }

@@ -27,6 +27,8 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(crate) trait Protocol: Send + 'static {
 	/// Returns the events before the first step.
 	fn begin(&mut self, assay: &Assay) -> Vec<Frame>;
+	/// Returns the events of more reasoning.
+	fn reasoning(&mut self, text: String) -> Vec<Frame>;
 	/// Returns the events of more text.
 	fn text(&mut self, text: String) -> Vec<Frame>;
 	/// Returns the events of a call.
@@ -100,6 +102,7 @@ impl<P: Protocol> Events<P> {
 				continue;
 			}
 			match self.reader.step().await {
+				Step::Reasoning(text) => self.due.extend(self.protocol.reasoning(text)),
 				Step::Text(text) => self.due.extend(self.protocol.text(text)),
 				Step::Call(call) => self.due.extend(self.protocol.call(&call, self.reader.assay())),
 				Step::End(answer) => {

@@ -7,11 +7,11 @@ mod progress;
 mod verdict;
 
 use crate::{
-	calls::Notations,
 	error::ApiError,
 	jobs::{Jobs, Running},
 	metrics::Meter,
 	network::{JobEvent, Model, Network, NetworkError},
+	reading::{Parts, Reading},
 	request::{Notes, Wait},
 	service::Service,
 };
@@ -66,11 +66,9 @@ pub(crate) struct Assay {
 }
 
 /// A complete answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Answer {
-	/// The text without calls.
-	pub(crate) content: String,
-	pub(crate) calls: Vec<Call>,
+	pub(crate) parts: Parts,
 	pub(crate) finish: FinishReason,
 	pub(crate) input_tokens: u32,
 	pub(crate) output_tokens: u32,
@@ -80,6 +78,8 @@ pub(crate) struct Answer {
 /// What happens next in an answer.
 #[derive(Debug)]
 pub(crate) enum Step {
+	/// The reasoning grows.
+	Reasoning(String),
 	/// The text grows.
 	Text(String),
 	/// A call is complete.
@@ -98,7 +98,7 @@ pub(crate) struct Reader {
 	meter: Meter,
 	/// Number of the next event of the log.
 	next: usize,
-	/// Events after the verdict, if the client waits for the final state.
+	/// Events after the verdict, if the client waits for more.
 	after: Option<BoxStream<'static, Result<JobEvent, NetworkError>>>,
 	state: Progress,
 	deadline: Instant,
@@ -110,7 +110,7 @@ impl Reader {
 		service: &Service,
 		running: Running,
 		model: &Model,
-		notations: Option<Notations>,
+		reading: Reading,
 		notes: &Notes,
 		wait: Wait,
 		limit: Duration,
@@ -139,7 +139,7 @@ impl Reader {
 			meter: Meter::new(service.metrics.clone(), &model.name),
 			next: 0,
 			after: None,
-			state: Progress::new(assay, notations, wait),
+			state: Progress::new(assay, reading, wait),
 			deadline: deadline.checked_add(limit).unwrap_or(deadline),
 			limit,
 		}
@@ -177,7 +177,7 @@ impl Reader {
 			match self.step().await {
 				Step::End(answer) => return Ok(*answer),
 				Step::Failed(error) => return Err(error),
-				Step::Text(_) | Step::Call(_) => {}
+				Step::Reasoning(_) | Step::Text(_) | Step::Call(_) => {}
 			}
 		}
 	}
@@ -186,9 +186,7 @@ impl Reader {
 		if let Some(after) = &mut self.after {
 			loop {
 				match after.next().await {
-					Some(Ok(event @ (JobEvent::Verdict { .. } | JobEvent::Final { .. }))) => {
-						return Ok(Arc::new(event))
-					}
+					Some(Ok(event)) if event.fee().is_some() => return Ok(Arc::new(event)),
 					Some(Ok(_)) => {}
 					Some(Err(error)) => return Err(error),
 					None => return Err(ended()),
@@ -198,7 +196,7 @@ impl Reader {
 		match self.running.log.event(self.next).await? {
 			Some(event) => {
 				self.next = self.next.saturating_add(1);
-				if matches!(*event, JobEvent::Verdict { .. }) && self.state.wait == Wait::Final {
+				if matches!(*event, JobEvent::Verdict { .. }) && self.state.wait > Wait::Verdict {
 					self.after = Some(self.network.follow(self.running.job));
 				}
 				Ok(event)
@@ -210,7 +208,7 @@ impl Reader {
 	/// Counts a step, and adds the job to an error, so that a client can look it up.
 	fn mark(&mut self, mut step: Step) -> Step {
 		match &mut step {
-			Step::Text(_) | Step::Call(_) => {}
+			Step::Reasoning(_) | Step::Text(_) | Step::Call(_) => {}
 			Step::End(answer) => self.meter.end(answer),
 			Step::Failed(error) => {
 				error.assay = serde_json::to_value(&self.state.assay).ok();

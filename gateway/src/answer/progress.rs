@@ -5,17 +5,20 @@ use super::{
 	verdict::{failed, name, refunded},
 	Answer, Assay, Step,
 };
-use crate::{calls::Notations, error::ApiError, jobs::is_refund, network::JobEvent, request::Wait};
-use assay_primitives::{
-	chat::call::{Call, END_TAG},
-	Balance, FinishReason, Output, Verdict,
+use crate::{
+	error::ApiError,
+	jobs::is_refund,
+	network::JobEvent,
+	reading::{Parts, Reading},
+	request::Wait,
 };
+use assay_primitives::{chat::call::Call, Balance, FinishReason, Output, Verdict};
 use axum::http::StatusCode;
 
 /// How far an answer is. It knows neither time nor network.
 pub(super) struct Progress {
 	pub(super) assay: Assay,
-	notations: Option<Notations>,
+	reading: Reading,
 	pub(super) wait: Wait,
 	/// Whether a client gets the draft. Who reads only the whole answer has no use for it.
 	pub(super) streams: bool,
@@ -23,6 +26,8 @@ pub(super) struct Progress {
 	draft: String,
 	/// Where the last end of a call was seen.
 	call_end: Option<usize>,
+	/// The reasoning that was sent.
+	sent_reasoning: String,
 	/// The text that was sent.
 	sent: String,
 	/// The attempt that wrote the last of it.
@@ -35,8 +40,7 @@ pub(super) struct Progress {
 }
 
 struct Published {
-	content: String,
-	calls: Vec<Call>,
+	parts: Parts,
 	finish: FinishReason,
 	input_tokens: u32,
 	output_tokens: u32,
@@ -45,14 +49,15 @@ struct Published {
 }
 
 impl Progress {
-	pub(super) fn new(assay: Assay, notations: Option<Notations>, wait: Wait) -> Self {
+	pub(super) fn new(assay: Assay, reading: Reading, wait: Wait) -> Self {
 		Self {
 			assay,
-			notations,
+			reading,
 			wait,
 			streams: true,
 			draft: String::new(),
 			call_end: None,
+			sent_reasoning: String::new(),
 			sent: String::new(),
 			sent_by: 0,
 			sent_calls: Vec::new(),
@@ -78,8 +83,9 @@ impl Progress {
 			JobEvent::Text { text, .. } if self.streams => self.grow(text, &mut steps),
 			JobEvent::Text { .. } => Ok(()),
 			JobEvent::Published { output } => self.publish(output, &mut steps),
-			JobEvent::Verdict { verdict, fee } => self.judge(*verdict, *fee, false, &mut steps),
-			JobEvent::Final { verdict, fee } => self.judge(*verdict, *fee, true, &mut steps),
+			JobEvent::Verdict { verdict, fee } => self.judge(*verdict, *fee, Wait::Verdict, &mut steps),
+			JobEvent::Finalized { verdict, fee } => self.judge(*verdict, *fee, Wait::Final, &mut steps),
+			JobEvent::Settled { verdict, fee } => self.judge(*verdict, *fee, Wait::Settled, &mut steps),
 			JobEvent::Contradiction { what } => {
 				self.assay.contradiction = Some(what.clone());
 				Ok(())
@@ -108,34 +114,40 @@ impl Progress {
 
 	/// Sends what of a draft can be shown.
 	fn show(&mut self, draft: &str, steps: &mut Vec<Step>) -> Result<(), ApiError> {
-		let Some(notations) = &self.notations else {
-			return self.send(draft, false, steps);
+		let (reasoning, rest) = self.reading.draft(draft);
+		self.send_reasoning(reasoning, false, steps)?;
+		let Some(notations) = self.reading.notations() else {
+			return self.send(rest, false, steps);
 		};
-		let end = draft.rfind(END_TAG);
+		let end = notations.last_end(rest);
 		let calls = if end == self.call_end {
 			Vec::new()
 		} else {
-			notations.calls(draft)
+			notations.calls(rest)
 		};
+		let shown = notations.text(rest);
 		self.call_end = end;
-		let shown = notations.text(draft);
 		self.send(shown, false, steps)?;
 		self.send_calls(calls, steps)
 	}
 
-	/// Sends what a text adds to what was sent. A text that is not complete may lag behind, after a change of executors.
+	fn send_reasoning(&mut self, text: &str, complete: bool, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+		let added = added(&mut self.sent_reasoning, text, complete);
+		self.record(added.map(|more| more.map(Step::Reasoning)), steps)
+	}
+
 	fn send(&mut self, text: &str, complete: bool, steps: &mut Vec<Step>) -> Result<(), ApiError> {
-		match text.strip_prefix(self.sent.as_str()) {
-			Some("") => Ok(()),
-			Some(more) => {
-				self.sent.push_str(more);
-				self.sent_by = self.assay.attempt;
-				steps.push(Step::Text(more.into()));
-				Ok(())
-			}
-			None if !complete && self.sent.starts_with(text) => Ok(()),
-			None => Err(self.diverged()),
+		let added = added(&mut self.sent, text, complete);
+		self.record(added.map(|more| more.map(Step::Text)), steps)
+	}
+
+	/// Notes what is sent by the attempt that is under way.
+	fn record(&mut self, added: Result<Option<Step>, Diverged>, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+		if let Some(step) = added.map_err(|Diverged| self.diverged())? {
+			self.sent_by = self.assay.attempt;
+			steps.push(step);
 		}
+		Ok(())
 	}
 
 	fn send_calls(&mut self, calls: Vec<Call>, steps: &mut Vec<Step>) -> Result<(), ApiError> {
@@ -179,8 +191,7 @@ impl Progress {
 			// Its text names a part of the request, and is no answer. Only the verdict makes it an error. Drafted text may
 			// precede it: a model can fail in the middle.
 			self.published = Some(Published {
-				content: String::new(),
-				calls: Vec::new(),
+				parts: Parts::default(),
 				finish: output.finish,
 				input_tokens: output.input_tokens,
 				output_tokens: count(output.tokens.len()),
@@ -188,20 +199,17 @@ impl Progress {
 			});
 			return self.ended_by_draft(steps);
 		}
-		let (content, calls) = match &self.notations {
-			Some(notations) => notations.split(&text),
-			None => (text, Vec::new()),
-		};
+		let parts = self.reading.split(&text);
 		if self.streams {
-			if calls.len() < self.sent_calls.len() {
+			if parts.calls.len() < self.sent_calls.len() {
 				return Err(self.diverged());
 			}
-			self.send(&content, true, steps)?;
-			self.send_calls(calls.clone(), steps)?;
+			self.send_reasoning(&parts.reasoning, true, steps)?;
+			self.send(&parts.content, true, steps)?;
+			self.send_calls(parts.calls.clone(), steps)?;
 		}
 		self.published = Some(Published {
-			content,
-			calls,
+			parts,
 			finish: output.finish,
 			input_tokens: output.input_tokens,
 			output_tokens: count(output.tokens.len()),
@@ -217,14 +225,15 @@ impl Progress {
 		Ok(())
 	}
 
-	fn judge(&mut self, verdict: Verdict, fee: Balance, last: bool, steps: &mut Vec<Step>) -> Result<(), ApiError> {
+	/// Takes a verdict; `known` is how much is known of it.
+	fn judge(&mut self, verdict: Verdict, fee: Balance, known: Wait, steps: &mut Vec<Step>) -> Result<(), ApiError> {
 		self.assay.fee = Some(fee.to_string());
 		self.assay.verdict = Some(name(&verdict));
 		if is_refund(&verdict) {
 			return Err(refunded(verdict));
 		}
 		self.assay.draft = false;
-		if self.wait == Wait::Final && !last {
+		if known < self.wait {
 			return Ok(());
 		}
 		if verdict == Verdict::Unverified && self.assay.verifiers > 0 {
@@ -246,13 +255,29 @@ impl Progress {
 			return Err(failed(failure, &published.part));
 		}
 		steps.push(Step::End(Box::new(Answer {
-			content: published.content,
-			calls: published.calls,
+			parts: published.parts,
 			finish: published.finish,
 			input_tokens: published.input_tokens,
 			output_tokens: published.output_tokens,
 			assay: self.assay.clone(),
 		})));
 		Ok(())
+	}
+}
+
+/// A text that does not go on with what was sent.
+struct Diverged;
+
+/// Adds what a text has more than what was sent, and returns it. A text that is not complete may lag behind, after a change
+/// of executors.
+fn added(sent: &mut String, text: &str, complete: bool) -> Result<Option<String>, Diverged> {
+	match text.strip_prefix(sent.as_str()) {
+		Some("") => Ok(None),
+		Some(more) => {
+			sent.push_str(more);
+			Ok(Some(more.into()))
+		}
+		None if !complete && sent.starts_with(text) => Ok(None),
+		None => Err(Diverged),
 	}
 }

@@ -20,7 +20,7 @@ fn progress(wait: Wait) -> Progress {
 		ignored: Vec::new(),
 		adjusted: Vec::new(),
 	};
-	Progress::new(assay, None, wait)
+	Progress::new(assay, Reading::default(), wait)
 }
 
 fn drawn(attempt: u8) -> JobEvent {
@@ -60,9 +60,10 @@ fn play(mut progress: Progress, events: &[JobEvent]) -> String {
 		progress.take(event);
 		while let Some(step) = progress.pending.pop() {
 			match step {
+				Step::Reasoning(text) => told.push_str(&format!("({text})")),
 				Step::Text(text) => told.push_str(&text),
 				Step::Call(call) => told.push_str(&format!("[{}]", call.name)),
-				Step::End(answer) => told.push_str(&format!("|{}|", answer.content)),
+				Step::End(answer) => told.push_str(&format!("|{}|", answer.parts.content)),
 				Step::Failed(error) => told.push_str(&format!("!{}", error.code)),
 			}
 		}
@@ -127,12 +128,21 @@ fn an_answer_ends_when_its_client_wanted_it_to() {
 		drawn(1),
 		published("a"),
 		verdict(Verdict::Confirmed),
-		JobEvent::Final {
+		JobEvent::Finalized {
+			verdict: Verdict::Confirmed,
+			fee: 3,
+		},
+		JobEvent::Settled {
 			verdict: Verdict::Confirmed,
 			fee: 3,
 		},
 	];
-	for (wait, count) in [(Wait::Draft, 2), (Wait::Verdict, 3), (Wait::Final, 4)] {
+	for (wait, count) in [
+		(Wait::Draft, 2),
+		(Wait::Verdict, 3),
+		(Wait::Final, 4),
+		(Wait::Settled, 5),
+	] {
 		assert_eq!(play(progress(wait), &events[..count - 1]).matches('|').count(), 0);
 		assert_eq!(play(progress(wait), &events[..count]), "a|a|");
 	}

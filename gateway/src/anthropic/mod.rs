@@ -10,7 +10,7 @@ pub(crate) use response::Message;
 
 use crate::{
 	error::ApiError,
-	request::{parse, read_body, Notes, Options},
+	request::Received,
 	service::Service,
 	stream::{respond, whole},
 };
@@ -19,9 +19,12 @@ use axum::{
 	extract::State,
 	http::{HeaderMap, StatusCode},
 	response::Response,
+	Json,
 };
+use serde::Serialize;
 use std::sync::Arc;
 use stream::MessageStream;
+use utoipa::ToSchema;
 
 /// Answers a conversation.
 #[utoipa::path(
@@ -38,23 +41,31 @@ pub(crate) async fn messages(
 	headers: HeaderMap,
 	body: Body,
 ) -> Result<Response, ApiError> {
-	let body = read_body(body, &headers, service.config.timeouts.body).await?;
-	let options = Options::parse(&headers, &service.config)?;
-	let mut notes = Notes::default();
-	let request: MessagesRequest = parse(&body, &mut notes)?;
+	let Received {
+		body,
+		options,
+		request,
+		notes,
+	} = Received::<MessagesRequest>::read(&headers, body, &service.config).await?;
+	if request.max_tokens.is_none() {
+		return Err(ApiError::invalid(
+			"max_tokens",
+			"`max_tokens` is missing: say how long the answer may be",
+		));
+	}
 	let stream = request.stream.unwrap_or(false);
 	let (model, stops) = (
 		request.model.clone(),
 		request.stop_sequences.clone().unwrap_or_default(),
 	);
-	let prepared = request.prepare(&service, notes).await?;
+	let prepared = request.prepare(&service, &options, notes).await?;
 	let (reader, headers) = service.begin(prepared, &options, &body).await?;
 	if stream {
 		let protocol = MessageStream {
 			model,
 			stops,
 			next: 0,
-			in_text: false,
+			open: None,
 			calls: 0,
 		};
 		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
@@ -62,17 +73,44 @@ pub(crate) async fn messages(
 	Ok(whole(reader, headers, |answer| Message::new(&model, &stops, answer)).await)
 }
 
-/// Refuses to count tokens: only those who serve a model have its tokenizer.
+/// How many tokens a request has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenCount {
+	/// The prompt's tokens, with what the model's template adds.
+	input_tokens: u32,
+}
+
+/// Counts the tokens of a request, if the model's tokenizer is on this machine. Nothing is requested.
 #[utoipa::path(
 	post,
 	path = "/v1/messages/count_tokens",
-	responses((status = 501, description = "This server has no tokenizers"))
-)]
-pub(crate) async fn count_tokens() -> ApiError {
-	ApiError::new(
-		StatusCode::NOT_IMPLEMENTED,
-		"not_supported",
-		"this server has no tokenizers, so it cannot count tokens beforehand; `usage` of each answer has the exact numbers, \
-		 and a prompt has at most as many tokens as bytes",
+	request_body = MessagesRequest,
+	responses(
+		(status = 200, description = "The number of tokens", body = TokenCount),
+		(status = 501, description = "This server does not have the model's tokenizer"),
 	)
+)]
+pub(crate) async fn count_tokens(
+	State(service): State<Arc<Service>>,
+	headers: HeaderMap,
+	body: Body,
+) -> Result<Json<TokenCount>, ApiError> {
+	let Received {
+		options,
+		request,
+		notes,
+		..
+	} = Received::<MessagesRequest>::read(&headers, body, &service.config).await?;
+	let prepared = request.prepare(&service, &options, notes).await?;
+	let counted = service.network.count_tokens(prepared.model.id, &prepared.input).await?;
+	let input_tokens = counted.ok_or_else(|| {
+		ApiError::new(
+			StatusCode::NOT_IMPLEMENTED,
+			"not_supported",
+			"this server does not have the model's tokenizer, so it cannot count its tokens beforehand: start it with the \
+			 directory of the model (`assay serve --models`). `usage` of each answer has the exact numbers, and a prompt has \
+			 at most as many tokens as bytes",
+		)
+	})?;
+	Ok(Json(TokenCount { input_tokens }))
 }

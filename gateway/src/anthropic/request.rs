@@ -2,9 +2,9 @@
 
 use super::message;
 use crate::{
-	calls::Notations,
 	error::ApiError,
-	request::Notes,
+	reading::{Reading, Reasoning},
+	request::{Notes, Options},
 	sampling::Sampling,
 	service::{conversation, text, Prepared, Service},
 };
@@ -20,8 +20,8 @@ pub(crate) struct MessagesRequest {
 	/// The conversation: texts, tool calls and their results.
 	#[schema(value_type = Vec<Object>)]
 	messages: Json,
-	/// Most tokens of the answer.
-	max_tokens: u64,
+	/// Most tokens of the answer. Only `/v1/messages/count_tokens` does without.
+	pub(super) max_tokens: Option<u64>,
 	/// What the model is told first: a text, or blocks of text.
 	#[schema(value_type = Option<String>)]
 	system: Option<Json>,
@@ -47,6 +47,10 @@ pub(crate) struct MessagesRequest {
 	/// The older place of `output_config.format`.
 	#[schema(value_type = Option<Object>)]
 	output_format: Option<Json>,
+	/// Whether reasoning comes in blocks of its own: `{"type": "enabled"}`. Whether the model reasons is its template's
+	/// to say.
+	#[schema(value_type = Option<Object>)]
+	thinking: Option<Json>,
 	/// Further variables of the model's chat template.
 	#[schema(value_type = Option<Object>)]
 	chat_template_kwargs: Option<Json>,
@@ -77,7 +81,12 @@ pub(crate) struct OutputConfig {
 
 impl MessagesRequest {
 	/// Reads a request for a message.
-	pub(super) async fn prepare(mut self, service: &Service, mut notes: Notes) -> Result<Prepared, ApiError> {
+	pub(super) async fn prepare(
+		mut self,
+		service: &Service,
+		options: &Options,
+		mut notes: Notes,
+	) -> Result<Prepared, ApiError> {
 		if self
 			.mcp_servers
 			.as_ref()
@@ -114,19 +123,46 @@ impl MessagesRequest {
 			.as_ref()
 			.and_then(|choice| choice.disable_parallel_tool_use)
 			.unwrap_or(false);
-		let notations = Notations::of(&chat, &model, !single);
+		let thinks = self.thinks(&mut notes)?;
+		// Clients that did not ask for it take the first block for the text.
+		let usual = if thinks { Reasoning::Separate } else { Reasoning::Raw };
+		let reasoning = options.reasoning.unwrap_or(usual);
+		let reading = Reading::of(&chat, &model, !single, reasoning);
 		Ok(Prepared {
 			model,
 			input,
 			sampling: self.sampling(),
-			notations,
+			reading,
 			notes,
 		})
 	}
 
+	/// Returns whether the client wants reasoning in blocks of its own.
+	fn thinks(&self, notes: &mut Notes) -> Result<bool, ApiError> {
+		let Some(thinking) = &self.thinking else {
+			return Ok(false);
+		};
+		for (key, _) in thinking
+			.as_map()
+			.unwrap_or_default()
+			.iter()
+			.filter(|(key, _)| key != "type")
+		{
+			notes.ignore(format!("thinking.{key}"));
+		}
+		match thinking.get("type").and_then(Json::as_text) {
+			Some("enabled" | "adaptive") => Ok(true),
+			Some("disabled") => Ok(false),
+			_ => Err(ApiError::invalid(
+				"thinking.type",
+				"`thinking.type` must be `enabled`, `adaptive` or `disabled`",
+			)),
+		}
+	}
+
 	fn sampling(self) -> Sampling {
 		Sampling {
-			max_tokens: Some((self.max_tokens, "max_tokens")),
+			max_tokens: self.max_tokens.map(|tokens| (tokens, "max_tokens")),
 			default_tokens: None,
 			temperature: self.temperature,
 			top_p: self.top_p,

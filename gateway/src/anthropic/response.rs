@@ -3,6 +3,7 @@
 use crate::{
 	answer::{Answer, Assay},
 	openai::{call_id, digits},
+	reading::Parts,
 };
 use assay_primitives::{json::Json, FinishReason, JobId};
 use serde::Serialize;
@@ -29,6 +30,8 @@ pub(crate) struct Message {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Block {
+	/// Reasoning. Nobody signs it: the signature is empty.
+	Thinking { thinking: String, signature: &'static str },
 	/// Text.
 	Text { text: String },
 	/// A call of a tool.
@@ -69,7 +72,7 @@ impl StopReason {
 	pub(super) fn of(answer: &Answer, stops: &[String]) -> Self {
 		let (reason, sequence) = match answer.finish {
 			FinishReason::Length => ("max_tokens", None),
-			_ if !answer.calls.is_empty() => ("tool_use", None),
+			_ if !answer.parts.calls.is_empty() => ("tool_use", None),
 			FinishReason::Stop => match stops {
 				[one] => ("stop_sequence", Some(one.clone())),
 				_ => ("stop_sequence", None),
@@ -115,11 +118,22 @@ impl Message {
 	pub(super) fn new(model: &str, stops: &[String], answer: Answer) -> Self {
 		let mut content = Vec::new();
 		let (stop, usage) = (StopReason::of(&answer, stops), TokenCounts::of(&answer));
-		if !answer.content.is_empty() {
-			content.push(Block::Text { text: answer.content });
+		let Parts {
+			reasoning,
+			content: text,
+			calls,
+		} = answer.parts;
+		if !reasoning.is_empty() {
+			content.push(Block::Thinking {
+				thinking: reasoning,
+				signature: "",
+			});
+		}
+		if !text.is_empty() {
+			content.push(Block::Text { text });
 		}
 		let job = answer.assay.job;
-		content.extend(answer.calls.into_iter().enumerate().map(|(i, call)| Block::ToolUse {
+		content.extend(calls.into_iter().enumerate().map(|(i, call)| Block::ToolUse {
 			id: tool_use_id(i, &job),
 			name: call.name,
 			input: call.arguments,

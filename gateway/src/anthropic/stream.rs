@@ -9,6 +9,13 @@ use crate::{
 use assay_primitives::chat::call::Call;
 use serde_json::{json, Value};
 
+/// A block that grows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+	Thinking,
+	Text,
+}
+
 /// An answer to a conversation.
 pub(super) struct MessageStream {
 	/// The model as the request named it.
@@ -17,14 +24,14 @@ pub(super) struct MessageStream {
 	pub(super) stops: Vec<String>,
 	/// Number of the next block.
 	pub(super) next: usize,
-	/// Whether a block of text is open.
-	pub(super) in_text: bool,
+	/// The block that is open.
+	pub(super) open: Option<Kind>,
 	/// Calls so far.
 	pub(super) calls: usize,
 }
 
 impl MessageStream {
-	fn open(&mut self, block: Value) -> Frame {
+	fn start(&self, block: Value) -> Frame {
 		let event = json!({ "type": "content_block_start", "index": self.next, "content_block": block });
 		Frame::named("content_block_start", &event)
 	}
@@ -40,8 +47,20 @@ impl MessageStream {
 		Frame::named("content_block_stop", &event)
 	}
 
-	fn close_text(&mut self) -> Option<Frame> {
-		std::mem::take(&mut self.in_text).then(|| self.close())
+	fn close_open(&mut self) -> Option<Frame> {
+		self.open.take().map(|_| self.close())
+	}
+
+	/// Adds to a block of a kind, and begins it if another one is open.
+	fn add(&mut self, kind: Kind, start: Value, delta: Value) -> Vec<Frame> {
+		let mut frames = Vec::new();
+		if self.open != Some(kind) {
+			frames.extend(self.close_open());
+			frames.push(self.start(start));
+			self.open = Some(kind);
+		}
+		frames.push(self.grow(delta));
+		frames
 	}
 }
 
@@ -54,20 +73,27 @@ impl Protocol for MessageStream {
 		]
 	}
 
+	fn reasoning(&mut self, text: String) -> Vec<Frame> {
+		self.add(
+			Kind::Thinking,
+			json!({ "type": "thinking", "thinking": "", "signature": "" }),
+			json!({ "type": "thinking_delta", "thinking": text }),
+		)
+	}
+
 	fn text(&mut self, text: String) -> Vec<Frame> {
-		let mut frames = Vec::new();
-		if !std::mem::replace(&mut self.in_text, true) {
-			frames.push(self.open(json!({ "type": "text", "text": "" })));
-		}
-		frames.push(self.grow(json!({ "type": "text_delta", "text": text })));
-		frames
+		self.add(
+			Kind::Text,
+			json!({ "type": "text", "text": "" }),
+			json!({ "type": "text_delta", "text": text }),
+		)
 	}
 
 	fn call(&mut self, call: &Call, assay: &Assay) -> Vec<Frame> {
 		let id = tool_use_id(self.calls, &assay.job);
 		self.calls = self.calls.saturating_add(1);
-		let mut frames: Vec<_> = self.close_text().into_iter().collect();
-		frames.push(self.open(json!({ "type": "tool_use", "id": id, "name": call.name, "input": {} })));
+		let mut frames: Vec<_> = self.close_open().into_iter().collect();
+		frames.push(self.start(json!({ "type": "tool_use", "id": id, "name": call.name, "input": {} })));
 		let arguments = serde_json::to_string(&call.arguments).unwrap_or_default();
 		frames.push(self.grow(json!({ "type": "input_json_delta", "partial_json": arguments })));
 		frames.push(self.close());
@@ -75,7 +101,7 @@ impl Protocol for MessageStream {
 	}
 
 	fn end(&mut self, answer: Answer) -> Vec<Frame> {
-		let mut frames: Vec<_> = self.close_text().into_iter().collect();
+		let mut frames: Vec<_> = self.close_open().into_iter().collect();
 		let stop = StopReason::of(&answer, &self.stops);
 		let event = Ended {
 			kind: "message_delta",

@@ -5,12 +5,12 @@ mod request;
 mod response;
 mod stream;
 
-pub(crate) use request::{CompletionRequest, StreamOptions};
+pub(crate) use request::{is_neutral, CompletionRequest, StreamOptions};
 pub(crate) use response::{call_id, digits, ChatChunk, ChatCompletion, Completion};
 
 use crate::{
 	error::ApiError,
-	request::{parse, read_body, Notes, Options},
+	request::Received,
 	service::Service,
 	stream::{respond, whole},
 };
@@ -34,13 +34,15 @@ pub(crate) async fn chat(
 	headers: HeaderMap,
 	body: Body,
 ) -> Result<Response, ApiError> {
-	let body = read_body(body, &headers, service.config.timeouts.body).await?;
-	let options = Options::parse(&headers, &service.config)?;
-	let mut notes = Notes::default();
-	let request: CompletionRequest = parse(&body, &mut notes)?;
+	let Received {
+		body,
+		options,
+		request,
+		notes,
+	} = Received::<CompletionRequest>::read(&headers, body, &service.config).await?;
 	let (stream, include_usage) = request.streams();
 	let named = request.model.clone();
-	let prepared = request.chat(&service, notes).await?;
+	let prepared = request.chat(&service, &options, notes).await?;
 	let (reader, headers) = service.begin(prepared, &options, &body).await?;
 	let object = if stream {
 		"chat.completion.chunk"
@@ -74,10 +76,12 @@ pub(crate) async fn completion(
 	headers: HeaderMap,
 	body: Body,
 ) -> Result<Response, ApiError> {
-	let body = read_body(body, &headers, service.config.timeouts.body).await?;
-	let options = Options::parse(&headers, &service.config)?;
-	let mut notes = Notes::default();
-	let request: CompletionRequest = parse(&body, &mut notes)?;
+	let Received {
+		body,
+		options,
+		request,
+		notes,
+	} = Received::<CompletionRequest>::read(&headers, body, &service.config).await?;
 	let (stream, include_usage) = request.streams();
 	let named = request.model.clone();
 	let prepared = request.completion(&service, notes).await?;

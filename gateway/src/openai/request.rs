@@ -2,9 +2,9 @@
 
 use super::message;
 use crate::{
-	calls::Notations,
 	error::ApiError,
-	request::Notes,
+	reading::{Reading, Reasoning},
+	request::{Notes, Options},
 	sampling::Sampling,
 	service::{conversation, too_long, Prepared, Service},
 };
@@ -113,7 +113,12 @@ impl CompletionRequest {
 	}
 
 	/// Reads a request for a chat completion.
-	pub(super) async fn chat(mut self, service: &Service, mut notes: Notes) -> Result<Prepared, ApiError> {
+	pub(super) async fn chat(
+		mut self,
+		service: &Service,
+		options: &Options,
+		mut notes: Notes,
+	) -> Result<Prepared, ApiError> {
 		self.check()?;
 		if self.prompt.is_some() {
 			notes.ignore("prompt");
@@ -133,8 +138,9 @@ impl CompletionRequest {
 			("chat_template_kwargs", self.chat_template_kwargs.take()),
 		])?;
 		let parallel = self.parallel_tool_calls.unwrap_or(true);
+		let reasoning = options.reasoning.unwrap_or(Reasoning::Separate);
 		Ok(Prepared {
-			notations: Notations::of(&chat, &model, parallel),
+			reading: Reading::of(&chat, &model, parallel, reasoning),
 			sampling: self.sampling(None)?,
 			model,
 			input,
@@ -177,7 +183,7 @@ impl CompletionRequest {
 		let length = prompt.len();
 		let input = UncheckedInput::Text(prompt.into_bytes()).bounded();
 		Ok(Prepared {
-			notations: None,
+			reading: Reading::default(),
 			sampling: self.sampling(Some(COMPLETION_TOKENS))?,
 			model,
 			input: input.ok_or_else(|| too_long(length).param("prompt"))?,
@@ -262,7 +268,7 @@ impl CompletionRequest {
 }
 
 /// Returns whether a value asks for nothing.
-fn is_neutral(name: &str, value: &Json) -> bool {
+pub(crate) fn is_neutral(name: &str, value: &Json) -> bool {
 	match (name, value) {
 		("n" | "best_of", value) => *value == Json::Int(1),
 		("modalities", Json::List(list)) => list.iter().all(|kind| kind.as_text() == Some("text")),

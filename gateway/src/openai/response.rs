@@ -3,6 +3,7 @@
 use crate::{
 	answer::{Answer, Assay},
 	catalog::fingerprint,
+	reading::Parts,
 	service::seconds,
 };
 use assay_primitives::{chat::call::Call, FinishReason, JobId};
@@ -61,9 +62,13 @@ struct ChatChoice {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatMessage)]
 struct Message {
 	role: &'static str,
 	content: Option<String>,
+	/// What the model wrote between `<think>` and `</think>` before it answered.
+	#[serde(skip_serializing_if = "Option::is_none")]
+	reasoning_content: Option<String>,
 	refusal: Option<String>,
 	#[serde(skip_serializing_if = "Vec::is_empty")]
 	tool_calls: Vec<ToolCall>,
@@ -189,6 +194,8 @@ pub(super) struct Delta {
 	pub(super) role: Option<&'static str>,
 	#[serde(skip_serializing_if = "Option::is_none")]
 	pub(super) content: Option<String>,
+	#[serde(skip_serializing_if = "Option::is_none")]
+	pub(super) reasoning_content: Option<String>,
 	#[serde(skip_serializing_if = "Vec::is_empty")]
 	pub(super) tool_calls: Vec<ToolCall>,
 }
@@ -197,7 +204,7 @@ pub(super) struct Delta {
 pub(super) fn finish_reason(answer: &Answer) -> &'static str {
 	match answer.finish {
 		FinishReason::Length => "length",
-		_ if !answer.calls.is_empty() => "tool_calls",
+		_ if !answer.parts.calls.is_empty() => "tool_calls",
 		_ => "stop",
 	}
 }
@@ -205,7 +212,12 @@ pub(super) fn finish_reason(answer: &Answer) -> &'static str {
 impl ChatCompletion {
 	pub(super) fn new(head: Head, answer: Answer) -> Self {
 		let job = answer.assay.job;
-		let calls = answer.calls.iter().enumerate();
+		let Parts {
+			reasoning,
+			content,
+			calls,
+		} = &answer.parts;
+		let calls = calls.iter().enumerate();
 		let tool_calls: Vec<_> = calls.map(|(i, call)| ToolCall::new(call, i, &job, false)).collect();
 		Self {
 			head,
@@ -216,7 +228,8 @@ impl ChatCompletion {
 				finish_reason: finish_reason(&answer),
 				message: Message {
 					role: "assistant",
-					content: (tool_calls.is_empty() || !answer.content.is_empty()).then_some(answer.content),
+					content: (tool_calls.is_empty() || !content.is_empty()).then(|| content.clone()),
+					reasoning_content: (!reasoning.is_empty()).then(|| reasoning.clone()),
 					refusal: None,
 					tool_calls,
 				},
@@ -235,7 +248,7 @@ impl Completion {
 				index: 0,
 				logprobs: None,
 				finish_reason: Some(finish_reason(&answer)),
-				text: answer.content,
+				text: answer.parts.content,
 			}],
 			assay: ChunkAssay::whole(answer.assay),
 		}

@@ -46,6 +46,14 @@ impl Protocol for ChatStream {
 		vec![self.chunk(delta, None, ChunkAssay::whole(assay.clone()))]
 	}
 
+	fn reasoning(&mut self, text: String) -> Vec<Frame> {
+		let delta = Delta {
+			reasoning_content: Some(text),
+			..Delta::default()
+		};
+		vec![self.chunk(delta, None, ChunkAssay::Draft { draft: true })]
+	}
+
 	fn text(&mut self, text: String) -> Vec<Frame> {
 		let delta = Delta {
 			content: Some(text),
@@ -93,6 +101,11 @@ pub(super) struct TextStream {
 
 impl Protocol for TextStream {
 	fn begin(&mut self, _: &Assay) -> Vec<Frame> {
+		Vec::new()
+	}
+
+	fn reasoning(&mut self, _: String) -> Vec<Frame> {
+		// A text is read as the model wrote it.
 		Vec::new()
 	}
 

@@ -23,6 +23,10 @@ for await (const chunk of stream) {
 assert.equal(last.assay.verdict, 'confirmed');
 if (scripted) assert.equal(text, 'Hello, dear world!');
 
+const response = await client.responses.create({ model, input: 'Say hello.', max_output_tokens: 16, temperature: 0 });
+assert.equal(response.assay.verdict, 'confirmed');
+if (scripted) assert.equal(response.output_text, 'Hello, dear world!');
+
 await assert.rejects(
 	client.chat.completions.create({ model: 'no-such-model', messages }),
 	(error) => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found',
@@ -38,6 +42,29 @@ if (scripted) {
 	assert.match(answer, /sunny/);
 	const streamed = await client.chat.completions.runTools({ model, messages: question, tools, stream: true }).finalContent();
 	assert.match(streamed, /sunny/);
+
+	const tool = { type: 'function', name: 'weather', parameters, strict: true };
+	const input = [{ role: 'user', content: 'What is the weather in Rome?' }];
+	const events = client.responses.stream({ model, input, tools: [tool] });
+	const kinds = [];
+	for await (const event of events) kinds.push(event.type);
+	assert.deepEqual(kinds.slice(0, 3), ['response.created', 'response.in_progress', 'response.output_item.added']);
+	assert.equal(kinds.at(-1), 'response.completed');
+	const { output } = await events.finalResponse();
+	const call = output.find(({ type }) => type === 'function_call');
+	const result = { type: 'function_call_output', call_id: call.call_id, output: 'sunny' };
+	const told = await client.responses.create({ model, input: [...input, ...output, result], tools: [tool] });
+	assert.match(told.output_text, /sunny/);
+	const thought = await client.responses.stream({ model, input: 'count' }).finalResponse();
+	assert.equal(thought.output[0].content[0].text, 'Let me count.');
+	assert.equal(thought.output[1].content[0].text, 'Two or three.');
+	const failing = await client.responses.create({ model, input: 'overturned', stream: true });
+	await assert.rejects(
+		async () => {
+			for await (const event of failing) assert.ok(event);
+		},
+		(error) => error instanceof OpenAI.APIError && error.code === 'answer_overturned',
+	);
 
 	const wrong = await client.chat.completions.create({
 		model,

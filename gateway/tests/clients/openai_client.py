@@ -109,6 +109,69 @@ def check_schema():
         assert person == Person(name="Ada", age=36)
 
 
+def check_responses():
+    fields = {"model": model, "input": "Say hello.", "max_output_tokens": 16, "temperature": 0}
+    reply = client.responses.create(**fields)
+    assert reply.status in ("completed", "incomplete") and reply.usage.output_tokens > 0
+    assert reply.assay["verdict"] == "confirmed" and reply._request_id == reply.assay["job"]
+    events = list(client.responses.create(**fields, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[0].type == "response.created" and events[-1].type == f"response.{events[-1].response.status}"
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    # The demo model answers greedily alike.
+    assert text == events[-1].response.output_text == reply.output_text, (text, reply.output_text)
+    if SCRIPTED:
+        assert text == "Hello, dear world!"
+    asked = [{"role": "user", "content": "Say hello."}, *reply.output, {"role": "user", "content": "Again."}]
+    again = client.responses.create(model=model, input=asked, max_output_tokens=8, temperature=0)
+    assert again.assay["verdict"] == "confirmed"
+    try:
+        client.responses.create(model=model, input="More.", previous_response_id=reply.id)
+        raise AssertionError("a response was continued that nobody stores")
+    except openai.BadRequestError as e:
+        assert e.param == "previous_response_id"
+
+
+def check_responses_with_tools():
+    tool = {"type": "function", "strict": True} | weather["function"]
+    asked = [{"role": "user", "content": "What is the weather in Rome?"}]
+    reply = client.responses.create(model=model, input=asked, tools=[tool])
+    call = next(item for item in reply.output if item.type == "function_call")
+    assert call.name == "weather" and call.status == "completed"
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    answer = client.responses.create(model=model, input=[*asked, *reply.output, output], tools=[tool])
+    assert "sunny" in answer.output_text
+    with client.responses.stream(model=model, input=asked, tools=[tool]) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert "response.function_call_arguments.done" in kinds and kinds[-1] == "response.completed", kinds
+    assert final.output[-1].arguments == call.arguments and final.output[-1].parsed_arguments
+    parsed = client.responses.parse(model=model, input="Who?", text_format=Person)
+    assert isinstance(parsed.output_parsed, Person), parsed
+    with client.responses.stream(model=model, input="Who?", text_format=Person) as stream:
+        stream.until_done()
+        assert isinstance(stream.get_final_response().output_parsed, Person)
+
+
+def check_reasoning():
+    asked = [{"role": "user", "content": "count"}]
+    message = client.chat.completions.create(model=model, messages=asked).choices[0].message
+    assert (message.reasoning_content, message.content) == ("Let me count.", "Two or three.")
+    chunks = client.chat.completions.create(model=model, messages=asked, stream=True)
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Let me count."
+    raw = {"x-assay-reasoning": "raw"}
+    message = client.chat.completions.create(model=model, messages=asked, extra_headers=raw).choices[0].message
+    assert message.content.startswith("<think>")
+    with client.responses.stream(model=model, input="count") as stream:
+        deltas = [event.delta for event in stream if event.type == "response.reasoning_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(deltas) == final.output[0].content[0].text == "Let me count."
+    assert final.output_text == "Two or three."
+    more = [*asked, *final.output, {"role": "user", "content": "Say hello."}]
+    assert client.responses.create(model=model, input=more).output_text == "Hello, dear world!"
+
+
 def check_errors():
     for fields, kind in [({"n": 2}, openai.BadRequestError), ({"model": "no-such-model"}, openai.NotFoundError)]:
         try:
@@ -132,6 +195,12 @@ def check_errors():
     except openai.APIError as e:
         assert e.code == "answer_overturned" and text == "The moon is cheese."
     try:
+        for _ in client.responses.create(model=model, input="overturned", stream=True):
+            pass
+        raise AssertionError("an overturned response ended well")
+    except openai.APIError as e:
+        assert e.code == "answer_overturned", e
+    try:
         client.chat.completions.create(model=model, messages=[{"role": "user", "content": "too expensive"}])
         raise AssertionError("a request beyond the limit was accepted")
     except openai.RateLimitError as e:
@@ -152,9 +221,13 @@ check_whole()
 check_stream()
 check_helper()
 check_completion()
+check_responses()
+if SCRIPTED:
+    check_reasoning()
 if SCRIPTED or os.environ.get("ASSAY_TOOLS") == "1":
     check_tools()
     check_schema()
+    check_responses_with_tools()
 check_errors()
 asyncio.run(check_async())
 print(f"openai {openai.__version__}: ok")

@@ -234,10 +234,32 @@ async fn errors_have_anthropic_s_form() {
 		(name.as_str(), &error["error"]["code"]),
 		("error", &json!("answer_overturned"))
 	);
-	let counted = client.post("/v1/messages/count_tokens", "{}", &[]).await;
+}
+
+#[tokio::test]
+async fn tokens_are_counted_where_the_tokenizer_is_and_nothing_is_requested() {
+	let network = Scripted::new();
+	let client = network.client();
+	let count = |request: Value| {
+		let client = client.clone();
+		async move { client.post("/v1/messages/count_tokens", request.to_string(), &[]).await }
+	};
+	let mut request = message("four");
+	request.as_object_mut().unwrap().remove("max_tokens");
+	assert_eq!(count(request.clone()).await.body, r#"{"input_tokens":4}"#);
+	let other = count(with(request.clone(), json!({ "model": "twin@0xcdcdcdcd" }))).await;
+	assert_eq!((other.status.as_u16(), other.header("x-should-retry")), (501, "false"));
+	assert_eq!(other.json()["error"]["code"], "not_supported");
+	let wrong = count(with(request.clone(), json!({ "messages": [] }))).await;
 	assert_eq!(
-		(counted.status.as_u16(), counted.header("x-should-retry")),
-		(501, "false")
+		(wrong.status.as_u16(), &wrong.json()["error"]["param"]),
+		(400, &json!("messages"))
 	);
-	assert_eq!(counted.json()["error"]["code"], "not_supported");
+	// An answer needs to know how long it may be.
+	let asked = client.message(request, &[]).await;
+	assert_eq!(
+		(asked.status.as_u16(), &asked.json()["error"]["param"]),
+		(400, &json!("max_tokens"))
+	);
+	assert_eq!(network.paid(), 0);
 }

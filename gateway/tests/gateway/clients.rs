@@ -3,7 +3,7 @@
 //! They are installed once into a cache directory. Where there is no Python, no Node.js or no registry, a test says so and
 //! checks nothing; with `ASSAY_REQUIRE_CLIENTS=1` that is a failure.
 
-use crate::support::{drawn, published, text, verdict, Scripted};
+use crate::support::{answer, drawn, published, text, verdict, Scripted};
 use assay_gateway::{network::NetworkError, Config};
 use assay_primitives::{FinishReason, Verdict};
 use std::{
@@ -97,6 +97,7 @@ async fn serve() -> String {
 	];
 	let network = Scripted::new()
 		.on("overturned", overturned)
+		.on("count", answer("<think>\nLet me count.\n</think>\n\nTwo or three."))
 		.refuse("too expensive", NetworkError::Unfunded("the account cannot pay".into()));
 	let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
 	let url = format!("http://{}", listener.local_addr().unwrap());
@@ -142,7 +143,7 @@ async fn the_python_client_of_anthropic_works_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_of_openai_agents_works_unchanged() {
+async fn agents_of_openai_agents_work_unchanged() {
 	check(python_script("agents_client.py").await, ": ok").await;
 }
 

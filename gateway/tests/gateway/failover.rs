@@ -225,15 +225,23 @@ async fn a_client_waits_as_long_as_it_likes() {
 	let network = network.on("late", late);
 	let reply = network.client().chat(ask("late"), &[("x-assay-wait", "final")]).await;
 	assert_eq!(reply.json()["error"]["code"], "answer_overturned");
-	let reply = network
-		.client()
-		.chat(ask("hi"), &[("x-assay-wait", "final")])
-		.await
-		.json();
-	assert_eq!(
-		(&reply["assay"]["fee"], &reply["assay"]["verdict"]),
-		(&json!("41"), &json!("confirmed"))
+	for (wait, fee) in [("verdict", "42"), ("final", "42"), ("settled", "41")] {
+		let reply = network.client().chat(ask("hi"), &[("x-assay-wait", wait)]).await.json();
+		assert_eq!(
+			(&reply["assay"]["fee"], &reply["assay"]["verdict"]),
+			(&json!(fee), &json!("confirmed"))
+		);
+	}
+	// A verdict that is never finalized is not waited for in vain by who does not want that.
+	let stalled = vec![drawn(1), eos("a"), confirmed(), Line::Hang];
+	let network = network.on("stalled", stalled);
+	let asked = network.client();
+	let waits = tokio::time::timeout(
+		Duration::from_millis(200),
+		asked.chat(ask("stalled"), &[("x-assay-wait", "final")]),
 	);
+	assert!(waits.await.is_err());
+	assert_eq!(network.client().chat(ask("stalled"), &[]).await.status, 200);
 	assert_eq!(network.client().chat(ask("late"), &[]).await.status, 200);
 }
 

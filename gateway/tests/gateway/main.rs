@@ -13,5 +13,8 @@ mod failover;
 mod hostile;
 mod limits;
 mod openai;
+mod page;
+mod reasoning;
 mod refusals;
+mod responses;
 mod support;

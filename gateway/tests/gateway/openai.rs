@@ -307,7 +307,15 @@ async fn models_are_found_by_every_name_that_names_one() {
 		(&json!("list"), &json!("demo"), &json!(false))
 	);
 	assert_eq!(list["data"][1]["id"], format!("0x{}", "cd".repeat(32)));
-	assert_eq!(list["data"][0]["created_at"], "2023-11-14T22:13:20Z");
+	let times = |i: usize| {
+		(
+			list["data"][i]["created"].clone(),
+			list["data"][i]["created_at"].clone(),
+		)
+	};
+	assert_eq!(times(0), (json!(1_700_000_000), json!("2023-11-14T22:13:20Z")));
+	assert_eq!(times(1), (Value::Null, json!("1970-01-01T00:00:00Z")));
+	assert!(list["data"][1].get("created").is_none());
 	assert_eq!(list["data"][0]["assay"]["price_out"], "2");
 	for name in [
 		"demo",

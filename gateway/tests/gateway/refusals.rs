@@ -256,7 +256,7 @@ async fn unknown_paths_and_methods_say_what_is_there() {
 	for (path, status, said) in [
 		("/v1/embeddings", 404, "openapi.json"),
 		("/chat/completions", 404, "base URLs end in `/v1`"),
-		("/v1/responses", 404, "chat completions"),
+		("/v1/responses/resp_1", 404, "not stored"),
 		("/v1/chat/completions", 405, "another method"),
 	] {
 		let reply = client.get(path).await;
@@ -299,6 +299,7 @@ async fn the_description_has_every_path_and_the_server_its_pages() {
 	for path in [
 		"/v1/chat/completions",
 		"/v1/completions",
+		"/v1/responses",
 		"/v1/messages",
 		"/v1/models/{id}",
 		"/v1/receipts/{job}",
@@ -307,6 +308,17 @@ async fn the_description_has_every_path_and_the_server_its_pages() {
 		assert!(paths.iter().any(|known| known == path), "{path}");
 	}
 	assert!(description["components"]["schemas"]["CompletionRequest"]["properties"]["temperature"].is_object());
+	// What has the same name in two protocols is described twice.
+	for (schema, field) in [
+		("Message", "StopReason"),
+		("ChatMessage", "reasoning_content"),
+		("Usage", "prompt_tokens"),
+		("ResponseUsage", "input_tokens"),
+		("ResponseObject", "status"),
+	] {
+		let schema = description["components"]["schemas"][schema].to_string();
+		assert!(schema.contains(field), "{field}: {schema}");
+	}
 	let text = description.to_string();
 	let named = text
 		.split("\"#/components/schemas/")

@@ -2,8 +2,8 @@
 
 use assay_gateway::{
 	network::{
-		Health, IdempotencyKey, JobEvent, JobRequest, JobTerms, Model, NetworkError, Prices, Quote, ReceiptStatus,
-		Ticket,
+		Health, IdempotencyKey, JobEvent, JobRequest, JobTerms, Model, NetworkError, PageFacts, Prices, Quote,
+		ReceiptStatus, Ticket,
 	},
 	Config, Gateway, Network,
 };
@@ -90,7 +90,14 @@ pub(crate) fn answer(words: &str) -> Vec<Line> {
 	lines.push(published(words, FinishReason::Eos));
 	lines.push(verdict(Verdict::Confirmed));
 	lines.push(
-		JobEvent::Final {
+		JobEvent::Finalized {
+			verdict: Verdict::Confirmed,
+			fee: 42,
+		}
+		.into(),
+	);
+	lines.push(
+		JobEvent::Settled {
 			verdict: Verdict::Confirmed,
 			fee: 41,
 		}
@@ -228,7 +235,7 @@ impl Network for Scripted {
 				price_in: 1,
 				price_out: 2,
 			}),
-			created: 1_700_000_000,
+			created: (id == MODEL).then_some(1_700_000_000),
 			chat_template: None,
 		};
 		Ok(vec![
@@ -297,6 +304,10 @@ impl Network for Scripted {
 			.boxed()
 	}
 
+	async fn count_tokens(&self, model: ModelId, input: &Input) -> Result<Option<u32>, NetworkError> {
+		Ok((model == MODEL).then(|| u32::try_from(prompt(input).len()).unwrap()))
+	}
+
 	async fn receipt(&self, job: JobId) -> Result<ReceiptStatus, NetworkError> {
 		let state = self.state.lock().unwrap();
 		Ok(match (0..state.jobs.len()).find(|n| job_name(*n) == job) {
@@ -304,6 +315,18 @@ impl Network for Scripted {
 			Some(n) if prompt(&state.jobs[n].1.input) == "hang" => ReceiptStatus::NotYet,
 			Some(_) => ReceiptStatus::Receipt(json!({ "receipt": { "job": job.to_string() } })),
 		})
+	}
+
+	async fn page_facts(&self) -> Result<PageFacts, NetworkError> {
+		Ok(PageFacts {
+			chain: "Scripted".into(),
+			node: Some("ws://127.0.0.1:9944".into()),
+			anchor: None,
+		})
+	}
+
+	async fn chain_spec(&self) -> Result<Value, NetworkError> {
+		Err(NetworkError::Internal("this network has no specification".into()))
 	}
 }
 
@@ -388,6 +411,10 @@ impl Client {
 
 	pub(crate) async fn chat(&self, request: Value, headers: &[(&str, &str)]) -> Reply {
 		self.post("/v1/chat/completions", request.to_string(), headers).await
+	}
+
+	pub(crate) async fn response(&self, request: Value, headers: &[(&str, &str)]) -> Reply {
+		self.post("/v1/responses", request.to_string(), headers).await
 	}
 
 	pub(crate) async fn message(&self, request: Value, headers: &[(&str, &str)]) -> Reply {
