@@ -1,12 +1,13 @@
 //! The `assay` program: asks models, reads and verifies receipts, runs a provider.
 //!
 //! `args` is the command line and `commands` carries it out; only `chain` talks to a node, and only `output` and `render`
-//! print. Exit codes: 0 done; 1 the chain refused or a receipt does not hold; 2 the command line is not valid; 3 a
-//! transaction was sent or a job requested, and what became of it is not known; 130 interrupted before that.
+//! print. Exit codes: 0 done; 1 the chain refused, or an answer is not worth what was asked for; 2 the command line is not
+//! valid; 3 a transaction was sent or a job requested, and what became of it is not known; 4 a receipt is not final; 5 a
+//! receipt is unverifiable; 130 interrupted before anything was sent.
 
 mod amount;
+mod anchors;
 mod args;
-mod assurance;
 mod chain;
 mod commands;
 mod error;
@@ -19,12 +20,11 @@ mod paths;
 mod render;
 mod stream;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-	let code = match args::Cli::try_parse() {
+	let code = match args::Cli::read() {
 		Ok(cli) => commands::run(cli).await,
 		// A program that reads JSON gets JSON for a wrong command line too; help and version are for people.
 		Err(e) if e.use_stderr() && std::env::args().any(|a| a == "--json") => {

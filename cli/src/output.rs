@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
 	pub(crate) text: String,
 	/// One JSON object with the same facts.
 	pub(crate) json: Value,
+	/// The exit code.
+	pub(crate) code: u8,
 }
 
 impl Outcome {
@@ -23,7 +25,13 @@ impl Outcome {
 		Self {
 			text: text.into(),
 			json,
+			code: 0,
 		}
+	}
+
+	/// Returns the same result with this exit code.
+	pub(crate) fn with_code(self, code: u8) -> Self {
+		Self { code, ..self }
 	}
 }
 
@@ -268,7 +276,7 @@ impl Reporter {
 		if let Some(error) = error {
 			let _ = writeln!(std::io::stderr(), "{error}");
 		}
-		result.as_ref().err().map_or(0, CliError::exit_code)
+		result.as_ref().map_or_else(CliError::exit_code, |outcome| outcome.code)
 	}
 }
 

@@ -18,13 +18,15 @@ pub(crate) use serve::ServeArgs;
 
 use crate::{
 	amount::{percent, Asy},
+	anchors,
 	keys::KeyArgs,
 };
 use assay_primitives::{
 	assurance::{Assumptions, Corrupt},
 	hash, JobId, ModelId,
 };
-use clap::{Args, Parser, Subcommand};
+use assay_receipt::MaxAge;
+use clap::{parser::ValueSource, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Ask a model on an Assay chain, read and verify receipts, run a provider.
@@ -53,6 +55,23 @@ pub(crate) struct GlobalArgs {
 	/// Print one JSON object on stdout, progress as JSON lines on stderr
 	#[arg(long, global = true)]
 	pub(crate) json: bool,
+	/// Whether `--url` is on the command line, so that `assay verify` compares with that node.
+	#[arg(skip)]
+	pub(crate) compares: bool,
+}
+
+impl Cli {
+	/// Reads the command line.
+	pub(crate) fn read() -> Result<Self, clap::Error> {
+		Self::read_from(std::env::args_os())
+	}
+
+	fn read_from(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<Self, clap::Error> {
+		let matches = Self::command().try_get_matches_from(args)?;
+		let mut cli = Self::from_arg_matches(&matches)?;
+		cli.global.compares = matches.value_source("url") == Some(ValueSource::CommandLine);
+		Ok(cli)
+	}
 }
 
 #[derive(Subcommand)]
@@ -77,10 +96,19 @@ pub(crate) enum Command {
 		#[command(flatten)]
 		assume: AssumeArgs,
 	},
-	/// Recompute everything in a receipt file, compare it with a chain, and say whether the answer was checked
+	/// Verify a receipt file with no node: that its chain finalized it, and that others checked the answer
 	///
-	/// VERIFIED, with exit code 0, is said only of an answer that others have recomputed and agree with.
+	/// FINAL (exit code 0): from the anchor on, two thirds of the validators finalized a block that stores the receipt, and
+	/// others have recomputed the answer and agree. NOT FINAL (4): nothing contradicts the file, and it shows less.
+	/// UNVERIFIABLE (5): it contradicts itself or its evidence, or does not lead on from the anchor. With --url it is compared
+	/// with a node as well.
 	Verify(VerifyArgs),
+	/// Print the validators of a node's newest finalized block: what `assay verify --anchor` begins at, if you trust the node
+	Anchor {
+		/// Write it to a file
+		#[arg(long, value_name = "FILE")]
+		save: Option<PathBuf>,
+	},
 	/// Show where a job stands
 	Job {
 		/// The job
@@ -116,6 +144,8 @@ pub(crate) enum Command {
 		#[arg(long, value_name = "BLOCK")]
 		since: u32,
 	},
+	/// Print the node's chain specification as light clients take it: with a finalized block to start from
+	ChainSpec,
 	/// List the models that can be asked
 	Models,
 	/// Register and manage models
@@ -157,9 +187,17 @@ impl AssumeArgs {
 pub(crate) struct VerifyArgs {
 	/// File from `--save`
 	pub(crate) file: PathBuf,
-	/// Use no node: check only what the file proves by itself
+	/// What to begin at: a raw chain specification, or a file of `assay anchor`. Default: what this program keeps of the chain
+	/// since it first met it
+	#[arg(long, value_name = "FILE")]
+	pub(crate) anchor: Option<PathBuf>,
+	/// Days that the anchor may be old, or `any`. Default: the time for which validators that stop remain bonded, 7 days;
+	/// `any` on development chains
+	#[arg(long, value_name = "DAYS", value_parser = anchors::max_age)]
+	pub(crate) max_anchor_age: Option<MaxAge>,
+	/// Accept only what nobody can object to any more
 	#[arg(long)]
-	pub(crate) offline: bool,
+	pub(crate) settled: bool,
 	/// Least number of different providers that recomputed the answer and agree
 	#[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
 	pub(crate) min_verifiers: u32,
@@ -200,7 +238,6 @@ fn transaction(text: &str) -> Result<Named, String> {
 mod tests {
 	use super::*;
 	use assay_primitives::ListingId;
-	use clap::CommandFactory;
 
 	fn ask(args: &[&str]) -> Result<AskArgs, String> {
 		let cli = Cli::try_parse_from(["assay", "ask"].iter().chain(args)).map_err(|e| e.to_string())?;
@@ -293,9 +330,16 @@ mod tests {
 
 	#[test]
 	fn json_and_url_are_accepted_anywhere() {
-		let cli = Cli::try_parse_from(["assay", "models", "--json", "--url", "ws://x"]).unwrap();
-		assert!(cli.global.json);
+		let cli = Cli::read_from(["assay", "models", "--json", "--url", "ws://x"]).unwrap();
+		assert!(cli.global.json && cli.global.compares);
 		assert_eq!(cli.global.url, "ws://x");
+		assert!(
+			Cli::read_from(["assay", "--url", "ws://x", "models"])
+				.unwrap()
+				.global
+				.compares
+		);
+		assert!(!Cli::read_from(["assay", "models"]).unwrap().global.compares);
 	}
 
 	#[test]

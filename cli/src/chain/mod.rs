@@ -1,9 +1,11 @@
 //! The only module that talks to a node: one connection, views decoded into the chain's own types, calls signed and watched.
 
 mod errors;
+mod evidence;
 pub(crate) mod runtime;
 #[cfg(test)]
 pub(crate) mod samples;
+mod specification;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -168,6 +170,20 @@ impl Chain {
 		Ok(hash.and_then(|h| assay_primitives::hash::parse(&h).ok()))
 	}
 
+	/// Returns when the block at this height of the node's best chain was made, in seconds since 1970: none without the
+	/// block's body.
+	pub(crate) async fn block_time(&self, number: u32) -> Result<Option<u64>, CliError> {
+		// Block 0 has no time; it is that of the first that was made.
+		let Some(hash) = self.hash_at(number.max(1)).await? else {
+			return Ok(None);
+		};
+		let at = self.api.at_block(H256(hash)).await.map_err(|e| self.failed(e))?;
+		let all = at.extrinsics().fetch().await.map_err(|e| self.failed(e))?;
+		let set = all.find_first::<runtime::timestamp::calls::Set>().transpose();
+		let set = set.map_err(|e| self.failed(e))?;
+		Ok(set.map(|set| set.now / 1000))
+	}
+
 	/// Calls a method of the runtime API.
 	async fn view<R: DecodeAll>(&self, at: &At, method: &str, args: impl Encode) -> Result<R, CliError> {
 		let name = format!("AssayApi_{method}");
@@ -271,7 +287,7 @@ impl Chain {
 	}
 
 	/// Returns the proof of a leaf in the accumulator, from a node that keeps proofs.
-	pub(crate) async fn receipt_proof(&self, at: &At, index: u64) -> Result<Proof, CliError> {
+	pub(crate) async fn accumulator_proof(&self, at: &At, index: u64) -> Result<Proof, CliError> {
 		#[derive(serde::Deserialize)]
 		struct Answer {
 			proof: Proof,
@@ -279,7 +295,7 @@ impl Chain {
 		let mut params = RpcParams::new();
 		params.push(index).map_err(from_rpc)?;
 		params.push(encode_prefixed(at.block_hash())).map_err(from_rpc)?;
-		let answer: Answer = self.request("assay_receiptProof", params).await?;
+		let answer: Answer = self.request("assay_accumulatorProof", params).await?;
 		Ok(answer.proof)
 	}
 

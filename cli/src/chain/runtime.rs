@@ -55,7 +55,7 @@ pub(crate) const SPEC_NAME: &str = "assay";
 )]
 mod generated {}
 
-pub(crate) use generated::{jobs, models, runtime_types, storage, tx};
+pub(crate) use generated::{jobs, models, runtime_types, storage, timestamp, tx};
 
 use runtime_types::{
 	assay_primitives::crypto::app, pallet_models::types::ListingTerms, sp_arithmetic::per_things::Permill,

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
 	args::ChatArgs,
-	assurance,
 	error::CliError,
 	interrupt,
 	keys::Signer,
@@ -16,6 +15,7 @@ use crate::{
 	stream::Contradiction,
 };
 use assay_primitives::JobId;
+use assay_receipt::assurance;
 use rustyline::{error::ReadlineError, history::FileHistory, Editor};
 use serde_json::{json, Value};
 use std::{

@@ -1,7 +1,9 @@
 //! The commands, one module for each family, and what they share.
 
 pub(crate) mod account;
+pub(crate) mod anchor;
 pub(crate) mod ask;
+pub(crate) mod chain_spec;
 pub(crate) mod chat;
 pub(crate) mod model;
 pub(crate) mod model_directory;
@@ -14,6 +16,7 @@ pub(crate) mod transaction;
 pub(crate) mod verify;
 
 use crate::{
+	anchors,
 	args::{Cli, Command, GlobalArgs},
 	chain::{read_at, At, Chain, Until},
 	error::CliError,
@@ -83,6 +86,8 @@ async fn dispatch(cx: &Context, command: Command) -> Result<Outcome, CliError> {
 		Command::Job { job } => receipt::job(cx, job).await,
 		Command::Object { target, key } => object::run(cx, target, &key).await,
 		Command::Prune { job, key } => receipt::prune(cx, job, &key).await,
+		Command::Anchor { save } => anchor::run(cx, save.as_deref()).await,
+		Command::ChainSpec => chain_spec::run(cx).await,
 		Command::Models => model::list(cx).await,
 		Command::Model(command) => model::run(cx, command).await,
 		Command::Provider(command) => provider::run(cx, command).await,
@@ -120,7 +125,14 @@ async fn checked_file(
 	path: Option<&Path>,
 ) -> Result<(ReceiptFile, Checked), CliError> {
 	let evidence = evidence.map(|contradiction| &contradiction.evidence);
-	let file = build_file(cx.chain().await?, at, job, finalized, evidence).await?;
+	let chain = cx.chain().await?;
+	let file = match path {
+		Some(_) if finalized => {
+			anchors::remember(chain, &cx.report).await?;
+			proved_file(chain, at, job, evidence).await?
+		}
+		_ => build_file(chain, at, job, finalized, evidence).await?,
+	};
 	if file.stream.is_none() && evidence.is_some() {
 		cx.report
 			.warn("what is proved is about an earlier attempt, of which this receipt says nothing: it is not kept");
@@ -165,7 +177,32 @@ pub(crate) async fn build_file(
 		receipt,
 		accumulator,
 		stream,
+		finality: None,
 	})
+}
+
+/// Reads the receipt of a job, with evidence that its block is final: the block `at`, which is finalized, or a later one.
+pub(crate) async fn proved_file(
+	chain: &Chain,
+	at: &At,
+	id: JobId,
+	evidence: Option<&StreamEvidence>,
+) -> Result<ReceiptFile, CliError> {
+	let least = u32::try_from(at.block_number()).unwrap_or(u32::MAX);
+	if let Some(mut file) = chain.receipt_proof(id, least).await? {
+		let about_it = |evidence: &&StreamEvidence| {
+			let claim = file.receipt.claim.as_ref();
+			file.output.is_some() && claim.is_some_and(|record| file.claim_id(record) == evidence.claim)
+		};
+		file.stream = evidence.filter(about_it).cloned();
+		return Ok(file);
+	}
+	// A node of another make: what it finalizes is proved with the SDK's own methods.
+	let (mut finality, at) = chain.finality(least).await?;
+	let mut file = build_file(chain, &at, id, true, evidence).await?;
+	finality.state = chain.state_proof(&file.storage_keys(), &at).await?;
+	file.finality = Some(finality);
+	Ok(file)
 }
 
 /// Returns where a final receipt is in the chain's accumulator, with a proof if the node keeps proofs.
@@ -173,7 +210,7 @@ async fn leaf(chain: &Chain, at: &At, id: JobId) -> Result<Option<Leaf>, CliErro
 	let Some(index) = chain.receipt_leaf(at, id).await? else {
 		return Ok(None);
 	};
-	let proof = chain.receipt_proof(at, index).await.ok();
+	let proof = chain.accumulator_proof(at, index).await.ok();
 	Ok(Some(Leaf { index, proof }))
 }
 

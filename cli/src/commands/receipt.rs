@@ -3,7 +3,6 @@
 use super::{checked_file, submit, Context};
 use crate::{
 	args::AssumeArgs,
-	assurance,
 	chain::runtime,
 	error::CliError,
 	keys::KeyArgs,
@@ -11,6 +10,7 @@ use crate::{
 	render,
 };
 use assay_primitives::JobId;
+use assay_receipt::assurance;
 use serde_json::json;
 use std::path::Path;
 

@@ -59,6 +59,8 @@ struct Steps {
 	told: u8,
 	published: bool,
 	verdict: Option<(Verdict, Balance)>,
+	/// The verdict whose block was finalized.
+	finalized: Option<(Verdict, Balance)>,
 }
 
 impl Steps {
@@ -87,10 +89,19 @@ impl Steps {
 	}
 
 	/// Returns the verdict, if it is another one than the last.
-	fn verdict(&mut self, receipt: &ChainReceipt) -> Option<JobEvent> {
-		let (verdict, fee) = (receipt.verdict, receipt.fee);
+	fn verdict(&mut self, verdict: Verdict, fee: Balance) -> Option<JobEvent> {
 		let told = self.verdict.replace((verdict, fee));
 		(told != Some((verdict, fee))).then_some(JobEvent::Verdict { verdict, fee })
+	}
+
+	/// Returns that the verdict of a finalized block is finalized, if it is the last that was told.
+	fn finalized(&mut self, verdict: Verdict, fee: Balance) -> Option<JobEvent> {
+		let known = Some((verdict, fee));
+		if self.verdict != known || self.finalized == known {
+			return None;
+		}
+		self.finalized = known;
+		Some(JobEvent::Finalized { verdict, fee })
 	}
 }
 
@@ -212,26 +223,33 @@ impl Follower {
 	}
 
 	async fn receipt(&mut self, head: &Head, receipt: &ChainReceipt) -> Result<Option<Done>, Read> {
-		if let Some(event) = self.steps.verdict(receipt) {
+		if let Some(event) = self.steps.verdict(receipt.verdict, receipt.fee) {
 			if self.send(event).await.is_err() {
 				return Ok(Some(Done));
 			}
 		}
-		if !receipt.is_settled() {
+		// Until it is settled, what is left to tell is that the verdict is finalized.
+		if !receipt.is_settled() && self.steps.finalized == self.steps.verdict {
 			return Ok(None);
 		}
-		// Only a finalized block ends it: another fork could have ended otherwise.
 		let finalized = head.chain.finalized().await?;
-		let last = head.chain.receipt(&finalized, self.job).await?;
-		let Some(last) = last.filter(|last| last.is_settled()) else {
+		let Some(last) = head.chain.receipt(&finalized, self.job).await? else {
 			return Ok(None);
 		};
-		if let Some(event) = self.steps.verdict(&last) {
-			let _ = self.send(event).await;
-		}
+		// Only a finalized block ends it: another fork could have ended otherwise.
+		let ends = receipt.is_settled() && last.is_settled();
 		let (verdict, fee) = (last.verdict, last.fee);
-		let _ = self.send(JobEvent::Final { verdict, fee }).await;
-		Ok(Some(Done))
+		let replaced = if ends { self.steps.verdict(verdict, fee) } else { None };
+		let settled = ends.then_some(JobEvent::Settled { verdict, fee });
+		for event in [replaced, self.steps.finalized(verdict, fee), settled]
+			.into_iter()
+			.flatten()
+		{
+			if self.send(event).await.is_err() {
+				return Ok(Some(Done));
+			}
+		}
+		Ok(ends.then_some(Done))
 	}
 }
 
@@ -283,6 +301,25 @@ mod tests {
 		] {
 			assert_eq!(names(&mut steps, &view), expected, "{:?}", view.state);
 		}
+	}
+
+	#[test]
+	fn a_verdict_is_finalized_once_and_only_if_it_is_the_last() {
+		use Verdict::{Confirmed, Overturned};
+		let finalized = |event: Option<JobEvent>| match event {
+			Some(JobEvent::Finalized { verdict, fee }) => Some((verdict, fee)),
+			Some(other) => panic!("{other:?}"),
+			None => None,
+		};
+		let mut steps = Steps::default();
+		assert_eq!(finalized(steps.finalized(Confirmed, 3)), None);
+		assert!(steps.verdict(Confirmed, 3).is_some());
+		assert_eq!(finalized(steps.finalized(Confirmed, 3)), Some((Confirmed, 3)));
+		assert_eq!(finalized(steps.finalized(Confirmed, 3)), None);
+		// The best chain has overturned it by now; the finalized one has not yet.
+		assert!(steps.verdict(Overturned, 0).is_some());
+		assert_eq!(finalized(steps.finalized(Confirmed, 3)), None);
+		assert_eq!(finalized(steps.finalized(Overturned, 0)), Some((Overturned, 0)));
 	}
 
 	#[test]

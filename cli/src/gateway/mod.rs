@@ -1,6 +1,7 @@
 //! The chain behind the HTTP gateway of `assay serve`: one connection, one account, and a journal of what it paid.
 
 mod events;
+mod folders;
 mod hub;
 mod journal;
 mod network;
@@ -9,6 +10,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use folders::Folders;
 pub(crate) use network::ChainNetwork;
 
 use crate::{chain::Chain, error::CliError, keys::Signer, stream::Sources};
@@ -24,6 +26,8 @@ pub(crate) async fn start(
 	signer: Signer,
 	data: &Path,
 	sources: Option<Sources>,
+	page_node: Option<String>,
+	folders: Folders,
 ) -> Result<ChainNetwork, CliError> {
 	let (journal, records) = Journal::open(data)?;
 	let journal = Arc::new(journal);
@@ -34,5 +38,8 @@ pub(crate) async fn start(
 		journal,
 		payments,
 		sources,
+		folders: Arc::new(folders),
+		times: Default::default(),
+		page_node,
 	})
 }

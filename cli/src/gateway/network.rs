@@ -2,25 +2,34 @@
 
 use super::{
 	events,
+	folders::Folders,
 	hub::{Head, Hub},
 	journal::Journal,
 	payments::Payments,
 	refusal::network_error,
 };
-use crate::{commands::build_file, error::CliError, stream::Sources};
-use assay_gateway::network::{
-	Health, IdempotencyKey, JobEvent, JobRequest, JobTerms, Model, Network, NetworkError, Prices, Quote, ReceiptStatus,
-	Ticket,
+use crate::{
+	anchors,
+	commands::{build_file, proved_file},
+	error::CliError,
+	stream::Sources,
 };
-use assay_primitives::JobId;
+use assay_gateway::network::{
+	Health, IdempotencyKey, JobEvent, JobRequest, JobTerms, Model, Network, NetworkError, PageFacts, Prices, Quote,
+	ReceiptStatus, Ticket,
+};
+use assay_primitives::{Input, JobId, ModelId};
 use async_trait::async_trait;
 use const_hex::encode_prefixed;
 use futures::stream::BoxStream;
-use std::{future::Future, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use serde_json::Value;
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::timeout};
 
 /// How long one question to the node may take.
 const CALL: Duration = Duration::from_secs(30);
+/// Most models whose time is asked for when the list is read. The others are asked for later.
+const MAX_TIMES: usize = 16;
 
 /// A chain, by one node, and the account that pays.
 pub(crate) struct ChainNetwork {
@@ -29,6 +38,12 @@ pub(crate) struct ChainNetwork {
 	pub(super) payments: Arc<Payments>,
 	/// Where drafts are read; none if they are not.
 	pub(super) sources: Option<Sources>,
+	/// The models that are on this machine too.
+	pub(super) folders: Arc<Folders>,
+	/// When models were listed, as far as it was asked and the node knew.
+	pub(super) times: Mutex<HashMap<ModelId, Option<u64>>>,
+	/// The node's URL, if browsers can reach it there.
+	pub(super) page_node: Option<String>,
 }
 
 impl ChainNetwork {
@@ -85,7 +100,26 @@ impl Network for ChainNetwork {
 	async fn models(&self) -> Result<Vec<Model>, NetworkError> {
 		let Head { chain, at, .. } = self.head()?;
 		let models = ask(chain.models(&at)).await?;
-		Ok(models.iter().map(model).collect())
+		let mut times = self.times.lock().await;
+		let new = models.iter().filter(|model| !times.contains_key(&model.id));
+		let new: Vec<_> = new
+			.filter_map(|model| Some((model.id, listed_at(model)?)))
+			.take(MAX_TIMES)
+			.collect();
+		for (id, block) in new {
+			// A list without times is better than none.
+			let Ok(time) = ask(chain.block_time(block)).await else {
+				break;
+			};
+			times.insert(id, time);
+		}
+		let created = |id: &ModelId| times.get(id).copied().flatten();
+		let known = |listed: &crate::chain::Model| Model {
+			created: created(&listed.id),
+			chat_template: self.folders.template(&listed.id),
+			..model(listed)
+		};
+		Ok(models.iter().map(known).collect())
 	}
 
 	async fn quote(&self, request: &JobTerms) -> Result<Quote, NetworkError> {
@@ -110,6 +144,13 @@ impl Network for ChainNetwork {
 		)
 	}
 
+	async fn count_tokens(&self, model: ModelId, input: &Input) -> Result<Option<u32>, NetworkError> {
+		let (folders, input) = (self.folders.clone(), input.clone());
+		// A long conversation takes a moment.
+		let counted = tokio::task::spawn_blocking(move || folders.count_tokens(&model, &input)).await;
+		counted.unwrap_or_else(|e| Err(NetworkError::Internal(format!("a task ended early: {e}"))))
+	}
+
 	async fn receipt(&self, job: JobId) -> Result<ReceiptStatus, NetworkError> {
 		let Head { chain, at: best, .. } = self.head()?;
 		let evidence = self.journal.evidence(job);
@@ -120,7 +161,12 @@ impl Network for ChainNetwork {
 				None => (&*best, false),
 			};
 			if chain.receipt(at, job).await?.is_some() {
-				return build_file(&chain, at, job, is_final, evidence.as_ref()).await.map(Ok);
+				let file = if is_final {
+					proved_file(&chain, at, job, evidence.as_ref()).await
+				} else {
+					build_file(&chain, at, job, false, evidence.as_ref()).await
+				};
+				return file.map(Ok);
 			}
 			Ok(match chain.job(at, job).await? {
 				Some(_) => Err(ReceiptStatus::NotYet),
@@ -134,8 +180,44 @@ impl Network for ChainNetwork {
 				.map_err(|e| NetworkError::Internal(e.to_string())),
 		}
 	}
+
+	async fn page_facts(&self) -> Result<PageFacts, NetworkError> {
+		let Head { chain, .. } = self.head()?;
+		let anchor = ask(async {
+			match anchors::known(&chain.genesis())? {
+				Some((anchor, _)) => Ok(anchor),
+				None => chain.anchor().await,
+			}
+		});
+		let anchor = serde_json::to_value(anchor.await?).map_err(|e| NetworkError::Internal(e.to_string()))?;
+		Ok(PageFacts {
+			chain: chain.name.clone(),
+			node: self.page_node.clone(),
+			anchor: Some(anchor),
+		})
+	}
+
+	async fn chain_spec(&self) -> Result<Value, NetworkError> {
+		let Head { chain, .. } = self.head()?;
+		ask(async {
+			// Light clients refuse block 0 as a checkpoint.
+			if chain.finalized().await?.block_number() == 0 {
+				return Err(CliError::Node(
+					"it has finalized no block yet; ask again in some seconds".into(),
+				));
+			}
+			chain.light_client_spec().await
+		})
+		.await
+	}
 }
 
+/// Returns the block in which a model was listed first, of the listings that take jobs.
+fn listed_at(model: &crate::chain::Model) -> Option<u32> {
+	model.listings.iter().map(|listing| listing.listed_at).min()
+}
+
+/// Returns what the chain says of a model.
 fn model(model: &crate::chain::Model) -> Model {
 	let prices = model.listings.iter().map(|listing| listing.prices);
 	// The generated tokens are what a chat pays for most.
@@ -149,8 +231,7 @@ fn model(model: &crate::chain::Model) -> Model {
 			price_in: prices.price_in,
 			price_out: prices.price_out,
 		}),
-		// The chain counts blocks, and no clock says when one was made.
-		created: 0,
+		created: None,
 		chat_template: None,
 	}
 }

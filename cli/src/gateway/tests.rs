@@ -35,7 +35,8 @@ fn request(key: &str, question: &str) -> JobRequest {
 
 async fn network(node: &Node, data: &Path) -> ChainNetwork {
 	let chain = Chain::connect(&node.url, &Reporter::quiet()).await.unwrap();
-	start(node.url.clone(), chain, signer("//Alice").unwrap(), data, None)
+	let signer = signer("//Alice").unwrap();
+	start(node.url.clone(), chain, signer, data, None, None, Folders::default())
 		.await
 		.unwrap()
 }
@@ -206,10 +207,18 @@ fn a_journal_of_another_account_is_not_taken_over() {
 	until_crash(async {
 		let chain = Chain::connect(&node.url, &Reporter::quiet()).await.unwrap();
 		let bob = signer("//Bob").unwrap();
-		let error = start(node.url.clone(), chain, bob, data.path(), None)
-			.await
-			.err()
-			.unwrap();
+		let error = start(
+			node.url.clone(),
+			chain,
+			bob,
+			data.path(),
+			None,
+			None,
+			Folders::default(),
+		)
+		.await
+		.err()
+		.unwrap();
 		assert!(error.to_string().contains("another account"), "{error}");
 	});
 }

@@ -28,7 +28,7 @@ use tokio::{
 	time::{sleep, timeout},
 };
 use tokio_tungstenite::tungstenite;
-use wire::{Message, Notice, COMPLETE};
+use wire::{Message, Notice, COMPLETE, EXPIRED};
 
 /// How often in a row a node may be dialed without a new token.
 const MAX_FAILURES: u32 = 5;
@@ -232,6 +232,9 @@ impl Reader {
 				// A node that is a block behind does not know the draw yet.
 				Ok(Message::Refused(reason)) => return Stop::Lost(reason),
 				Ok(Message::Notice(Notice::End { ended })) if ended == COMPLETE => return Stop::Done,
+				Ok(Message::Notice(Notice::End { ended })) if ended == EXPIRED => {
+					return Stop::Lost("its node ended the subscription".into())
+				}
 				Ok(Message::Notice(Notice::End { ended })) => {
 					let word: String = ended.chars().take(40).collect();
 					return Stop::Useless(format!("the stream ended: {word}"));

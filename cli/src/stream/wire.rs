@@ -10,6 +10,8 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// How the stream of a whole draft ends.
 pub(super) const COMPLETE: &str = "complete";
+/// How a subscription ends that has lasted too long: the draft goes on in another.
+pub(super) const EXPIRED: &str = "expired";
 
 /// Signed tokens of a draft.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -115,7 +117,7 @@ mod tests {
 			}
 			other => panic!("{other:?}"),
 		}
-		for word in [COMPLETE, "replaced", "failed"] {
+		for word in [COMPLETE, EXPIRED, "replaced", "failed"] {
 			let end = notice(json!({ "ended": word, "executor": "5G" }));
 			assert_eq!(end, Ok(Message::Notice(Notice::End { ended: word.into() })));
 		}

@@ -12,12 +12,12 @@ pub(super) use question::conversation;
 use super::{build_file, checked_file, ensure_writable, Context};
 use crate::{
 	args::AskArgs,
-	assurance,
 	error::CliError,
 	interrupt,
 	output::{printable, Outcome},
 	render,
 };
+use assay_receipt::assurance;
 use order::Requested;
 
 /// Requests a job, follows it to its final verdict, and returns answer and receipt.

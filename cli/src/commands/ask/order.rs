@@ -3,7 +3,6 @@
 use crate::{
 	amount::Asy,
 	args::OrderArgs,
-	assurance,
 	chain::{runtime, At, Chain, Model, Until},
 	commands::Context,
 	error::CliError,
@@ -11,7 +10,7 @@ use crate::{
 	stream::{is_loopback, Drafts, Sources},
 };
 use assay_primitives::{api::Quote, Balance, Input, JobId, Target};
-use assay_receipt::Account;
+use assay_receipt::{assurance, Account};
 use serde_json::json;
 use subxt::tx::Payload;
 
