@@ -13,10 +13,10 @@ export const path = (name) => fileURLToPath(new URL(name, root));
 export const read = (name) => readFileSync(path(name), 'utf8');
 
 /// Returns the names of all documents that describe the chain as it is. Decisions (docs/adr) and the change log describe how
-/// it was.
+/// it was, and those of packages are tested by the packages.
 export function documents() {
 	const files = execFileSync('git', ['ls-files', '*.md'], { cwd: path('.'), encoding: 'utf8' });
-	return files.split('\n').filter((name) => name && !name.startsWith('docs/adr/') && name !== 'CHANGELOG.md');
+	return files.split('\n').filter((name) => name && !/^(docs\/adr|web)\//.test(name) && name !== 'CHANGELOG.md');
 }
 
 /// Returns the code of a document's blocks of one language, without those that `<!-- not run: REASON -->` exempts.

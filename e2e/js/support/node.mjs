@@ -30,11 +30,11 @@ export async function eventually(what, seconds, ask) {
 
 /// Starts a node, of a development chain unless `chain` has other options. Returns its address, its last log lines and a
 /// function that stops it.
-export async function startNode(chain = ['--dev']) {
+export async function startNode(chain = ['--dev'], { listen = '/ip4/127.0.0.1/tcp/0' } = {}) {
 	const directory = await mkdtemp(join(tmpdir(), 'assay-js-'));
 	const log = join(directory, 'node.log');
 	const args = [...chain, '--base-path', join(directory, 'data'), '--rpc-port', '0'];
-	args.push('--listen-addr', '/ip4/127.0.0.1/tcp/0', '--no-prometheus', '--no-telemetry', '--no-mdns');
+	args.push('--listen-addr', listen, '--no-prometheus', '--no-telemetry', '--no-mdns');
 	const file = openSync(log, 'w');
 	const child = spawn(program('assay-node'), args, { stdio: ['ignore', file, file] });
 	closeSync(file);
@@ -44,7 +44,7 @@ export async function startNode(chain = ['--dev']) {
 
 	const tail = async () => (await readFile(log, 'utf8')).split('\n').slice(-40).join('\n');
 	try {
-		const port = await eventually('the node answers', 60, async () => {
+		const port = await eventually('the node answers', 120, async () => {
 			if (child.exitCode !== null) assert.fail(`the node exited:\n${await tail()}`);
 			const text = await readFile(log, 'utf8');
 			return text.match(/Running JSON-RPC server: addr=127\.0\.0\.1:(\d+)/)?.[1];

@@ -1,7 +1,5 @@
 //! `assay ask` and `assay chat` before a real node: the draft is read while it is made, and the publication extends it.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
 use assay_e2e::{program, Chain, Node, NodeOptions};
 use serde_json::{json, Value};
 use std::process::{Output, Stdio};

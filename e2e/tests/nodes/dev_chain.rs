@@ -1,7 +1,6 @@
 //! One node with the keys of four providers: requests, answers, votes, receipts, and a power cut in every state.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
+use crate::proxy::{self, Handling};
 use assay_e2e::{eventually, program, report, Chain, Node, NodeOptions, Receipt};
 use assay_model_folder::Manifest;
 use assay_primitives::{
@@ -11,6 +10,7 @@ use assay_primitives::{
 	Finding, Input, JobId, ModelId, SamplingParams, State, Verdict,
 };
 use assay_test_fixtures::fetched;
+use serde_json::Value;
 use std::{process::Command, time::Instant};
 use subxt_signer::sr25519::dev;
 
@@ -331,8 +331,8 @@ async fn a_real_chat_model_answers_and_its_receipt_is_verified() {
 	let how = ["--model", "smollm2", "--temperature", "0", "--max-tokens", "32"];
 	let text = done(&[&["ask", PROMPT, "--url", &url, "--save", &receipt][..], &how].concat());
 	assert!(text.contains("def add_two_numbers(num1, num2):"), "{text}");
-	let text = done(&["verify", &receipt, "--url", &url]);
-	assert!(text.contains("VERIFIED"), "{text}");
+	let text = done(&["verify", &receipt]);
+	assert!(text.contains("FINAL."), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,24 +341,32 @@ async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 	Chain::connect(&node.url()).await.unwrap();
 	let directory = tempfile::tempdir().unwrap();
 	let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-	let (url, file) = (node.url(), path("receipt.json"));
+	let (url, file, spec) = (node.url(), path("receipt.json"), path("chain.json"));
+	let exported = Command::new(program("assay-node").unwrap())
+		.args(["export-chain-spec", "--chain", "dev", "--raw", "--output", &spec])
+		.status();
+	assert!(exported.unwrap().success());
 	let (code, text) = assay(&["ask", "What is a receipt?", "--url", &url, "--save", &file]);
 	assert_eq!(code, Some(0), "{text}");
-	let (code, text) = assay(&["verify", &file, "--url", &url]);
-	assert!(code == Some(0) && text.contains("VERIFIED"), "{text}");
-	let (code, text) = assay(&["verify", &file, "--url", &url, "--min-verifiers", "3"]);
+	// From block 0, from what this program keeps since it met the chain, and beside the node.
+	for how in [&["--anchor", spec.as_str()][..], &[], &["--url", &url]] {
+		let (code, text) = assay(&[&["verify", &file][..], how].concat());
+		assert!(code == Some(0) && text.contains("FINAL."), "{how:?}: {text}");
+	}
+	let (code, text) = assay(&["verify", &file, "--min-verifiers", "3"]);
 	assert!(code == Some(1) && text.contains("--min-verifiers"), "{text}");
-	let (code, text) = assay(&["verify", &file, "--offline"]);
-	assert_eq!(code, Some(0), "{text}");
+	let (code, text) = assay(&["verify", &file, "--settled"]);
+	assert!(code == Some(4) && text.contains("not settled"), "{text}");
+	the_standard_methods_prove_the_same(&url, &file, &spec).await;
 
 	let honest = std::fs::read_to_string(&file).unwrap();
-	let changed = honest.replacen("receipt", "reciept", 1);
+	let changed = honest.replacen("receipt?", "reciept?", 1);
 	assert_ne!(honest, changed);
 	std::fs::write(&file, changed).unwrap();
-	let (code, text) = assay(&["verify", &file, "--offline"]);
-	assert_eq!(code, Some(1), "{text}");
+	let (code, text) = assay(&["verify", &file]);
+	assert!(code == Some(5) && text.contains("input_hash"), "{text}");
 
-	// A consistent receipt of an answer that nobody checked.
+	// A receipt of an answer that nobody checked is as final, and is not a checked answer.
 	let file = path("unchecked.json");
 	let (code, text) = assay(&[
 		"ask",
@@ -371,11 +379,26 @@ async fn the_cli_verifies_what_was_checked_and_nothing_else() {
 		&file,
 	]);
 	assert_eq!(code, Some(0), "{text}");
-	let (code, text) = assay(&["verify", &file, "--url", &url]);
-	assert!(code == Some(1) && text.contains("Nobody checked this answer"), "{text}");
+	let (code, text) = assay(&["verify", &file]);
+	assert!(code == Some(4) && text.contains("Nobody was asked to check"), "{text}");
 
 	let (code, text) = assay(&["ask", "", "--url", &url]);
 	assert!(code != Some(0) && text.contains("empty"), "{text}");
 	let (code, text) = assay(&["models", "--url", "ws://127.0.0.1:1"]);
 	assert!(code == Some(1) && text.contains("no node"), "{text}");
+}
+
+/// Has `assay` save the receipt from a node without this project's methods, and verify it as well.
+async fn the_standard_methods_prove_the_same(url: &str, file: &str, spec: &str) {
+	let plain = format!("{file}.plain");
+	let job: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+	let job = job["receipt"]["job"].as_str().unwrap();
+	let proxy = proxy::before(url.to_owned(), |text| {
+		Handling::Pass(text.replace("assay_receiptProof", "assay_notThere"))
+	})
+	.await;
+	let (code, text) = assay(&["receipt", job, "--url", &proxy, "--save", &plain]);
+	assert_eq!(code, Some(0), "{text}");
+	let (code, text) = assay(&["verify", &plain, "--anchor", spec]);
+	assert!(code == Some(0) && text.contains("FINAL."), "{text}");
 }

@@ -2,8 +2,6 @@
 //!
 //! The engines that lie do so where the prompt tells them to, see `assay-liar`.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
 use assay_e2e::{eventually, program, Chain, ChainSpec, Node, NodeOptions, Receipt, TestNetwork};
 use assay_primitives::{
 	dispute::Decision, economics::Fault, receipt::Audit, rules::WINDOW, JobId, ModelId, SamplingParams, State, Verdict,

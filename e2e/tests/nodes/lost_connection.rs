@@ -1,55 +1,11 @@
 //! A connection that is lost right behind a request: the request is executed once, `assay` finds it, and repeats it no second time.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-
+use crate::proxy::{self, Handling};
 use assay_e2e::{eventually, program, Chain, Node, NodeOptions};
 use assay_primitives::{JobId, Verdict};
-use futures::{SinkExt, StreamExt};
 use serde_json::Value;
 use std::process::{Output, Stdio};
-use tokio::{
-	net::{TcpListener, TcpStream},
-	process::Command,
-};
-use tokio_tungstenite::{accept_async, client_async, tungstenite::Message};
-
-/// Starts a proxy before a node that closes a connection as soon as it has passed a transaction on; returns its address.
-async fn cutting_proxy(node: String) -> String {
-	let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-	let url = format!("ws://{}", listener.local_addr().unwrap());
-	tokio::spawn(async move {
-		while let Ok((stream, _)) = listener.accept().await {
-			tokio::spawn(pass(stream, node.clone()));
-		}
-	});
-	url
-}
-
-async fn pass(stream: TcpStream, node: String) {
-	let behind = TcpStream::connect(node.trim_start_matches("ws://")).await.unwrap();
-	let (mut behind, _) = client_async(&node, behind).await.unwrap();
-	let mut before = accept_async(stream).await.unwrap();
-	loop {
-		tokio::select! {
-			Some(Ok(message)) = before.next() => {
-				let sends = matches!(&message, Message::Text(text) if text.as_str().contains("author_submitAndWatchExtrinsic"));
-				behind.send(message).await.unwrap();
-				if sends {
-					// The node has read it once it answers.
-					drop(before);
-					behind.next().await;
-					return;
-				}
-			}
-			Some(Ok(message)) = behind.next() => {
-				if before.send(message).await.is_err() {
-					return;
-				}
-			}
-			else => return,
-		}
-	}
-}
+use tokio::process::Command;
 
 /// Runs `assay --json` and returns its exit code and its result.
 async fn assay(url: &str, args: &[&str]) -> (i32, Value) {
@@ -70,7 +26,14 @@ async fn a_request_behind_which_the_connection_is_lost_is_found_and_not_repeated
 	};
 	let node = Node::start(options).unwrap();
 	let chain = Chain::connect(&node.url()).await.unwrap();
-	let proxy = cutting_proxy(node.url()).await;
+	let proxy = proxy::before(node.url(), |text| {
+		if text.contains("author_submitAndWatchExtrinsic") {
+			Handling::Cut
+		} else {
+			Handling::Pass(text.into())
+		}
+	})
+	.await;
 
 	let question = ["ask", "Who pays whom?"];
 	let (code, json) = assay(&proxy, &question).await;
