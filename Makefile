@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos upgrade-test
+.PHONY: help setup build web engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos upgrade-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,13 +13,16 @@ setup: ## install what is missing on this machine (as root; otherwise lists what
 build: setup ## build every program and test; links bin/assay, bin/assay-node, bin/assay-engine
 	@scripts/build.sh
 
+web: ## build the page alone, into web/dist
+	@scripts/web.sh
+
 engine-cuda: ## build the engine for NVIDIA GPUs, bin/assay-engine-cuda (needs no GPU; 20 minutes the first time)
 	@scripts/engine-cuda.sh
 
 demo: ## start a chain, ask it a question, check the receipt
 	@scripts/demo.sh
 
-dev: ## run a development chain in the foreground, on ws://127.0.0.1:9944
+dev: ## run a development chain in the foreground, on ws://127.0.0.1:9944, and its page on http://127.0.0.1:8080
 	@scripts/dev.sh
 
 test: ## run every test; ends with a line that counts them

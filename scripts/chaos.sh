@@ -16,4 +16,4 @@ scripts/build.sh
 
 say "A storm of $(clock "${ASSAY_CHAOS_SECONDS:-1800}"), then a silent validator, and claims until they are settled"
 # The whole workspace, so that nothing is built with other features than by `make build`.
-cargo test --release --locked --workspace --test chaos --test dev_chain --test finality --test network --test load -- --ignored
+cargo test --release --locked --workspace --test chaos --test finality --test load --test nodes -- --ignored

@@ -36,3 +36,5 @@ fi
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ASSAY_CACHE/target}
 export WASM_BUILD_WORKSPACE_HINT=$ASSAY_ROOT
 export OPENSSL_NO_VENDOR=1 CARGO_INCREMENTAL=0
+# Shared by all nodes that are started from here: each would compile its runtime again otherwise.
+export ASSAY_RUNTIME_CACHE=${ASSAY_RUNTIME_CACHE:-$ASSAY_CACHE/runtime-cache}

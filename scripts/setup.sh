@@ -22,6 +22,14 @@ need() { # need COMMAND PACKAGE…
 	have "$1" || missing+=("${@:2}")
 }
 
+# Installs a browser for the page's tests, where that is possible. Nothing else needs it, so nothing ends without it.
+browser() {
+	if [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome; then return; fi
+	if ! (apt_install chromium) 2>"$ASSAY_CACHE/chromium.log"; then
+		note "Chromium is missing, and the page's tests will NOT run: apt-get install chromium"
+	fi
+}
+
 node_major() { node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0; }
 
 packages() {
@@ -177,6 +185,7 @@ packages
 [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 packages
 [ ${#missing[@]} = 0 ] || die "still missing after the installation: ${missing[*]}"
+browser
 choose
 . scripts/env.sh
 

@@ -58,13 +58,16 @@ join() {
 	count "$1" "$status" "$seconds"
 }
 
-# The benchmarks of the pallets are among these tests: each runs once against the mocks.
-workspace() { cargo test --release --locked --workspace --no-fail-fast; }
+# The benchmarks of the pallets are among these tests: each runs once against the mocks. Two for each processor, because those
+# with nodes wait for blocks most of the time.
+workspace() { RUST_TEST_THREADS=$((2 * $(nproc))) cargo test --release --locked --workspace --no-fail-fast; }
 
-# Checks that the scalar arithmetic needs neither std nor an operating system, so that the runtime can link it.
+# Checks that the scalar arithmetic needs neither std nor an operating system, so that the runtime can link it, and that
+# receipts are verified without them, so that a browser can do it.
 no_std() {
 	cargo check --release --locked -p assay-numerics --no-default-features --target wasm32v1-none &&
-		echo "checks: 1 passed, 0 failed"
+		cargo check --release --locked -p assay-receipt-no-std --target wasm32v1-none &&
+		echo "checks: 2 passed, 0 failed"
 }
 
 clients() {
@@ -73,7 +76,34 @@ clients() {
 		# Installs the lock's versions as `npm ci` would. `npm ci` itself requires packages of other platforms, which npm
 		# leaves out of a lock file that is written where they do not apply.
 		npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
-		ASSAY_BIN=$CARGO_TARGET_DIR/release node --test --test-concurrency=1 --test-reporter=tap
+		ASSAY_BIN=$CARGO_TARGET_DIR/release node --test --test-concurrency=2 --test-reporter=tap
+	)
+}
+
+# The second verifier of receipts, which the page is built with.
+verifier() {
+	(
+		if [ ! -d web/node_modules ]; then
+			echo "NOT TESTED: npm's registry could not be reached (scripts/web.sh)"
+			echo "checks: 0 passed, 1 failed"
+			return
+		fi
+		cd web/verifier
+		npm run --silent build && node --test --test-reporter=tap dist/test/*.test.js
+	)
+}
+
+# The page's own tests, and those in a real browser before a real chain.
+page() {
+	(
+		cd web
+		if [ ! -f dist/index.html ]; then
+			echo "NOT TESTED: the page is not built, because npm's registry could not be reached (scripts/web.sh)"
+			echo "checks: 0 passed, 1 failed"
+			return
+		fi
+		ASSAY_BIN=$CARGO_TARGET_DIR/release node --test --test-concurrency=1 --test-reporter=tap tests/unit/*.test.mjs \
+			tests/browser/*.test.mjs
 	)
 }
 
@@ -95,6 +125,7 @@ fi
 rm -f "$logs"/*.end
 {
 	aside specification scripts/spec-test.sh
+	aside verifier verifier
 	aside clients clients
 	aside documents scripts/readme-test.sh
 } &
@@ -103,11 +134,16 @@ trap 'kill $beside 2>/dev/null || true' EXIT
 stage no_std no_std
 stage workspace workspace
 wait $beside
-for name in specification clients documents; do join "$name"; done
+for name in specification verifier clients documents; do join "$name"; done
+# Alone, because it measures times.
+stage page page
 
 printf '\n'
 for name in ${broken[@]+"${broken[@]}"}; do printf '%sfailed:%s %s\n' "$_red" "$_off" "$name"; done
 if [ -z "${ASSAY_LAST_RELEASE:-}" ]; then note "1 skipped: the upgrade from the last release (make upgrade-test)"; fi
+if grep -q '# SKIP NOT TESTED' "$logs/page.log"; then
+	note "skipped: the page in a browser, because no Chromium is installed here (apt-get install chromium)"
+fi
 note "all stages in $(clock $((SECONDS - begin)))"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
