@@ -77,6 +77,8 @@ after(async () => {
 	node?.destroy();
 	await Promise.all((nodes ?? []).map((one) => one.stop()));
 	if (directory) await rm(directory, { recursive: true, force: true });
+	// A light client that has ended leaves something behind that would keep this process waiting.
+	setTimeout(() => process.exit(), 3000).unref();
 });
 
 /// Calls a method of a node.
