@@ -99,7 +99,7 @@ pub(crate) mod list_of_bytes {
 	struct Item(#[serde(with = "super::bytes")] Vec<u8>);
 
 	pub(crate) fn serialize<S: Serializer>(list: &[Vec<u8>], s: S) -> Result<S::Ok, S::Error> {
-		s.collect_seq(list.iter().map(|bytes| const_hex::encode_prefixed(bytes)))
+		s.collect_seq(list.iter().map(const_hex::encode_prefixed))
 	}
 
 	pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<u8>>, D::Error> {

@@ -8,6 +8,8 @@ use std::{
 };
 
 const UNITS_PER_ASY: f64 = 1e12;
+/// The same as a whole number.
+const ONE_ASY: Balance = 1_000_000_000_000;
 
 /// Groups digits by thousands: `40 000`.
 pub fn grouped(n: u128) -> String {
@@ -24,8 +26,7 @@ pub fn grouped(n: u128) -> String {
 
 /// Writes an amount exactly, in ASY.
 pub fn exact(units: Balance) -> String {
-	let one = UNITS_PER_ASY as u128;
-	let (whole, part) = (units / one, format!("{:012}", units % one));
+	let (whole, part) = (units / ONE_ASY, format!("{:012}", units % ONE_ASY));
 	match part.trim_end_matches('0') {
 		"" => format!("{whole} ASY"),
 		part => format!("{whole}.{part} ASY"),
@@ -34,7 +35,7 @@ pub fn exact(units: Balance) -> String {
 
 /// Writes a stake in whole ASY, or exactly if it is less than one.
 pub fn stake(units: Balance) -> String {
-	match units / UNITS_PER_ASY as u128 {
+	match units / ONE_ASY {
 		0 => exact(units),
 		whole => format!("{} ASY", grouped(whole)),
 	}

@@ -70,18 +70,22 @@ fn recased(text: &str, name: &str) -> Result<String> {
 			_ => !follows,
 		};
 		follows = name == "capitalize" || c.is_lowercase() || c.is_uppercase();
-		let changes = match upper {
-			true => !c.is_ascii() && !c.to_uppercase().eq([c]),
-			false => !c.is_ascii() && !c.to_lowercase().eq([c]),
+		let same = if upper {
+			c.is_ascii() || c.to_uppercase().eq([c])
+		} else {
+			c.is_ascii() || c.to_lowercase().eq([c])
 		};
-		match (changes, upper) {
-			(true, _) => Err(format!(
+		if !same {
+			return Err(format!(
 				"`{name}` would change the letter {c}, and c1-w8's templates change letters of ASCII only"
 			)
-			.into()),
-			(false, true) => Ok(c.to_ascii_uppercase()),
-			(false, false) => Ok(c.to_ascii_lowercase()),
+			.into());
 		}
+		Ok(if upper {
+			c.to_ascii_uppercase()
+		} else {
+			c.to_ascii_lowercase()
+		})
 	};
 	text.chars().map(recase).collect()
 }
