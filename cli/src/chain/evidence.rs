@@ -4,7 +4,7 @@
 //! methods, one call for each set of validators.
 
 use super::{At, Chain};
-use crate::error::CliError;
+use crate::{anchors, error::CliError};
 use assay_primitives::{Hash32, JobId};
 use assay_receipt::{
 	trimmed_justification, Anchor, Authority, Finality, Handover, ReceiptFile, ANCHOR_FORMAT, MAX_HANDOVERS,
@@ -51,6 +51,9 @@ impl Chain {
 				Ok(json) => {
 					let file = ReceiptFile::from_json(&json.to_string())
 						.map_err(|e| CliError::Node(format!("what it returns as a receipt is none: {e}")))?;
+					if (file.receipt.job, file.genesis) != (job, self.genesis()) {
+						return Err(CliError::Node("it returns the receipt of another job".into()));
+					}
 					if file.read_at.number >= least {
 						return Ok(Some(file));
 					}
@@ -147,7 +150,8 @@ impl Chain {
 		})
 	}
 
-	/// Returns when a block was made, in Unix seconds.
+	/// Returns when a block was made, in Unix seconds. Nothing proves it, so a node must not make a block younger than it can
+	/// be: its anchor would never be old.
 	pub(crate) async fn time(&self, at: &At) -> Result<u64, CliError> {
 		// twox128("Timestamp") and twox128("Now").
 		const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
@@ -156,7 +160,7 @@ impl Chain {
 			.await?;
 		let millis =
 			u64::decode(&mut &bytes(stored.as_deref(), "its clock")?[..]).map_err(|_| unreadable("its clock"))?;
-		Ok(millis / 1000)
+		Ok((millis / 1000).min(anchors::now()))
 	}
 
 	/// Waits for a justification of a block not older than `least`.

@@ -234,8 +234,8 @@ fn save(cx: &Context, file: &ReceiptFile, path: &Path) -> Result<(), CliError> {
 		String::new()
 	} else {
 		format!(
-			". Once the job is settled, `assay receipt {job} --save {shown}` adds what proves it after the chain has \
-			 pruned its receipt"
+			". Once the job is settled, `assay receipt {job} --save {shown}` saves it as nobody can object to it any \
+			 more"
 		)
 	};
 	let text = format!("saved to {shown}: `assay verify {shown}` checks it{later}");

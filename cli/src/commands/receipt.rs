@@ -75,7 +75,7 @@ pub(super) fn unknown(job: JobId) -> CliError {
 pub(crate) async fn prune(cx: &Context, job: JobId, key: &KeyArgs) -> Result<Outcome, CliError> {
 	let call = runtime::tx().jobs().prune(job.into());
 	let text = format!(
-		"The receipt of job {job} is removed and its deposit is released. A file that was saved when it was final still \
+		"The receipt of job {job} is removed and its deposit is released. A file that was saved with its proof still \
 		 verifies."
 	);
 	submit(cx, call, key, &text, json!({ "job": job })).await
