@@ -1,12 +1,21 @@
-//! Speed of the operations: `cargo run --release -p assay-numerics --example speed [instruction set… | sampler]`.
+//! Speed of the operations: `cargo run --release -p assay-numerics --features test-utils --example speed -- OPTIONS`.
+//!
+//! | option | what is measured |
+//! |---|---|
+//! | `--isa NAME` | that instruction set; more than once for several, all of the machine's otherwise |
+//! | `--format NAME` | linear layers in that format, such as `w4z-64`; likewise |
+//! | `--rows N` | linear layers of N rows; likewise |
+//! | `--threads N` | that many threads; likewise, 1 and 2 otherwise |
+//! | `--only NAME` | `linear`, `attention`, `rows` or `sampler` |
 //!
 //! Each figure is the best of several rounds, because whatever else runs on the machine can only make one slower.
-//! Weights are cycled through copies that no cache holds. A row of the table is one shape, instruction set and number
-//! of threads.
+//! Weights are cycled through copies that no cache holds. A row of the table is one shape, format, instruction set and
+//! number of threads.
 
 use assay_numerics::{
 	activation::SiluMul,
 	attention::{Attention, Mask},
+	format::{Group, MatrixFormat},
 	kv::{PageShape, Pool, Segment, PAGE},
 	linear::Linear,
 	norm::RmsNorm,
@@ -14,7 +23,6 @@ use assay_numerics::{
 	sampler::Sampler,
 	Isa,
 };
-use half::f16;
 use rayon::{prelude::*, ThreadPool, ThreadPoolBuilder};
 use std::{hint::black_box, time::Instant};
 
@@ -23,27 +31,98 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// More than any cache holds.
 const BYTES: usize = 192 << 20;
 const SHAPES: [(usize, usize); 5] = [(2048, 2048), (2560, 2048), (11264, 2048), (2048, 5632), (32000, 2048)];
+/// The table of IQ4_NL.
+const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// What is asked for.
+struct Options {
+	isas: Vec<Isa>,
+	formats: Vec<MatrixFormat>,
+	rows: Vec<usize>,
+	threads: Vec<usize>,
+	only: Option<String>,
+}
+
+impl Options {
+	fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+		let mut options = Self {
+			isas: vec![],
+			formats: vec![],
+			rows: vec![],
+			threads: vec![],
+			only: None,
+		};
+		while let Some(name) = arguments.next() {
+			let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
+			match name.as_str() {
+				"--isa" => options.isas.push(value.parse()?),
+				"--format" => {
+					let format = formats().into_iter().find(|format| format.to_string() == value);
+					options
+						.formats
+						.push(format.ok_or_else(|| format!("no format is called {value}"))?);
+				}
+				"--rows" => options.rows.push(value.parse()?),
+				"--threads" => options.threads.push(value.parse()?),
+				"--only" => options.only = Some(value),
+				_ => return Err(format!("there is no option {name}").into()),
+			}
+		}
+		if options.isas.is_empty() {
+			options.isas = Isa::available().collect();
+		}
+		if options.formats.is_empty() {
+			options.formats = formats().to_vec();
+		}
+		if options.rows.is_empty() {
+			options.rows = vec![1, 8, 32, 256];
+		}
+		if options.threads.is_empty() {
+			options.threads = vec![1, 2];
+		}
+		Ok(options)
+	}
+
+	fn wants(&self, name: &str) -> bool {
+		self.only.as_deref().is_none_or(|only| only == name)
+	}
+}
+
+fn formats() -> [MatrixFormat; 6] {
+	let w8 = |group| MatrixFormat::W8 { group };
+	let w4z = |group| MatrixFormat::W4z { group };
+	[
+		w8(Group::G32),
+		w8(Group::G128),
+		MatrixFormat::W4 { table: TABLE },
+		w4z(Group::G32),
+		w4z(Group::G64),
+		w4z(Group::G128),
+	]
+}
 
 fn main() -> Result<()> {
-	if std::env::args().any(|a| a == "sampler") {
-		sampler();
-		return Ok(());
-	}
-	let named: Vec<Isa> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
-	let isas: Vec<Isa> = Isa::available()
-		.filter(|t| named.is_empty() || named.contains(t))
-		.collect();
-	for threads in [1, 2] {
-		let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+	let options = Options::parse(std::env::args().skip(1))?;
+	println!("{}", assay_numerics::isa::amx_status());
+	for threads in &options.threads {
+		let pool = ThreadPoolBuilder::new().num_threads(*threads).build()?;
 		let bandwidth = pool.install(read_bandwidth);
 		println!("{threads} threads: reading memory {bandwidth:.1} GB/s");
-		for isa in isas.iter().copied() {
-			linear(&pool, isa, bandwidth)?;
-			attention(&pool, isa)?;
-			small(&pool, isa)?;
+		for isa in options.isas.iter().copied() {
+			if options.wants("linear") {
+				linear(&pool, isa, bandwidth, &options)?;
+			}
+			if options.wants("attention") {
+				attention(&pool, isa)?;
+			}
+			if options.wants("rows") {
+				small(&pool, isa)?;
+			}
 		}
 	}
-	sampler();
+	if options.wants("sampler") {
+		sampler();
+	}
 	Ok(())
 }
 
@@ -110,43 +189,48 @@ fn noise(count: usize) -> Vec<f32> {
 	(0..count).map(|_| next()).collect()
 }
 
-fn linear(pool: &ThreadPool, isa: Isa, bandwidth: f64) -> Result<()> {
-	for (n, k) in SHAPES {
-		let weights: Vec<u8> = noise(n * k).iter().map(|v| (v * 127.0) as i8 as u8).collect();
-		let scales: Vec<f16> = noise(n * k / 32).iter().map(|v| f16::from_f32(v * 0.01)).collect();
-		let copies = if isa == Isa::Portable { 1 } else { BYTES.div_ceil(n * k) };
-		let packed = (0..copies)
-			.map(|_| PackedMatrix::pack(&[(&weights, &scales)], k))
+fn linear(pool: &ThreadPool, isa: Isa, bandwidth: f64, options: &Options) -> Result<()> {
+	let portable = isa == Isa::Portable;
+	for (format, (n, k)) in options
+		.formats
+		.iter()
+		.flat_map(|format| SHAPES.map(|shape| (*format, shape)))
+	{
+		let first = PackedMatrix::random(n, k, format, 0, &[])?;
+		let copies = if portable { 1 } else { BYTES.div_ceil(first.bytes()) };
+		let more = (1..copies).map(|seed| PackedMatrix::random(n, k, format, seed as u64, &[]));
+		let packed = std::iter::once(Ok(first))
+			.chain(more)
 			.collect::<assay_numerics::Result<Vec<_>>>()?;
-		print!("{isa:8} linear {n:5} x {k:4}:");
-		for rows in [1, 8, 32, 256] {
-			if isa == Isa::Portable && rows > 8 {
+		print!("{isa:8} {:7} {n:5} x {k:4}:", format.to_string());
+		for rows in options.rows.iter().copied() {
+			if portable && rows > 8 {
 				continue;
 			}
 			let (x, mut out) = (noise(rows * k), vec![0f32; rows * n]);
-			// One round goes through all copies when rows are few, through one when they are many.
-			let each = if rows == 1 { copies } else { 1 };
-			let rounds = if isa == Isa::Portable { 2 } else { 12 };
+			// When rows are few, often enough that each copy is read several times.
+			let rounds = match rows {
+				_ if portable => 2,
+				1 => 12 * copies,
+				_ => 12,
+			};
 			let seconds = pool.install(|| {
 				best(rounds, |round| {
-					for i in 0..each {
-						let weight = &packed[(round + i) % copies];
-						let op = Linear {
-							weight,
-							bias: None,
-							isa,
-						};
-						op.apply(&x, &mut out)?;
-					}
-					Ok(())
+					let op = Linear {
+						weight: &packed[round % copies],
+						bias: None,
+						isa,
+					};
+					Ok(op.apply(&x, &mut out)?)
 				})
-			})? / each as f64;
+			})?;
 			let gmacs = (rows * n * k) as f64 / seconds / 1e9;
+			let speed = packed[0].bytes() as f64 / seconds / 1e9;
 			match rows {
-				1 => {
-					let speed = packed[0].bytes() as f64 / seconds / 1e9;
-					print!("  1 row {speed:5.1} GB/s ({:3.0} %)", 100.0 * speed / bandwidth);
-				}
+				1 => print!(
+					"  1 row {gmacs:5.1} GMAC/s, {speed:5.1} GB/s ({:3.0} %)",
+					100.0 * speed / bandwidth
+				),
 				_ => print!("  {rows} rows {gmacs:5.1} GMAC/s"),
 			}
 		}

@@ -18,11 +18,13 @@ pub enum Isa {
 	Avx2,
 	/// AVX-512 F, BW, VL, DQ and VNNI.
 	Avx512,
+	/// AVX-512, and the int8 tiles of AMX for linear layers of several rows.
+	Amx,
 }
 
 impl Isa {
 	/// All instruction sets, the slowest first.
-	pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+	pub const ALL: [Self; 5] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Amx];
 
 	/// Returns the fastest instruction set of this machine.
 	pub fn detect() -> Self {
@@ -38,7 +40,8 @@ impl Isa {
 		Self::ALL.into_iter().filter(|isa| isa.works())
 	}
 
-	/// Returns whether this machine has the instructions.
+	/// Returns whether this machine has the instructions. Of AMX, also whether the system lets this process use them and
+	/// whether they gave the bits of the portable code when they were first asked for.
 	pub fn works(self) -> bool {
 		match self {
 			Self::Portable => true,
@@ -55,6 +58,8 @@ impl Isa {
 					&& is_x86_feature_detected!("avx512dq")
 					&& is_x86_feature_detected!("avx512vnni")
 			}
+			#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+			Self::Amx => amx_status() == AmxStatus::Works,
 			#[cfg(all(feature = "simd", target_arch = "aarch64"))]
 			Self::Neon => std::arch::is_aarch64_feature_detected!("dotprod"),
 			#[allow(unreachable_patterns)]
@@ -74,7 +79,7 @@ impl Isa {
 		match self {
 			// SAFETY: `works` asked the CPU for exactly these features.
 			#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-			Self::Avx512 if self.works() => unsafe { run_avx512(kernel) },
+			Self::Avx512 | Self::Amx if self.works() => unsafe { run_avx512(kernel) },
 			// SAFETY: as above.
 			#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 			Self::Avx2 if self.works() => unsafe { run_avx2(kernel) },
@@ -94,6 +99,38 @@ impl Isa {
 	}
 }
 
+/// Whether AMX can be used, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmxStatus {
+	/// It works, and gives the bits of the portable code.
+	Works,
+	/// The CPU, or this build, does not have it.
+	Absent,
+	/// The system does not let this process use it.
+	Denied,
+	/// It gave other bits than the portable code, so it is not used.
+	Differs,
+}
+
+impl fmt::Display for AmxStatus {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.write_str(match self {
+			Self::Works => "AMX works",
+			Self::Absent => "this machine has no AMX",
+			Self::Denied => "the system does not let this process use AMX",
+			Self::Differs => "AMX gave other bits than the portable code and is not used: this machine may be faulty",
+		})
+	}
+}
+
+/// Returns whether AMX can be used. The first call asks the CPU, then the system, then multiplies on both and compares.
+pub fn amx_status() -> AmxStatus {
+	#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+	return crate::linear::amx_status();
+	#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+	AmxStatus::Absent
+}
+
 impl fmt::Display for Isa {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.write_str(match self {
@@ -101,6 +138,7 @@ impl fmt::Display for Isa {
 			Self::Neon => "neon",
 			Self::Avx2 => "avx2",
 			Self::Avx512 => "avx512",
+			Self::Amx => "amx",
 		})
 	}
 }
@@ -112,7 +150,9 @@ impl FromStr for Isa {
 		Self::ALL
 			.into_iter()
 			.find(|isa| isa.to_string() == name)
-			.ok_or_else(|| format!("no instruction set is called `{name}`; there are portable, neon, avx2 and avx512"))
+			.ok_or_else(|| {
+				format!("no instruction set is called `{name}`; there are portable, neon, avx2, avx512 and amx")
+			})
 	}
 }
 

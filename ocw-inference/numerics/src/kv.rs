@@ -3,10 +3,16 @@
 //! Of each page and layer, keys are stored `[kv_head][d][32]`, so that vector lanes are keys, and values
 //! `[kv_head][32][head_dim]`, so that lanes are the head's dimensions. A page that is handed out again still holds what
 //! was in it: nobody reads a position that its own sequence has not written.
+//!
+//! Outside of pages, the keys and values of a position are a row: its keys, head by head, then its values.
 
-use crate::{error::bail_shape, Error, Result};
+use crate::{error::bail_shape, rows::by_rows, Error, Result};
 use alloc::{format, vec, vec::Vec};
 use core::ops::Range;
+use half::{
+	f16,
+	slice::{HalfBitsSliceExt, HalfFloatSliceExt},
+};
 
 /// Positions of a page.
 pub const PAGE: usize = 32;
@@ -64,11 +70,110 @@ impl PageShape {
 		self.kv_heads * self.head_dim * PAGE
 	}
 
+	/// Returns the length of a row: the keys and values of one position and layer.
+	#[inline]
+	pub fn row(self) -> usize {
+		2 * self.kv_heads * self.head_dim
+	}
+
+	/// Writes rows to the keys and values of a page and layer, from its first position on.
+	pub fn put_rows(self, rows: &[u16], page: &mut [u16]) -> Result<()> {
+		let (count, part) = (self.count(rows, page)?, self.part());
+		let (keys, values) = page.split_at_mut(part);
+		let heads = keys
+			.chunks_exact_mut(self.head_dim * PAGE)
+			.zip(values.chunks_exact_mut(self.head_dim * PAGE));
+		for (head, (keys, values)) in heads.enumerate() {
+			for slot in 0..count {
+				let (key, value) = self.head_of(rows, slot, head);
+				put_head(
+					key,
+					value,
+					slot,
+					keys,
+					&mut values[slot * self.head_dim..][..self.head_dim],
+				);
+			}
+		}
+		Ok(())
+	}
+
+	/// Reads rows from the keys and values of a page and layer, from its first position on.
+	pub fn take_rows(self, page: &[u16], rows: &mut [u16]) -> Result<()> {
+		let (count, part, half) = (self.count(rows, page)?, self.part(), self.kv_heads * self.head_dim);
+		let (keys, values) = page.split_at(part);
+		for (slot, row) in rows.chunks_exact_mut(self.row()).take(count).enumerate() {
+			let (to_keys, to_values) = row.split_at_mut(half);
+			for (key, from) in to_keys.iter_mut().zip(keys.iter().skip(slot).step_by(PAGE)) {
+				*key = *from;
+			}
+			let heads = to_values
+				.chunks_exact_mut(self.head_dim)
+				.zip(values.chunks_exact(self.head_dim * PAGE));
+			for (to, from) in heads {
+				to.copy_from_slice(&from[slot * self.head_dim..][..self.head_dim]);
+			}
+		}
+		Ok(())
+	}
+
+	/// Returns how many rows these are, which fit the page.
+	fn count(self, rows: &[u16], page: &[u16]) -> Result<usize> {
+		let count = rows.len().checked_div(self.row()).unwrap_or(0);
+		if count * self.row() != rows.len() || count > PAGE || page.len() != 2 * self.part() {
+			bail_shape!(
+				"{} values for {PAGE} rows of {} in a page of {}",
+				rows.len(),
+				self.row(),
+				page.len()
+			);
+		}
+		Ok(count)
+	}
+
+	/// Returns the key and the value of a head in one of several rows.
+	#[inline]
+	pub(crate) fn head_of(self, rows: &[u16], row: usize, head: usize) -> (&[u16], &[u16]) {
+		let (at, half) = (row * self.row() + head * self.head_dim, self.kv_heads * self.head_dim);
+		(
+			&rows[at..at + self.head_dim],
+			&rows[at + half..at + half + self.head_dim],
+		)
+	}
+
 	/// Returns where the keys of a page and layer begin; its values follow after [`Self::part`] elements.
 	#[inline]
 	pub fn offset(self, page: PageId, layer: usize) -> usize {
 		(page.index() * self.layers + layer) * 2 * self.part()
 	}
+}
+
+/// Writes a head's key to position `slot` of its keys in a page, and its value to where that position's value is.
+#[inline]
+pub(crate) fn put_head(key: &[u16], value: &[u16], slot: usize, keys: &mut [u16], to_value: &mut [u16]) {
+	for (to, key) in keys.iter_mut().skip(slot).step_by(PAGE).zip(key) {
+		*to = *key;
+	}
+	to_value.copy_from_slice(value);
+}
+
+/// Rounds the keys and values of fused rows q ‖ k ‖ v, which are behind the first `from` elements of each, to f16 bits
+/// (ties to even).
+pub fn round_rows(x: &[f32], width: usize, from: usize, rows: &mut [u16]) -> Result<()> {
+	let row = width.saturating_sub(from);
+	if row == 0 || !x.len().is_multiple_of(width) || rows.len() != x.len() / width * row {
+		bail_shape!(
+			"{} values in rows of {width}, keys and values behind {from}, {} results",
+			x.len(),
+			rows.len()
+		);
+	}
+	by_rows(x, width, rows, row, |x, rows| {
+		for (x, row) in x.chunks_exact(width).zip(rows.chunks_exact_mut(row)) {
+			row.reinterpret_cast_mut::<f16>().convert_from_f32_slice(&x[from..]);
+		}
+		Ok(())
+	})
 }
 
 /// Pages of all layers of one model. `S` is where they are stored: `[page][layer][keys, values]`, f16 bits.
@@ -202,6 +307,12 @@ impl<S: AsRef<[u16]> + AsMut<[u16]>> Pool<S> {
 		(layer < self.shape.layers)
 			.then(|| self.storage.as_ref().get(at..at + 2 * part))?
 			.map(|both| both.split_at(part))
+	}
+
+	/// Returns keys and values of a page and layer, one behind the other, to write to.
+	pub fn page_mut(&mut self, page: PageId, layer: usize) -> Option<&mut [u16]> {
+		let (at, part) = (self.shape.offset(page, layer), self.shape.part());
+		(layer < self.shape.layers).then(|| self.storage.as_mut().get_mut(at..at + 2 * part))?
 	}
 
 	/// Fills every free page with NaN, so that a test notices a read of what nobody wrote.

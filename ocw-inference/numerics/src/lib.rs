@@ -1,6 +1,6 @@
-//! The arithmetic of profile `c1-w8`: a linear layer, attention or a sampled token has the same bits on every machine.
+//! The arithmetic of profile `c2`: a linear layer, attention or a sampled token has the same bits on every machine.
 //!
-//! Every rounding and the order of every sum of floats are fixed by `docs/spec/c1-w8.md`. Vector lanes never share a
+//! Every rounding and the order of every sum of floats are fixed by `docs/spec/c2.md`. Vector lanes never share a
 //! sum, and threads share rows or outputs, never a sum. So the instruction set, the number of threads, the other rows
 //! of a batch and the layout of pages change the speed and no bit. Operations take slices and write slices; nothing
 //! here knows a tensor library, a file or a model.
@@ -20,8 +20,9 @@
 //!
 //! | operation | what it computes | section |
 //! |---|---|---|
-//! | [`packed::PackedMatrix`] | int8 weights with f16 scales, packed for vector lanes | 2.1, 8.2 |
-//! | [`linear::Linear`] | `x · Wᵀ + bias`, in int8 with exact integer sums | 2.2 |
+//! | [`format::MatrixFormat`] | how the weights of a matrix are stored | 2.1 |
+//! | [`packed::PackedMatrix`] | weights of 8 or 4 bits with f16 scales, packed for vector lanes | 2.1, 8.1 |
+//! | [`linear::Linear`] | `x · Wᵀ + bias`, in integers with exact sums of a group | 2.2 |
 //! | [`packed::Gather`] | rows of a quantized table: the embedding | 2.3 |
 //! | [`norm::RmsNorm`], [`norm::HeadNorm`], [`norm::LayerNorm`] | norms of rows, and of heads | 2.4, 2.9, 2.10 |
 //! | [`exp::exp`] | eˣ | 2.5 |
@@ -32,14 +33,15 @@
 //! | [`residual::quantization_residual`] | what quantization loses, for products in two steps | 2.13 |
 //! | [`flag_non_finite`] | rows that fail | 3.3 |
 //! | [`sampler::Sampler`] | the token that a row of logits gives | 5.1 |
-//! | [`trace::Trace`] | one hash over every row of every layer | 6 |
+//! | [`recompute`] | any of them for one element, row or cell, from committed bytes | 6.3 |
+//! | [`trace::Trace`] | one hash over the rows, keys and values of every layer | 6 |
 //!
 //! # Features
 //!
 //! * `std` (default): threads, which are those of rayon's current pool, and detection of the machine's instruction sets. A
 //!   caller inside `ThreadPool::install` pays a few microseconds for each operation, one outside pays a wake-up. Without
 //!   `std` the crate is `no_std` with `alloc` and computes the scalar definitions: the same bits, slowly.
-//! * `simd` (default): kernels in AVX2, AVX-512 and NEON.
+//! * `simd` (default): kernels in AVX2, AVX-512, AMX and NEON.
 //! * `codec`, `serde`: encodings of [`rope::RopeScaling`] and [`F32`].
 //! * `test-utils`: random matrices and poisoned pages.
 
@@ -47,12 +49,16 @@
 #![deny(missing_docs)]
 
 extern crate alloc;
+// Tests in this crate share the definitions of those beside it.
+#[cfg(test)]
+extern crate self as assay_numerics;
 
 pub mod activation;
 pub mod attention;
 mod error;
 pub mod exp;
 mod float;
+pub mod format;
 pub mod isa;
 pub mod kv;
 pub mod linear;
@@ -63,6 +69,7 @@ pub mod packed;
 pub mod pooling;
 #[cfg(feature = "test-utils")]
 mod random;
+pub mod recompute;
 pub mod residual;
 pub mod rope;
 mod rows;
@@ -73,6 +80,6 @@ pub mod trace;
 
 pub use error::{Error, QuantizeError, Result};
 pub use float::F32;
+pub use format::BLOCK;
 pub use isa::Isa;
-pub use packed::BLOCK;
 pub use rows::flag_non_finite;

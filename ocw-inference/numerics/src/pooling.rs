@@ -1,4 +1,4 @@
-//! From an encoder's rows to one vector (`docs/spec/c1-w8.md` §2.12).
+//! From an encoder's rows to one vector (`docs/spec/c2.md` §2.12).
 
 #[cfg(not(feature = "std"))]
 use crate::math::Float;

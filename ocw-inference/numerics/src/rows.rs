@@ -8,12 +8,12 @@ use core::ops::Range;
 const WORTH_THREADS: usize = 1 << 15;
 
 /// Runs `f(input rows, output rows)` on pieces of a row-wise operation, on all threads if it is large.
-pub(crate) fn by_rows(
+pub(crate) fn by_rows<T: Send>(
 	x: &[f32],
 	width: usize,
-	out: &mut [f32],
+	out: &mut [T],
 	out_width: usize,
-	f: impl Fn(&[f32], &mut [f32]) -> Result<()> + Sync + Send,
+	f: impl Fn(&[f32], &mut [T]) -> Result<()> + Sync + Send,
 ) -> Result<()> {
 	let Some(piece) = piece(x.len(), width) else {
 		return f(x, out);

@@ -108,6 +108,11 @@ impl Sampler {
 		u32::try_from(argmax.id).ok()
 	}
 
+	/// Returns the score of a token with a logit in Q16.16 at step `t`: the largest is chosen, of equal ones the lowest id.
+	pub fn score(&self, l: i32, t: u32, id: u32) -> i64 {
+		score(self.temperature, l, Noise::new(&self.seed, t).at(id as usize))
+	}
+
 	/// Returns whether the best logit alone decides.
 	pub fn is_greedy(&self) -> bool {
 		self.temperature == 0
@@ -199,8 +204,7 @@ impl Kernel for QuantizeLogits<'_> {
 		let (mut finite, mut largest) = (true, i32::MIN);
 		for (l, logit) in self.l.iter_mut().zip(self.logits) {
 			finite &= logit.abs() < f32::INFINITY;
-			// Multiplying by a power of two is exact, and what overflows saturates: the same integer as by way of f64.
-			*l = (logit * 65_536.0).round_ties_even() as i32;
+			*l = fixed_point(*logit);
 			largest = largest.max(*l);
 		}
 		(finite, largest)
@@ -225,18 +229,13 @@ impl GumbelArgmax {
 			id: first,
 		};
 		let noise = argmax.noise.at(first);
-		argmax.score = argmax.of(largest, noise);
+		argmax.score = score(argmax.temperature, largest, noise);
 		argmax
-	}
-
-	/// `l · 2¹⁶ + T · g`.
-	fn of(&self, l: i32, r: u64) -> i64 {
-		(i64::from(l) << 16) + self.temperature * gumbel(r)
 	}
 
 	/// Lets a token run.
 	fn consider(&mut self, id: usize, l: i32, r: u64) {
-		let score = self.of(l, r);
+		let score = score(self.temperature, l, r);
 		if score > self.score || (score == self.score && id < self.id) {
 			(self.score, self.id) = (score, id);
 		}
@@ -335,6 +334,18 @@ fn bound(l: f64, r: u64, temperature: f64) -> f64 {
 /// Q16.16, ties to even, saturating at 32 bits.
 fn q16(x: f64) -> i64 {
 	i64::from((x * ONE).round_ties_even() as i32)
+}
+
+/// `l · 2¹⁶ + T · g`.
+fn score(temperature: i64, l: i32, r: u64) -> i64 {
+	(i64::from(l) << 16) + temperature * gumbel(r)
+}
+
+/// A logit in Q16.16, ties to even, saturating at 32 bits.
+#[inline(always)]
+pub(crate) fn fixed_point(logit: f32) -> i32 {
+	// Multiplying by a power of two is exact, and what overflows saturates: the same integer as by way of f64.
+	(logit * 65_536.0).round_ties_even() as i32
 }
 
 /// −ln(−ln U) in Q16.16 of U = (r + 0.5) / 2⁵²: the middle of r's interval, so that U is never 0 or 1.

@@ -23,6 +23,8 @@ pub(crate) trait Simd {
 	unsafe fn load(from: *const f32) -> Self::V;
 	/// Reads f16 bits and widens them, no alignment needed.
 	unsafe fn load_f16(from: *const u16) -> Self::V;
+	/// Reads integers and converts them, no alignment needed.
+	unsafe fn convert(from: *const i32) -> Self::V;
 	/// Writes, no alignment needed.
 	unsafe fn store(to: *mut f32, v: Self::V);
 	/// a + b.
@@ -60,6 +62,13 @@ impl Simd for Plain {
 	}
 
 	#[inline(always)]
+	unsafe fn convert(from: *const i32) -> Self::V {
+		// SAFETY: the caller's promise.
+		let integers = unsafe { from.cast::<[i32; 8]>().read_unaligned() };
+		integers.map(|i| i as f32)
+	}
+
+	#[inline(always)]
 	unsafe fn store(to: *mut f32, v: Self::V) {
 		// SAFETY: the caller's promise.
 		unsafe { to.cast::<Self::V>().write_unaligned(v) }
@@ -90,7 +99,8 @@ mod x86 {
 	use core::arch::x86_64::*;
 
 	macro_rules! simd {
-		($(#[$doc:meta])* $name:ident, $lanes:literal, $queries:literal, $v:ty, $half:ty, $splat:ident, $load:ident, $load_half:ident, $widen:ident, $store:ident, $add:ident,
+		($(#[$doc:meta])* $name:ident, $lanes:literal, $queries:literal, $v:ty, $half:ty, $splat:ident, $load:ident, $load_half:ident, $widen:ident,
+			$load_i32:ident, $convert:ident, $store:ident, $add:ident,
 			$mul:ident, $fma:ident) => {
 			$(#[$doc])*
 			pub(crate) struct $name;
@@ -116,6 +126,12 @@ mod x86 {
 				unsafe fn load_f16(from: *const u16) -> $v {
 					// SAFETY: the caller's promise.
 					unsafe { $widen($load_half(from.cast::<$half>())) }
+				}
+
+				#[inline(always)]
+				unsafe fn convert(from: *const i32) -> $v {
+					// SAFETY: the caller's promise.
+					unsafe { $convert($load_i32(from.cast())) }
 				}
 
 				#[inline(always)]
@@ -147,13 +163,13 @@ mod x86 {
 
 	simd!(
 		/// 8 lanes.
-		Avx2, 8, 4, __m256, __m128i, _mm256_set1_ps, _mm256_loadu_ps, _mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps,
-		_mm256_add_ps, _mm256_mul_ps, _mm256_fmadd_ps
+		Avx2, 8, 4, __m256, __m128i, _mm256_set1_ps, _mm256_loadu_ps, _mm_loadu_si128, _mm256_cvtph_ps,
+		_mm256_loadu_si256, _mm256_cvtepi32_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_fmadd_ps
 	);
 	simd!(
 		/// 16 lanes.
 		Avx512, 16, 8, __m512, __m256i, _mm512_set1_ps, _mm512_loadu_ps, _mm256_loadu_si256, _mm512_cvtph_ps,
-		_mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps, _mm512_fmadd_ps
+		_mm512_loadu_si512, _mm512_cvtepi32_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps, _mm512_fmadd_ps
 	);
 }
 
@@ -189,6 +205,12 @@ mod aarch64 {
 		unsafe fn load_f16(from: *const u16) -> float32x4_t {
 			// SAFETY: the caller's promise.
 			unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))) }
+		}
+
+		#[inline(always)]
+		unsafe fn convert(from: *const i32) -> float32x4_t {
+			// SAFETY: the caller's promise.
+			unsafe { vcvtq_f32_s32(vld1q_s32(from)) }
 		}
 
 		#[inline(always)]

@@ -1,4 +1,4 @@
-//! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c1-w8.md` §2.7).
+//! Attention over f16 pages, in tiles of 256 keys (`docs/spec/c2.md` §2.7).
 //!
 //! A row sees the keys that its mask names and nothing else, and the tiles have a fixed *size* and fixed borders, so a
 //! row's result does not depend on how many rows are computed with it or where its pages are.
@@ -7,13 +7,12 @@ mod kernel;
 
 use crate::{
 	error::bail_shape,
-	kv::{PageShape, Pool, Segment, PAGE},
+	kv::{put_head, round_rows, PageShape, Pool, Segment, PAGE},
 	simd::{Plain, Simd},
 	threads, Isa, Result,
 };
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
-use half::slice::HalfFloatSliceExt;
 use kernel::{Queries, Scratch};
 
 /// Keys whose sums are taken together.
@@ -60,11 +59,29 @@ impl Attention<'_> {
 		S: AsRef<[u16]> + AsMut<[u16]>,
 	{
 		let rows = x.len().checked_div(width).unwrap_or(0);
+		let mut kv = vec![0; rows * pool.shape().row()];
+		self.apply_and_keep(pool, x, width, &mut kv, out)
+	}
+
+	/// [`Self::apply`] that leaves the keys and values of the rows in `kv` too, as they go to the pool: f16 bits
+	/// `[rows, 2 · kv_heads · head_dim]`, of each row its keys, then its values.
+	pub fn apply_and_keep<S>(
+		&self,
+		pool: &mut Pool<S>,
+		x: &[f32],
+		width: usize,
+		kv: &mut [u16],
+		out: &mut [f32],
+	) -> Result<()>
+	where
+		S: AsRef<[u16]> + AsMut<[u16]>,
+	{
+		let rows = x.len().checked_div(width).unwrap_or(0);
 		pool.check(self.segments, rows)?;
 		let shape = pool.shape();
 		let elements = pool.elements();
 		match pool.storage_mut().as_mut().get_mut(..elements) {
-			Some(storage) => self.run(shape, storage, (x, rows, width), out),
+			Some(storage) => self.run(shape, storage, (x, rows, width), kv, out),
 			None => bail_shape!("attention: the pages are not in this machine's memory"),
 		}
 	}
@@ -74,6 +91,7 @@ impl Attention<'_> {
 		shape: PageShape,
 		storage: &mut [u16],
 		(x, rows, width): (&[f32], usize, usize),
+		kv: &mut [u16],
 		out: &mut [f32],
 	) -> Result<()> {
 		self.check(shape, width)?;
@@ -92,7 +110,8 @@ impl Attention<'_> {
 			width,
 			rows,
 		};
-		plan.write(storage)?;
+		round_rows(x, width, width - shape.row(), kv)?;
+		plan.write(kv, storage)?;
 		plan.attention(storage, out)
 	}
 
@@ -160,40 +179,29 @@ impl Plan<'_> {
 		threads::count() > 1 && work >= WORTH_THREADS
 	}
 
-	/// Rounds keys and values to f16 (ties to even) and puts them into the pages.
-	fn write(&self, storage: &mut [u16]) -> Result<()> {
-		let PageShape { kv_heads, head_dim, .. } = self.shape;
-		let (part, offsets) = (self.shape.part(), |page| self.shape.offset(page, self.op.layer));
+	/// Puts the keys and values of the rows into the pages.
+	fn write(&self, kv: &[u16], storage: &mut [u16]) -> Result<()> {
+		let (shape, PageShape { kv_heads, head_dim, .. }) = (self.shape, self.shape);
+		let (part, offsets) = (shape.part(), |page| shape.offset(page, self.op.layer));
 		let offsets: Vec<Vec<usize>> = (self.op.segments.iter())
 			.map(|segment| segment.pages.iter().copied().map(offsets).collect())
 			.collect();
 		let storage = Shared(storage.as_mut_ptr());
 		let head = |head: usize| -> Result<()> {
-			let mut halves = vec![half::f16::ZERO; head_dim];
 			for (segment, offsets) in self.op.segments.iter().zip(&offsets) {
 				for row in segment.rows.clone() {
 					let position = segment.start + row - segment.rows.start;
 					let (at, slot) = (offsets[position / PAGE] + head * head_dim * PAGE, position % PAGE);
-					let part_of_row = |part: usize| {
-						let from = row * self.width + (self.op.heads + part * kv_heads + head) * head_dim;
-						&self.x[from..from + head_dim]
-					};
 					// SAFETY: `check` knows the page, and this key head's part of any page is written by this call
 					// alone.
-					let (keys, values) = unsafe {
+					let (keys, to_value) = unsafe {
 						(
 							storage.slice(at, head_dim * PAGE),
 							storage.slice(at + part + slot * head_dim, head_dim),
 						)
 					};
-					halves.convert_from_f32_slice(part_of_row(0));
-					for (key, half) in keys.iter_mut().skip(slot).step_by(PAGE).zip(&halves) {
-						*key = half.to_bits();
-					}
-					halves.convert_from_f32_slice(part_of_row(1));
-					for (value, half) in values.iter_mut().zip(&halves) {
-						*value = half.to_bits();
-					}
+					let (key, value) = shape.head_of(kv, row, head);
+					put_head(key, value, slot, keys, to_value);
 				}
 			}
 			Ok(())
@@ -243,7 +251,7 @@ impl Plan<'_> {
 		unsafe {
 			match self.op.isa {
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-				Isa::Avx512 => self.run_avx512(task, storage, scratch, out),
+				Isa::Avx512 | Isa::Amx => self.run_avx512(task, storage, scratch, out),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 				Isa::Avx2 => self.run_avx2(task, storage, scratch, out),
 				#[cfg(all(feature = "simd", target_arch = "aarch64"))]

@@ -1,99 +1,343 @@
-//! AVX2: bytes multiplied in pairs. The instruction takes one operand unsigned, so it gets |w|, and the activation the
-//! sign of w.
-//! |w| ≤ 128 and |q| ≤ 127: a pair's sum is at most 32 512, so its 16 bits never saturate.
+//! AVX2: bytes multiplied in pairs. The instruction takes one operand unsigned. Of signed weights it gets |w|, and the
+//! activation the sign of w: |w| ≤ 128 and |q| ≤ 127, so a pair's sum is at most 32 512 and its 16 bits never saturate.
+//! Weights with zero points are unsigned as they are.
 
-use super::panels::{SCALE, WORDS};
-use crate::packed::{BLOCK, BLOCK_BYTES, STEP, TILE};
+use super::{
+	panels::{BLOCK_WORDS, EXTRA_WORDS},
+	tier::TileKernel,
+};
+use crate::{
+	format::MatrixFormat,
+	packed::{
+		layout::{Part, SCALE_BYTES, ZERO_BYTES},
+		BLOCK, STEP, TILE,
+	},
+};
 use core::arch::x86_64::*;
-
-/// Both halves of a tile.
-macro_rules! halves {
-	($rows:literal, $w:ident, $a:ident, $blocks:ident, $out:ident) => {{
-		rows::<$rows, 2>($w, $a, $blocks, 0, $out);
-		rows::<$rows, 2>($w, $a, $blocks, 2, $out);
-	}};
-}
 
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
 
-/// Computes the sums of one tile for the rows of one panel.
+/// How far ahead of a single row's reading the weights are asked for.
+const AHEAD: usize = 4096;
+
+/// The kernel.
+pub(super) struct Avx2;
+
+impl TileKernel for Avx2 {
+	const UNPACKS: bool = false;
+
+	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+		// SAFETY: the caller's promise.
+		unsafe { tile(part, words, sums) }
+	}
+}
+
+/// Adds some groups of a tile to the sums of one panel's rows.
 ///
 /// # Safety
-/// The CPU has the features. `weights` holds `blocks` blocks, `words` as many for `sums.len()` rows.
+/// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 4 columns.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
-	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * sums.len());
-	let (w, a, out) = (weights.as_ptr(), words.as_ptr(), sums.as_mut_ptr());
-	// SAFETY: the caller's promise. One row is bound by memory, so it reads the tile once; several rows need the
-	// registers, and read it as two halves of 16 outputs.
+unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+	// SAFETY: the caller's promise.
 	unsafe {
-		match sums.len() {
-			1 => rows::<1, 4>(w, a, blocks, 0, out),
-			2 => halves!(2, w, a, blocks, out),
-			3 => halves!(3, w, a, blocks, out),
-			4 => halves!(4, w, a, blocks, out),
-			_ => unreachable!("a panel has one to four rows"),
+		match part.format {
+			MatrixFormat::W8 { .. } => panel(Bytes, part, words, sums),
+			MatrixFormat::W4 { table } => panel(Indices::new(&table), part, words, sums),
+			MatrixFormat::W4z { .. } => panel(Nibbles, part, words, sums),
 		}
 	}
 }
 
-/// The sums of V vectors of 8 outputs from vector `first` on.
+/// One row is bound by memory, so it reads the tile once; several rows need the registers, and read it as two halves of
+/// 16 outputs.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn panel<W: Weights>(weights: W, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+	let (a, out) = (words.as_ptr(), sums.as_mut_ptr());
+	// SAFETY: the caller's promise.
+	unsafe {
+		if sums.len() == 1 {
+			return rows::<1, 4, W>(weights, part, 0, a, out);
+		}
+		for half in [0, 1] {
+			match sums.len() {
+				2 => rows::<2, 2, W>(weights, part, half, a, out),
+				3 => rows::<3, 2, W>(weights, part, half, a, out),
+				4 => rows::<4, 2, W>(weights, part, half, a, out),
+				_ => unreachable!("a panel has one to four rows"),
+			}
+		}
+	}
+}
+
+/// How weights are read and multiplied. Functions are `#[inline(always)]`: they must end up in a function compiled for
+/// AVX2.
+///
+/// # Safety
+/// All functions want the instructions, and as many bytes behind their pointers as they read.
+trait Weights: Copy {
+	/// Bytes of a step of four columns.
+	const STEP_BYTES: usize;
+	/// A vector of weights of 8 outputs, ready to be multiplied.
+	type Vector: Copy;
+	/// Returns which of a tile's four vectors of outputs is the i-th of the `of` ones of a half.
+	fn vector(half: usize, i: usize, of: usize) -> usize;
+	/// Reads a vector of a step.
+	unsafe fn read(self, step: *const u8, vector: usize) -> Self::Vector;
+	/// Adds its products with four activations.
+	unsafe fn add_products(sum: __m256i, weights: Self::Vector, q: __m256i) -> __m256i;
+	/// Returns the integers that a row's sums of a vector start with.
+	unsafe fn start(self, zeros: *const u8, vector: usize, word: i32) -> __m256i;
+}
+
+/// Signed weights, and their magnitudes.
+#[derive(Clone, Copy)]
+struct Signed {
+	weights: __m256i,
+	sizes: __m256i,
+}
+
+impl Signed {
+	#[inline(always)]
+	unsafe fn add_products(self, sum: __m256i, q: __m256i) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { add_pairs(sum, _mm256_maddubs_epi16(self.sizes, _mm256_sign_epi8(q, self.weights))) }
+	}
+}
+
+#[inline(always)]
+unsafe fn add_pairs(sum: __m256i, pairs: __m256i) -> __m256i {
+	// SAFETY: the caller's promise.
+	unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))) }
+}
+
+/// Reads a vector of 4-bit numbers as bytes: the low nibbles of half a line are outputs 0–15, the high ones 16–31.
+#[inline(always)]
+unsafe fn nibbles(step: *const u8, vector: usize) -> __m256i {
+	// SAFETY: the caller's promise.
+	unsafe {
+		let both = _mm256_load_si256(step.cast::<__m256i>().add(vector % 2));
+		let wanted = if vector < 2 { both } else { _mm256_srli_epi16::<4>(both) };
+		_mm256_and_si256(wanted, _mm256_set1_epi8(15))
+	}
+}
+
+/// Returns which vector of outputs is the i-th of a half where a line holds both halves in its nibbles.
+#[inline(always)]
+fn vector_of_nibbles(half: usize, i: usize, of: usize) -> usize {
+	if of == 4 {
+		i
+	} else {
+		half + 2 * i
+	}
+}
+
+/// `w8`.
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Weights for Bytes {
+	const STEP_BYTES: usize = TILE * STEP;
+	type Vector = Signed;
+
+	#[inline(always)]
+	fn vector(half: usize, i: usize, _: usize) -> usize {
+		2 * half + i
+	}
+
+	#[inline(always)]
+	unsafe fn read(self, step: *const u8, vector: usize) -> Signed {
+		// SAFETY: the caller's promise.
+		unsafe {
+			let bytes = _mm256_load_si256(step.cast::<__m256i>().add(vector));
+			let weights = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+			Signed {
+				weights,
+				sizes: _mm256_abs_epi8(weights),
+			}
+		}
+	}
+
+	#[inline(always)]
+	unsafe fn add_products(sum: __m256i, weights: Signed, q: __m256i) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { weights.add_products(sum, q) }
+	}
+
+	#[inline(always)]
+	unsafe fn start(self, _: *const u8, _: usize, _: i32) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { _mm256_setzero_si256() }
+	}
+}
+
+/// `w4`: the table's integers and their magnitudes, in each half of the vectors.
+#[derive(Clone, Copy)]
+struct Indices {
+	table: __m256i,
+	sizes: __m256i,
+}
+
+impl Indices {
+	#[inline(always)]
+	unsafe fn new(table: &[i8; 16]) -> Self {
+		// SAFETY: the caller's promise; a table has 16 bytes.
+		unsafe {
+			let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+			Self {
+				table,
+				sizes: _mm256_abs_epi8(table),
+			}
+		}
+	}
+}
+
+impl Weights for Indices {
+	const STEP_BYTES: usize = TILE * STEP / 2;
+	type Vector = Signed;
+
+	#[inline(always)]
+	fn vector(half: usize, i: usize, of: usize) -> usize {
+		vector_of_nibbles(half, i, of)
+	}
+
+	#[inline(always)]
+	unsafe fn read(self, step: *const u8, vector: usize) -> Signed {
+		// SAFETY: the caller's promise.
+		unsafe {
+			let index = nibbles(step, vector);
+			Signed {
+				weights: _mm256_shuffle_epi8(self.table, index),
+				sizes: _mm256_shuffle_epi8(self.sizes, index),
+			}
+		}
+	}
+
+	#[inline(always)]
+	unsafe fn add_products(sum: __m256i, weights: Signed, q: __m256i) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { weights.add_products(sum, q) }
+	}
+
+	#[inline(always)]
+	unsafe fn start(self, _: *const u8, _: usize, _: i32) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { _mm256_setzero_si256() }
+	}
+}
+
+/// `w4z`: the zero point is taken off in the start value.
+#[derive(Clone, Copy)]
+struct Nibbles;
+
+impl Weights for Nibbles {
+	const STEP_BYTES: usize = TILE * STEP / 2;
+	type Vector = __m256i;
+
+	#[inline(always)]
+	fn vector(half: usize, i: usize, of: usize) -> usize {
+		vector_of_nibbles(half, i, of)
+	}
+
+	#[inline(always)]
+	unsafe fn read(self, step: *const u8, vector: usize) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { nibbles(step, vector) }
+	}
+
+	#[inline(always)]
+	unsafe fn add_products(sum: __m256i, weights: __m256i, q: __m256i) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { add_pairs(sum, _mm256_maddubs_epi16(weights, q)) }
+	}
+
+	#[inline(always)]
+	unsafe fn start(self, zeros: *const u8, vector: usize, word: i32) -> __m256i {
+		// A product of 16-bit numbers: |word| ≤ 128 · 127, and the upper half of a zero point is 0.
+		// SAFETY: the caller's promise.
+		unsafe {
+			let both = _mm256_cvtepu8_epi32(_mm_loadl_epi64(zeros.add(vector % 2 * 8).cast()));
+			let zeros = if vector < 2 {
+				_mm256_and_si256(both, _mm256_set1_epi32(15))
+			} else {
+				_mm256_srli_epi32::<4>(both)
+			};
+			_mm256_madd_epi16(zeros, _mm256_set1_epi32(word))
+		}
+	}
+}
+
+/// The sums of V vectors of 8 outputs: all four, or two of a half.
 // Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
 #[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<const R: usize, const V: usize>(
-	mut w: *const u8,
+unsafe fn rows<const R: usize, const V: usize, W: Weights>(
+	weights: W,
+	part: &Part<'_>,
+	half: usize,
 	mut a: *const i32,
-	blocks: usize,
-	first: usize,
 	out: *mut [f32; TILE],
 ) {
-	// How far ahead of a single row's reading the weights are asked for.
-	const AHEAD: usize = 4 * BLOCK_BYTES;
-	let flip = _mm256_set1_epi8(-128);
-	let ones = _mm256_set1_epi16(1);
+	let (mut w, mut zeros, mut left) = (part.bytes.as_ptr(), part.zeros.as_ptr(), part.columns);
 	let mut sums = [[_mm256_setzero_ps(); V]; R];
-	for _ in 0..blocks {
-		// SAFETY: inside the block that `w` and `a` point to.
+	for r in 0..R {
+		for i in 0..V {
+			// SAFETY: `out` has R rows of 32.
+			sums[r][i] = unsafe { _mm256_loadu_ps(out.add(r).cast::<f32>().add(W::vector(half, i, V) * 8)) };
+		}
+	}
+	while left > 0 {
+		let blocks = left.min(part.format.group()) / BLOCK;
+		// SAFETY: inside the group that `w`, `zeros` and `a` point to.
 		unsafe {
+			let extra = a.add(blocks * R * BLOCK_WORDS);
 			let mut s = [[_mm256_setzero_si256(); V]; R];
-			for step in 0..BLOCK / STEP {
-				let at = w.add(step * TILE * STEP).cast::<__m256i>().add(first);
-				if R == 1 {
-					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(AHEAD).cast());
-					_mm_prefetch::<_MM_HINT_T0>(at.wrapping_byte_add(AHEAD + 64).cast());
-				}
-				let mut weights = [flip; V];
-				let mut sizes = [flip; V];
+			for r in 0..R {
 				for i in 0..V {
-					weights[i] = _mm256_xor_si256(_mm256_load_si256(at.add(i)), flip);
-					sizes[i] = _mm256_abs_epi8(weights[i]);
-				}
-				for r in 0..R {
-					let q = _mm256_set1_epi32(*a.add(r * WORDS + step));
-					for i in 0..V {
-						let pairs = _mm256_maddubs_epi16(sizes[i], _mm256_sign_epi8(q, weights[i]));
-						s[r][i] = _mm256_add_epi32(s[r][i], _mm256_madd_epi16(pairs, ones));
-					}
+					s[r][i] = weights.start(zeros, W::vector(half, i, V), *extra.add(R + r));
 				}
 			}
-			let scales = w.add(TILE * BLOCK).cast::<__m128i>().add(first);
+			for _ in 0..blocks {
+				for step in 0..BLOCK / STEP {
+					let at = w.add(step * W::STEP_BYTES);
+					if R == 1 {
+						for line in 0..W::STEP_BYTES / 64 {
+							_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+						}
+					}
+					let mut four = [weights.read(at, W::vector(half, 0, V)); V];
+					for i in 1..V {
+						four[i] = weights.read(at, W::vector(half, i, V));
+					}
+					for r in 0..R {
+						let q = _mm256_set1_epi32(*a.add(step * R + r));
+						for i in 0..V {
+							s[r][i] = W::add_products(s[r][i], four[i], q);
+						}
+					}
+				}
+				w = w.add(BLOCK / STEP * W::STEP_BYTES);
+				a = a.add(R * BLOCK_WORDS);
+			}
 			for r in 0..R {
-				let d = _mm256_set1_ps(f32::from_bits(*a.add(r * WORDS + SCALE) as u32));
+				let d = _mm256_set1_ps(f32::from_bits(*extra.add(r) as u32));
 				for i in 0..V {
-					let scale = _mm256_cvtph_ps(_mm_load_si128(scales.add(i)));
+					let scales = w.cast::<__m128i>().add(W::vector(half, i, V));
+					let scale = _mm256_cvtph_ps(_mm_load_si128(scales));
 					sums[r][i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[r][i]), _mm256_mul_ps(scale, d), sums[r][i]);
 				}
 			}
-			w = w.add(BLOCK_BYTES);
-			a = a.add(R * WORDS);
+			w = w.add(SCALE_BYTES);
+			// Formats without zero points do not read there.
+			zeros = zeros.wrapping_add(ZERO_BYTES);
+			a = extra.add(R * EXTRA_WORDS);
 		}
+		left -= blocks * BLOCK;
 	}
-	for (r, sums) in sums.iter().enumerate() {
-		for (i, sum) in sums.iter().enumerate() {
-			// SAFETY: `out` has R rows of 32, and vectors `first`… are among their four.
-			unsafe { _mm256_storeu_ps(out.add(r).cast::<f32>().add((first + i) * 8), *sum) };
+	for r in 0..R {
+		for i in 0..V {
+			// SAFETY: as above.
+			unsafe { _mm256_storeu_ps(out.add(r).cast::<f32>().add(W::vector(half, i, V) * 8), sums[r][i]) };
 		}
 	}
 }

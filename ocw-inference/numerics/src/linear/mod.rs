@@ -1,10 +1,12 @@
-//! Linear layers: int8 weights and activations in blocks of 32 along K, exact integer sums, then one `fma` a block
-//! (`docs/spec/c1-w8.md` §2.2).
+//! Linear layers: integer weights and activations in groups along K, exact integer sums, then one `fma` a group
+//! (`docs/spec/c2.md` §2.2).
 //!
 //! Rows are quantized once, into panels of a few rows. A kernel multiplies one tile of 32 outputs with one panel, and
-//! keeps all sums in registers from the first block to the last. Work items are ranges of tiles, so that the threads
+//! keeps all sums in registers from the first group to the last. Work items are ranges of tiles, so that the threads
 //! read different weights; where there are few tiles and many rows, panels are split too.
 
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+mod amx;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 mod avx2;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -13,14 +15,16 @@ mod avx512;
 mod neon;
 mod panels;
 mod portable;
+mod product;
+mod tier;
 
-use crate::{
-	error::bail_shape,
-	packed::{PackedMatrix, BLOCK, TILE},
-	threads, Isa, Result,
-};
-use core::ops::Range;
+use crate::{error::bail_shape, packed::PackedMatrix, threads, Isa, Result};
 use panels::Panels;
+use product::{Columns, Product, WriteMode};
+use tier::Tier;
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+pub(crate) use amx::status as amx_status;
 
 /// Multiplications from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 18;
@@ -28,7 +32,7 @@ const WORTH_THREADS: usize = 1 << 18;
 /// where items take longer.
 const PIECES: [usize; 2] = [8, 16];
 
-/// `y = x · Wᵀ + bias`. Operand: x f32 `[rows, K]`; result `[rows, N]`. The bias is one addition after the last block.
+/// `y = x · Wᵀ + bias`. Operand: x f32 `[rows, K]`; result `[rows, N]`. The bias is one addition after the last group.
 pub struct Linear<'a> {
 	/// W `[N, K]`.
 	pub weight: &'a PackedMatrix,
@@ -41,39 +45,44 @@ pub struct Linear<'a> {
 impl Linear<'_> {
 	/// Computes the operation on slices: x `[rows, K]`, out `[rows, N]`.
 	pub fn apply(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
-		self.run(x, out, WriteMode::Write)
+		self.run(x, out, self.weight.rows(), 0, WriteMode::Write)
+	}
+
+	/// Computes N columns of wider rows: x `[rows, K]`, out `[rows, out_width]`, of which the columns from
+	/// `first_column` on are written and the others are left as they are.
+	pub fn apply_at(&self, x: &[f32], out: &mut [f32], out_width: usize, first_column: usize) -> Result<()> {
+		self.run(x, out, out_width, first_column, WriteMode::Write)
 	}
 
 	/// Computes `out = out + y`, one more addition for each element (§3): the residual stream.
 	pub fn add_to(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
-		self.run(x, out, WriteMode::Add)
+		self.run(x, out, self.weight.rows(), 0, WriteMode::Add)
 	}
 
-	fn run(&self, x: &[f32], out: &mut [f32], mode: WriteMode) -> Result<()> {
+	fn run(&self, x: &[f32], out: &mut [f32], out_width: usize, first_column: usize, mode: WriteMode) -> Result<()> {
 		let (n, k) = (self.weight.rows(), self.weight.width());
 		let rows = x.len() / k;
-		if rows * k != x.len() || rows * n != out.len() || self.bias.is_some_and(|b| b.len() != n) {
-			bail_shape!("linear: {} values for W [{n}, {k}], {} results", x.len(), out.len());
+		let fits = first_column.checked_add(n).is_some_and(|end| end <= out_width);
+		let results = rows.checked_mul(out_width);
+		if rows * k != x.len() || results != Some(out.len()) || !fits || self.bias.is_some_and(|b| b.len() != n) {
+			bail_shape!(
+				"linear: {} values for W [{n}, {k}], {} results in rows of {out_width} from column {first_column} on",
+				x.len(),
+				out.len()
+			);
 		}
-		let panel = match self.isa {
-			#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-			Isa::Avx2 => avx2::ROWS,
-			#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-			Isa::Avx512 => avx512::ROWS,
-			#[cfg(all(feature = "simd", target_arch = "aarch64"))]
-			Isa::Neon => neon::ROWS,
-			_ => panels::MAX_ROWS,
-		};
+		if rows == 0 {
+			return Ok(());
+		}
+		let tier = Tier::of(self.isa, rows, &self.weight.format());
+		let format = tier.format(self.weight.format());
 		let product = Product {
 			weight: self.weight,
 			bias: self.bias,
 			isa: self.isa,
-			panels: &Panels::new(x, k, panel, self.isa)?,
-			out: Columns {
-				start: out.as_mut_ptr(),
-				width: n,
-				mode,
-			},
+			tier,
+			panels: &Panels::new(x, k, format, tier.cut(&format), self.isa)?,
+			out: Columns::new(&mut out[first_column..], n, out_width, mode),
 		};
 		let (tiles, panels) = (self.weight.tiles(), product.panels.count());
 		let threads = threads::count();
@@ -90,107 +99,5 @@ impl Linear<'_> {
 				cut(piece % row_cuts, row_cuts, panels),
 			)
 		})
-	}
-}
-
-/// One product, ready to be cut into pieces.
-struct Product<'a> {
-	weight: &'a PackedMatrix,
-	bias: Option<&'a [f32]>,
-	isa: Isa,
-	panels: &'a Panels,
-	out: Columns,
-}
-
-/// Whether a result replaces what is there or is added to it.
-#[derive(Clone, Copy)]
-enum WriteMode {
-	Write,
-	Add,
-}
-
-/// The result `[rows, width]`, written by several threads, each its own tiles and rows.
-struct Columns {
-	start: *mut f32,
-	width: usize,
-	mode: WriteMode,
-}
-
-// SAFETY: the pieces of a product are disjoint ranges of tiles and panels, so no element is written twice.
-unsafe impl Sync for Columns {}
-
-impl Columns {
-	/// Returns where a tile's results of a row go.
-	fn at(&self, tile: usize, row: usize) -> *mut f32 {
-		self.start.wrapping_add(row * self.width + tile * TILE)
-	}
-
-	/// Asks for the memory of results while they are computed: rows lie far apart.
-	fn prefetch(&self, tile: usize, rows: Range<usize>) {
-		#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-		for row in rows {
-			use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-			let at = self.at(tile, row).cast::<i8>();
-			// SAFETY: it reads nothing, may point anywhere, and every x86-64 has it.
-			unsafe {
-				_mm_prefetch::<_MM_HINT_T0>(at);
-				_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(64));
-			}
-		}
-		#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
-		let _ = (tile, rows);
-	}
-}
-
-impl Product<'_> {
-	/// Computes the outputs of some tiles for the rows of some panels.
-	fn run(&self, tiles: Range<usize>, panels: Range<usize>) -> Result<()> {
-		self.isa.check()?;
-		let blocks = self.weight.width() / BLOCK;
-		let mut sums = [[0f32; TILE]; panels::MAX_ROWS];
-		for tile in tiles {
-			let weights = self.weight.tile(tile);
-			for panel in panels.clone() {
-				let rows = self.panels.rows(panel);
-				let (words, sums) = (self.panels.words(panel), &mut sums[..rows.len()]);
-				self.out.prefetch(tile, rows.clone());
-				match self.isa {
-					// SAFETY: `check` asked the CPU for the features; `PackedMatrix` and `Panels` have the lengths of
-					// `blocks`.
-					#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-					Isa::Avx512 => unsafe { avx512::tile(weights, words, blocks, sums) },
-					// SAFETY: as above.
-					#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-					Isa::Avx2 => unsafe { avx2::tile(weights, words, blocks, sums) },
-					// SAFETY: as above.
-					#[cfg(all(feature = "simd", target_arch = "aarch64"))]
-					Isa::Neon => unsafe { neon::tile(weights, words, blocks, sums) },
-					_ => portable::tile(weights, words, blocks, sums),
-				}
-				self.store(tile, rows.start, sums);
-			}
-		}
-		Ok(())
-	}
-
-	/// Adds the bias and writes a tile's sums.
-	fn store(&self, tile: usize, first_row: usize, sums: &mut [[f32; TILE]]) {
-		let first = tile * TILE;
-		let count = TILE.min(self.out.width - first);
-		for (row, sums) in sums.iter_mut().enumerate() {
-			if let Some(bias) = self.bias {
-				for (sum, bias) in sums.iter_mut().zip(&bias[first..first + count]) {
-					*sum += bias;
-				}
-			}
-			// SAFETY: row and columns lie inside the result, whose length `run` checked, and belong to this piece
-			// alone.
-			let out = unsafe { core::slice::from_raw_parts_mut(self.out.at(tile, first_row + row), count) };
-			match (self.out.mode, <&mut [f32; TILE]>::try_from(&mut *out)) {
-				(WriteMode::Write, Ok(out)) => *out = *sums,
-				(WriteMode::Write, Err(_)) => out.copy_from_slice(&sums[..count]),
-				(WriteMode::Add, _) => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
-			}
-		}
 	}
 }

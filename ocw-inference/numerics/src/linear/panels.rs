@@ -1,66 +1,121 @@
 //! Activations as the kernels read them: quantized once a call, a few rows side by side.
 //!
-//! A panel is a list of 32-bit words. Per block of 32 columns it holds ten of each of its rows: eight steps of four
-//! int8, the scale (f32 bits), and the start value −128·Σq: with weights stored as `w + 128`, a sum that starts there
-//! ends at `Σ w·q`.
+//! Units are as wide as what one instruction takes of a row: a step of four columns for vectors, so that the words of a
+//! step lie side by side, and a tile's row for AMX.
+//!
+//! A panel is a list of 32-bit words, group after group of the weights' columns. Of a group it holds its columns in
+//! units of some width (the last is padded with zeros), and of a unit row after row, four int8 a word; then the rows' scales
+//! (f32 bits), then the rows' start values −c · Σq. The integers of a sum start there: with weights stored as `w + 128`
+//! and c = 128 a sum ends at `Σ w·q`; with zero points z and c = 1 the start value is still to be multiplied by z.
 
 use crate::{
+	format::{MatrixFormat, BLOCK},
 	isa::Kernel,
-	packed::{BLOCK, STEP},
+	packed::{
+		memory::{self, Line, LINE},
+		STEP,
+	},
 	threads, Isa, Result,
 };
-use alloc::{vec, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::ops::Range;
 
-/// Most rows of a panel, whatever the instruction set.
-pub(super) const MAX_ROWS: usize = 6;
-/// Words of a block for each row: 8 of activations, a scale, a start value.
-pub(super) const WORDS: usize = BLOCK / STEP + 2;
-/// Where among them the scale is.
-pub(super) const SCALE: usize = BLOCK / STEP;
-/// Where among them the start value is.
-pub(super) const START: usize = SCALE + 1;
+/// Most rows of a panel, of all tiers.
+pub(super) const MAX_ROWS: usize = 16;
+/// Words of a block of 32 columns of a row.
+pub(super) const BLOCK_WORDS: usize = BLOCK / STEP;
+/// Words of a group for each row behind its columns: a scale, a start value.
+pub(super) const EXTRA_WORDS: usize = 2;
 /// Values from which on a second thread is worth waking.
 const WORTH_THREADS: usize = 1 << 15;
 
+/// How the rows of a call are cut.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+	/// Most rows of a panel.
+	pub(super) rows: usize,
+	/// Columns of a unit.
+	pub(super) unit: usize,
+}
+
+impl Cut {
+	/// Returns the words of so many columns of a row.
+	pub(super) fn row_words(&self, columns: usize, format: MatrixFormat) -> usize {
+		let (full, rest) = (columns / format.group(), columns % format.group());
+		let words = |columns: usize| columns.next_multiple_of(self.unit) / STEP + EXTRA_WORDS;
+		full * words(format.group()) + if rest > 0 { words(rest) } else { 0 }
+	}
+}
+
 /// All rows of one call.
 pub(super) struct Panels {
-	words: Vec<i32>,
+	/// Every panel begins at a line.
+	lines: Vec<Line>,
 	rows: usize,
 	count: usize,
-	blocks: usize,
+	/// Words of a row, all groups together.
+	row_words: usize,
+	/// Lines of the panel with the most rows.
+	panel_lines: usize,
 }
 
 impl Panels {
-	/// Quantizes x `[rows, k]` into panels of at most `most` rows.
-	pub(super) fn new(x: &[f32], k: usize, most: usize, isa: Isa) -> Result<Self> {
-		let (rows, blocks) = (x.len() / k, k / BLOCK);
+	/// Quantizes x `[rows, k]` in the groups of this format.
+	pub(super) fn new(x: &[f32], k: usize, format: MatrixFormat, cut: Cut, isa: Isa) -> Result<Self> {
+		Self::quantized(x, k, format, cut, |pieces| {
+			if x.len() < WORTH_THREADS || threads::count() == 1 {
+				pieces.into_iter().try_for_each(|piece| isa.run(piece))
+			} else {
+				threads::try_for_each(pieces, |piece| isa.run(piece))
+			}
+		})
+	}
+
+	/// [`Self::new`] without other threads, and without asking for an instruction set.
+	#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+	pub(super) fn on_this_thread(x: &[f32], k: usize, format: MatrixFormat, cut: Cut) -> Result<Self> {
+		Self::quantized(x, k, format, cut, |pieces| {
+			pieces.into_iter().for_each(Kernel::run);
+			Ok(())
+		})
+	}
+
+	fn quantized(
+		x: &[f32],
+		k: usize,
+		format: MatrixFormat,
+		cut: Cut,
+		quantize: impl FnOnce(Vec<Quantize<'_>>) -> Result<()>,
+	) -> Result<Self> {
+		let rows = x.len() / k;
+		let count = rows.div_ceil(cut.rows);
+		let row_words = cut.row_words(k, format);
+		let most = rows.div_ceil(count.max(1));
+		let panel_lines = (most * row_words * 4).div_ceil(LINE);
 		let mut panels = Self {
-			words: Vec::new(),
+			lines: memory::zeroed(count * panel_lines, || {
+				format!("no memory for {rows} rows of {k} activations")
+			})?,
 			rows,
-			count: rows.div_ceil(most),
-			blocks,
+			count,
+			row_words,
+			panel_lines,
 		};
-		let mut words = vec![0i32; rows * blocks * WORDS];
-		let mut pieces = Vec::with_capacity(panels.count);
-		let mut rest = words.as_mut_slice();
-		for panel in 0..panels.count {
+		let mut lines = core::mem::take(&mut panels.lines);
+		let mut pieces = Vec::with_capacity(count);
+		for (panel, lines) in lines.chunks_exact_mut(panel_lines.max(1)).enumerate() {
 			let rows = panels.rows(panel);
-			let (words, behind) = rest.split_at_mut(rows.len() * blocks * WORDS);
 			pieces.push(Quantize {
 				x: &x[rows.start * k..rows.end * k],
-				words,
+				words: &mut bytemuck::cast_slice_mut(memory::bytes_mut(lines))[..rows.len() * row_words],
 				rows: rows.len(),
+				unit: cut.unit,
 				k,
+				format,
 			});
-			rest = behind;
 		}
-		if x.len() < WORTH_THREADS || threads::count() == 1 {
-			pieces.into_iter().try_for_each(|piece| isa.run(piece))?;
-		} else {
-			threads::try_for_each(pieces, |piece| isa.run(piece))?;
-		}
-		panels.words = words;
+		quantize(pieces)?;
+		panels.lines = lines;
 		Ok(panels)
 	}
 
@@ -69,15 +124,18 @@ impl Panels {
 		self.count
 	}
 
-	/// Returns the rows of a panel; panels differ by one row at most.
+	/// Returns the rows of a panel; panels differ by one row at most, and the larger ones come first.
 	pub(super) fn rows(&self, panel: usize) -> Range<usize> {
-		panel * self.rows / self.count..(panel + 1) * self.rows / self.count
+		let (each, more) = (self.rows / self.count, self.rows % self.count);
+		let start = |panel: usize| panel * each + panel.min(more);
+		start(panel)..start(panel + 1)
 	}
 
-	/// Returns the words of a panel.
-	pub(super) fn words(&self, panel: usize) -> &[i32] {
-		let rows = self.rows(panel);
-		&self.words[rows.start * self.blocks * WORDS..rows.end * self.blocks * WORDS]
+	/// Returns the words of a panel, from `skipped` words of each row on.
+	pub(super) fn words(&self, panel: usize, skipped: usize) -> &[i32] {
+		let lines = &self.lines[panel * self.panel_lines..][..self.panel_lines];
+		let rows = self.rows(panel).len();
+		&bytemuck::cast_slice(memory::bytes(lines))[rows * skipped..rows * self.row_words]
 	}
 }
 
@@ -85,7 +143,9 @@ struct Quantize<'a> {
 	x: &'a [f32],
 	words: &'a mut [i32],
 	rows: usize,
+	unit: usize,
 	k: usize,
+	format: MatrixFormat,
 }
 
 impl Kernel for Quantize<'_> {
@@ -93,42 +153,68 @@ impl Kernel for Quantize<'_> {
 
 	#[inline(always)]
 	fn run(self) {
+		match self.format.group() {
+			32 => self.groups::<32>(),
+			64 => self.groups::<64>(),
+			_ => self.groups::<128>(),
+		}
+	}
+}
+
+impl Quantize<'_> {
+	#[inline(always)]
+	fn groups<const G: usize>(self) {
+		let factor = match self.format {
+			MatrixFormat::W8 { .. } | MatrixFormat::W4 { .. } => -128,
+			MatrixFormat::W4z { .. } => -1,
+		};
 		for (row, x) in self.x.chunks_exact(self.k).enumerate() {
-			let blocks = self.words.as_chunks_mut::<WORDS>().0[row..]
-				.iter_mut()
-				.step_by(self.rows);
-			for (x, words) in x.as_chunks::<BLOCK>().0.iter().zip(blocks) {
-				let (q, d) = quantize(x);
-				for (word, four) in words.iter_mut().zip(q.as_chunks::<STEP>().0) {
-					*word = i32::from_le_bytes(four.map(|q| q as u8));
+			let mut rest = &mut *self.words;
+			for x in x.chunks(G) {
+				let padded = x.len().next_multiple_of(self.unit);
+				let (words, behind) = rest.split_at_mut(self.rows * (padded / STEP + EXTRA_WORDS));
+				let (columns, extra) = words.split_at_mut(self.rows * padded / STEP);
+				let d = scale(x);
+				let mut sum = 0i32;
+				for (i, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+					let (q, more) = quantize(x, d);
+					sum = sum.wrapping_add(more);
+					if self.unit == STEP {
+						let steps = columns[i * BLOCK_WORDS * self.rows..].chunks_exact_mut(self.rows);
+						steps.zip(q).for_each(|(rows, word)| rows[row] = word);
+					} else {
+						// The unit that this block is in, and the block's place in a row of it.
+						let first = i * BLOCK / self.unit * self.unit;
+						let at = (first * self.rows + row * self.unit + i * BLOCK - first) / STEP;
+						columns[at..][..BLOCK_WORDS].copy_from_slice(&q);
+					}
 				}
-				words[SCALE] = d.to_bits() as i32;
-				words[START] = sum(&q).wrapping_mul(-128);
+				extra[row] = d.to_bits() as i32;
+				extra[self.rows + row] = sum.wrapping_mul(factor);
+				rest = behind;
 			}
 		}
 	}
 }
 
-/// In lanes, because the compiler would take a plain sum apart into scalars.
+/// Returns the scale of a group: its largest magnitude / 127.
 #[inline(always)]
-fn sum(q: &[i32; BLOCK]) -> i32 {
-	let mut lanes: [i32; BLOCK / 2] = core::array::from_fn(|i| q[i].wrapping_add(q[i + BLOCK / 2]));
-	for stride in [8, 4, 2, 1] {
-		for i in 0..stride {
-			lanes[i] = lanes[i].wrapping_add(lanes[i + stride]);
+fn scale(x: &[f32]) -> f32 {
+	// Without their signs, floats are ordered like their bits.
+	let mut lanes = [0u32; BLOCK];
+	for x in x.as_chunks::<BLOCK>().0 {
+		for (lane, v) in lanes.iter_mut().zip(x) {
+			*lane = (v.to_bits() & 0x7FFF_FFFF).max(*lane);
 		}
 	}
-	lanes[0]
+	f32::from_bits(lanes.iter().fold(0, |max, v| max.max(*v))) / 127.0
 }
 
-/// One block to int8, still as wide as its floats, and its scale.
+/// Returns a block as int8, four a word, and their sum.
 #[inline(always)]
-fn quantize(x: &[f32; BLOCK]) -> ([i32; BLOCK], f32) {
+fn quantize(x: &[f32; BLOCK], d: f32) -> ([i32; BLOCK_WORDS], i32) {
 	// 1.5 · 2²³: adding it rounds to an integer, ties to even, and leaves the integer in the low bits.
 	const ROUND: f32 = 12_582_912.0;
-	// Without their signs, floats are ordered like their bits.
-	let amax = f32::from_bits(x.iter().fold(0, |max, v| (v.to_bits() & 0x7FFF_FFFF).max(max)));
-	let d = amax / 127.0;
 	// If d is 0, no value is above 1e-43, and dividing by 1 makes zeros of them.
 	let divisor = if d == 0.0 { 1.0 } else { d };
 	let mut q = [0i32; BLOCK];
@@ -139,5 +225,16 @@ fn quantize(x: &[f32; BLOCK]) -> ([i32; BLOCK], f32) {
 		let v = if v < -127.0 { -127.0 } else { v };
 		*q = ((v + ROUND).to_bits() << 24) as i32 >> 24;
 	}
-	(q, d)
+	let mut words = [0i32; BLOCK_WORDS];
+	for (word, four) in words.iter_mut().zip(q.as_chunks::<STEP>().0) {
+		*word = i32::from_le_bytes(four.map(|q| q as u8));
+	}
+	// In lanes, because the compiler would take a plain sum apart into scalars.
+	let mut lanes: [i32; BLOCK / 2] = core::array::from_fn(|i| q[i].wrapping_add(q[i + BLOCK / 2]));
+	for stride in [8, 4, 2, 1] {
+		for i in 0..stride {
+			lanes[i] = lanes[i].wrapping_add(lanes[i + stride]);
+		}
+	}
+	(words, lanes[0])
 }

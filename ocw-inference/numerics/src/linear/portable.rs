@@ -1,33 +1,43 @@
 //! The reference: one output after another, as the specification defines it.
 
-use super::panels::{SCALE, WORDS};
+use super::{panels::EXTRA_WORDS, tier::TileKernel};
 #[cfg(not(feature = "std"))]
 use crate::math::Float;
-use crate::packed::{BLOCK, BLOCK_BYTES, STEP, TILE};
-use half::f16;
+use crate::packed::{layout::Part, TILE};
 
-/// Computes the sums of one tile for the rows of one panel.
-pub(super) fn tile(weights: &[u8], words: &[i32], blocks: usize, sums: &mut [[f32; TILE]]) {
-	let rows = sums.len();
-	debug_assert!(weights.len() == blocks * BLOCK_BYTES && words.len() == blocks * WORDS * rows);
-	sums.fill([0.0; TILE]);
-	let blocks = weights.chunks_exact(BLOCK_BYTES).zip(words.chunks_exact(rows * WORDS));
-	for (weights, words) in blocks {
-		let scales = &weights[TILE * BLOCK..];
-		for (words, sums) in words.chunks_exact(WORDS).zip(sums.iter_mut()) {
-			let d = f32::from_bits(words[SCALE] as u32);
+/// Rows of a panel.
+pub(super) const ROWS: usize = 6;
+
+/// The kernel.
+pub(super) struct Portable;
+
+impl TileKernel for Portable {
+	const UNPACKS: bool = false;
+
+	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+		tile(part, words, sums);
+	}
+}
+
+/// Adds some groups of a tile to the sums of one panel's rows.
+fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+	let (rows, mut rest) = (sums.len(), words);
+	for group in part.groups() {
+		let steps = group.steps(&part.format);
+		let (words, behind) = rest.split_at(rows * (steps + EXTRA_WORDS));
+		for (row, sums) in sums.iter_mut().enumerate() {
+			let d = f32::from_bits(words[rows * steps + row] as u32);
 			for (lane, sum) in sums.iter_mut().enumerate() {
 				let mut s = 0i32;
-				for step in 0..BLOCK / STEP {
-					let q = words[step].to_le_bytes();
-					let w = &weights[(step * TILE + lane) * STEP..][..STEP];
-					for (w, q) in w.iter().zip(q) {
-						s = s.wrapping_add(i32::from((w ^ 0x80) as i8).wrapping_mul(i32::from(q as i8)));
+				for step in 0..steps {
+					let q = words[step * rows + row].to_le_bytes();
+					for (v, q) in group.integers(&part.format, step, lane).into_iter().zip(q) {
+						s = s.wrapping_add(i32::from(v).wrapping_mul(i32::from(q as i8)));
 					}
 				}
-				let scale = f16::from_le_bytes([scales[2 * lane], scales[2 * lane + 1]]).to_f32();
-				*sum = (s as f32).mul_add(scale * d, *sum);
+				*sum = (s as f32).mul_add(group.scale(lane) * d, *sum);
 			}
 		}
+		rest = behind;
 	}
 }

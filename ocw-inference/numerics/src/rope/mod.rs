@@ -9,6 +9,7 @@ pub use scaling::{yarn_attention_factor, RopeScaling};
 use crate::math::Float;
 use crate::{error::bail_shape, isa::Kernel, rows::in_rows, Isa, Result};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// cos and sin, each `[positions, head_dim / 2]`, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,9 +24,18 @@ impl Tables {
 	/// Computes the tables: the angle of position p and pair i is `p · f_i`, with `f_i = theta^(−2i / head_dim)` as the
 	/// scaling changes it; both functions are multiplied by the scaling's factor.
 	pub fn new(theta: f32, scaling: &RopeScaling, head_dim: usize, positions: usize) -> Self {
+		Self::of(theta, scaling, head_dim, 0..positions)
+	}
+
+	/// Computes the tables' rows of some positions alone.
+	pub fn of(theta: f32, scaling: &RopeScaling, head_dim: usize, positions: Range<usize>) -> Self {
 		let frequencies = scaling.frequencies(theta, head_dim);
 		let factor = scaling.attention_factor();
-		let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
+		let angles = || {
+			positions
+				.clone()
+				.flat_map(|p| frequencies.iter().map(move |f| p as f64 * f))
+		};
 		Self {
 			cos: angles().map(|a| (libm::cos(a) * factor) as f32).collect(),
 			sin: angles().map(|a| (libm::sin(a) * factor) as f32).collect(),

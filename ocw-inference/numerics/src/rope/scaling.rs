@@ -1,4 +1,4 @@
-//! How families change the rotary frequencies, and the frequencies themselves (`docs/spec/c1-w8.md` §2.6).
+//! How families change the rotary frequencies, and the frequencies themselves (`docs/spec/c2.md` §2.6).
 
 use crate::{Error, Result, F32};
 use alloc::{format, vec::Vec};

@@ -1,8 +1,12 @@
-//! The operations of `docs/spec/c1-w8.md` §2, word for word, one number after another. Shares nothing with the kernels
-//! but
+//! The operations of `docs/spec/c2.md` §2, word for word, one number after another. Shares nothing with the kernels but
 //! `exp` and `erf`, which are scalar functions with tests of their own.
 
-use assay_numerics::{activation, exp::exp};
+use assay_numerics::{
+	activation,
+	exp::exp,
+	format::{Group, MatrixFormat},
+	packed::PackedMatrix,
+};
 use half::f16;
 
 /// Numbers in [−1, 1) of a seed.
@@ -16,15 +20,136 @@ pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
 	bytes.chunks_exact(4).map(unit).collect()
 }
 
-/// int8 weights, −128 among them, and scales of a seed.
-pub(crate) fn weights(seed: u64, n: usize, k: usize) -> (Vec<u8>, Vec<f16>) {
-	let mut bytes = vec![0u8; n * k];
+/// All formats, `w4` with a table of the seed.
+pub(crate) fn formats(seed: u64) -> [MatrixFormat; 6] {
+	let mut table = [0; 16];
+	table.copy_from_slice(&bytes(seed ^ 0x7AB1E, 16));
+	// The largest magnitudes, and zero, somewhere.
+	for (i, v) in [128, 127, 0].into_iter().enumerate() {
+		table[(seed as usize + 5 * i) % 16] = v;
+	}
+	[
+		MatrixFormat::W8 { group: Group::G32 },
+		MatrixFormat::W8 { group: Group::G128 },
+		MatrixFormat::W4 {
+			table: table.map(|v| v as i8),
+		},
+		MatrixFormat::W4z { group: Group::G32 },
+		MatrixFormat::W4z { group: Group::G64 },
+		MatrixFormat::W4z { group: Group::G128 },
+	]
+}
+
+fn bytes(seed: u64, count: usize) -> Vec<u8> {
+	let mut bytes = vec![0u8; count];
 	blake3::Hasher::new()
 		.update(&seed.to_be_bytes())
 		.finalize_xof()
 		.fill(&mut bytes);
-	let scales = noise(seed ^ 0x5CA1E, n * k / 32);
-	(bytes, scales.iter().map(|v| f16::from_f32(*v)).collect())
+	bytes
+}
+
+/// A matrix as it is in a file (§2.1).
+pub(crate) struct Matrix {
+	pub(crate) format: MatrixFormat,
+	pub(crate) n: usize,
+	pub(crate) k: usize,
+	/// A row takes k bytes, or k / 2.
+	pub(crate) weights: Vec<u8>,
+	/// One for each row and group.
+	pub(crate) scales: Vec<f16>,
+	/// Two groups a byte; empty where there are none.
+	pub(crate) zeros: Vec<u8>,
+}
+
+impl Matrix {
+	/// Weights and zero points of all values, and scales from subnormal to 1, of a seed.
+	pub(crate) fn random(seed: u64, n: usize, k: usize, format: MatrixFormat) -> Self {
+		let (size, bits, zeroed) = match format {
+			MatrixFormat::W8 { group } => (group.size(), 8, false),
+			MatrixFormat::W4 { .. } => (32, 4, false),
+			MatrixFormat::W4z { group } => (group.size(), 4, true),
+		};
+		let groups = k.div_ceil(size);
+		let mut scales: Vec<f16> = noise(seed ^ 0x5CA1E, n * groups)
+			.iter()
+			.map(|v| f16::from_f32(*v))
+			.collect();
+		for (i, scale) in scales.iter_mut().enumerate() {
+			match (i + seed as usize) % 23 {
+				3 => *scale = f16::ZERO,
+				9 => *scale = f16::from_bits(5),
+				_ => {}
+			}
+		}
+		let mut zeros = if zeroed {
+			bytes(seed ^ 0x2E05, n * groups.div_ceil(2))
+		} else {
+			vec![]
+		};
+		if groups % 2 == 1 {
+			zeros
+				.chunks_mut(groups.div_ceil(2))
+				.for_each(|row| row[groups / 2] &= 15);
+		}
+		Self {
+			format,
+			n,
+			k,
+			weights: bytes(seed, n * k * bits / 8),
+			scales,
+			zeros,
+		}
+	}
+
+	fn group(&self) -> usize {
+		match self.format {
+			MatrixFormat::W8 { group } | MatrixFormat::W4z { group } => group.size(),
+			MatrixFormat::W4 { .. } => 32,
+		}
+	}
+
+	/// The integer weight of a row and column.
+	pub(crate) fn integer(&self, row: usize, column: usize) -> i64 {
+		let nibble = |bytes: &[u8], i: usize| {
+			if i % 2 == 0 {
+				bytes[i / 2] % 16
+			} else {
+				bytes[i / 2] / 16
+			}
+		};
+		match self.format {
+			MatrixFormat::W8 { .. } => i64::from(self.weights[row * self.k + column] as i8),
+			MatrixFormat::W4 { table } => {
+				i64::from(table[usize::from(nibble(&self.weights[row * self.k / 2..], column))])
+			}
+			MatrixFormat::W4z { .. } => {
+				let zeros = &self.zeros[row * self.k.div_ceil(self.group()).div_ceil(2)..];
+				i64::from(nibble(&self.weights[row * self.k / 2..], column))
+					- i64::from(nibble(zeros, column / self.group()))
+			}
+		}
+	}
+
+	pub(crate) fn scale(&self, row: usize, column: usize) -> f32 {
+		self.scales[row * self.k.div_ceil(self.group()) + column / self.group()].to_f32()
+	}
+
+	pub(crate) fn pack(&self) -> PackedMatrix {
+		let mut packed = PackedMatrix::zeros(self.n, self.k, self.format).unwrap();
+		self.put(&mut packed, 0);
+		packed
+	}
+
+	/// Puts all rows into a matrix that may have more.
+	pub(crate) fn put(&self, packed: &mut PackedMatrix, first: usize) {
+		let scales: Vec<u8> = self.scales.iter().flat_map(|s| s.to_le_bytes()).collect();
+		packed.put_weights(first, &self.weights).unwrap();
+		packed.put_scales(first, &scales).unwrap();
+		if let MatrixFormat::W4z { .. } = self.format {
+			packed.put_zeros(first, &self.zeros).unwrap();
+		}
+	}
 }
 
 /// Rows whose blocks have very different sizes: zeros, subnormals, huge ones.
@@ -46,31 +171,37 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// §2.2
-pub(crate) fn linear(x: &[f32], w: &[u8], scale: &[f16], bias: Option<&[f32]>, k: usize) -> Vec<f32> {
-	let n = w.len() / k;
+pub(crate) fn linear(x: &[f32], w: &Matrix, bias: Option<&[f32]>) -> Vec<f32> {
 	let mut out = Vec::new();
-	for row in x.chunks(k) {
-		for j in 0..n {
+	for row in x.chunks(w.k) {
+		let groups: Vec<(f32, Vec<f32>)> = row.chunks(w.group()).map(quantize).collect();
+		for j in 0..w.n {
 			let mut acc = 0f32;
-			for b in 0..k / 32 {
-				let x = &row[b * 32..b * 32 + 32];
-				let amax = x.iter().fold(0f32, |a, v| a.max(v.abs()));
-				let d = amax / 127.0;
-				let mut s = 0i64;
-				for (i, v) in x.iter().enumerate() {
-					let q = if d == 0.0 {
-						0.0
-					} else {
-						(v / d).round_ties_even().clamp(-127.0, 127.0)
-					};
-					s += q as i64 * i64::from(w[j * k + b * 32 + i] as i8);
-				}
-				acc = (s as f32).mul_add(scale[j * (k / 32) + b].to_f32() * d, acc);
+			for (g, (d, q)) in groups.iter().enumerate() {
+				let first = g * w.group();
+				let s: i64 = q.iter().zip(first..).map(|(q, i)| *q as i64 * w.integer(j, i)).sum();
+				acc = (s as f32).mul_add(w.scale(j, first) * d, acc);
 			}
 			out.push(bias.map_or(acc, |b| acc + b[j]));
 		}
 	}
 	out
+}
+
+/// The scale of a group and its integers.
+fn quantize(x: &[f32]) -> (f32, Vec<f32>) {
+	let amax = x
+		.iter()
+		.fold(0f32, |a, v| if v.is_nan() { *v } else { a.max(v.abs()) + (a - a) });
+	let d = amax / 127.0;
+	let q = |v: &f32| {
+		if d == 0.0 {
+			0.0
+		} else {
+			(v / d).round_ties_even().clamp(-127.0, 127.0)
+		}
+	};
+	(d, x.iter().map(q).collect())
 }
 
 /// §2.4, its sum in lanes

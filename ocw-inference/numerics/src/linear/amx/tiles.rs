@@ -1,0 +1,204 @@
+//! The instructions of AMX, and an exact emulation of them for machines that have none.
+//!
+//! Stable Rust has no intrinsics for them. What a product needs is one block of assembly, so that no tile has to survive
+//! between two blocks; only the configuration does, which nothing else in the process touches.
+
+use super::OUTPUTS;
+#[cfg(test)]
+use super::{STEP, TILE};
+use core::arch::asm;
+
+/// Bytes from a step of weights to the next one: two tiles side by side.
+const WEIGHT_STRIDE: usize = 128;
+/// Bytes from a row of integers to the next one.
+const INTEGER_STRIDE: usize = OUTPUTS * 4;
+
+/// What is multiplied: one or two units of rows' activations with 16 outputs' weights.
+pub(super) struct Products {
+	/// int8, unit after unit, row after row.
+	pub(super) activations: *const i8,
+	/// int8, a step of four columns every 128 bytes.
+	pub(super) weights: *const u8,
+	/// One or two.
+	pub(super) units: usize,
+	/// Where the integers go: 16 a row.
+	pub(super) to: *mut i32,
+}
+
+/// What multiplies tiles.
+pub(super) trait Tiles {
+	/// Gets ready for this many rows, up to 16, and units of this many bytes, up to 64.
+	fn configure(&mut self, rows: usize, unit: usize);
+
+	/// Multiplies. Products with another SET use other registers.
+	///
+	/// # Safety
+	/// The CPU has the instructions. Pointers are good for what [`Products`] says, in rows and units as configured.
+	unsafe fn multiply<const SET: usize>(&mut self, products: &Products);
+}
+
+/// The instructions.
+#[derive(Default)]
+pub(in super::super) struct Instructions {
+	rows: usize,
+	unit: usize,
+}
+
+/// The operand of `ldtilecfg`.
+#[repr(C, align(64))]
+struct Configuration {
+	palette: u8,
+	start_row: u8,
+	reserved: [u8; 14],
+	/// Bytes of a row of each tile.
+	row_bytes: [u16; 16],
+	/// Rows of each tile.
+	rows: [u8; 16],
+}
+
+impl Configuration {
+	/// Tiles 0 and 1 are integers, 2, 4 and 6 activations, 3, 5 and 7 weights.
+	fn new(rows: usize, unit: usize) -> Self {
+		let mut configuration = Self {
+			palette: 1,
+			start_row: 0,
+			reserved: [0; 14],
+			row_bytes: [0; 16],
+			rows: [0; 16],
+		};
+		for (tile, (bytes, tile_rows)) in configuration
+			.row_bytes
+			.iter_mut()
+			.zip(&mut configuration.rows)
+			.take(8)
+			.enumerate()
+		{
+			let (of_row, count) = match tile {
+				0 | 1 => (INTEGER_STRIDE, rows),
+				2 | 4 | 6 => (unit, rows),
+				_ => (64, unit / 4),
+			};
+			(*bytes, *tile_rows) = (of_row as u16, count as u8);
+		}
+		configuration
+	}
+}
+
+impl Tiles for Instructions {
+	fn configure(&mut self, rows: usize, unit: usize) {
+		if (self.rows, self.unit) == (rows, unit) {
+			return;
+		}
+		(self.rows, self.unit) = (rows, unit);
+		let configuration = Configuration::new(rows, unit);
+		// SAFETY: `Instructions` are only used where the CPU has them and the system allows it. The block reads all 64
+		// bytes behind the pointer: without `nomem` the compiler has written them before.
+		unsafe {
+			asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, preserves_flags, readonly),
+				out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _);
+		}
+	}
+
+	#[inline(always)]
+	unsafe fn multiply<const SET: usize>(&mut self, products: &Products) {
+		// SAFETY: the caller's promise. The blocks read and write memory only behind the pointers.
+		unsafe {
+			if products.units == 1 {
+				asm!(
+					"tilezero tmm{c}",
+					"tileloadd tmm{b}, [{weights} + {weight_stride}]",
+					"tileloadd tmm{a}, [{activations} + {unit}]",
+					"tdpbssd tmm{c}, tmm{a}, tmm{b}",
+					"tilestored [{to} + {integer_stride}], tmm{c}",
+					c = const SET, a = const 2 + 2 * SET, b = const 3 + 2 * SET,
+					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
+					activations = in(reg) products.activations, unit = in(reg) self.unit,
+					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
+					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+					options(nostack, preserves_flags),
+				);
+			} else {
+				asm!(
+					"tilezero tmm{c}",
+					"tileloadd tmm{b}, [{weights} + {weight_stride}]",
+					"tileloadd tmm{a}, [{activations} + {unit}]",
+					"tdpbssd tmm{c}, tmm{a}, tmm{b}",
+					"tileloadd tmm7, [{more_weights} + {weight_stride}]",
+					"tileloadd tmm6, [{more_activations} + {unit}]",
+					"tdpbssd tmm{c}, tmm6, tmm7",
+					"tilestored [{to} + {integer_stride}], tmm{c}",
+					c = const SET, a = const 2 + 2 * SET, b = const 3 + 2 * SET,
+					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
+					activations = in(reg) products.activations, unit = in(reg) self.unit,
+					more_weights = in(reg) products.weights.wrapping_add(self.unit / 4 * WEIGHT_STRIDE),
+					more_activations = in(reg) products.activations.wrapping_add(self.rows * self.unit),
+					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
+					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+					out("tmm6") _, out("tmm7") _,
+					options(nostack, preserves_flags),
+				);
+			}
+		}
+	}
+}
+
+impl Drop for Instructions {
+	fn drop(&mut self) {
+		if self.rows > 0 {
+			// SAFETY: the configuration was loaded, so there are the instructions. With the tiles given back, the system
+			// need not save them when it switches threads.
+			unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+		}
+	}
+}
+
+/// The same in plain Rust.
+#[cfg(test)]
+#[derive(Default)]
+pub(in super::super) struct Emulation {
+	rows: usize,
+	unit: usize,
+	/// Whether the last row's last integer is wrong by one.
+	faulty: bool,
+}
+
+#[cfg(test)]
+impl Emulation {
+	pub(super) fn faulty() -> Self {
+		Self {
+			faulty: true,
+			..Self::default()
+		}
+	}
+}
+
+#[cfg(test)]
+impl Tiles for Emulation {
+	fn configure(&mut self, rows: usize, unit: usize) {
+		assert!((1..=16).contains(&rows) && (1..=64).contains(&unit) && unit % 4 == 0);
+		(self.rows, self.unit) = (rows, unit);
+	}
+
+	unsafe fn multiply<const SET: usize>(&mut self, products: &Products) {
+		assert!(SET < 2 && (1..=2).contains(&products.units));
+		for (row, output) in (0..self.rows).flat_map(|row| (0..OUTPUTS).map(move |output| (row, output))) {
+			let mut sum = 0i32;
+			for (unit, column) in (0..products.units).flat_map(|unit| (0..self.unit).map(move |column| (unit, column)))
+			{
+				let step = unit * self.unit / STEP + column / STEP;
+				// SAFETY: the caller's promise.
+				let (q, w) = unsafe {
+					(
+						*products.activations.add((unit * self.rows + row) * self.unit + column),
+						*products.weights.add(step * TILE * STEP + output * STEP + column % STEP) as i8,
+					)
+				};
+				sum = sum.wrapping_add(i32::from(q) * i32::from(w));
+			}
+			let last = (row, output) == (self.rows - 1, OUTPUTS - 1);
+			sum += i32::from(self.faulty && last);
+			// SAFETY: as above.
+			unsafe { *products.to.add(row * OUTPUTS + output) = sum };
+		}
+	}
+}
