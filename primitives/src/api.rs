@@ -343,7 +343,7 @@ mod tests {
 			id: ModelId([1; 32]),
 			name: "demo".into(),
 			architecture: "llama".into(),
-			profile: Profile::C1W8,
+			profile: Profile::C2,
 			parameters: 3,
 			weight_bytes: 4,
 			context_length: 8,
@@ -376,7 +376,7 @@ mod tests {
 		};
 		let json = serde_json::to_value(&model).unwrap();
 		let expected = json!({
-			"id": model.id, "name": "demo", "architecture": "llama", "profile": "c1-w8", "parameters": 3,
+			"id": model.id, "name": "demo", "architecture": "llama", "profile": "c2", "parameters": 3,
 			"weight_bytes": 4, "context_length": 8, "prompt_overhead": 9, "parent": null, "providers": 10, "stake": "11",
 			"listings": [{
 				"listing": 2, "model": model.id, "owner": 7, "price_in": "340282366920938463463374607431768211455",

@@ -2,7 +2,7 @@
 //!
 //! A claim is the published result of one attempt. Its name follows from the draw of its executor, so messages for one
 //! fork are nothing on another; nothing in it is chosen by the executor, so the draws that are seeded with it cannot be
-//! ground. Roots are bound before anybody sees them: `docs/spec/c1-w8.md` defines the bare root over the rows.
+//! ground. Roots are bound before anybody sees them: `docs/spec/c2.md` defines the bare root over the rows.
 
 use crate::{
 	digest::derive,

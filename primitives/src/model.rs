@@ -14,10 +14,15 @@ use sp_arithmetic::Permill;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Profile {
-	/// `c1-w8`: int8 weights and activations in blocks of 32, canonical f32 elsewhere (`docs/spec/c1-w8.md`).
+	/// `c1-w8`, the first edition. No engine computes it and no model of it can be registered, but what a chain stores of
+	/// such models stays readable.
 	#[codec(index = 1)]
 	#[cfg_attr(feature = "serde", serde(rename = "c1-w8"))]
 	C1W8,
+	/// `c2`: weights of 8 or 4 bits in groups, int8 activations, canonical f32 elsewhere (`docs/spec/c2.md`).
+	#[codec(index = 2)]
+	#[cfg_attr(feature = "serde", serde(rename = "c2"))]
+	C2,
 }
 
 /// A model's name for people, as its manifest has it: UTF-8 text without control characters.
@@ -34,9 +39,9 @@ pub struct ModelFacts {
 	pub architecture: Architecture,
 	/// The numeric profile its results are defined by.
 	pub profile: Profile,
-	/// Number of weights, scales not counted: what a check costs at least follows from it.
+	/// Number of weights, without scales, zero points and tables: what a check costs at least follows from it.
 	pub parameters: u64,
-	/// Size of the weights in bytes, scales included.
+	/// Size of all tensors in bytes.
 	pub weight_bytes: u64,
 	/// Most tokens, prompt and answer together.
 	pub context_length: u32,

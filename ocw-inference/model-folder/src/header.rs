@@ -38,15 +38,21 @@ pub enum Dtype {
 	/// Eight-byte integer; only in models to import, in tensors that are not needed.
 	#[codec(index = 4)]
 	I64,
+	/// Unsigned byte: two weights or zero points of four bits.
+	#[codec(index = 5)]
+	U8,
+	/// Four-byte integer; only in models to import, with eight weights of four bits.
+	#[codec(index = 6)]
+	I32,
 }
 
 impl Dtype {
 	/// Returns the bytes of one element.
 	pub fn size(self) -> u64 {
 		match self {
-			Self::I8 => 1,
+			Self::I8 | Self::U8 => 1,
 			Self::F16 | Self::BF16 => 2,
-			Self::F32 => 4,
+			Self::F32 | Self::I32 => 4,
 			Self::I64 => 8,
 		}
 	}

@@ -2,13 +2,13 @@
 
 use crate::{
 	config::{DecoderConfig, EncoderConfig, Hyperparameters},
+	formats::Formats,
 	header::Dtype,
 };
-use assay_numerics::BLOCK;
-pub use assay_primitives::manifest::SCALE_SUFFIX;
+pub use assay_primitives::manifest::{SCALE_SUFFIX, TABLE_SUFFIX, ZERO_SUFFIX};
 
 /// A tensor that the canonical weights must have.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
 	/// Its name.
 	pub name: String,
@@ -27,7 +27,7 @@ pub struct SourceSpec {
 	pub rows: Option<u64>,
 	/// Inputs, or a norm's or bias's length.
 	pub width: u64,
-	/// Whether it becomes int8 with scales; otherwise it becomes f32.
+	/// Whether it becomes a matrix of one of the formats; otherwise it becomes f32.
 	pub quantized: bool,
 }
 
@@ -175,25 +175,20 @@ fn encoder_layout(config: &EncoderConfig) -> Vec<SourceSpec> {
 	all
 }
 
-/// Returns the canonical tensors of a model with these hyperparameters, sorted by name.
-pub fn layout(hyperparameters: &Hyperparameters) -> Vec<TensorSpec> {
-	let mut all = Vec::new();
-	for spec in source_layout(hyperparameters) {
-		let shape = spec.shape();
-		if spec.quantized {
-			let blocks = spec.width / BLOCK as u64;
-			all.push(TensorSpec {
-				name: format!("{}{SCALE_SUFFIX}", spec.name),
-				dtype: Dtype::F16,
-				shape: spec.rows.into_iter().chain([blocks]).collect(),
-			});
-		}
-		all.push(TensorSpec {
+/// Returns the canonical tensors of a model with these hyperparameters, whose matrices have these formats, sorted by name.
+pub fn layout(hyperparameters: &Hyperparameters, formats: &Formats) -> Vec<TensorSpec> {
+	let tensors_of = |spec: SourceSpec| match spec.rows {
+		Some(rows) if spec.quantized => formats.of(&spec.name).tensors(&spec.name, rows, spec.width),
+		_ => vec![TensorSpec {
+			shape: spec.shape(),
 			name: spec.name,
-			dtype: if spec.quantized { Dtype::I8 } else { Dtype::F32 },
-			shape,
-		});
-	}
+			dtype: Dtype::F32,
+		}],
+	};
+	let mut all: Vec<_> = source_layout(hyperparameters)
+		.into_iter()
+		.flat_map(tensors_of)
+		.collect();
 	all.sort_by(|a, b| a.name.cmp(&b.name));
 	all
 }

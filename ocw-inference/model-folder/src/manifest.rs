@@ -3,11 +3,12 @@
 use crate::{
 	config::{Architecture, Hyperparameters, ModelConfig},
 	files,
+	formats::Formats,
 	header::{Dtype, MAX_TENSORS},
-	layout::{layout, SCALE_SUFFIX},
+	layout::layout,
 	Error, Result,
 };
-use assay_primitives::{hash::hex32, model::Profile, Hash32, ModelId};
+use assay_primitives::{hash::hex32, manifest::weights_of, model::Profile, Hash32, ModelId};
 use codec::Encode;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -150,16 +151,13 @@ impl Manifest {
 		assay_primitives::manifest::model_id(&self.encode())
 	}
 
-	/// Returns the number of weights, scales not counted.
+	/// Returns the number of weights, without scales, zero points and tables.
 	pub fn parameters(&self) -> u64 {
-		self.tensors
-			.iter()
-			.filter(|t| !t.name.ends_with(SCALE_SUFFIX))
-			.map(elements)
-			.fold(0, u64::saturating_add)
+		let weights = |t: &TensorEntry| weights_of(&t.name, t.dtype == Dtype::U8, elements(t)).unwrap_or(u64::MAX);
+		self.tensors.iter().map(weights).fold(0, u64::saturating_add)
 	}
 
-	/// Returns the size of the weights in bytes, scales included.
+	/// Returns the size of all tensors in bytes.
 	pub fn weight_bytes(&self) -> u64 {
 		self.tensors
 			.iter()
@@ -170,6 +168,11 @@ impl Manifest {
 	/// Returns how many tokens prompt and answer may have together.
 	pub fn context_length(&self) -> u32 {
 		self.hyperparameters.context_length()
+	}
+
+	/// Returns the formats of its matrices.
+	pub fn formats(&self) -> Result<Formats> {
+		Formats::read(&self.hyperparameters, &self.tensors)
 	}
 
 	/// Returns the family and the hyperparameters, as `config.json` has them.
@@ -193,6 +196,11 @@ impl Manifest {
 		if self.schema != 1 {
 			return refused(format!("schema {} is unknown; this engine reads 1", self.schema));
 		}
+		if self.profile != Profile::C2 {
+			return refused(
+				"its profile is not c2, which is all that this engine computes: import the model again".into(),
+			);
+		}
 		if self.name.is_empty() || self.name.len() > 64 || self.name.chars().any(char::is_control) {
 			return refused("`name` must have 1 to 64 bytes and no control characters".into());
 		}
@@ -200,7 +208,7 @@ impl Manifest {
 			return refused(format!("more than {MAX_TENSORS} tensors"));
 		}
 		self.config()?.check()?;
-		let expected = layout(&self.hyperparameters);
+		let expected = layout(&self.hyperparameters, &self.formats()?);
 		if self.tensors.len() != expected.len() {
 			return Err(Error::Inconsistent(format!(
 				"the manifest lists {} tensors, its hyperparameters need {}",

@@ -48,7 +48,7 @@ pub fn write_safetensors(
 		Dtype::F32 => TheirDtype::F32,
 		Dtype::F16 => TheirDtype::F16,
 		Dtype::BF16 => TheirDtype::BF16,
-		Dtype::I8 | Dtype::I64 => panic!("weights are published as floats"),
+		Dtype::I8 | Dtype::U8 | Dtype::I32 | Dtype::I64 => panic!("weights are published as floats"),
 	};
 	let tensors = tensors.into_iter().map(|(name, shape)| {
 		let shape = shape.into_iter().map(|dimension| dimension as usize).collect();

@@ -1,6 +1,6 @@
 //! How a model writes tool calls: a family of notations, by its chat template, and the calls in the text of an answer.
 //!
-//! The engine holds an answer to the notation (`docs/spec/c1-w8.md` §5.2), and clients read the calls back.
+//! The engine holds an answer to the notation (`docs/spec/c2.md` §5.2), and clients read the calls back.
 
 use super::{LIMITS, MAX_TOOLS};
 use crate::json::Json;

@@ -1,4 +1,4 @@
-//! What the chain reads of a manifest: the SCALE encoding that a [`ModelId`] hashes (`docs/spec/c1-w8.md`, §8.3).
+//! What the chain reads of a manifest: the SCALE encoding that a [`ModelId`] hashes (`docs/spec/c2.md`, §8.3).
 //!
 //! [`read`] walks the bytes once, under limits that are checked before anything is read, and keeps only the
 //! [`ModelFacts`]. A manifest has one encoding: what is not in it is refused. Whether the tensors are those that the
@@ -20,8 +20,12 @@ const MAX_TENSOR_NAME_BYTES: usize = 512;
 /// Most dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 8;
 
-/// Ends the name of the scales of a quantized tensor.
+/// Ends the name of the scales of a quantized matrix.
 pub const SCALE_SUFFIX: &str = "_scale";
+/// Ends the name of the zero points of a matrix whose format has them.
+pub const ZERO_SUFFIX: &str = "_zero";
+/// Ends the name of the table of a matrix whose weights are indices into one.
+pub const TABLE_SUFFIX: &str = "_table";
 
 /// Why bytes are not a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,21 @@ pub fn read(manifest: &[u8]) -> Result<(ModelId, ModelFacts), ManifestError> {
 		return Err(ManifestError::TrailingBytes);
 	}
 	Ok((model_id(manifest), facts))
+}
+
+/// Returns how many weights a tensor of so many elements has, or none if 64 bits do not count them: what belongs to a
+/// matrix beside its weights has none, and a byte of a matrix of `packed` weights has two.
+pub fn weights_of(name: &str, packed: bool, elements: u64) -> Option<u64> {
+	if [SCALE_SUFFIX, ZERO_SUFFIX, TABLE_SUFFIX]
+		.iter()
+		.any(|end| name.ends_with(end))
+	{
+		Some(0)
+	} else if packed {
+		elements.checked_mul(2)
+	} else {
+		Some(elements)
+	}
 }
 
 /// Returns whether this is the name of an architecture.
@@ -119,6 +138,9 @@ impl<'a> Reader<'a> {
 			return Err(ManifestError::BadName);
 		}
 		let profile = Profile::decode(&mut self.rest).map_err(|_| ManifestError::UnknownProfile)?;
+		if profile != Profile::C2 {
+			return Err(ManifestError::UnknownProfile);
+		}
 		let architecture = self.text()?;
 		if !is_architecture(architecture) || architecture.len() > MAX_ARCHITECTURE_BYTES as usize {
 			return Err(ManifestError::BadArchitecture);
@@ -218,10 +240,12 @@ impl<'a> Reader<'a> {
 
 	/// Reads what follows a tensor's name and adds its size.
 	fn tensor(&mut self, name: &str, sizes: &mut Sizes) -> Result<(), ManifestError> {
-		let element_bytes: u64 = match self.get::<u8>()? {
-			0 => 1,
-			1 => 2,
-			2 => 4,
+		// I8, F16, F32 and U8, whose bytes are two weights each.
+		let (element_bytes, packed): (u64, bool) = match self.get::<u8>()? {
+			0 => (1, false),
+			1 => (2, false),
+			2 => (4, false),
+			5 => (1, true),
 			_ => return Err(ManifestError::BadTensor),
 		};
 		let Compact(dimensions) = self.get::<Compact<u32>>()?;
@@ -233,9 +257,9 @@ impl<'a> Reader<'a> {
 			elements = elements.checked_mul(self.get()?).ok_or(ManifestError::Overflow)?;
 		}
 		self.get::<Hash32>()?; // root
-		if !name.ends_with(SCALE_SUFFIX) {
-			sizes.parameters = sizes.parameters.checked_add(elements).ok_or(ManifestError::Overflow)?;
-		}
+		sizes.parameters = weights_of(name, packed, elements)
+			.and_then(|weights| sizes.parameters.checked_add(weights))
+			.ok_or(ManifestError::Overflow)?;
 		let bytes = elements.checked_mul(element_bytes);
 		sizes.weight_bytes = bytes
 			.and_then(|bytes| sizes.weight_bytes.checked_add(bytes))
@@ -298,7 +322,7 @@ pub mod test_utils {
 			Self {
 				schema: SCHEMA,
 				name: name.into(),
-				profile: 1,
+				profile: 2,
 				architecture: "llama".into(),
 				context_length: 256,
 				prompt_overhead: 16,

@@ -22,12 +22,36 @@ fn a_manifest_proves_its_facts_and_its_name() {
 	assert_eq!(facts.architecture.as_slice(), b"llama");
 	assert_eq!((facts.parameters, facts.weight_bytes), (1_000_000, 1_064_000));
 	assert_eq!((facts.context_length, facts.prompt_overhead), (256, 16));
-	assert_eq!((facts.profile, facts.parent), (Profile::C1W8, manifest.parent));
+	assert_eq!((facts.profile, facts.parent), (Profile::C2, manifest.parent));
+}
+
+#[test]
+fn weights_of_every_format_are_counted_once() {
+	let tensor = |name: &str, dtype: u8, shape: &[u64]| (name.into(), dtype, shape.to_vec());
+	let manifest = TestManifest {
+		tensors: vec![
+			tensor("a.weight", 0, &[10, 64]),
+			tensor("a.weight_scale", 1, &[10, 2]),
+			tensor("b.weight", 5, &[10, 32]),
+			tensor("b.weight_scale", 1, &[10, 2]),
+			tensor("b.weight_table", 0, &[16]),
+			tensor("c.weight", 5, &[10, 32]),
+			tensor("c.weight_scale", 1, &[10, 1]),
+			tensor("c.weight_zero", 5, &[10, 1]),
+			tensor("norm.weight", 2, &[64]),
+		],
+		..TestManifest::new("Mixed")
+	};
+	let (_, facts) = read(&manifest.encode()).unwrap();
+	assert_eq!(facts.parameters, 3 * 640 + 64);
+	assert_eq!(facts.weight_bytes, (640 + 40) + (320 + 40 + 16) + (320 + 20 + 10) + 256);
+	assert_eq!(weights_of("a", true, u64::MAX), None);
+	assert_eq!(weights_of("a_zero", true, u64::MAX), Some(0));
 }
 
 #[test]
 fn an_encoder_has_its_own_hyperparameters() {
-	let head = (1u32, "e", 1u8, "bert", 1u8, [5u32; 8], 77u32, true);
+	let head = (1u32, "e", 2u8, "bert", 1u8, [5u32; 8], 77u32, true);
 	let rest = ([0u8; 32], 0u32, [0u32; 4], [[0u8; 32]; 3], Vec::<u8>::new());
 	let provenance = ("", "", Vec::<u8>::new(), "", None::<ModelId>, "");
 	let (_, facts) = read(&(head, rest, provenance).encode()).unwrap();
@@ -46,6 +70,10 @@ fn every_bad_field_is_refused_by_its_name() {
 		name: name.into(),
 		..good.clone()
 	};
+	let profile = |profile| TestManifest {
+		profile,
+		..good.clone()
+	};
 	let built = |architecture: &str| TestManifest {
 		architecture: architecture.into(),
 		..good.clone()
@@ -58,13 +86,10 @@ fn every_bad_field_is_refused_by_its_name() {
 			},
 			ManifestError::UnknownSchema,
 		),
-		(
-			TestManifest {
-				profile: 0,
-				..good.clone()
-			},
-			ManifestError::UnknownProfile,
-		),
+		(profile(0), ManifestError::UnknownProfile),
+		// That of the first edition, of which models are read where they are stored, and registered no more.
+		(profile(1), ManifestError::UnknownProfile),
+		(profile(3), ManifestError::UnknownProfile),
 		(
 			TestManifest {
 				ends: vec![3, 3],
@@ -89,6 +114,8 @@ fn every_bad_field_is_refused_by_its_name() {
 		(with(vec![tensor("a\0", 0, &[1])]), ManifestError::BadTensor),
 		(with(vec![tensor(&"x".repeat(513), 0, &[1])]), ManifestError::BadTensor),
 		(with(vec![tensor("a", 3, &[1])]), ManifestError::BadTensor),
+		(with(vec![tensor("a", 4, &[1])]), ManifestError::BadTensor),
+		(with(vec![tensor("a", 6, &[1])]), ManifestError::BadTensor),
 		(with(vec![tensor("a", 0, &[1; 9])]), ManifestError::BadTensor),
 		(
 			with(vec![tensor("b", 0, &[1]), tensor("a", 0, &[1])]),
@@ -104,7 +131,21 @@ fn every_bad_field_is_refused_by_its_name() {
 			with(vec![tensor("a", 0, &[1 << 63]), tensor("b", 0, &[1 << 63])]),
 			ManifestError::Overflow,
 		),
-		// Scales are no parameters, but they have bytes.
+		// Of four bits there are two to a byte.
+		(with(vec![tensor("a", 5, &[1 << 63])]), ManifestError::Overflow),
+		(
+			with(vec![tensor("a", 5, &[1 << 62]), tensor("b", 5, &[1 << 62])]),
+			ManifestError::Overflow,
+		),
+		(
+			with(vec![tensor("a", 0, &[u64::MAX]), tensor("b", 5, &[1])]),
+			ManifestError::Overflow,
+		),
+		// Scales, zero points and tables are no parameters, but they have bytes.
+		(
+			with(vec![tensor("a_table", 0, &[1 << 63]), tensor("b_zero", 5, &[1 << 63])]),
+			ManifestError::Overflow,
+		),
 		(
 			with(vec![tensor("a_scale", 0, &[1 << 63]), tensor("b_scale", 0, &[1 << 63])]),
 			ManifestError::Overflow,
@@ -174,21 +215,27 @@ proptest! {
 
 	#[test]
 	fn sizes_are_exact_or_refused(
-		shapes in prop::collection::vec((0u8..3, prop::collection::vec(0u64..1 << 40, 0..4)), 0..20),
+		shapes in prop::collection::vec(
+			(prop::sample::select(&[0u8, 1, 2, 5]), prop::collection::vec(0u64..1 << 40, 0..4)),
+			0..20,
+		),
 	) {
 		let manifest = TestManifest {
 			tensors: shapes.iter().enumerate().map(|(n, (dtype, shape))| (format!("{n:02}"), *dtype, shape.clone())).collect(),
 			..TestManifest::new("Tiny")
 		};
 		let elements = |shape: &Vec<u64>| shape.iter().fold(1u128, |n, dim| n.saturating_mul((*dim).into()));
-		let parameters: u128 = shapes.iter().map(|(_, shape)| elements(shape)).fold(0, u128::saturating_add);
-		let bytes: u128 = shapes.iter().map(|(dtype, shape)| elements(shape).saturating_mul(1 << dtype)).fold(0, u128::saturating_add);
+		let sum = |factors: [u128; 6]| {
+			let each = shapes.iter().map(|(dtype, shape)| elements(shape).saturating_mul(factors[usize::from(*dtype)]));
+			each.fold(0, u128::saturating_add)
+		};
+		let (parameters, bytes) = (sum([1, 1, 1, 0, 0, 2]), sum([1, 2, 4, 0, 0, 1]));
 		match read(&manifest.encode()) {
 			Ok((_, facts)) => prop_assert_eq!((u128::from(facts.parameters), u128::from(facts.weight_bytes)), (parameters, bytes)),
 			// An intermediate product may be too large although a later dimension is 0.
 			Err(error) => {
 				prop_assert_eq!(error, ManifestError::Overflow);
-				prop_assert!(bytes > u64::MAX.into() || shapes.iter().any(|(_, shape)| shape.contains(&0)));
+				prop_assert!(parameters.max(bytes) > u64::MAX.into() || shapes.iter().any(|(_, shape)| shape.contains(&0)));
 			}
 		}
 	}

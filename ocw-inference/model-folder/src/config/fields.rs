@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
 		let same = |value: &Value| *value == only || (only.is_f64() && value.as_f64() == only.as_f64());
 		match self.get(key) {
 			Some(value) if !same(value) => Err(Error::Config(format!(
-				"`{key}` is {}; c1-w8 knows {only} alone: take a model that has it",
+				"`{key}` is {}; c2 knows {only} alone: take a model that has it",
 				shown(value)
 			))),
 			_ => Ok(()),
@@ -81,7 +81,7 @@ impl<'a> Fields<'a> {
 	pub(super) fn without(&self, key: &str) -> Result<()> {
 		match self.get(key) {
 			Some(value) if *value != Value::Bool(false) => Err(Error::Config(format!(
-				"`{key}` is {}; c1-w8 does not compute that: take a model without it",
+				"`{key}` is {}; c2 does not compute that: take a model without it",
 				shown(value)
 			))),
 			_ => Ok(()),

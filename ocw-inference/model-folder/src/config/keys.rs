@@ -52,7 +52,7 @@ fn not_neutral(at: &str, key: &str, value: &Value, only: &str) -> String {
 		}
 		_ => "if that changes nothing in this model, remove the key and import again; otherwise take another model",
 	};
-	format!("`{at}{key}` is {}; c1-w8 knows only {only}: {next}", shown(value))
+	format!("`{at}{key}` is {}; c2 knows only {only}: {next}", shown(value))
 }
 
 /// Returns whether a value is this JSON; numbers are compared as numbers.

@@ -22,7 +22,7 @@ use assay_numerics::rope::Tables;
 use codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-/// The families that profile c1-w8 computes.
+/// The families that profile c2 computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
 	/// Llama 1 to 3.3, and what shares their form.
@@ -199,7 +199,7 @@ fn in_blocks(widths: &[(&str, u32)]) -> Result<()> {
 	let block = assay_numerics::BLOCK as u32;
 	match widths.iter().find(|(_, k)| !k.is_multiple_of(block)) {
 		Some((name, k)) => Err(Error::Config(format!(
-			"`{name}` is {k}; c1-w8 needs a multiple of {block}"
+			"`{name}` is {k}; c2 needs a multiple of {block}"
 		))),
 		None => Ok(()),
 	}

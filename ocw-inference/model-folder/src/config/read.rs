@@ -35,7 +35,7 @@ pub(super) fn config(json: &[u8], ends: Option<Vec<u32>>) -> Result<ModelConfig>
 	let model_type = fields.text("model_type")?;
 	let architecture = Architecture::of(model_type).ok_or_else(|| {
 		Error::Config(format!(
-			"`model_type` is \"{model_type}\"; c1-w8 knows {}",
+			"`model_type` is \"{model_type}\"; c2 knows {}",
 			Architecture::names()
 		))
 	})?;
@@ -67,7 +67,7 @@ fn classes(fields: &Fields<'_>, family: Architecture) -> Result<()> {
 	}
 	Err(Error::Config(format!(
 		"`architectures` is {}, which is not {what}: an embedding model, a reward model or a classifier has the same \
-		 layers and another function. Of {}, c1-w8 computes {}; import such a model",
+		 layers and another function. Of {}, c2 computes {}; import such a model",
 		shown(named),
 		family.name(),
 		known.join(", ")
@@ -141,7 +141,8 @@ fn decoder(fields: &Fields<'_>, family: Architecture, ends: Option<Vec<u32>>) ->
 
 fn mixed() -> Error {
 	Error::Config(
-		"`layer_types`: layers with and without a sliding window in one model are not part of c1-w8; take another model".into(),
+		"`layer_types`: layers with and without a sliding window in one model are not part of c2; take another model"
+			.into(),
 	)
 }
 
@@ -187,7 +188,7 @@ fn sliding_window(fields: &Fields<'_>, family: Architecture, layers: u32) -> Res
 			} else if listed.is_none() && full > 0 {
 				return Err(Error::Config(format!(
 					"`use_sliding_window` with `max_window_layers` {full} of {layers}: layers with and without a sliding \
-					window in one model are not part of c1-w8"
+					window in one model are not part of c2"
 				)));
 			} else {
 				Some(fields.number_or("sliding_window", 4096)?)

@@ -15,7 +15,7 @@ const LAYER_TYPES: [LayerType; 2] = ["full_attention", "sliding_attention"];
 
 /// Parameters of every kind of rotary positions.
 const EVERY: [&str; 4] = ["rope_type", "type", "rope_theta", "partial_rotary_factor"];
-/// Further parameters of each kind that c1-w8 has.
+/// Further parameters of each kind that c2 has.
 const KINDS: [(&str, &[&str]); 4] = [
 	("default", &[]),
 	("linear", &["factor"]),
@@ -126,7 +126,7 @@ fn kind(key: &str, rope: &Fields<'_>) -> Result<&'static str> {
 	let known = KINDS.iter().find(|(kind, _)| *kind == name);
 	known.map(|(kind, _)| *kind).ok_or_else(|| {
 		Error::Config(format!(
-			"`{key}`: rotary positions scaled by \"{name}\" are not part of c1-w8 ({} are); take another model",
+			"`{key}`: rotary positions scaled by \"{name}\" are not part of c2 ({} are); take another model",
 			KINDS.map(|(kind, _)| kind).join(", ")
 		))
 	})

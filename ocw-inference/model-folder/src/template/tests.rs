@@ -269,7 +269,7 @@ fn steps(source: &str) -> usize {
 	BUDGET - fit - 1 - (1 + 1 + 2 + 1)
 }
 
-/// The numbers are reckoned from the table of `docs/spec/c1-w8.md` §4.2: a model's refusal is an answer that is voted on.
+/// The numbers are reckoned from the table of `docs/spec/c2.md` §4.2: a model's refusal is an answer that is voted on.
 #[test]
 fn steps_are_counted_as_the_specification_says() {
 	for (source, counted) in [

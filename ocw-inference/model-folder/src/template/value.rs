@@ -108,9 +108,9 @@ impl<'a> Value<'a> {
 			ValueKind::Bool => Self::Bool(value.is_true()),
 			ValueKind::String => Self::text(value.as_str().unwrap_or_default()),
 			ValueKind::Number if value.is_integer() => {
-				Self::Int(value.as_i64().ok_or("a number beyond 64 bits is not part of c1-w8")?)
+				Self::Int(value.as_i64().ok_or("a number beyond 64 bits is not part of c2")?)
 			}
-			ValueKind::Number => return Err("fractions are not part of c1-w8's templates".into()),
+			ValueKind::Number => return Err("fractions are not part of c2's templates".into()),
 			_ => Self::None,
 		})
 	}

@@ -47,7 +47,7 @@ pub(super) fn check(root: &mut Value) -> Result<Kind> {
 		}
 		(other, _) => {
 			return refused(format!(
-				"the model is {other}; c1-w8 knows byte-level BPE, BPE with byte fallback, and WordPiece for encoders"
+				"the model is {other}; c2 knows byte-level BPE, BPE with byte fallback, and WordPiece for encoders"
 			))
 		}
 	};
@@ -92,9 +92,7 @@ fn check_bpe(model: &Value) -> Result<()> {
 	}
 	for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
 		if present(model, key).is_some_and(|s| s != "") {
-			return refused(format!(
-				"`{key}` is written in tokens and in no text; c1-w8 allows none"
-			));
+			return refused(format!("`{key}` is written in tokens and in no text; c2 allows none"));
 		}
 	}
 	tables::check_merges(model)
@@ -104,7 +102,7 @@ fn byte_level(root: &Value) -> Result<Kind> {
 	for step in steps(root, "normalizer", "normalizers")? {
 		if of(step) != "NFC" {
 			return refused(format!(
-				"normalizer {} is not on c1-w8's list for byte-level BPE (NFC)",
+				"normalizer {} is not on c2's list for byte-level BPE (NFC)",
 				of(step)
 			));
 		}
@@ -113,7 +111,7 @@ fn byte_level(root: &Value) -> Result<Kind> {
 		Some("ByteLevel") => {}
 		other => {
 			return refused(format!(
-				"the decoder is {}; c1-w8 knows ByteLevel for byte-level BPE",
+				"the decoder is {}; c2 knows ByteLevel for byte-level BPE",
 				other.unwrap_or("none")
 			))
 		}
@@ -126,7 +124,7 @@ fn byte_level(root: &Value) -> Result<Kind> {
 			"Split" => check_split(step)?,
 			other => {
 				return refused(format!(
-					"pre-tokenizer {other} is not on c1-w8's list (ByteLevel, Split, Digits)"
+					"pre-tokenizer {other} is not on c2's list (ByteLevel, Split, Digits)"
 				))
 			}
 		}
@@ -136,21 +134,21 @@ fn byte_level(root: &Value) -> Result<Kind> {
 	}
 	match byte_levels {
 		1 => Ok(Kind::ByteLevel),
-		n => refused(format!("{n} ByteLevel pre-tokenizers; c1-w8 needs one")),
+		n => refused(format!("{n} ByteLevel pre-tokenizers; c2 needs one")),
 	}
 }
 
 fn check_split(step: &Value) -> Result<()> {
 	// A removed piece of the prompt would be text that the model never sees.
 	if step.get("behavior").is_some_and(|b| b == "Removed") {
-		return refused("a pre-tokenizer that removes text is not on c1-w8's list".into());
+		return refused("a pre-tokenizer that removes text is not on c2's list".into());
 	}
 	let pattern = step.pointer("/pattern/Regex").and_then(Value::as_str);
 	if pattern.is_some_and(|p| patterns::ALLOWED.contains(&p)) {
 		return Ok(());
 	}
 	refused(format!(
-		"a split by the pattern {:?} is not on c1-w8's list of published patterns",
+		"a split by the pattern {:?} is not on c2's list of published patterns",
 		pattern.unwrap_or("none").chars().take(80).collect::<String>()
 	))
 }
@@ -164,7 +162,7 @@ fn byte_fallback(root: &Value) -> Result<Kind> {
 			"Replace" if is_replace(step, " ", "▁") => spaces += 1,
 			other => {
 				return refused(format!(
-					"normalizer {other} is not on c1-w8's list for byte fallback {list}"
+					"normalizer {other} is not on c2's list for byte fallback {list}"
 				))
 			}
 		}
@@ -174,13 +172,13 @@ fn byte_fallback(root: &Value) -> Result<Kind> {
 			"Metaspace" if step["replacement"] == "▁" => spaces += 1,
 			other => {
 				return refused(format!(
-					"pre-tokenizer {other} is not on c1-w8's list for byte fallback {list}"
+					"pre-tokenizer {other} is not on c2's list for byte fallback {list}"
 				))
 			}
 		}
 	}
 	if spaces != 1 {
-		return refused(format!("{spaces} steps write ▁ for the space; c1-w8 needs one {list}"));
+		return refused(format!("{spaces} steps write ▁ for the space; c2 needs one {list}"));
 	}
 	let decoder = steps(root, "decoder", "decoders")?;
 	let known = match decoder.as_slice() {
@@ -199,7 +197,7 @@ fn byte_fallback(root: &Value) -> Result<Kind> {
 			strips_first_space: step["start"] == 1,
 		}),
 		_ => refused(
-			"the decoder is not c1-w8's for byte fallback (Replace ▁ by the space, ByteFallback, Fuse, Strip of one space)".into(),
+			"the decoder is not c2's for byte fallback (Replace ▁ by the space, ByteFallback, Fuse, Strip of one space)".into(),
 		),
 	}
 }
@@ -210,10 +208,10 @@ fn is_replace(step: &Value, from: &str, to: &str) -> bool {
 
 fn word_piece(root: &Value, model: &Value) -> Result<Kind> {
 	if present(root, "normalizer").map(of) != Some("BertNormalizer") {
-		return refused("WordPiece without BertNormalizer is not on c1-w8's list".into());
+		return refused("WordPiece without BertNormalizer is not on c2's list".into());
 	}
 	if present(root, "pre_tokenizer").map(of) != Some("BertPreTokenizer") {
-		return refused("WordPiece without BertPreTokenizer is not on c1-w8's list".into());
+		return refused("WordPiece without BertPreTokenizer is not on c2's list".into());
 	}
 	let word = model.get("max_input_chars_per_word").map_or(Some(100), Value::as_u64);
 	if word.is_none_or(|limit| limit > MAX_WORD) {

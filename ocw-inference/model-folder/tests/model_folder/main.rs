@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod formats;
 mod header;
 mod hostile;
 mod keys;

@@ -2,7 +2,8 @@
 
 use assay_model_folder::{
 	config::{Architecture, ModelConfig},
-	layout::layout,
+	formats::{Format, Formats},
+	layout::{layout, source_layout},
 	manifest::{Defaults, Manifest, Provenance, SourceFile, TensorEntry},
 };
 use assay_primitives::{
@@ -19,13 +20,26 @@ fn demo() -> Manifest {
 	Manifest::read(&dir).unwrap()
 }
 
-/// Returns a manifest of the model that a configuration of `fuzz/seeds` describes.
+/// Returns a manifest of the model that a configuration of `fuzz/seeds` describes, with matrices of w8-32.
 fn of_config(name: &str) -> Manifest {
+	with_formats(name, |_, _| Format::default())
+}
+
+/// The same with matrices in the formats that `format` gives them, by their place and name.
+pub(crate) fn with_formats(name: &str, format: impl Fn(usize, &str) -> Format) -> Manifest {
 	let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fuzz/seeds/config/{name}.json"));
 	let ModelConfig {
 		architecture,
 		hyperparameters,
 	} = ModelConfig::parse(&fs::read(path).unwrap()).unwrap();
+	let mut formats = Formats::default();
+	let matrices = source_layout(&hyperparameters)
+		.into_iter()
+		.filter(|spec| spec.quantized);
+	for (place, spec) in matrices.enumerate() {
+		let format = format(place, &spec.name);
+		formats.insert(spec.name, format);
+	}
 	let entry = |spec: assay_model_folder::layout::TensorSpec| TensorEntry {
 		name: spec.name,
 		dtype: spec.dtype,
@@ -35,7 +49,7 @@ fn of_config(name: &str) -> Manifest {
 	Manifest {
 		schema: 1,
 		name: format!("{name} μ"),
-		profile: Profile::C1W8,
+		profile: Profile::C2,
 		architecture: architecture.name().into(),
 		rope_root: hyperparameters.rope_tables().root(),
 		prompt_overhead: 11,
@@ -43,7 +57,7 @@ fn of_config(name: &str) -> Manifest {
 		config_root: [4; 32],
 		tokenizer_root: [5; 32],
 		template_root: [6; 32],
-		tensors: layout(&hyperparameters).into_iter().map(entry).collect(),
+		tensors: layout(&hyperparameters, &formats).into_iter().map(entry).collect(),
 		provenance: Provenance {
 			source: "https://example.org".into(),
 			revision: "main".into(),
@@ -61,8 +75,14 @@ fn of_config(name: &str) -> Manifest {
 
 #[test]
 fn the_chain_reads_of_a_manifest_what_the_engine_reads() {
-	let configs = ["bert", "demo", "llama3", "mistral", "qwen2", "qwen3", "yarn"];
-	for ours in configs.iter().map(|name| of_config(name)).chain([demo()]) {
+	const CONFIGS: [&str; 7] = ["bert", "demo", "llama3", "mistral", "qwen2", "qwen3", "yarn"];
+	let mut all: Vec<Manifest> = CONFIGS.map(of_config).into();
+	for name in CONFIGS {
+		// Each format alone, and all in one model.
+		all.extend(Format::ALL.map(|format| with_formats(name, |_, _| format)));
+		all.push(with_formats(name, |place, _| Format::ALL[place % Format::ALL.len()]));
+	}
+	for ours in all.into_iter().chain([demo()]) {
 		ours.check().unwrap();
 		let bytes = ours.encode();
 		let (id, facts) = manifest::read(&bytes).unwrap();

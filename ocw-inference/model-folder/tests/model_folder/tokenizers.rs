@@ -180,7 +180,7 @@ fn what_is_on_no_list_is_refused_by_name() {
 			"bytes",
 			"/model/byte_fallback",
 			json!(true),
-			"on c1-w8's list for byte fallback",
+			"on c2's list for byte fallback",
 		),
 		(
 			"qwen",

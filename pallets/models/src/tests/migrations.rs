@@ -57,7 +57,8 @@ fn every_entry_becomes_a_model_with_one_listing() {
 			(1_000, 256, false)
 		);
 		assert_eq!(terms.royalty, Permill::from_percent(2));
-		assert_eq!(Models::view(&id).unwrap().name, "Tiny");
+		let view = Models::view(&id).unwrap();
+		assert_eq!((view.name.as_str(), view.profile), ("Tiny", Profile::C1W8));
 		let (_, retired) = <Models as ModelCatalog<u64>>::listing(listing(2)).unwrap();
 		assert!(retired.retired);
 		assert_eq!(OldestListing::<Test>::convert(ModelId([3; 32])), None);

@@ -28,9 +28,7 @@ pub(in crate::template) fn filter<'a>(
 	args: Args<'a>,
 ) -> Result<Value<'a>> {
 	if matches!(value, Value::Safe(_)) && !SAFE_FILTERS.contains(&name) {
-		return Err(
-			format!("`{name}` of a text made `safe` is not part of c1-w8's templates; leave `safe` out").into(),
-		);
+		return Err(format!("`{name}` of a text made `safe` is not part of c2's templates; leave `safe` out").into());
 	}
 	match name {
 		"trim" | "upper" | "lower" | "capitalize" | "title" | "replace" => {
@@ -73,7 +71,7 @@ pub(in crate::template) fn filter<'a>(
 		"indent" => return indent(interp, &value, args),
 		"tojson" => return to_json(interp, &value, args),
 		_ if !PLAIN_FILTERS.contains(&name) => {
-			return Err(format!("the filter `{name}` is not part of c1-w8's templates").into())
+			return Err(format!("the filter `{name}` is not part of c2's templates").into())
 		}
 		_ => args.none(name)?,
 	}

@@ -141,7 +141,7 @@ pub(super) fn test<'a>(interp: &mut Interpreter<'a>, name: &str, value: &Value<'
 	}
 	Ok(match name {
 		_ if !args.positional.is_empty() || !args.named.is_empty() => {
-			return Err(format!("the test `{name}` takes no arguments in c1-w8's templates").into())
+			return Err(format!("the test `{name}` takes no arguments in c2's templates").into())
 		}
 		"defined" => !matches!(value, Value::Undefined),
 		"undefined" => matches!(value, Value::Undefined),
@@ -160,7 +160,7 @@ pub(super) fn test<'a>(interp: &mut Interpreter<'a>, name: &str, value: &Value<'
 			value,
 			Value::Undefined | Value::Text(_) | Value::Safe(_) | Value::List(_) | Value::Map(_)
 		),
-		_ => return Err(format!("the test `{name}` is not part of c1-w8's templates").into()),
+		_ => return Err(format!("the test `{name}` is not part of c2's templates").into()),
 	})
 }
 
@@ -202,5 +202,5 @@ pub(super) fn method<'a>(
 }
 
 fn no_method(name: &str, value: &Value<'_>) -> RenderError {
-	format!("`{name}` is not a method of {} in c1-w8's templates", value.kind()).into()
+	format!("`{name}` is not a method of {} in c2's templates", value.kind()).into()
 }

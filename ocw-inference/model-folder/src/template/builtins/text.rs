@@ -77,7 +77,7 @@ fn recased(text: &str, name: &str) -> Result<String> {
 		};
 		if !same {
 			return Err(format!(
-				"`{name}` would change the letter {c}, and c1-w8's templates change letters of ASCII only"
+				"`{name}` would change the letter {c}, and c2's templates change letters of ASCII only"
 			)
 			.into());
 		}
@@ -113,7 +113,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// `format` with places that are empty or numbered.
 fn formatted<'a>(interp: &mut Interpreter<'a>, text: &str, args: Args<'a>) -> Result<Value<'a>> {
 	if !args.named.is_empty() {
-		return Err("`format` takes no named arguments in c1-w8's templates".into());
+		return Err("`format` takes no named arguments in c2's templates".into());
 	}
 	let (mut whole, mut rest, mut next) = (String::new(), text, 0);
 	while let Some(at) = rest.find(['{', '}']) {
@@ -127,7 +127,7 @@ fn formatted<'a>(interp: &mut Interpreter<'a>, text: &str, args: Args<'a>) -> Re
 		let place = brace.strip_prefix('{').and_then(|brace| brace.split_once('}'));
 		let index = place.map(|(name, after)| (if name.is_empty() { Some(next) } else { name.parse().ok() }, after));
 		let Some((Some(index), after)) = index else {
-			return Err("`format` knows only {} and {0} in c1-w8's templates".into());
+			return Err("`format` knows only {} and {0} in c2's templates".into());
 		};
 		let Some(value) = args.positional.get(index) else {
 			return Err(format!("`format` has no argument {index}").into());

@@ -127,7 +127,7 @@ impl<'a> Interpreter<'a> {
 				ast::CallArg::Pos(expr) => found.positional.push(self.value(expr)?),
 				ast::CallArg::Kwarg(name, expr) => found.named.push((name, self.value(expr)?)),
 				ast::CallArg::PosSplat(_) | ast::CallArg::KwargSplat(_) => {
-					return Err("`*` and `**` arguments are not part of c1-w8's templates".into())
+					return Err("`*` and `**` arguments are not part of c2's templates".into())
 				}
 			}
 		}

@@ -153,15 +153,15 @@ impl<'a> Interpreter<'a> {
 			Stmt::Continue(_) => return Ok(Flow::Continue),
 			Stmt::Break(_) => return Ok(Flow::Break),
 			// Nothing is escaped in a prompt.
-			Stmt::AutoEscape(_) => return Err("`autoescape` is not part of c1-w8's templates".into()),
-			Stmt::CallBlock(_) => return Err("`call` blocks are not part of c1-w8's templates".into()),
+			Stmt::AutoEscape(_) => return Err("`autoescape` is not part of c2's templates".into()),
+			Stmt::CallBlock(_) => return Err("`call` blocks are not part of c2's templates".into()),
 		}
 		Ok(Flow::Next)
 	}
 
 	fn for_loop(&mut self, each: &'a ast::ForLoop<'a>) -> Result<Flow> {
 		if each.recursive {
-			return Err("recursive loops are not part of c1-w8's templates".into());
+			return Err("recursive loops are not part of c2's templates".into());
 		}
 		let value = self.value(&each.iter)?;
 		let mut items = self.items(&value)?;

@@ -10,7 +10,7 @@ use minijinja::machinery::ast::{self, BinOpKind, CompareOpKind};
 use std::{cmp::Ordering, rc::Rc};
 
 /// Why nothing is computed with a fraction.
-pub(in crate::template) const FRACTIONS: &str = "arithmetic on fractions is not part of c1-w8's templates";
+pub(in crate::template) const FRACTIONS: &str = "arithmetic on fractions is not part of c2's templates";
 /// Why a number has no value.
 pub(super) const OVERFLOW: &str = "a number leaves 64 bits, or is divided by zero";
 
