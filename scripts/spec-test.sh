@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Computes the golden vectors in Python, written from the text of docs/spec/c1-w8.md, and compares them bit for bit with those
-# of the engine:  scripts/spec-test.sh [FILE…]      FILE is a file of tests/golden; all of them if none is named
+# Computes the golden vectors in Python, written from the text of docs/spec/c2.md, and compares them bit for bit with those
+# of the engine; then shows that they notice misreadings of the text, by making each of them (some minutes).
+#
+#   scripts/spec-test.sh [FILE…]             FILE is a file of tests/golden: only this one is computed
+#   scripts/spec-test.sh --mutants [WORD…]   only the misreadings, or those whose name has a WORD
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -11,7 +14,7 @@ venv=$ASSAY_CACHE/spec-venv
 log=$ASSAY_CACHE/spec-venv.log
 
 ready() {
-	cmp -s "$spec/requirements.txt" "$venv/requirements.txt" && "$venv/bin/python" -c 'import blake3, numpy' 2>/dev/null
+	cmp -s "$spec/requirements.txt" "$venv/requirements.txt" && "$venv/bin/python" -c 'import blake3, jinja2, numpy, regex' 2>/dev/null
 }
 
 install() {
@@ -24,12 +27,18 @@ install() {
 if ! ready; then
 	have python3 || die "python3 is missing." "Run make setup."
 	mkdir -p "$ASSAY_CACHE"
-	note "installing numpy and blake3 for the specification's checks into $venv"
+	note "installing numpy, blake3, regex and jinja2 for the specification's checks into $venv"
 	if ! retry "$log" install || ! ready; then
 		tail -n 5 "$log" >&2
-		die "numpy and blake3 could not be installed from PyPI; the specification was not checked." \
+		die "numpy, blake3, regex and jinja2 could not be installed from PyPI; the specification was not checked." \
 			"Is PyPI or your mirror reachable (pip config list)? The full log is $log."
 	fi
 fi
 
-PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" "$spec/check.py" "$@"
+export PYTHONDONTWRITEBYTECODE=1
+if [ "${1:-}" = --mutants ]; then
+	shift
+	exec "$venv/bin/python" "$spec/mutants.py" "$@"
+fi
+"$venv/bin/python" "$spec/check.py" "$@"
+if [ $# = 0 ]; then exec "$venv/bin/python" "$spec/mutants.py"; fi

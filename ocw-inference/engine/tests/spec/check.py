@@ -1,6 +1,6 @@
 """Computes the golden vectors of ../golden from the specification's text and compares them bit for bit.
 
-    python check.py [FILE…]        (needs numpy and blake3; scripts/spec-test.sh brings them)
+    python check.py [FILE…]        (scripts/spec-test.sh brings what it needs)
 """
 
 import json
@@ -11,43 +11,24 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from blake3 import blake3
 
-import c1w8
+import c2
 import floats
 import folder
 import operations as op
+import template
+import trace
 from floats import F32, F64
+from golden import bits, golden_weights, matrix, stream, unbits, wide
+from scale import B, D, H
+from tokenizer import PATTERNS, Tokenizer
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-LAYERS = json.loads((GOLDEN / "layers.json").read_text())
-ONE_NAN = np.uint32(0x7FC00000).view(F32)
+DEMO = GOLDEN.parents[3] / "demo-model" / "assay-demo"
 
 
-def stream(name, size):
-    return blake3(name.encode()).digest(length=size)
-
-
-def wide(name, shape, exponent):
-    """Floats of widely different size (appendix C)."""
-    r = np.frombuffer(stream(name, 4 * int(np.prod(shape))), "<u4")
-    unit = (r >> 8).astype(F64) / 2**23 - 1
-    return np.ldexp(unit, exponent - (r & 7).astype(int)).astype(F32).reshape(shape)
-
-
-def matrix(name, n, k):
-    w = np.frombuffer(stream(name + "/w", n * k), np.int8).reshape(n, k)
-    s = (np.frombuffer(stream(name + "/s", n * k // 16), "<u2") & 0x9FFF).view(np.float16)
-    return op.Matrix(w, s.reshape(n, -1))
-
-
-def bits(x):
-    x = np.asarray(x)
-    return (np.where(np.isnan(x), ONE_NAN, x) if x.dtype == F32 else x).tobytes().hex()
-
-
-def unbits(text, dtype="<f4"):
-    return np.frombuffer(bytes.fromhex(text), dtype)
+def read(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 # ── operations: each yields (what, expected, found) ──────────────────────────
@@ -64,11 +45,14 @@ def linear(case, name):
     x[0, :32] = 0
     x[-1, -1] *= F32(64)
     bias = wide(key + "bias", case["n"], 0) if case["bias"] else None
-    yield "y", case["y"], bits(op.linear(x, matrix(key + "matrix", case["n"], case["k"]), bias))
+    m = matrix(key + "matrix", case["n"], case["k"], case["format"])
+    yield "y", case["y"], bits(op.linear(x, m, bias))
+    if "fine" in case:
+        yield "fine", case["fine"], bits(op.fine(x, m, bias))
 
 
-def embedding(case, _):
-    yield "y", case["y"], bits(op.embedding(matrix("embedding/matrix", case["n"], case["k"]), case["ids"]))
+def embedding(case, name):
+    yield "y", case["y"], bits(op.embedding(matrix(f"embedding/{name}", case["n"], case["k"], case["format"]), case["ids"]))
 
 
 def norm(case, name):
@@ -94,17 +78,17 @@ def functions(case, _):
     yield "gate", case["gate"], bits(op.gate(x[::2], x[1::2]))
 
 
-def quantiser(case, _):
-    n, k = case["n"], case["k"]
-    x = np.stack([wide(f"quantiser/{row}", k, row % 40 - 30) for row in range(n)])
+def quantizer(case, name):
+    n, k, group = case["n"], case["k"], case["group"]
+    x = np.stack([wide(f"quantizer/{row}", k, row % 40 - 30) for row in range(n)])
     x[0, :31] = np.arange(31) - 15.5
     x[0, 31] = 127
-    x[1, :32] = 0
-    m = folder.quantise(x)
+    x[1, :group] = 0
+    m = folder.quantize(x, group)
     yield "first w", case["first w"], bits(m.w[:4])
     yield "first s", case["first s"], bits(m.s[:4])
-    yield "w", case["w"], c1w8.H(m.w.tobytes()).hex()
-    yield "s", case["s"], c1w8.H(m.s.tobytes()).hex()
+    yield "w", case["w"], H(m.w.tobytes()).hex()
+    yield "s", case["s"], H(m.s.tobytes()).hex()
 
 
 def rope(case, name):
@@ -112,7 +96,7 @@ def rope(case, name):
     f, _ = op.rope_frequencies(case["theta"], scaling, dim)
     yield "frequencies", case["frequencies"], bits(f)
     cos, sin = op.rope_tables(case["theta"], scaling, dim, case["positions"])
-    yield "root", case["root"], c1w8.rope_root(cos, sin).hex()
+    yield "root", case["root"], c2.rope_root(cos, sin).hex()
     x = wide("rope/" + name, (len(case["at"]), 3, dim), 0)
     x[:, :2] = op.rotate(x[:, :2], cos[case["at"]], sin[case["at"]])
     yield "y", case["y"], bits(x)
@@ -142,47 +126,129 @@ def f64(case, name):
         found = {"y": np.array([floats.pow(b, -F64(i % 127 + 1) / 128) for i, b in enumerate(x)])}
     else:
         i = np.arange(1, 400)
-        x = between("f64/angle", 30, 50) if name == "angles" else (i * i).astype(F64) * F64(np.pi / 4)
+        multiples = {"quarters": i * i, "multiples": i}
+        x = between("f64/angle", 30, 50) if name == "angles" else multiples[name].astype(F64) * F64(np.pi / 4)
         found = dict(zip(("cos", "sin"), floats.cos_sin(x)))
     yield "x", case["x"], bits(x[:8])
     for key, y in found.items():
         yield key, case[key], bits(y[:8])
-        yield f"all {key}", case["all" if key == "y" else f"all {key}"], c1w8.H(y.tobytes()).hex()
+        yield f"all {key}", case["all" if key == "y" else f"all {key}"], H(y.tobytes()).hex()
 
 
 def sampler(case, name):
     logits = wide("sampler/" + name, 300, case["exponent"])
     if case["quarters"]:
         logits = (np.sign(logits) * np.floor(np.abs(logits) * F32(4) + F32(0.5))).astype(F32) / F32(4)
-    params = c1w8.Params(1, case["temperature"], case["top_k"], case["min_p"])
-    seed = c1w8.H(name.encode())
-    yield "tokens", case["tokens"], [c1w8.choose(logits, t, params, seed) for t in range(16)]
+    params = c2.Params(1, case["temperature"], case["top_k"], case["min_p"])
+    seed = H(name.encode())
+    yield "tokens", case["tokens"], [c2.choose(logits, t, params, seed) for t in range(16)]
 
 
 def hashes(case, name):
-    out = c1w8.Output(case["input_tokens"], case["tokens"], case["text"].encode(), finish(case["finish"]))
-    yield "output_hash", case["output_hash"], c1w8.output_hash(out).hex()
-    yield "input_hash", case["input_hash"], c1w8.input_hash(name.encode()).hex()
-    yield "chat_hash", case["chat_hash"], c1w8.input_hash(name.encode(), chat=True).hex()
-    yield "params", case["scale of params"], c1w8.scale_params(params_of(case["params"])).hex()
+    out = c2.Output(case["input_tokens"], case["tokens"], case["text"].encode(), finish(case["finish"]))
+    yield "output_hash", case["output_hash"], c2.output_hash(out).hex()
+    yield "input_hash", case["input_hash"], c2.input_hash(name.encode()).hex()
+    yield "chat_hash", case["chat_hash"], c2.input_hash(name.encode(), chat=True).hex()
+    yield "params", case["scale of params"], c2.scale_params(params_of(case["params"])).hex()
 
 
 def bound(case, _):
     genesis, requester, model, executor, voter, acc, later, given, output, top = (bytes([n]) * 32 for n in range(1, 11))
-    job = c1w8.job_id(genesis, requester, int(case["count"]), model, given, c1w8.Params(7))
-    e = c1w8.execution(genesis, job, case["attempt"], case["block"], acc, executor, model)
-    claim = c1w8.B("assay/v2/claim", e)
-    root = c1w8.bound_root(claim, top)
-    seal = c1w8.B("assay/v2/seal", claim, executor, root)
+    job = c2.job_id(genesis, requester, int(case["count"]), model, given, c2.Params(7))
+    e = c2.execution(genesis, job, case["attempt"], case["block"], acc, executor, model)
+    claim = B("assay/v2/claim", e)
+    root = c2.bound_root(claim, top)
+    seal = B("assay/v2/seal", claim, executor, root)
     seats = [bytes([100 + seat]) * 32 for seat in range(case["seats"])]
-    v = c1w8.drawn_seats(claim, case["tranche"], case["block"], later, output, seal, seats)
-    dispute = c1w8.B("assay/v2/dispute", claim)
+    v = c2.drawn_seats(claim, case["tranche"], case["block"], later, output, seal, seats)
+    dispute = B("assay/v2/dispute", claim)
     found = {
-        "job": job, "execution": e, "seed": c1w8.B("assay/v2/seed", e), "claim": claim, "T1": root, "seal": seal, "V": v,
-        "vote": c1w8.B("assay/v2/vote", v, voter, root), "dispute": dispute,
-        "T2": c1w8.dispute_root(dispute, case["round"], top)}
+        "job": job, "execution": e, "seed": B("assay/v2/seed", e), "claim": claim, "T1": root, "seal": seal, "V": v,
+        "vote": B("assay/v2/vote", v, voter, root), "dispute": dispute, "T2": c2.dispute_root(dispute, case["round"], top)}
     for name, hash in found.items():
         yield name, case[name], hash.hex()
+
+
+def traces(case, name):
+    """The trace of rows that any bytes make."""
+    layers, rows, width, kv = (case[key] for key in ("layers", "rows", "width", "kv width"))
+    floats_of = lambda part, w, e: wide(f"traces/{name}/{part}", (rows, w), e)
+    halves = lambda part: np.frombuffer(stream(f"traces/{name}/{part}", 2 * rows * 2 * kv), np.float16).reshape(rows, 2 * kv)
+    made = trace.Trace(layers)
+    made.push(c2.Rows(
+        [floats_of(f"x/{l}", width, 0) for l in range(layers)], [halves(f"kv/{l}") for l in range(layers)],
+        floats_of("n", width, 0), None), rows)
+    yield "leaves", case["leaves"], [hash.hex() for hash in made.leaves()]
+    yield "root", case["root"], made.root().hex()
+    for said in case["paths"]:
+        at = trace.index(rows, layers, said["chunk"], said.get("layer"), said["kind"])
+        path = [bytes.fromhex(hash) for hash in said["path"]]
+        yield f"index of {said}", said["index"], at
+        yield f"path of {at}", path, trace.path(made.leaves(), at)
+        yield f"root of {at}", made.root(), trace.root_of(rows, layers, at, made.leaves()[at], path)
+
+
+# ── text and files ───────────────────────────────────────────────────────────
+
+
+def tokenizer_of(case):
+    """A case's tokenizer: a file, or parts that differ from those of another case."""
+    if "tokenizer" in case:
+        return Tokenizer(case["tokenizer"])
+    file = json.loads(read("tokenizers")[case["like"]]["tokenizer"])
+    model = file["model"]
+    for part, value in case.get("parts", {}).items():
+        gone = lambda token: any(symbol in token for symbol in value)
+        if part == "vocab":
+            model["vocab"] |= value
+        elif part == "without":
+            model["vocab"] = {token: id for token, id in model["vocab"].items() if not gone(token)}
+            model["merges"] = [pair for pair in model["merges"] if not any(map(gone, pair))]
+        elif part == "ignore_merges":
+            model[part] = value
+        else:
+            file[part] = value
+    return Tokenizer(json.dumps(file))
+
+
+def tokenizers(case, _):
+    made = tokenizer_of(case)
+    for step in made.pre:
+        if step["type"] == "Split":
+            yield "pattern", True, step["pattern"]["Regex"] in PATTERNS.values()
+    shown = lambda ids: "refused" if ids is None else ids
+    if "bytes" in case:
+        yield "bytes", case["bytes"], " ".join("-" if not b else b.hex() for b in made.bytes())
+    for said in case["texts"]:
+        ids = made.marked(said["text"]) if made.words else made.encode(said["text"])
+        yield repr(said["text"]), said["tokens"], shown(ids)
+    for said in case.get("written", []):
+        data = b"".join(made.bytes()[id] or b"" for id in said["tokens"])
+        yield f"text of {said['tokens']}", said["text"], c2.text(data, made.strips).decode()
+
+
+def templates(case, _):
+    for said in case["conversations"]:
+        chat = json.loads(said["chat"])
+        try:
+            found = {"rendered": template.render(case["template"], chat)}
+        except template.Refused as refused:
+            failure, text = refused.args
+            found = {"failure": failure, "text": text}
+        yield said["chat"], {key: said[key] for key in said if key != "chat"}, found
+
+
+def numbers(case, name):
+    yield name, case, folder.number(unbits(name)[0])
+
+
+def configs(case, _):
+    yield "config.json", case["config.json"], folder.config_file(case["architecture"], case["numbers"]).decode()
+    yield "scale of numbers", case["scale of numbers"], folder.scale_numbers(case["numbers"]).hex()
+
+
+def limits(case, name):
+    yield "max_text_bytes", case["max_text_bytes"], c2.max_text_bytes(int(name))
 
 
 # ── models ───────────────────────────────────────────────────────────────────
@@ -194,53 +260,59 @@ def finish(said):
 
 def params_of(said):
     numbers = [said[key] for key in ("max_tokens", "temperature", "top_k", "min_p")]
-    return c1w8.Params(*numbers, [s.encode() for s in said["stop"]])
+    return c2.Params(*numbers, [s.encode() for s in said["stop"]])
 
 
 def output_of(said):
-    return c1w8.Output(said["input_tokens"], said["tokens"], said["text"].encode(), finish(said["finish"]))
+    return c2.Output(said["input_tokens"], said["tokens"], said["text"].encode(), finish(said["finish"]))
 
 
-def tokens_of(said):
-    return [None if t == "-" else bytes.fromhex(t) for t in said.split(" ")]
+def identity(golden, name):
+    """Manifest, tensors, and what is checked of them."""
+    said, checks = golden["model"], []
+    if name == "assay-demo":
+        file = (DEMO / "manifest.json").read_bytes()
+        whole = json.loads(file)
+        manifest, known = whole["manifest"], whole["known_answer"]
+        tensors = folder.read_weights((DEMO / "model.safetensors").read_bytes())
+        checks.append(("manifest.json", file, folder.manifest_file(manifest, tensors, known)))
+    else:
+        manifest = said["manifest"]
+        tensors = golden_weights(manifest["numbers"], said)
+        checks.append(("weights_root", said["weights_root"], H(folder.weights_file(tensors)).hex()))
+        file = folder.manifest_file(manifest, tensors, said["known_answer"])
+        checks.append(("manifest.json", said["manifest.json"], H(file).hex()))
+    checks.append(("model_id", said["model_id"], "0x" + folder.model_id(manifest, tensors).hex()))
+    config = folder.config_file(manifest["architecture"], manifest["numbers"])
+    checks.append(("config.json", manifest["config_root"], "0x" + H(config).hex()))
+    return manifest, tensors, checks
 
 
-def read_folder(path):
-    """The bundled model, as its folder has it."""
-    data = (path / "model.safetensors").read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    kinds = {"I8": np.int8, "F16": np.float16, "F32": F32}
-    raw = {}
-    for name, t in header.items():
-        begin, end = (8 + length + at for at in t["data_offsets"])
-        raw[name] = np.frombuffer(data[begin:end], kinds[t["dtype"]]).reshape(t["shape"])
-    scale = "_scale"
-    tensors = {
-        name: op.Matrix(t, raw[name + scale]) if t.dtype == np.int8 else t
-        for name, t in raw.items() if not name.endswith(scale)}
-    return json.loads((path / "manifest.json").read_bytes())["manifest"], tensors
+def texts(said, name):
+    """The tokenizer and the template of a golden model, as bytes."""
+    if name == "assay-demo":
+        return [(DEMO / file).read_bytes() for file in ("tokenizer.json", "chat_template.jinja")]
+    return read("tokenizers")[said["tokenizer"]]["tokenizer"].encode(), said["template"].encode()
 
 
 def model(golden, name):
     """Checks of a whole model: its identity, its rows, its runs, what is found of claims."""
     said = golden["model"]
-    if name == "assay-demo":
-        manifest, tensors = read_folder(GOLDEN.parents[3] / "demo-model" / "assay-demo")
-    else:
-        manifest = said["manifest"]
-        tensors = folder.golden_weights(manifest["numbers"], said["seed"], said["poison"])
-        yield "weights_root", said["weights_root"], c1w8.H(folder.weights_file(tensors)).hex()
-    identity = folder.model_id(manifest, tensors)
-    yield "model_id", said["model_id"], "0x" + identity.hex()
+    manifest, tensors, checks = identity(golden, name)
+    yield from checks
+    tokenizer_file, source = texts(said, name)
+    yield "tokenizer_root", manifest["tokenizer_root"], "0x" + H(tokenizer_file).hex()
+    yield "template_root", manifest["template_root"], "0x" + H(source).hex()
     if "encoder" in manifest["numbers"]:
         for key, text in golden["vectors"].items():
-            yield key, text["vector"], bits(c1w8.encode(manifest["numbers"]["encoder"], tensors, text["tokens"]))
+            yield key, text["vector"], bits(c2.encode(manifest["numbers"]["encoder"], tensors, text["tokens"]))
         return
-    made = c1w8.Model(manifest["numbers"]["decoder"], tensors, tokens_of(said["tokens"]), manifest["prompt_overhead"])
-    yield "rope_root", manifest["rope_root"], "0x" + c1w8.rope_root(made.cos, made.sin).hex()
+    tokenizer, source = Tokenizer(tokenizer_file), source.decode()
+    yield "prompt_overhead", manifest["prompt_overhead"], template.overhead(source, tokenizer)
+    made = c2.Model(manifest["numbers"]["decoder"], tensors, tokenizer.bytes(), manifest["prompt_overhead"], tokenizer.strips)
+    yield "rope_root", manifest["rope_root"], "0x" + c2.rope_root(made.cos, made.sin).hex()
 
-    layers = LAYERS.get(name)
+    layers = read("layers").get(name)
     if layers:
         rows = made.forward(layers["tokens"], made.cache())
         all = np.concatenate(rows.residual + [rows.norm, made.logits(rows.norm)], 1)
@@ -249,20 +321,51 @@ def model(golden, name):
 
     done = {}
     known = golden.get("known answer")
-    for key, said in (list(golden["runs"].items()) + ([("known answer", known)] if known else [])):
-        params, seed = params_of(said["params"]), bytes.fromhex(said["seed"])
-        run = done[key] = c1w8.execute(made, len(said["input"].encode()), said["prompt"], params, seed)
-        yield f"{key}: output", output_of(said["output"]), run.output
-        yield f"{key}: output hash", said["output"]["hash"], c1w8.output_hash(run.output).hex()
-        yield f"{key}: trace root", said["trace_root"], run.trace_root.hex()
+    for key, asked in (list(golden["runs"].items()) + ([("known answer", known)] if known else [])):
+        params, seed = params_of(asked["params"]), bytes.fromhex(asked["seed"])
+        prompt = tokenizer.encode(template.render(source, template.conversation(asked["input"])))
+        yield f"{key}: prompt", asked["prompt"], prompt
+        run = done[key] = c2.execute(made, len(asked["input"].encode()), asked["prompt"], params, seed)
+        yield f"{key}: output", output_of(asked["output"]), run.output
+        yield f"{key}: output hash", asked["output"]["hash"], c2.output_hash(run.output).hex()
+        yield f"{key}: trace root", asked["trace_root"], run.trace_root.hex()
     if known:
         run = done["known answer"]
-        answer = c1w8.D("assay/v1/known-answer", c1w8.output_hash(run.output) + run.trace_root)
+        answer = D("assay/v2/known-answer", c2.output_hash(run.output) + run.trace_root)
         yield "known answer", known["answer"], answer.hex()
     for key, claims in golden.get("rejected", {}).items():
-        for claim, said in claims.items():
-            found = c1w8.finding(made, golden["runs"][key]["prompt"], done[key], output_of(said["claim"]))
-            yield f"{key}: {claim}", ("reject", said["position"], bytes.fromhex(said["prefix_root"])), found
+        for claim, asked in claims.items():
+            found = c2.finding(made, golden["runs"][key]["prompt"], done[key], output_of(asked["claim"]))
+            yield f"{key}: {claim}", ("reject", asked["position"], bytes.fromhex(asked["prefix_root"])), found
+    for key, chunks in golden.get("cells", {}).items():
+        for asked in chunks:
+            yield from cells(made, golden["runs"][key], asked)
+
+
+def cells(made, run, said):
+    """6.3: a chunk from committed data alone."""
+    layers, fed = made.numbers["num_hidden_layers"], run["prompt"] + run["output"]["tokens"][:-1]
+    cache = made.cache()
+    rows = made.forward(fed, cache)
+    whole = trace.Trace(layers)
+    whole.push(rows, len(fed))
+    top, chunk = bytes.fromhex(run["trace_root"]), said["chunk"]
+    first = chunk * trace.CHUNK
+    yield "leaves", said["leaves"], [hash.hex() for hash in whole.chunk(chunk)]
+    kv = [b"".join(whole.kv[layer][:first]) for layer in range(layers)]
+    yield "spot check", said["leaves"], [hash.hex() for hash in c2.spot_check(made, fed, chunk, kv)]
+    for layer in range(layers):
+        before = rows.residual[layer - 1] if layer else made.embedded(fed)
+        found = c2.cell(made, layer, before[first : first + trace.CHUNK], cache.k[layer][:first], cache.v[layer][:first])
+        yield f"cell {layer}", said["leaves"][2 * layer : 2 * layer + 2], [hash.hex() for hash in found[:2]]
+    cells_before = [(c, layer, "kv") for c in range(chunk) for layer in range(layers)]
+    own = [(chunk, layer, kind) for layer in range(layers) for kind in ("x", "kv")] + [(chunk, None, "n")]
+    places = [trace.index(len(fed), layers, c, layer, kind) for c, layer, kind in cells_before + own]
+    hashes = [trace.kv_leaf(whole.kv[layer][c * trace.CHUNK : (c + 1) * trace.CHUNK]) for c, layer, _ in cells_before]
+    hashes += [bytes.fromhex(hash) for hash in said["leaves"]]
+    proof = [bytes.fromhex(hash) for hash in said["proof"]]
+    yield "proof", proof, trace.proof(whole.leaves(), places)
+    yield "root", top, trace.root_of_all(len(fed), layers, list(zip(places, hashes)), proof)
 
 
 # ── the fused multiply-add, against exact arithmetic ─────────────────────────
@@ -305,29 +408,34 @@ def fused(_):
     yield "fma is rounded once", 0, wrong
 
 
-OPERATIONS = {f.__name__: f for f in (linear, embedding, norm, functions, quantiser, rope, attention, f64, sampler, hashes, bound)}
+KINDS = {f.__name__: f for f in (
+    linear, embedding, norm, functions, quantizer, rope, attention, f64, sampler, hashes, bound, traces, tokenizers, templates,
+    numbers, configs, limits)}
+
+
+def checks(stem):
+    """(where, checks) of a file."""
+    golden = read(stem)
+    if stem in KINDS:
+        return [(f"{stem}/{case}", KINDS[stem](said, case)) for case, said in golden.items()]
+    return [(stem, model(golden, stem))]
 
 
 def main(names):
+    """With `--first`, ends at the first check that fails."""
+    first, names = "--first" in names, [name for name in names if name != "--first"]
     passed = failed = 0
-    work = [("fma", fused(None))]
-    for path in sorted(GOLDEN.glob("*.json")):
-        if path.stem == "layers":
-            continue
-        golden = json.loads(path.read_text())
-        if path.stem in OPERATIONS:
-            work += [(f"{path.stem}/{case}", OPERATIONS[path.stem](said, case)) for case, said in golden.items()]
-        else:
-            work.append((path.stem, model(golden, path.stem)))
-    for where, results in work:
-        if names and where.split("/")[0] not in names:
-            continue
+    files = [path.stem for path in sorted(GOLDEN.glob("*.json")) if path.stem != "layers"]
+    work = [] if names else [("fma", fused(None))]
+    for where, results in work + [c for stem in files if not names or stem in names for c in checks(stem)]:
         for what, expected, found in results:
             if expected == found:
                 passed += 1
             else:
                 failed += 1
                 print(f"FAIL {where}: {what}\n  golden {str(expected)[:300]}\n  found  {str(found)[:300]}")
+                if first:
+                    return True
     print(f"checks: {passed} passed, {failed} failed")
     return failed != 0 or passed == 0
 

@@ -1,4 +1,4 @@
-"""Sections 1 and A of docs/spec/c1-w8.md: f32 with a fused multiply-add, and log, pow, cos, sin in f64.
+"""Sections 1 and A of docs/spec/c2.md: f32 with a fused multiply-add, and log, pow, cos, sin in f64.
 
 numpy's elementwise f32 and f64 operations are IEEE-754 and rounded once; the fused one is made here from f64.
 """
@@ -24,7 +24,7 @@ def fma(a, b, c):
     """a · b + c in f32, rounded once.
 
     The product of two f32 is exact in f64. TwoSum gives the sum and its error; if there is an error, the f64 is made odd
-    (the neighbour whose last bit is 1), so that the rounding to f32 cannot be misled by the first one: 53 ≥ 2 · 24 + 2.
+    (the neighbor whose last bit is 1), so that the rounding to f32 cannot be misled by the first one: 53 ≥ 2 · 24 + 2.
     """
     p = np.multiply(a, b, dtype=F64)
     c = np.asarray(c, F64)

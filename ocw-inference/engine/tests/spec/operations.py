@@ -1,49 +1,90 @@
-"""Section 2 of docs/spec/c1-w8.md: one function for each operation, over arrays of rows."""
+"""Section 2 of docs/spec/c2.md: one function for each operation, over arrays of rows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from floats import F32, F64, cos_sin, f32_bits, f64_bits, fma, log, pow
 
-BLOCK, LANES, TILE = 32, 16, 256
+LANES, TILE = 16, 256
+GROUPS = {"w8": (32, 128), "w4": (32,), "w4z": (32, 64, 128)}
+
+
+def nibbles(packed, width):
+    """2.1: two 4-bit numbers a byte, the even column in the low half."""
+    both = np.stack([packed & 15, packed >> 4], -1)
+    return both.reshape(len(packed), -1)[:, :width]
 
 
 @dataclass
 class Matrix:
-    """2.1: w i8 [N, K], s f16 [N, K/32]."""
+    """2.1: the tensors of a matrix as the file has them. `w` is i8 [N, K], or u8 [N, K/2]; `s` is f16 [N, groups]."""
 
     w: np.ndarray
     s: np.ndarray
+    table: np.ndarray = None
+    zero: np.ndarray = None
+
+    def __post_init__(self):
+        packed = self.w.dtype == np.uint8
+        self.format = ("w4" if self.table is not None else "w4z") if packed else "w8"
+        self.width = self.w.shape[1] * (2 if packed else 1)
+        groups = self.s.shape[1]
+        self.group = min(g for g in GROUPS[self.format] if -(-self.width // g) == groups)
+
+    def values(self, rows=slice(None)):
+        """The integers v of these rows."""
+        w = self.w[rows]
+        if self.format == "w8":
+            return w.astype(np.int32)
+        w = nibbles(w, self.width)
+        if self.format == "w4":
+            return self.table.astype(np.int32)[w]
+        z = nibbles(self.zero[rows], self.s.shape[1])
+        return w.astype(np.int32) - np.repeat(z.astype(np.int32), self.group, 1)[:, : self.width]
+
+    @cached_property
+    def grouped(self):
+        """All values in groups, as f64."""
+        return self.in_groups(self.values()).astype(F64)
+
+    def in_groups(self, x):
+        """[rows, K] → [rows, groups, G]; what a short last group lacks is 0, which changes nothing."""
+        groups = self.s.shape[1]
+        return np.pad(x, ((0, 0), (0, groups * self.group - self.width))).reshape(len(x), groups, self.group)
+
+
+def quantized(x):
+    """2.2: d and q of groups, [rows, groups, G]."""
+    d = np.abs(x).max(2) / F32(127)
+    return d, np.where(d[..., None] == 0, F32(0), np.clip(np.rint(x / d[..., None]), -127, 127))
 
 
 def linear(x, m, bias=None):
     """2.2: x [rows, K] → [rows, N]."""
-    rows, blocks = len(x), x.shape[1] // BLOCK
-    x = x.reshape(rows, blocks, BLOCK)
-    d = np.abs(x).max(2) / F32(127)
-    q = np.where(d[..., None] == 0, F32(0), np.clip(np.rint(x / d[..., None]), -127, 127)).astype(F64)
-    w, s = m.w.reshape(len(m.w), blocks, BLOCK).astype(F64), m.s.astype(F32)
-    acc = np.zeros((rows, len(m.w)), F32)
-    for b in range(blocks):
+    d, q = quantized(m.in_groups(x))
+    q, v, s = q.astype(F64), m.grouped, m.s.astype(F32)
+    acc = np.zeros((len(x), len(m.w)), F32)
+    for g in range(s.shape[1]):
         # A sum of integers below 2⁵³ is exact in f64, in any order.
-        total = (q[:, b] @ w[:, b].T).astype(F32)
-        acc = fma(total, s[:, b] * d[:, b : b + 1], acc)
+        total = (q[:, g] @ v[:, g].T).astype(F32)
+        acc = fma(total, s[:, g] * d[:, g : g + 1], acc)
     return acc if bias is None else acc + bias
 
 
 def fine(x, m, bias):
-    """2.13: a product of a row and of what its quantisation keeps back."""
-    blocks = x.reshape(len(x), -1, BLOCK)
-    d = (np.abs(blocks).max(2) / F32(127))[..., None]
-    q = np.where(d == 0, F32(0), np.clip(np.rint(blocks / d), -127, 127)).astype(F32)
-    rest = fma(-q, np.broadcast_to(d, q.shape), blocks).reshape(x.shape)
+    """2.13: a product of a row and of what its quantization keeps back."""
+    grouped = m.in_groups(x)
+    d, q = quantized(grouped)
+    rest = fma(-q, np.broadcast_to(d[..., None], q.shape), grouped).reshape(len(x), -1)[:, : m.width]
     return linear(x, m) + linear(rest, m, bias)
 
 
 def embedding(m, tokens):
     """2.3"""
-    return m.w[tokens].astype(F32) * np.repeat(m.s[tokens].astype(F32), BLOCK, 1)
+    scale = np.repeat(m.s[tokens].astype(F32), m.group, 1)[:, : m.width]
+    return scale * m.values(tokens).astype(F32)
 
 
 def lanes(x, step):

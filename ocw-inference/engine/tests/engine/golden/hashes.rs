@@ -28,6 +28,7 @@ fn the_sampler_gives_the_golden_tokens() {
 		("min-p", 3, false, 2 * ONE, 0, ONE / 20),
 		("min-p of one", 1, true, 2 * ONE, 0, ONE),
 		("least min-p", 3, false, 2 * ONE, 0, 1),
+		("min-p at the border", 1, true, 16 * ONE, 0, 64_520),
 		("both filters", 3, false, ONE, 100, 1 << 10),
 		("saturated", 20, false, ONE, 0, ONE / 2),
 	] {
@@ -133,6 +134,14 @@ fn hashes_give_the_golden_bytes() {
 	compare("hashes", &Value::Object(cases));
 }
 
+/// How many bytes of text an answer may have (§5).
+#[test]
+fn limits_of_a_text_are_the_golden_ones() {
+	let limit = |max_tokens: u32| json!({ "max_text_bytes": SamplingParams::greedy(max_tokens).max_text_bytes() });
+	let cases = [1, 63, 64, 65, 1_024, 4_095, 4_096].map(|max_tokens| (max_tokens.to_string(), limit(max_tokens)));
+	compare("limits", &Value::Object(cases.into_iter().collect()));
+}
+
 /// What binds a run to its job, attempt, seats and dispute (§6.2).
 #[test]
 fn bound_hashes_give_the_golden_bytes() {
@@ -220,9 +229,10 @@ fn the_functions_in_f64_give_the_golden_bits() {
 	let logs = between("f64/log", 400, 54, 60);
 	let angles = between("f64/angle", 400, 30, 50);
 	// Near multiples of a quarter turn, where reduction is hard.
-	let quarters: Vec<f64> = (1..400)
-		.map(|i| f64::from(i * i) * std::f64::consts::FRAC_PI_4)
-		.collect();
+	let times = |n: i32| f64::from(n) * std::f64::consts::FRAC_PI_4;
+	let quarters: Vec<f64> = (1..400).map(|i| times(i * i)).collect();
+	// All exceptions of the reduction are among these.
+	let multiples: Vec<f64> = (1..400).map(times).collect();
 	let bases: Vec<f64> = between("f64/base", 400, 0, 24)
 		.iter()
 		.map(|v| f64::from(*v as f32))
@@ -242,7 +252,7 @@ fn the_functions_in_f64_give_the_golden_bits() {
 		"pow".into(),
 		json!({ "x": hex(&bases[..8]), "y": hex(&powers[..8]), "all": each(|v| v, &powers) }),
 	);
-	for (name, x) in [("angles", &angles), ("quarters", &quarters)] {
+	for (name, x) in [("angles", &angles), ("quarters", &quarters), ("multiples", &multiples)] {
 		cases.insert(
 			name.into(),
 			json!({

@@ -2,25 +2,24 @@
 
 use super::{
 	compare,
-	models::{families, family_seed},
+	models::{families, FAMILY_SEED},
+	recipe::Recipe,
 };
-use crate::{
-	common::{folder, folder_of, load, Tiny},
-	rows::alone,
-};
+use crate::{common::load, rows::alone};
 use serde_json::{json, Map, Value};
 
 #[test]
 fn layers_give_the_golden_rows() {
 	let tokens = [72, 105, 256];
-	let mut folders = vec![("tiny-llama", folder(Tiny::default()))];
-	folders.extend(
+	let mut recipes = vec![("tiny-llama", Recipe::tiny(1))];
+	recipes.extend(
 		families()
-			.iter()
-			.map(|(name, config)| (*name, folder_of(family_seed(), config))),
+			.into_iter()
+			.map(|(name, config)| (name, Recipe::of(FAMILY_SEED, config))),
 	);
 	let mut cases = Map::new();
-	for (name, dir) in folders {
+	for (name, recipe) in recipes {
+		let dir = recipe.make();
 		let model = load(dir.path());
 		let rows: Vec<String> = alone(&model, &tokens, tokens.len())
 			.into_iter()

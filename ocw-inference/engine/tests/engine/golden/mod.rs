@@ -1,12 +1,17 @@
-//! Golden vectors: what other computers and other implementations must get (`docs/spec/c1-w8.md`, appendix C).
+//! Golden vectors: what other computers and other implementations must get (`docs/spec/c2.md`, appendix C).
 //!
 //! `ASSAY_GOLDEN=write cargo test -p assay-engine --release golden` writes the files again; a change of a bit in one is a new
 //! profile. `tests/spec` computes the same files from the text alone.
 
+mod failures;
+mod files;
 mod hashes;
 mod layers;
 pub(crate) mod models;
 mod operations;
+pub(crate) mod recipe;
+mod text;
+mod traces;
 
 use crate::common::sorted;
 use serde_json::{Map, Value};

@@ -1,17 +1,19 @@
 //! Each operation on numbers that anyone can make.
 
 use super::{bits, compare, floats, stream, Cases};
-use crate::common::{options, write_source, Tiny, VOCABULARY};
-use assay_import::import;
-use assay_model_folder::header::Header;
+use crate::common::{config, options, write_source_of, Tiny};
+use assay_import::{import, ImportOptions};
+use assay_model_folder::{formats::Format, header::Header};
 use assay_numerics::{
 	activation::{erf, Gelu, SiluMul},
 	attention::{Attention, Mask},
 	exp::exp,
+	format::{Group, MatrixFormat},
 	kv::{PageId, PageShape, Pool, Segment, PAGE},
 	linear::Linear,
 	norm::{HeadNorm, LayerNorm, RmsNorm},
 	packed::{Gather, PackedMatrix},
+	residual::quantization_residual,
 	rope::{Rope, RopeScaling, Tables},
 	Isa, F32,
 };
@@ -32,41 +34,79 @@ fn apply(out: usize, op: impl FnOnce(&mut [f32]) -> assay_numerics::Result<()>) 
 	y
 }
 
-/// A matrix of bytes and of scales of every size, subnormal and negative ones among them.
-fn matrix(name: &str, n: usize, k: usize) -> PackedMatrix {
-	let scales: Vec<f16> = stream(&format!("{name}/s"), n * k / 16)
-		.chunks_exact(2)
-		.map(|b| f16::from_bits(u16::from_le_bytes(b.try_into().unwrap()) & 0x9FFF))
+/// Every format, with the table of a matrix of this name.
+fn formats(name: &str) -> [MatrixFormat; 6] {
+	let table: Vec<i8> = stream(&format!("{name}/table"), 16)
+		.into_iter()
+		.map(|b| b as i8)
 		.collect();
-	PackedMatrix::pack(&[(&stream(&format!("{name}/w"), n * k), &scales)], k).unwrap()
+	let w8 = |group| MatrixFormat::W8 { group };
+	let w4z = |group| MatrixFormat::W4z { group };
+	let w4 = MatrixFormat::W4 {
+		table: table.try_into().unwrap(),
+	};
+	[
+		w8(Group::G32),
+		w8(Group::G128),
+		w4,
+		w4z(Group::G32),
+		w4z(Group::G64),
+		w4z(Group::G128),
+	]
 }
+
+/// Returns the zero points of rows, of which none is behind the last group.
+pub(super) fn zero_points(mut bytes: Vec<u8>, format: MatrixFormat, width: usize) -> Vec<u8> {
+	if format.groups(width) % 2 == 1 {
+		for row in bytes.chunks_mut(format.zero_bytes(width)) {
+			*row.last_mut().unwrap() &= 15;
+		}
+	}
+	bytes
+}
+
+/// A matrix of bytes and of scales of every size, subnormal and negative ones among them.
+fn matrix(name: &str, n: usize, k: usize, format: MatrixFormat) -> PackedMatrix {
+	let part = |part: &str, bytes: usize| stream(&format!("{name}/{part}"), n * bytes);
+	let scales: Vec<u8> = part("s", format.scale_bytes(k))
+		.chunks_exact(2)
+		.flat_map(|b| (u16::from_le_bytes([b[0], b[1]]) & 0x9FFF).to_le_bytes())
+		.collect();
+	let mut matrix = PackedMatrix::zeros(n, k, format).unwrap();
+	matrix.put_weights(0, &part("w", format.weight_bytes(k))).unwrap();
+	matrix.put_scales(0, &scales).unwrap();
+	if let MatrixFormat::W4z { .. } = format {
+		let zeros = zero_points(part("zero", format.zero_bytes(k)), format, k);
+		matrix.put_zeros(0, &zeros).unwrap();
+	}
+	matrix
+}
+
+/// Sizes of a product: rows, k, n.
+type Sizes = (usize, usize, usize);
 
 #[test]
 fn linear_gives_the_golden_bits() {
 	on_every_isa("linear", |isa| {
 		let mut cases = Cases::new();
-		for (name, rows, k, n, exponent, biased) in [
-			("one", 1, 32, 1, 0, false),
-			("odd", 3, 96, 41, 0, true),
-			("rows", 33, 64, 5, 4, false),
-			("deep", 2, 512, 33, -3, true),
-			("tiny", 2, 64, 7, -130, false),
-			("huge", 2, 64, 7, 120, false),
+		let w8 = MatrixFormat::W8_32;
+		for (name, sizes, exponent, biased) in [
+			("one", (1, 32, 1), 0, false),
+			("odd", (3, 96, 41), 0, true),
+			("rows", (33, 64, 5), 4, false),
+			("deep", (2, 512, 33), -3, true),
+			("tiny", (2, 64, 7), -130, false),
+			("huge", (2, 64, 7), 120, false),
 		] {
-			let key = |part: &str| format!("linear/{name}/{part}");
-			let mut x = floats(&key("x"), rows * k, exponent);
-			// The first row's first block is zero, and the last element of all is far from its neighbours.
-			x[..32].fill(0.0);
-			*x.last_mut().unwrap() *= 64.0;
-			let bias = biased.then(|| floats(&key("bias"), n, 0));
-			let weight = matrix(&key("matrix"), n, k);
-			let op = Linear {
-				weight: &weight,
-				bias: bias.as_deref(),
-				isa,
-			};
-			let case = json!({ "rows": rows, "k": k, "n": n, "exponent": exponent, "bias": biased, "y": bits(&apply(rows * n, |y| op.apply(&x, y))) });
-			cases.insert(name.into(), case);
+			cases.insert(name.into(), product(isa, name, sizes, (exponent, biased), w8));
+		}
+		// Rows for one tile of AMX and for several; widths that end with a short group, and with a whole one.
+		for (size, sizes) in [("short", (2, 224, 35)), ("even", (3, 256, 33)), ("many", (40, 160, 70))] {
+			for at in 0..formats("").len() {
+				let name = format!("{}, {size}", formats("")[at]);
+				let format = formats(&format!("linear/{name}/matrix"))[at];
+				cases.insert(name.clone(), product(isa, &name, sizes, (1, size == "short"), format));
+			}
 		}
 		for (name, x, w) in traps() {
 			let scales = vec![f16::ONE; w.len() / 32];
@@ -86,8 +126,36 @@ fn linear_gives_the_golden_bits() {
 	});
 }
 
+/// One case of [`linear_gives_the_golden_bits`]: a product, and the fine one.
+fn product(isa: Isa, name: &str, (rows, k, n): Sizes, (exponent, biased): (i32, bool), format: MatrixFormat) -> Value {
+	let key = |part: &str| format!("linear/{name}/{part}");
+	let mut x = floats(&key("x"), rows * k, exponent);
+	// The first row's first elements are zero, and the last element of all is far from its neighbors.
+	x[..32].fill(0.0);
+	*x.last_mut().unwrap() *= 64.0;
+	let bias = biased.then(|| floats(&key("bias"), n, 0));
+	let weight = matrix(&key("matrix"), n, k, format);
+	let product = |bias| Linear {
+		weight: &weight,
+		bias,
+		isa,
+	};
+	let plain = product(bias.as_deref());
+	let mut case = json!({
+		"rows": rows, "k": k, "n": n, "exponent": exponent, "bias": biased, "format": format.to_string(),
+		"y": bits(&apply(rows * n, |y| plain.apply(&x, y))),
+	});
+	if biased {
+		let rest = quantization_residual(&x, k, format);
+		let mut fine = apply(rows * n, |y| product(None).apply(&x, y));
+		plain.add_to(&rest, &mut fine).unwrap();
+		case["fine"] = json!(bits(&fine));
+	}
+	case
+}
+
 /// Rows and weights of one output, with scales of one, where a mistake would go unseen among random numbers.
-fn traps() -> [(&'static str, Vec<f32>, Vec<u8>); 2] {
+fn traps() -> [(&'static str, Vec<f32>, Vec<u8>); 3] {
 	// Every quotient but the last lies in the middle between two integers.
 	let mut ties: Vec<f32> = (0..32).map(|i| i as f32 - 15.5).collect();
 	ties[31] = 127.0;
@@ -98,20 +166,35 @@ fn traps() -> [(&'static str, Vec<f32>, Vec<u8>); 2] {
 	x[32..35].fill(f32::from_bits(0x3FB8_B3E3));
 	x[35] = f32::from_bits(0x3C3A_2833);
 	w[32..36].copy_from_slice(&[127, 127, 100, 104]);
-	[("ties", ties, (1..33).collect()), ("double rounding", x, w)]
+	// d is the least f32, and the largest quotient 190: only the bound makes it 127.
+	let (mut least, mut one) = (vec![0f32; 32], vec![0u8; 32]);
+	(least[0], least[1]) = (f32::from_bits(190), -f32::from_bits(189));
+	(one[0], one[1]) = (1, 2);
+	[
+		("ties", ties, (1..33).collect()),
+		("double rounding", x, w),
+		("bound", least, one),
+	]
 }
 
 #[test]
 fn the_embedding_gives_the_golden_bits() {
-	let weight = matrix("embedding/matrix", 70, 64);
-	let ids = [0, 1, 31, 32, 69, 1];
-	let rows = Gather {
-		ids: &ids,
-		weight: &weight,
-	};
-	let rows = rows.rows().unwrap();
+	let (n, k, ids) = (70, 160, [0, 1, 31, 32, 69, 1]);
 	let mut cases = Cases::new();
-	cases.insert("rows".into(), json!({ "n": 70, "k": 64, "ids": ids, "y": bits(&rows) }));
+	for at in 0..formats("").len() {
+		let name = formats("")[at].to_string();
+		let key = format!("embedding/{name}");
+		let weight = matrix(&key, n, k, formats(&key)[at]);
+		let rows = Gather {
+			ids: &ids,
+			weight: &weight,
+		};
+		let y = bits(&rows.rows().unwrap());
+		cases.insert(
+			name.clone(),
+			json!({ "n": n, "k": k, "ids": ids, "format": name, "y": y }),
+		);
+	}
 	compare("embedding", &Value::Object(cases));
 }
 
@@ -266,42 +349,54 @@ fn scalings() -> Vec<(&'static str, f32, usize, usize, RopeScaling)> {
 
 #[test]
 fn the_quantizer_gives_the_golden_bytes() {
-	let (n, k) = (VOCABULARY as usize, 64);
-	let mut x: Vec<f32> = (0..n)
-		.flat_map(|row| floats(&format!("quantiser/{row}"), k, row as i32 % 40 - 30))
-		.collect();
-	// Ties, and a block of nothing.
-	for (i, v) in x[..31].iter_mut().enumerate() {
-		*v = i as f32 - 15.5;
+	let (n, k) = (288, 160);
+	let mut config = config(Tiny::default());
+	for (key, value) in [("hidden_size", k), ("intermediate_size", n), ("head_dim", 40)] {
+		config[key] = json!(value);
 	}
-	x[31] = 127.0;
-	x[64..96].fill(0.0);
-
-	let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-	let tiny = Tiny {
-		tied: false,
-		..Tiny::default()
-	};
-	write_source(source.path(), tiny);
-	let weights = source.path().join("model.safetensors");
-	let mut file = fs::read(&weights).unwrap();
-	let head = tensor(&file, "lm_head.weight");
-	file.splice(head, x.iter().flat_map(|v| v.to_le_bytes()));
-	fs::write(&weights, file).unwrap();
-	import(source.path(), out.path(), &options()).unwrap();
-
-	let file = fs::read(out.path().join("model.safetensors")).unwrap();
-	let part = |name: &str| &file[tensor(&file, name)];
-	let (w, s) = (part("lm_head.weight"), part("lm_head.weight_scale"));
-	let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
 	let mut cases = Cases::new();
-	cases.insert(
-		"rows".into(),
-		json!({
-			"n": n, "k": k, "first w": hex::encode(&w[..4 * k]), "first s": hex::encode(&s[..4 * k / 16]), "w": hash(w), "s": hash(s),
-		}),
-	);
-	compare("quantiser", &Value::Object(cases));
+	for group in [Group::G32] {
+		let mut x: Vec<f32> = (0..n)
+			.flat_map(|row| floats(&format!("quantizer/{row}"), k, row as i32 % 40 - 30))
+			.collect();
+		// Ties, and a group of nothing.
+		for (i, v) in x[..31].iter_mut().enumerate() {
+			*v = i as f32 - 15.5;
+		}
+		x[31] = 127.0;
+		x[k..k + group.size()].fill(0.0);
+
+		let (source, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+		write_source_of(source.path(), Tiny::default(), &config);
+		let name = "model.layers.0.mlp.gate_proj.weight";
+		let weights = source.path().join("model.safetensors");
+		let mut file = fs::read(&weights).unwrap();
+		let place = tensor(&file, name);
+		file.splice(place, x.iter().flat_map(|v| v.to_le_bytes()));
+		fs::write(&weights, file).unwrap();
+		let options = ImportOptions {
+			weights: Format::W8(group),
+			without_answer: true,
+			..options()
+		};
+		import(source.path(), out.path(), &options).unwrap();
+
+		let file = fs::read(out.path().join("model.safetensors")).unwrap();
+		let (w, s) = (
+			&file[tensor(&file, name)],
+			&file[tensor(&file, &format!("{name}_scale"))],
+		);
+		let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+		let scales = s.len() / n;
+		cases.insert(
+			Format::W8(group).to_string(),
+			json!({
+				"n": n, "k": k, "group": group.size(), "first w": hex::encode(&w[..4 * k]),
+				"first s": hex::encode(&s[..4 * scales]), "w": hash(w), "s": hash(s),
+			}),
+		);
+	}
+	compare("quantizer", &Value::Object(cases));
 }
 
 /// Where a tensor lies in a safetensors file.

@@ -1,7 +1,6 @@
-"""Sections 3 to 7 of docs/spec/c1-w8.md, from that text alone: decoder, run, trace, hashes, findings."""
+"""Sections 3 to 7 of docs/spec/c2.md, from that text alone: decoder, run, hashes, cells, findings."""
 
 import codecs
-import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,21 +9,8 @@ from blake3 import blake3
 from floats import F64, log
 from operations import (
     attention, embedding, fine, gate, gelu, head_norm, layer_norm, linear, mean, normalized, rms_norm, rope_tables, rotate)
-
-CHUNK = 32
-
-
-def H(data):
-    return blake3(data).digest()
-
-
-def D(context, data):
-    return blake3(data, derive_key_context=context).digest()
-
-
-def B(domain, *parts):
-    """`parts` as SCALE has them; hashes and accounts are bytes as they are."""
-    return hashlib.blake2b(domain.encode() + b"".join(parts), digest_size=32).digest()
+from scale import B, D, scale_bytes, scale_list, u32, u64
+from trace import CHUNK, Trace, kv_leaf, leaf
 
 
 def rope_root(cos, sin):
@@ -36,9 +22,11 @@ def rope_root(cos, sin):
 
 @dataclass
 class Rows:
-    """What rows leave behind: x after each layer, n, and which of them are finite in all that §3.3 names."""
+    """What rows leave behind: x after each layer, keys ‖ values of each layer (f16), n, and which rows do not fail by what
+    §3.3 names before the logits."""
 
     residual: list
+    kv: list
     norm: np.ndarray
     finite: np.ndarray
 
@@ -54,12 +42,14 @@ class Cache:
 
 @dataclass
 class Model:
-    """`numbers` as in the manifest, tensors by name (a Matrix, or f32), bytes of each token (None: special)."""
+    """`numbers` as in the manifest, tensors by name (a Matrix, or f32), bytes of each token (None: special).
+    `strips`: whether a space at the beginning of an answer is the tokenizer's (4.3)."""
 
     numbers: dict
     tensors: dict
     tokens: list = field(default_factory=list)
     overhead: int = 0
+    strips: bool = False
 
     def __post_init__(self):
         n = self.numbers
@@ -74,42 +64,57 @@ class Model:
     def logits(self, norm):
         return linear(norm, self.tensors[self.head])
 
+    def embedded(self, tokens):
+        return embedding(self.tensors["model.embed_tokens.weight"], tokens)
+
+    def layer(self, layer, x, k, v, finite=None):
+        """One layer of 3.1: x of the rows after it, and their keys and values in f16.
+
+        `k` and `v` are f16 of the positions before the rows; `finite` loses the rows that fail (3.3)."""
+        n, eps, rows, start = self.numbers, self.numbers["rms_norm_eps"], len(x), len(k)
+        cos, sin = (t[start : start + rows] for t in (self.cos, self.sin))
+        check = lambda name, y: self.look(name, y, finite)
+        t = lambda part: self.tensors[f"model.layers.{layer}.{part}.weight"]
+        bias = lambda part: self.tensors.get(f"model.layers.{layer}.{part}.bias")
+        apply = lambda y, part: linear(y, t(part), bias(part))
+        heads = lambda y: y.reshape(rows, -1, n["head_dim"])
+        h = check("h", rms_norm(x, t("input_layernorm"), eps))
+        q, new_k, new_v = (heads(apply(h, f"self_attn.{part}_proj")) for part in "qkv")
+        if n["qk_norm"]:
+            q, new_k = head_norm(q, t("self_attn.q_norm"), eps), head_norm(new_k, t("self_attn.k_norm"), eps)
+        q, new_k, new_v = check("q", rotate(q, cos, sin)), check("k", rotate(new_k, cos, sin)), check("v", new_v)
+        new_k, new_v = check("half k", new_k.astype(np.float16)), check("half v", new_v.astype(np.float16))
+        k, v = (np.concatenate([old, new]) if start else new for old, new in ((k, new_k), (v, new_v)))
+        last = np.arange(start, start + rows)
+        first = np.maximum(0, last - n["sliding_window"] + 1) if n["sliding_window"] else 0 * last
+        a = check("a", attention(q, k, v, first, last)).reshape(rows, -1)
+        x = x + apply(a, "self_attn.o_proj")
+        h = check("h", rms_norm(x, t("post_attention_layernorm"), eps))
+        y = check("y", gate(apply(h, "mlp.gate_proj"), apply(h, "mlp.up_proj")))
+        return check("x", x + apply(y, "mlp.down_proj")), new_k, new_v
+
+    def look(self, name, y, finite):
+        """3.3: what a row fails by."""
+        if finite is not None:
+            finite &= np.isfinite(y.reshape(len(y), -1)).all(1)
+        return y
+
+    def norm(self, x):
+        return rms_norm(x, self.tensors["model.norm.weight"], self.numbers["rms_norm_eps"])
+
     def forward(self, tokens, cache):
         """3.1 for rows that follow those in the cache."""
-        n, eps = self.numbers, self.numbers["rms_norm_eps"]
-        start, rows = cache.length, len(tokens)
-        cos, sin = (t[start : start + rows] for t in (self.cos, self.sin))
-        finite = np.ones(rows, bool)
-
-        def check(x):
-            finite[:] &= np.isfinite(x.reshape(rows, -1)).all(1)
-            return x
-
-        x, residual = embedding(self.tensors["model.embed_tokens.weight"], tokens), []
-        for layer in range(n["num_hidden_layers"]):
-            t = lambda part: self.tensors[f"model.layers.{layer}.{part}.weight"]
-            bias = lambda part: self.tensors.get(f"model.layers.{layer}.{part}.bias")
-            apply = lambda x, part: linear(x, t(part), bias(part))
-            heads = lambda y: y.reshape(rows, -1, n["head_dim"])
-            h = check(rms_norm(x, t("input_layernorm"), eps))
-            q, k, v = (heads(apply(h, f"self_attn.{part}_proj")) for part in "qkv")
-            if n["qk_norm"]:
-                q, k = head_norm(q, t("self_attn.q_norm"), eps), head_norm(k, t("self_attn.k_norm"), eps)
-            q, k, v = check(rotate(q, cos, sin)), check(rotate(k, cos, sin)), check(v)
+        finite = np.ones(len(tokens), bool)
+        x, residual, kv = self.embedded(tokens), [], []
+        for layer in range(self.numbers["num_hidden_layers"]):
+            x, k, v = self.layer(layer, x, cache.k[layer], cache.v[layer], finite)
             for kept, new in ((cache.k, k), (cache.v, v)):
-                half = check(new.astype(np.float16))
-                kept[layer] = np.concatenate([kept[layer], half]) if start else half
-            last = np.arange(start, start + rows)
-            first = np.maximum(0, last - n["sliding_window"] + 1) if n["sliding_window"] else 0 * last
-            a = check(attention(q, cache.k[layer], cache.v[layer], first, last)).reshape(rows, -1)
-            x = x + apply(a, "self_attn.o_proj")
-            h = check(rms_norm(x, t("post_attention_layernorm"), eps))
-            y = check(gate(apply(h, "mlp.gate_proj"), apply(h, "mlp.up_proj")))
-            x = check(x + apply(y, "mlp.down_proj"))
+                kept[layer] = np.concatenate([kept[layer], new]) if cache.length else new
             residual.append(x)
-        norm = check(rms_norm(x, self.tensors["model.norm.weight"], eps))
-        cache.length += rows
-        return Rows(residual, norm, finite)
+            kv.append(np.concatenate([k, v], 1).reshape(len(tokens), -1))
+        norm = self.look("n", self.norm(x), finite)
+        cache.length += len(tokens)
+        return Rows(residual, kv, norm, finite)
 
 
 def encode(n, tensors, tokens):
@@ -134,8 +139,9 @@ def encode(n, tensors, tokens):
 # ── 4.3: text of tokens ──────────────────────────────────────────────────────
 
 
-def text(data):
+def text(data, strips=False):
     """Ill-formed subparts become U+FFFD; an unfinished end is left out."""
+    data = data[1:] if strips and data.startswith(b" ") else data
     return codecs.getincrementaldecoder("utf-8")("replace").decode(data, final=False).encode()
 
 
@@ -195,8 +201,8 @@ def ended(model, tokens, params, room):
     """5, 1–4: why the answer ends with the last of `tokens` (None if it goes on), and its text."""
     data = lambda ids: b"".join(model.tokens[t] or b"" for t in ids if t < len(model.tokens))
     if tokens[-1] in model.numbers["eos_token_ids"]:
-        return "eos", text(data(tokens[:-1]))
-    said = text(data(tokens))
+        return "eos", text(data(tokens[:-1]), model.strips)
+    said = text(data(tokens), model.strips)
     limit = max_text_bytes(params.max_tokens)
     found = [at for at in (said.find(stop) for stop in params.stop) if at >= 0]
     if found and min(found) <= limit:
@@ -234,7 +240,7 @@ def execute(model, size, prompt, params, seed):
         rows = model.forward(fed, cache)
         good = int(np.append(~rows.finite, True).argmax())  # rows before the first that fails
         logits = model.logits(rows.norm[-1:])[0] if good == len(fed) else None
-        if logits is None or not np.isfinite(logits).all():
+        if logits is None or not finite_logits(logits):
             trace.push(rows, min(good, len(fed) - 1))
             return Run(Output(count, tokens, said, "non_finite"), trace.root())
         trace.push(rows, len(fed))
@@ -245,57 +251,7 @@ def execute(model, size, prompt, params, seed):
         fed = tokens[-1:]
 
 
-# ── 6: trace ─────────────────────────────────────────────────────────────────
-
-
-class Trace:
-    """Rows of each layer and of the final norm, as bytes."""
-
-    def __init__(self, layers):
-        self.layers, self.rows = layers, 0
-        self.streams = [[] for _ in range(layers + 1)]
-
-    def push(self, rows, count):
-        for stream, x in zip(self.streams, rows.residual + [rows.norm]):
-            stream.extend(row.astype("<f4").tobytes() for row in x[:count])
-        self.rows += count
-
-    def root(self):
-        leaf = lambda stream, c: D("assay/v1/trace-leaf", b"".join(stream[c : c + CHUNK]))
-        chunks = range(0, self.rows, CHUNK)
-        nodes = [leaf(stream, c) for c in chunks for stream in self.streams[:-1]]
-        nodes += [leaf(self.streams[-1], c) for c in chunks]
-        while len(nodes) > 1:
-            pairs = [nodes[i : i + 2] for i in range(0, len(nodes), 2)]
-            nodes = [D("assay/v1/trace-node", b"".join(p)) if len(p) == 2 else p[0] for p in pairs]
-        apex = nodes[0] if nodes else bytes(32)
-        return D("assay/v1/trace-root", u32(self.rows) + u32(self.layers) + apex)
-
-
 # ── 6.1: hashes ──────────────────────────────────────────────────────────────
-
-
-def u32(n):
-    return int(n).to_bytes(4, "little")
-
-
-def u64(n):
-    return int(n).to_bytes(8, "little")
-
-
-def compact(n):
-    for size, tag, limit in ((1, 0, 6), (2, 1, 14), (4, 2, 30)):
-        if n < 1 << limit:
-            return (4 * n + tag).to_bytes(size, "little")
-    raise ValueError("a list too long for this profile")
-
-
-def scale_bytes(data):
-    return compact(len(data)) + data
-
-
-def scale_list(items):
-    return compact(len(items)) + b"".join(items)
 
 
 def output_hash(output):
@@ -354,10 +310,37 @@ def prefix_root(model, prompt, tokens, honest):
         return trace.root()
     rows = model.forward(list(prompt) + list(tokens), model.cache())
     finite = rows.finite.copy()
-    # Row P−1+i chooses token i; behind the end of the run no row chooses.
-    over = honest.finish != "non_finite"
-    choosing = min(len(tokens) + 1, len(honest.tokens)) if over else len(tokens) + 1
-    for i in range(choosing):
-        finite[len(prompt) - 1 + i] &= np.isfinite(model.logits(rows.norm[len(prompt) - 1 + i :][:1])).all()
+    # Row P−1+i counts by its logits if the run chose token i, or failed there, and i is at most the position.
+    chose = len(honest.tokens) + (honest.finish == "non_finite")
+    for i in range(min(len(tokens) + 1, chose)):
+        row = len(prompt) - 1 + i
+        finite[row] &= finite_logits(model.logits(rows.norm[row:][:1]))
     trace.push(rows, int(np.append(~finite, True).argmax()))
     return trace.root()
+
+
+def finite_logits(logits):
+    return bool(np.isfinite(logits).all())
+
+
+# ── 6.3: what one chunk is recomputed from ───────────────────────────────────
+
+
+def cell(model, layer, x, k, v):
+    """The two leaves of a cell: `x` before the layer of the chunk's rows, `k` and `v` of the layer's earlier positions."""
+    x, new_k, new_v = model.layer(layer, x, k, v)
+    kv = np.concatenate([new_k, new_v], 1).reshape(len(x), -1)
+    as_bytes = lambda rows, kind: [row.astype(kind).tobytes() for row in rows]
+    return leaf(as_bytes(x, "<f4")), kv_leaf(as_bytes(kv, "<f2")), x
+
+
+def spot_check(model, tokens, chunk, kv):
+    """The leaves of a chunk from all tokens fed and, of each layer, keys and values of the chunks before (f16 bytes)."""
+    n = model.numbers
+    first, leaves = chunk * CHUNK, []
+    x = model.embedded(tokens[first : first + CHUNK])
+    for layer in range(n["num_hidden_layers"]):
+        rows = np.frombuffer(kv[layer], np.float16).reshape(first, 2, n["num_key_value_heads"], n["head_dim"])
+        x_leaf, kv_hash, x = cell(model, layer, x, rows[:, 0], rows[:, 1])
+        leaves += [x_leaf, kv_hash]
+    return leaves + [leaf([row.astype("<f4").tobytes() for row in model.norm(x)])]
