@@ -10,7 +10,7 @@ use std::{
 /// The GPUs to compile for: a line each, for nvcc's `-gencode`.
 const GENCODE: &str = include_str!("kernels/gencode.txt");
 
-/// The profile's arithmetic: nothing contracted, nothing approximated, nothing flushed (docs/spec/c1-w8.md).
+/// The profile's arithmetic: nothing contracted, nothing approximated, nothing flushed (docs/spec/c2.md).
 const EXACT: [&str; 4] = ["--fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"];
 
 fn main() {

@@ -106,6 +106,14 @@ inline int __dp4a(int a, int b, int c) {
 	return c;
 }
 
+/// Four of the eight bytes of x and y, each by the low three bits of a nibble; the kernels leave the fourth bit 0.
+inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t select) {
+	uint64_t all = uint64_t(y) << 32 | x;
+	uint32_t out = 0;
+	for (int i = 0; i < 4; i++) out |= uint32_t(all >> (select >> 4 * i & 7) * 8 & 0xff) << 8 * i;
+	return out;
+}
+
 inline void __syncthreads() { emulation::wait_for_block(); }
 inline void __syncwarp() { emulation::wait_for_warp(); }
 

@@ -1,7 +1,7 @@
 // What the kernels share. Each file is CUDA C++ and, with `ASSAY_EMULATED`, plain C++ for `../emulation`.
 //
 // Floats: only the functions below round, each once, to nearest with ties to even. nvcc is called with --fmad=false and
-// without flush-to-zero, so that nothing else is contracted; sums of floats run in the order of docs/spec/c1-w8.md,
+// without flush-to-zero, so that nothing else is contracted; sums of floats run in the order of docs/spec/c2.md,
 // never across threads in an order that a launch decides.
 
 #pragma once
@@ -9,7 +9,7 @@
 namespace assay {
 
 constexpr int WARP = 32;
-/// Weights that share a scale.
+/// Columns of a block: the smallest group of weights that share a scale.
 constexpr int BLOCK = 32;
 /// Outputs, or rows, that lie side by side in memory.
 constexpr int TILE = 32;
@@ -18,9 +18,8 @@ constexpr int PAGE = 32;
 /// Keys whose sums are taken together.
 constexpr int KEYS = 256;
 
-/// Bytes of a block of 32 outputs: two halves of 16 columns, in each 32 × 16 bytes, then 32 f16 scales.
-constexpr int WEIGHT_BYTES = TILE * BLOCK + TILE * 2;
-/// Bytes of a block of 32 quantized rows: laid out likewise, with f32 scales.
+/// Bytes of a block of 32 quantized rows: two halves of 16 columns, in each 32 × 16 bytes, then 32 f32 scales, those of
+/// the group that the block belongs to.
 constexpr int ROW_BYTES = TILE * BLOCK + TILE * 4;
 
 __device__ inline float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }

@@ -18,12 +18,23 @@ KERNEL(residual, 256, assay::AddArgs, assay::residual(a))
 KERNEL(quantize_logits, 256, assay::QuantizeLogitsArgs, assay::quantize_logits(a))
 
 KERNEL(quantize, 256, assay::QuantizeArgs, assay::quantize(a))
-KERNEL(linear_1, 256, assay::LinearArgs, (assay::linear_few<1, 2>(a)))
-KERNEL(linear_2, 256, assay::LinearArgs, (assay::linear_few<2, 2>(a)))
-KERNEL(linear_4, 256, assay::LinearArgs, (assay::linear_few<4, 2>(a)))
-KERNEL(linear_8, 256, assay::LinearArgs, (assay::linear_few<8, 1>(a)))
-KERNEL(linear_32, 128, assay::LinearArgs, (assay::linear_many<1, 1, 2, 2>(a)))
-KERNEL(linear_128, 256, assay::LinearArgs, (assay::linear_many<4, 4, 2, 4>(a)))
+#define FEW_ROWS(format, FORMAT) \
+	KERNEL(linear_1_##format, 256, assay::LinearArgs, (assay::linear_few<1, 2, assay::FORMAT>(a))) \
+	KERNEL(linear_2_##format, 256, assay::LinearArgs, (assay::linear_few<2, 2, assay::FORMAT>(a))) \
+	KERNEL(linear_4_##format, 256, assay::LinearArgs, (assay::linear_few<4, 2, assay::FORMAT>(a))) \
+	KERNEL(linear_8_##format, 256, assay::LinearArgs, (assay::linear_few<8, 1, assay::FORMAT>(a)))
+FEW_ROWS(w8, W8)
+FEW_ROWS(w4, W4)
+FEW_ROWS(w4z, W4Z)
+
+#define MANY_ROWS(format, FORMAT, LONG) \
+	KERNEL(linear_32_##format, 128, assay::LinearArgs, (assay::linear_many<1, 1, 2, 2, assay::FORMAT, LONG>(a))) \
+	KERNEL(linear_128_##format, 256, assay::LinearArgs, (assay::linear_many<4, 4, 2, 4, assay::FORMAT, LONG>(a)))
+MANY_ROWS(w8, W8, false)
+MANY_ROWS(w8_long, W8, true)
+MANY_ROWS(w4, W4, false)
+MANY_ROWS(w4z, W4Z, false)
+MANY_ROWS(w4z_long, W4Z, true)
 
 KERNEL(scores, 256, assay::AttentionArgs, assay::scores(a))
 KERNEL(values, 288, assay::AttentionArgs, assay::values(a))

@@ -2,28 +2,22 @@
 
 #pragma once
 #include "common.cuh"
+#include "weights.cuh"
 
 namespace assay {
 
 struct EmbedArgs {
+	Weights table;       // an output for each token
 	const uint32_t *ids; // [rows]
-	const uint8_t *table; // tiles of 32 tokens
-	float *out;           // [rows, 32 · blocks]
-	uint32_t blocks, rows;
+	float *out;          // [rows, 32 · blocks]
+	uint32_t rows;
 };
 
 /// §2.3. A block of threads for each row.
 __device__ inline void embed(const EmbedArgs &a) {
-	uint32_t id = a.ids[blockIdx.x], lane = id % TILE;
-	const uint8_t *tile = a.table + size_t(id / TILE) * a.blocks * WEIGHT_BYTES;
-	float *out = a.out + size_t(blockIdx.x) * a.blocks * BLOCK;
-	for (uint32_t i = threadIdx.x; i < a.blocks * BLOCK; i += blockDim.x) {
-		const uint8_t *block = tile + size_t(i / BLOCK) * WEIGHT_BYTES;
-		uint32_t column = i % BLOCK;
-		int w = int8_t(block[column / 16 * 512 + lane * 16 + column % 16]);
-		float scale = f16(reinterpret_cast<const uint16_t *>(block + TILE * BLOCK)[lane]);
-		out[i] = mul(scale, float(w));
-	}
+	uint32_t id = a.ids[blockIdx.x], width = a.table.blocks * BLOCK;
+	float *out = a.out + size_t(blockIdx.x) * width;
+	for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) out[i] = mul(scale(a.table, id, i), float(weight(a.table, id, i)));
 }
 
 struct NormArgs {
@@ -69,6 +63,7 @@ struct RopeArgs {
 	const float *x;            // [rows, (heads + 2 · kv_heads) · head_dim], each row q ‖ k ‖ v
 	float *out;                // [rows, heads · head_dim]: the rotated queries
 	uint16_t *pool;            // pages of keys and values
+	uint16_t *kv;              // [rows, 2 · kv_heads · head_dim]: what goes to the pages, for the trace
 	const float *q_norm;       // [head_dim] or null
 	const float *k_norm;       // [head_dim] or null
 	const float *cos;          // [positions, head_dim / 2]
@@ -124,8 +119,10 @@ __device__ inline void rope_and_write_kv(const RopeArgs &a) {
 			}
 			// A page has keys [kv_head][d][32] and values [kv_head][32][d], so that threads that read them are
 			// neighbours.
-			if (key) keys[(size_t(h - a.heads) * a.head_dim + i) * PAGE + slot] = to_f16(y);
-			else values[(size_t(h - a.heads - a.kv_heads) * PAGE + slot) * a.head_dim + i] = to_f16(y);
+			uint16_t stored = to_f16(y);
+			if (key) keys[(size_t(h - a.heads) * a.head_dim + i) * PAGE + slot] = stored;
+			else values[(size_t(h - a.heads - a.kv_heads) * PAGE + slot) * a.head_dim + i] = stored;
+			a.kv[(size_t(row) * 2 * a.kv_heads + h - a.heads) * a.head_dim + i] = stored;
 			largest_stored = magnitude(y) > largest_stored ? magnitude(y) : largest_stored;
 		}
 		__syncwarp();

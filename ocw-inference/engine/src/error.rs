@@ -49,6 +49,41 @@ pub enum Error {
 		/// Bytes for all models together from which on this one is served.
 		enough: usize,
 	},
+	/// A model that is to be served beside others leaves one of them less memory for keys and values than one whole context takes.
+	#[error(
+		"model {model} ({id}) is not served beside the others: each would have {share} bytes of the memory for keys and values, and \
+		one context of {largest} takes {needed}. Start the node with --engine-kv-memory {enough} or more (the engine with \
+		--kv-memory), or serve fewer models"
+	)]
+	KvShare {
+		/// The model's name.
+		model: String,
+		/// Its id.
+		id: ModelId,
+		/// The name of the model with the largest context.
+		largest: String,
+		/// Bytes that one context of it takes.
+		needed: usize,
+		/// Bytes that each model may take.
+		share: usize,
+		/// Bytes for all models together from which on all are served.
+		enough: usize,
+	},
+	/// The weights of a model do not fit what a GPU has left.
+	#[error(
+		"model {model} ({id}) is not served: its weights take {needed} bytes, and the GPU has {left} left for them. Serve fewer models, \
+		or one of fewer bits"
+	)]
+	GpuMemory {
+		/// The model's name.
+		model: String,
+		/// Its id.
+		id: ModelId,
+		/// Bytes that the weights take.
+		needed: usize,
+		/// Bytes that are free, with those of keys and values.
+		left: usize,
+	},
 	/// A parameter of the work is out of range.
 	#[error("the work is invalid: {0}")]
 	Work(String),

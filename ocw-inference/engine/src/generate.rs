@@ -98,7 +98,8 @@ pub fn verify_with(
 	}
 }
 
-fn work(
+/// Returns the work item of a model; an error if the input is too long.
+pub(crate) fn work(
 	model: &Model,
 	input: impl Into<UncheckedInput>,
 	params: &SamplingParams,

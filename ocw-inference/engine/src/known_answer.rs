@@ -1,12 +1,13 @@
 //! Known answers: what an engine has to reproduce before it serves a model, and what is worth recording as one.
 
 use crate::{
-	generate::{execute, verify_once},
+	generate::{self, execute, verify_once},
 	gpu::Gpu,
+	sequence::KNOWN_ANSWER,
 	Error, Executed, Model, Result,
 };
 use assay_model_folder::{files, manifest::KnownAnswer};
-use assay_primitives::{job::Failure, Finding, FinishReason, Hash32, SamplingParams};
+use assay_primitives::{job::Failure, Finding, FinishReason, Hash32, SamplingParams, Work};
 
 /// The prompt of every new known answer.
 pub const PROMPT: &str = "What is this model good for?";
@@ -63,46 +64,79 @@ pub fn choose(model: &Model) -> Result<KnownAnswer> {
 
 /// Computes the model's known answer by decoding, and checks it by prefill.
 pub fn test(model: &Model) -> Result<()> {
-	let failed = |reason: &str| Error::KnownAnswer {
-		model: model.id().to_string(),
-		reason: reason.into(),
-	};
-	let known = model.known_answer().ok_or_else(|| failed("manifest.json has none"))?;
 	if model.encoder().is_ok() {
-		return if vector(model, &known.prompt)? == known.answer {
-			Ok(())
-		} else {
-			Err(failed("encoding gives another vector"))
-		};
+		return test_vector(model);
 	}
+	let known = recorded(model)?;
 	let executed = run(model, known)?;
-	if executed.hash() != known.answer {
-		return Err(failed("decoding gives another answer"));
+	check_decoded(model, &executed)?;
+	let (params, seed) = request(known);
+	// Not computed once more: a machine that would need it must not serve the model.
+	let found = verify_once(model, &known.prompt, &params, seed, &executed.output)?;
+	check_prefilled(model, &executed, found)
+}
+
+/// Returns the work whose result is a decoder's known answer.
+pub(crate) fn work(model: &Model) -> Result<Work> {
+	let known = recorded(model)?;
+	let (params, seed) = request(known);
+	generate::work(model, known.prompt.as_str(), &params, seed, None)
+}
+
+/// Checks an encoder's known answer.
+pub(crate) fn test_vector(model: &Model) -> Result<()> {
+	let known = recorded(model)?;
+	if vector(model, &known.prompt)? == known.answer {
+		Ok(())
+	} else {
+		Err(failed(model, "encoding gives another vector"))
+	}
+}
+
+/// Checks that what decoding gave is the known answer.
+pub(crate) fn check_decoded(model: &Model, executed: &Executed) -> Result<()> {
+	if executed.hash() != recorded(model)?.answer {
+		return Err(failed(model, "decoding gives another answer"));
 	}
 	match executed.output.finish {
-		FinishReason::Failed(failure) => return Err(worthless(model, reason(failure))),
-		_ if executed.output.tokens.len() < LEAST_TOKENS => return Err(worthless(model, TOO_SHORT)),
-		_ => {}
+		FinishReason::Failed(failure) => Err(worthless(model, reason(failure))),
+		_ if executed.output.tokens.len() < LEAST_TOKENS => Err(worthless(model, TOO_SHORT)),
+		_ => Ok(()),
 	}
-	// Not computed once more: a machine that would need it must not serve the model.
-	let (params, seed) = request(known);
-	let found = verify_once(model, &known.prompt, &params, seed, &executed.output)?;
+}
+
+/// Checks that prefill confirmed what decoding gave.
+pub(crate) fn check_prefilled(model: &Model, executed: &Executed, found: Finding) -> Result<()> {
 	let trace_root = executed.trace_root;
 	if found == (Finding::Confirm { trace_root }) {
 		Ok(())
 	} else {
-		Err(failed("prefill doesn't confirm what decoding gives"))
+		Err(failed(model, "prefill doesn't confirm what decoding gives"))
 	}
 }
 
-/// [`test`] on a GPU. One that computes another answer has failed, whatever its driver reports.
-pub(crate) fn test_on(gpu: &dyn Gpu, model: &Model) -> Result<()> {
-	test(model).map_err(|error| match error {
+/// Returns the known answer in the model's manifest.
+fn recorded(model: &Model) -> Result<&KnownAnswer> {
+	let known = model.known_answer();
+	known.ok_or_else(|| failed(model, "manifest.json has none"))
+}
+
+fn failed(model: &Model, reason: &str) -> Error {
+	Error::KnownAnswer {
+		model: model.id().to_string(),
+		reason: reason.into(),
+	}
+}
+
+/// Returns what an error of the test means where a GPU computed: one that computes another answer has failed, whatever its driver
+/// reports.
+pub(crate) fn on_gpu(gpu: &dyn Gpu, model: &Model, error: Error) -> Error {
+	match error {
 		Error::KnownAnswer { model: id, reason } if model.known_answer().is_some() => {
 			Error::Device(format!("{} computes model {id} wrongly: {reason}", gpu.name()))
 		}
 		error => error,
-	})
+	}
 }
 
 const TOO_SHORT: &str = "the model ends its answers before they begin. Check which tokens end an answer \
@@ -151,7 +185,7 @@ fn request(known: &KnownAnswer) -> (SamplingParams, Hash32) {
 
 /// Returns an encoder's known answer: the hash of the prompt's vector, which has to be one.
 fn vector(model: &Model, prompt: &str) -> Result<Hash32> {
-	let mut hasher = blake3::Hasher::new_derive_key("assay/v1/known-answer");
+	let mut hasher = blake3::Hasher::new_derive_key(KNOWN_ANSWER);
 	for v in model.embed(prompt)? {
 		if !v.is_finite() {
 			return Err(worthless(model, reason(Failure::NonFinite)));

@@ -2,8 +2,9 @@
 //! (`assay-engine-cuda`), with one command line.
 
 use crate::{
+	engine::FreeMemory,
 	gpu::Gpu,
-	process::{self, end_if_device_failed, MemoryWatch, ProcessLimits},
+	process::{self, MemoryWatch, ProcessLimits},
 	scheduler::SchedulerLimits,
 	server, Engine, Error,
 };
@@ -24,7 +25,7 @@ pub struct OpenedGpu {
 	/// The GPU.
 	pub gpu: Arc<dyn Gpu>,
 	/// Returns how many bytes of its memory are free.
-	pub free_memory: Box<dyn Fn() -> crate::Result<usize> + Send>,
+	pub free_memory: FreeMemory,
 }
 
 /// Opens a program's GPU.
@@ -33,18 +34,19 @@ pub type OpenGpu = Box<dyn FnOnce() -> crate::Result<OpenedGpu> + Send>;
 /// The command line of `serve`.
 #[derive(clap::Args)]
 pub struct ServeArgs {
-	/// The directory that holds a model directory per model.
+	/// The directory that holds a model directory per model. The node names those to serve.
 	#[arg(long, value_name = "DIR")]
 	models: PathBuf,
 	/// Threads that compute; 0 takes one for each core.
 	#[arg(long, value_name = "N", default_value_t = 0)]
 	threads: usize,
-	/// Instruction set to compute with instead of the fastest: portable, neon, avx2 or avx512. The bits are the same.
+	/// Instruction set to compute with instead of the fastest: portable, neon, avx2, avx512 or amx. The bits are the same.
 	#[arg(long, value_name = "NAME")]
 	isa: Option<Isa>,
 	/// Memory for keys and values of all models together, in bytes; K, M and G are understood. Default: 1G, or on a GPU
-	/// three quarters of what is free once the models are loaded. They share it equally; a model of which one whole context
-	/// does not fit its share is not served. A rejection is computed a second time beside that, with pages of its own.
+	/// three quarters of what the models leave free. They share it equally, anew with each that comes or goes; a model is not
+	/// served if one whole context of it, or of one that is served already, does not fit its share. A rejection is computed a
+	/// second time beside that, with pages of its own.
 	#[arg(long, value_name = "BYTES")]
 	kv_memory: Option<ByteSize>,
 	/// Whether this process gives up every right that serving does not need, before it reads a model: auto (as far as the
@@ -96,17 +98,15 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 		scheduling.kv_bytes = usize::try_from(bytes).context("--kv-memory")?;
 	}
 	let load = move || {
-		let mut engine = Engine::with(scheduling, isa);
-		let device = open.map(|open| open()).transpose()?;
-		if let Some(device) = &device {
-			log::info!("computing on {}", device.gpu.name());
-			engine = engine.on_gpu(device.gpu.clone());
-		}
-		engine.load(&models).map_err(end_if_device_failed)?;
-		if let (Some(device), None) = (&device, kv_memory) {
-			engine.set_kv_bytes((device.free_memory)()? / 4 * 3);
-		}
-		Ok(engine)
+		let engine = Engine::with(scheduling, isa).serving_from(models);
+		let Some(open) = open else { return Ok(engine) };
+		let OpenedGpu { gpu, free_memory } = open()?;
+		log::info!("computing on {}", gpu.name());
+		let engine = engine.on_gpu(gpu);
+		Ok(match kv_memory {
+			Some(_) => engine,
+			None => engine.with_free_memory(free_memory),
+		})
 	};
 	let runtime = tokio::runtime::Builder::new_multi_thread()
 		.worker_threads(1)
@@ -132,20 +132,20 @@ fn close_inherited_descriptors(mode: SandboxMode) -> Result<()> {
 	}
 }
 
-/// Gives up every right that serving the models in `models` does not need. Those that come later are not served before the
-/// next start.
+/// Gives up every right that serving the models in `models` does not need, those among them that come later.
 fn confine(models: &Path, on_gpu: bool, mode: SandboxMode) -> Result<SandboxStatus> {
-	let policy = Policy::serving(models, model_directories(models));
+	let readable = [vec![models.to_owned()], linked_directories(models)].concat();
+	let policy = Policy::serving(models, readable);
 	let policy = if on_gpu { policy.with_gpu() } else { policy };
 	Ok(assay_sandbox::confine(&policy, mode)?)
 }
 
-/// Returns the directories in `models` with a manifest. Others stay closed, should `models` hold more than models.
-fn model_directories(models: &Path) -> Vec<PathBuf> {
+/// Returns the model directories that symbolic links in `models` lead to. What they lead to later stays closed.
+fn linked_directories(models: &Path) -> Vec<PathBuf> {
 	let entries = fs::read_dir(models).into_iter().flatten().flatten();
 	entries
 		.map(|entry| entry.path())
-		.filter(|directory| directory.join(files::MANIFEST).is_file())
+		.filter(|directory| directory.is_symlink() && directory.join(files::MANIFEST).is_file())
 		.collect()
 }
 

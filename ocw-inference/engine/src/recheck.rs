@@ -15,6 +15,7 @@ use assay_numerics::trace::CHUNK;
 use assay_primitives::{Finding, Work, WorkId};
 use std::{
 	collections::BTreeMap,
+	fmt::Debug,
 	panic::{catch_unwind, AssertUnwindSafe},
 	sync::{
 		atomic::{AtomicBool, Ordering},
@@ -54,6 +55,12 @@ pub(crate) fn confirmed(model: &Model, work: &Work, found: Finding, go_on: &dyn 
 	let Outcome::Verified(again) = outcome else {
 		return Err(Error::Compute("a verification ended as an execution".into()));
 	};
+	compare(model, work, &found, &again);
+	Ok(again)
+}
+
+/// Logs that this machine computed wrongly, if the portable instructions find something else than it found.
+pub(crate) fn compare<T: PartialEq + Debug>(model: &Model, work: &Work, found: &T, again: &T) {
 	if again != found {
 		log::error!(
 			target: LOG_TARGET,
@@ -64,7 +71,6 @@ pub(crate) fn confirmed(model: &Model, work: &Work, found: Finding, go_on: &dyn 
 			model.computed_by(),
 		);
 	}
-	Ok(again)
 }
 
 /// A rejection to compute once more.

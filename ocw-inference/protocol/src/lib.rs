@@ -16,6 +16,8 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 /// Largest frame.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
+/// Longest name of a model directory, in bytes.
+pub const MAX_DIRECTORY_NAME: usize = 255;
 /// Most work items that an engine accepts before it has answered the first.
 pub const MAX_QUEUE: usize = 64;
 
@@ -42,17 +44,30 @@ pub enum Request {
 		/// Its id.
 		id: WorkId,
 	},
+	/// Serve the model of a directory: read and test it while others serve, and answer once, with [`Response::Loaded`] or
+	/// [`Response::Refused`].
+	#[codec(index = 3)]
+	Load {
+		/// Its name in the directory of models; see [`is_directory_name`].
+		directory: String,
+	},
+	/// Take no more work for the model of a directory, end what there is, and answer once, with [`Response::Unloaded`].
+	#[codec(index = 4)]
+	Unload {
+		/// The directory's name.
+		directory: String,
+	},
 }
 
 /// A message from the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Response {
-	/// The first message: all models are loaded and have passed their known-answer tests.
+	/// The first message: it takes work.
 	#[codec(index = 0)]
 	Ready {
-		/// The models that it serves.
+		/// The models that it serves already; a node's engine begins with none.
 		models: Vec<ServedModel>,
-		/// What has confined it since before it read the first of them.
+		/// What has confined it since before it read the first model.
 		sandbox: SandboxStatus,
 	},
 	/// A work item is done.
@@ -77,6 +92,34 @@ pub enum Response {
 		/// The tokens since, at most [`MAX_CHUNK_TOKENS`](assay_primitives::stream::MAX_CHUNK_TOKENS).
 		tokens: Vec<StreamToken>,
 	},
+	/// The model of a directory has reproduced its known answer and takes work.
+	#[codec(index = 4)]
+	Loaded {
+		/// The directory's name.
+		directory: String,
+		/// Its model.
+		model: ServedModel,
+	},
+	/// A directory is not served.
+	#[codec(index = 5)]
+	Refused {
+		/// Its name.
+		directory: String,
+		/// Why, and what to do about it.
+		reason: String,
+	},
+	/// The last work of a directory's model has ended.
+	#[codec(index = 6)]
+	Unloaded {
+		/// The directory's name.
+		directory: String,
+	},
+}
+
+/// Returns whether a name is that of a model directory: of one directory, and neither hidden nor that of an import that goes on.
+pub fn is_directory_name(name: &str) -> bool {
+	let plain = !name.contains(['/', '\0']) && (1..=MAX_DIRECTORY_NAME).contains(&name.len());
+	plain && !name.starts_with('.') && !name.ends_with(".partial")
 }
 
 /// A model that an engine serves. In JSON, as `assay_engineStatus` returns it, its fields are in camel case.
@@ -129,4 +172,30 @@ pub fn framing() -> LengthDelimitedCodec {
 /// Reads a whole frame as one message; bytes left over are an error.
 pub fn decode<T: Decode>(frame: &[u8]) -> Result<T, codec::Error> {
 	T::decode_all(&mut &frame[..])
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn a_model_directory_is_one_that_is_complete_and_in_its_place() {
+		for name in ["assay-demo", "Qwen 2.5", "a..b", "modèle", &"x".repeat(255)] {
+			assert!(is_directory_name(name), "{name}");
+		}
+		for name in [
+			"",
+			".",
+			"..",
+			".assay-demo.7",
+			"a/b",
+			"/etc",
+			"../keys",
+			"demo.partial",
+			"a\0b",
+			&"x".repeat(256),
+		] {
+			assert!(!is_directory_name(name), "{name}");
+		}
+	}
 }

@@ -63,6 +63,6 @@ fn open(device: u32) -> Result<OpenedGpu> {
 	let gpu = cuda.clone();
 	Ok(OpenedGpu {
 		gpu,
-		free_memory: Box::new(move || Ok(cuda.free_memory()?)),
+		free_memory: Arc::new(move || Ok(cuda.free_memory()?)),
 	})
 }

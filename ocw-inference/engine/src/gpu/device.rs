@@ -6,22 +6,26 @@
 
 use super::{
 	attention::Slices,
-	kernels::{self, Arguments, ROW_BYTES, WEIGHT_BYTES},
+	kernels::{self, Arguments, ROW_BYTES},
+	matrix::GpuMatrix,
 	operation::Operation,
 	upload, FixedPointLogits, Gpu, Memory,
 };
 use crate::{
 	kv::{KvPool, KvStorage},
 	model::{
-		decoder::{positions, Batch, Device, Layer, LayerShape, Matrix, Rows},
+		decoder::{layer_shape, no_page, positions, Batch, Device, Layer, Rows},
 		logits::Logits,
+		matrix::Matrix,
 	},
 	Error, Result,
 };
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
-	kv::{PageShape, Pool, PAGE},
+	format::BLOCK,
+	kv::{PageId, PageShape, Pool, PAGE},
 	packed::TILE,
+	recompute::LayerShape,
 	rope::Tables,
 };
 use candle_core::Tensor;
@@ -43,14 +47,6 @@ pub(crate) struct GpuDevice {
 	scratch: [Mutex<Option<Arc<Memory>>>; 2],
 }
 
-/// A matrix in the GPU's layout: tiles of 32 outputs.
-pub(crate) struct GpuMatrix {
-	tiles: Memory,
-	bias: Option<Memory>,
-	outputs: usize,
-	blocks: usize,
-}
-
 /// A batch on its way through the layers.
 pub(crate) struct ForwardState<'a> {
 	pool: &'a mut KvPool,
@@ -59,12 +55,14 @@ pub(crate) struct ForwardState<'a> {
 	positions: Memory,
 	/// The page that each row is written to.
 	row_pages: Memory,
+	/// Keys and values of each layer and row, for the trace.
+	kv: Memory,
 	slices: Slices,
 }
 
 impl GpuDevice {
 	pub(crate) fn new(gpu: Arc<dyn Gpu>, numbers: &DecoderConfig, rope: &Tables) -> Result<Self> {
-		let shape = LayerShape::of(numbers);
+		let shape = layer_shape(numbers);
 		let widest = shape.hidden.max(shape.head_dim);
 		if widest > WIDEST {
 			return Err(Error::Compute(format!(
@@ -87,24 +85,9 @@ impl GpuDevice {
 		self.gpu.device()
 	}
 
-	/// Moves a matrix, tile by tile, into the GPU's layout.
-	pub(crate) fn matrix(&self, Matrix { weight, bias }: Matrix) -> Result<GpuMatrix> {
-		let blocks = weight.width() / 32;
-		let tiles = self.gpu.allocate(weight.tiles() * blocks * WEIGHT_BYTES)?;
-		let mut staged = vec![0u8; blocks * WEIGHT_BYTES];
-		for tile in 0..weight.tiles() {
-			convert_tile(weight.tile(tile), &mut staged);
-			self.gpu.write(&tiles, tile * staged.len(), &staged)?;
-		}
-		Ok(GpuMatrix {
-			tiles,
-			bias: match bias {
-				Some(bias) => Some(self.vector(&bias)?),
-				None => None,
-			},
-			outputs: weight.rows(),
-			blocks,
-		})
+	/// Moves a matrix into the GPU's layout.
+	pub(crate) fn matrix(&self, matrix: Matrix) -> Result<GpuMatrix> {
+		GpuMatrix::new(&*self.gpu, matrix)
 	}
 
 	/// Moves a vector.
@@ -137,26 +120,34 @@ impl GpuDevice {
 		Ok(memory)
 	}
 
-	/// Quantizes rows and multiplies.
+	/// Quantizes rows and multiplies; each part of the matrix writes its columns.
 	fn product(&self, x: u64, rows: usize, matrix: &GpuMatrix, out: u64) -> candle_core::Result<()> {
-		let quantized = self.scratch(0, rows.div_ceil(TILE) * matrix.blocks * ROW_BYTES)?;
-		let (rows, blocks) = (rows as u32, matrix.blocks as u32);
-		self.run(kernels::Quantize {
-			x,
-			out: quantized.address,
-			rows,
-			blocks,
-		})?;
-		self.run(kernels::Linear {
-			weights: matrix.tiles.address,
-			x: quantized.address,
-			bias: address(matrix.bias.as_ref()),
-			out,
-			outputs: matrix.outputs as u32,
-			rows,
-			blocks,
-			pad: 0,
-		})
+		let blocks = matrix.width / BLOCK;
+		let quantized = self.scratch(0, rows.div_ceil(TILE) * blocks * ROW_BYTES)?;
+		// Rows are quantized once for all neighbors whose groups are as long.
+		let mut quantized_for = None;
+		for part in &matrix.parts {
+			let group_log2 = part.group_log2();
+			if quantized_for.replace(group_log2) != Some(group_log2) {
+				self.run(kernels::Quantize {
+					x,
+					out: quantized.address,
+					rows: rows as u32,
+					blocks: blocks as u32,
+					group_log2,
+					pad: 0,
+				})?;
+			}
+			self.run(kernels::Linear {
+				weights: part.weights(),
+				x: quantized.address,
+				bias: matrix.bias(part),
+				out: out + 4 * part.first as u64,
+				rows: rows as u32,
+				stride: matrix.outputs as u32,
+			})?;
+		}
+		Ok(())
 	}
 
 	/// Rotates a row's heads, writes its keys and values, and computes attention.
@@ -179,6 +170,7 @@ impl GpuDevice {
 			x: qkv,
 			out: queries.address,
 			pool: pool.address,
+			kv: state.kv.address + (layer * state.rows * pages.row() * 2) as u64,
 			q_norm: address(head_norms.map(|(q, _)| q)),
 			k_norm: address(head_norms.map(|(_, k)| k)),
 			cos: self.cos.address,
@@ -219,7 +211,7 @@ impl GpuDevice {
 			)));
 		}
 		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 rms_norm",
+			name: "c2 rms_norm",
 			shape: (rows, width).into(),
 			launch: |x: &[u64], out| {
 				self.run(kernels::Norm {
@@ -244,14 +236,14 @@ impl GpuDevice {
 	/// Computes `x · Wᵀ + bias`.
 	pub(super) fn linear(&self, x: &Tensor, matrix: &GpuMatrix) -> Result<Tensor> {
 		let (rows, width) = x.dims2()?;
-		if width != matrix.blocks * 32 || rows > MOST_ROWS {
+		if width != matrix.width || rows > MOST_ROWS {
 			return Err(Error::Compute(format!(
 				"{rows} rows of {width} for a matrix of width {}",
-				matrix.blocks * 32
+				matrix.width
 			)));
 		}
 		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 linear",
+			name: "c2 linear",
 			shape: (rows, matrix.outputs).into(),
 			launch: |x: &[u64], out| self.product(x[0], rows, matrix, out),
 		})?)
@@ -273,7 +265,7 @@ impl GpuDevice {
 			)));
 		}
 		Ok(qkv.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 attention",
+			name: "c2 attention",
 			shape: (rows, self.shape.queries()).into(),
 			launch: |x: &[u64], out| self.rope_and_attention(x[0], layer, head_norms, state, out),
 		})?)
@@ -283,7 +275,7 @@ impl GpuDevice {
 	pub(super) fn gate(&self, x: &Tensor, state: &mut ForwardState<'_>) -> Result<Tensor> {
 		let (rows, width) = x.dims2()?;
 		Ok(x.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 silu_mul",
+			name: "c2 silu_mul",
 			shape: (rows, width / 2).into(),
 			launch: |x: &[u64], out| {
 				self.run(kernels::Gate {
@@ -309,7 +301,7 @@ impl GpuDevice {
 		Ok(x.apply_op2_no_bwd(
 			y,
 			&Operation {
-				name: "c1-w8 add",
+				name: "c2 add",
 				shape: (rows, width).into(),
 				launch: |x: &[u64], out| {
 					self.run(kernels::Residual {
@@ -349,8 +341,10 @@ impl Device for GpuDevice {
 			.collect();
 		let shape = (self.shape.heads, self.shape.kv_heads, self.shape.head_dim);
 		let gpu = &*self.gpu;
+		let pages = pool.shape();
 		Ok(ForwardState {
 			rows,
+			kv: gpu.allocate((pages.layers * rows * pages.row() * 2).max(1))?,
 			non_finite: gpu.allocate(rows * 4)?,
 			positions: upload(gpu, bytemuck::cast_slice(&positions))?,
 			row_pages: upload(gpu, bytemuck::cast_slice(&row_pages))?,
@@ -366,18 +360,18 @@ impl Device for GpuDevice {
 				table.outputs
 			)));
 		}
-		let (rows, blocks) = (ids.len(), table.blocks);
+		let (rows, width, table) = (ids.len(), table.width, table.table()?.weights());
 		let ids = Tensor::from_slice(ids, rows, self.device())?;
 		Ok(ids.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 embed",
-			shape: (rows, blocks * 32).into(),
+			name: "c2 embed",
+			shape: (rows, width).into(),
 			launch: |x: &[u64], out| {
 				self.run(kernels::Embed {
+					table,
 					ids: x[0],
-					table: table.tiles.address,
 					out,
-					blocks: blocks as u32,
 					rows: rows as u32,
+					pad: 0,
 				})
 			},
 		})?)
@@ -407,9 +401,12 @@ impl Device for GpuDevice {
 		let all = Tensor::cat(&residual, 0)?.to_device(&candle_core::Device::Cpu)?;
 		let layer = |i: usize| all.narrow(0, i * state.rows, state.rows);
 		let layers = residual.len() - 1;
+		let mut kv = vec![0u16; layers * state.rows * state.pool.shape().row()];
+		self.gpu.read(&state.kv, 0, bytemuck::cast_slice_mut(&mut kv))?;
 		let residual = (0..layers).map(layer).collect::<candle_core::Result<_>>()?;
 		Ok(Rows {
 			residual,
+			kv,
 			norm: layer(layers)?,
 			non_finite: self.non_finite(&state)?,
 		})
@@ -421,7 +418,7 @@ impl Device for GpuDevice {
 		let memory = self.gpu.allocate(rows * vocabulary * 4)?;
 		let summary = self.gpu.allocate(rows * 3 * 4)?;
 		logits.apply_op1_no_bwd(&Operation {
-			name: "c1-w8 quantize_logits",
+			name: "c2 quantize_logits",
 			shape: (1, 1).into(),
 			launch: |x: &[u64], _| {
 				self.run(kernels::QuantizeLogits {
@@ -446,24 +443,26 @@ impl Device for GpuDevice {
 			Ok(KvStorage::Gpu(self.gpu.allocate((2 * elements).max(1))?))
 		})
 	}
+
+	fn read_page(&self, pool: &KvPool, page: PageId, layer: usize, to: &mut [u16]) -> Result<()> {
+		let (memory, at) = page_at(pool, page, layer, to.len())?;
+		Ok(self.gpu.read(memory, at, bytemuck::cast_slice_mut(to))?)
+	}
+
+	fn write_page(&self, pool: &mut KvPool, page: PageId, layer: usize, from: &[u16]) -> Result<()> {
+		let (memory, at) = page_at(pool, page, layer, from.len())?;
+		Ok(self.gpu.write(memory, at, bytemuck::cast_slice(from))?)
+	}
+}
+
+/// Returns the memory of a pool, and the byte in it where a page's keys and values of a layer begin, `len` elements.
+fn page_at(pool: &KvPool, page: PageId, layer: usize, len: usize) -> Result<(&Memory, usize)> {
+	let shape = pool.shape();
+	let known = page.index() < pool.capacity() && layer < shape.layers && len == 2 * shape.part();
+	let memory = pool.storage().gpu().filter(|_| known).ok_or_else(no_page)?;
+	Ok((memory, 2 * shape.offset(page, layer)))
 }
 
 fn address(memory: Option<&Memory>) -> u64 {
 	memory.map_or(0, |memory| memory.address)
-}
-
-/// Converts a tile from the CPU's layout (eight steps of four columns, bytes plus 128) to the GPU's (two halves of
-/// sixteen, signed).
-fn convert_tile(from: &[u8], to: &mut [u8]) {
-	for (from, to) in from.chunks_exact(WEIGHT_BYTES).zip(to.chunks_exact_mut(WEIGHT_BYTES)) {
-		for (step, lanes) in from[..TILE * 32].chunks_exact(TILE * 4).enumerate() {
-			for (lane, four) in lanes.chunks_exact(4).enumerate() {
-				let at = step / 4 * TILE * 16 + lane * 16 + step % 4 * 4;
-				for (to, from) in to[at..at + 4].iter_mut().zip(four) {
-					*to = from ^ 0x80;
-				}
-			}
-		}
-		to[TILE * 32..].copy_from_slice(&from[TILE * 32..]);
-	}
 }

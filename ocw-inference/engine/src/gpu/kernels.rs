@@ -3,10 +3,10 @@
 //! Addresses are of the device's memory. Every struct is written without gaps, so that its bytes are defined.
 
 use super::Launch;
+use assay_numerics::format::MatrixFormat;
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes of a block of 32 columns of 32 outputs, and of 32 rows.
-pub(super) const WEIGHT_BYTES: usize = 32 * 32 + 32 * 2;
+/// Bytes of a block of 32 columns of 32 rows.
 pub(super) const ROW_BYTES: usize = 32 * 32 + 32 * 4;
 /// Most queries of a [`Task`].
 pub(super) const QUERIES: usize = 16;
@@ -20,6 +20,51 @@ const WARPS: u32 = THREADS / 32;
 pub(super) trait Arguments: Pod {
 	/// How it is launched.
 	fn launch(&self) -> Launch;
+}
+
+/// How weights are stored, as `kernels/weights.cuh` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Stored {
+	W8 = 0,
+	W4 = 1,
+	W4z = 2,
+}
+
+impl Stored {
+	/// Returns how the weights of a format are stored.
+	pub(super) fn of(format: &MatrixFormat) -> Self {
+		match format {
+			MatrixFormat::W8 { .. } => Self::W8,
+			MatrixFormat::W4 { .. } => Self::W4,
+			MatrixFormat::W4z { .. } => Self::W4z,
+		}
+	}
+
+	/// Returns the one that [`Weights`] names by its number.
+	fn numbered(format: u32) -> Self {
+		match format {
+			0 => Self::W8,
+			1 => Self::W4,
+			_ => Self::W4z,
+		}
+	}
+
+	/// Returns the bytes of a block of 32 columns of 32 outputs.
+	pub(super) fn weight_bytes(self) -> usize {
+		match self {
+			Self::W8 => 32 * 32,
+			Self::W4 | Self::W4z => 32 * 32 / 2,
+		}
+	}
+
+	/// Returns the bytes of what a group of 32 outputs has besides its weights: scales and zero points.
+	pub(super) fn group_bytes(self) -> usize {
+		match self {
+			Self::W8 | Self::W4 => 32 * 2,
+			Self::W4z => 32 * 2 + 32,
+		}
+	}
 }
 
 /// Declares the struct of a kernel's parameters.
@@ -39,8 +84,12 @@ macro_rules! arguments {
 }
 
 arguments! {
+	/// A matrix of one format; a part of other parameters.
+	Weights { tiles: u64, values: [u32; 4], outputs: u32, blocks: u32, group_log2: u32, format: u32 }
+}
+arguments! {
 	/// §2.3
-	Embed { ids: u64, table: u64, out: u64, blocks: u32, rows: u32 }
+	Embed { table: Weights, ids: u64, out: u64, rows: u32, pad: u32 }
 }
 arguments! {
 	/// §2.4
@@ -49,7 +98,7 @@ arguments! {
 arguments! {
 	/// §2.9, §2.6, and the writing of §2.7
 	RopeAndWriteKv {
-		x: u64, out: u64, pool: u64, q_norm: u64, k_norm: u64, cos: u64, sin: u64, positions: u64, pages: u64, non_finite: u64,
+		x: u64, out: u64, pool: u64, kv: u64, q_norm: u64, k_norm: u64, cos: u64, sin: u64, positions: u64, pages: u64, non_finite: u64,
 		page_stride: u64, layer_offset: u64,
 		heads: u32, kv_heads: u32, head_dim: u32, epsilon: f32, rows: u32, pad: u32,
 	}
@@ -68,11 +117,11 @@ arguments! {
 }
 arguments! {
 	/// Rows to int8, the first half of §2.2.
-	Quantize { x: u64, out: u64, rows: u32, blocks: u32 }
+	Quantize { x: u64, out: u64, rows: u32, blocks: u32, group_log2: u32, pad: u32 }
 }
 arguments! {
 	/// The second half of §2.2.
-	Linear { weights: u64, x: u64, bias: u64, out: u64, outputs: u32, rows: u32, blocks: u32, pad: u32 }
+	Linear { weights: Weights, x: u64, bias: u64, out: u64, rows: u32, stride: u32 }
 }
 arguments! {
 	/// Queries that go together, see `attention.cuh`.
@@ -103,7 +152,7 @@ fn launch(kernel: &'static str, grid: [u32; 3], threads: u32, shared: u32) -> La
 
 impl Arguments for Embed {
 	fn launch(&self) -> Launch {
-		launch("assay_embed", [self.rows, 1, 1], threads_for(self.blocks * 32), 0)
+		launch("assay_embed", [self.rows, 1, 1], threads_for(self.table.blocks * 32), 0)
 	}
 }
 
@@ -161,31 +210,69 @@ impl Arguments for QuantizeLogits {
 
 impl Arguments for Quantize {
 	fn launch(&self) -> Launch {
-		let warps = self.blocks.min(WARPS);
-		let grid = [self.blocks.div_ceil(warps), self.rows.next_multiple_of(32), 1];
+		let groups = self.blocks.div_ceil(1 << self.group_log2);
+		let warps = groups.min(WARPS);
+		let grid = [groups.div_ceil(warps), self.rows.next_multiple_of(32), 1];
 		launch("assay_quantize", grid, warps * 32, 0)
+	}
+}
+
+/// The kernels of few rows: 1, 2, 4 and 8.
+fn few_rows(stored: Stored) -> [&'static str; 4] {
+	match stored {
+		Stored::W8 => [
+			"assay_linear_1_w8",
+			"assay_linear_2_w8",
+			"assay_linear_4_w8",
+			"assay_linear_8_w8",
+		],
+		Stored::W4 => [
+			"assay_linear_1_w4",
+			"assay_linear_2_w4",
+			"assay_linear_4_w4",
+			"assay_linear_8_w4",
+		],
+		Stored::W4z => [
+			"assay_linear_1_w4z",
+			"assay_linear_2_w4z",
+			"assay_linear_4_w4z",
+			"assay_linear_8_w4z",
+		],
+	}
+}
+
+/// The kernels of many rows: tiles of 32 and of 128. `long`: a group may have more than a block.
+fn many_rows(stored: Stored, long: bool) -> [&'static str; 2] {
+	match (stored, long) {
+		(Stored::W8, false) => ["assay_linear_32_w8", "assay_linear_128_w8"],
+		(Stored::W8, true) => ["assay_linear_32_w8_long", "assay_linear_128_w8_long"],
+		(Stored::W4, _) => ["assay_linear_32_w4", "assay_linear_128_w4"],
+		(Stored::W4z, false) => ["assay_linear_32_w4z", "assay_linear_128_w4z"],
+		(Stored::W4z, true) => ["assay_linear_32_w4z_long", "assay_linear_128_w4z_long"],
 	}
 }
 
 impl Arguments for Linear {
 	fn launch(&self) -> Launch {
-		let tiles = self.outputs.div_ceil(32);
+		let stored = Stored::numbered(self.weights.format);
+		let tiles = self.weights.outputs.div_ceil(32);
 		// Four copies of two blocks under way: see `linear.cuh`.
-		let stages = |tiles: usize| (4 * 2 * tiles * (WEIGHT_BYTES + ROW_BYTES)) as u32;
+		let stages = |tiles: usize| (4 * 2 * tiles * (stored.weight_bytes() + stored.group_bytes() + ROW_BYTES)) as u32;
 		// A warp for every two blocks, and for each row one that adds up.
-		let few = |kernel, rows: u32| {
-			let warps = self.blocks.div_ceil(2).clamp(rows, WARPS);
-			launch(kernel, [tiles, 1, 1], warps * 32, 0)
+		let few = |which: usize, rows: u32| {
+			let warps = self.weights.blocks.div_ceil(2).clamp(rows, WARPS);
+			launch(few_rows(stored)[which], [tiles, 1, 1], warps * 32, 0)
 		};
+		let [by_32, by_128] = many_rows(stored, self.weights.group_log2 > 0);
 		match self.rows {
-			0..=1 => few("assay_linear_1", 1),
-			2 => few("assay_linear_2", 2),
-			3..=4 => few("assay_linear_4", 4),
-			5..=8 => few("assay_linear_8", 8),
-			9..=64 => launch("assay_linear_32", [tiles, self.rows.div_ceil(32), 1], 128, stages(1)),
+			0..=1 => few(0, 1),
+			2 => few(1, 2),
+			3..=4 => few(2, 4),
+			5..=8 => few(3, 8),
+			9..=64 => launch(by_32, [tiles, self.rows.div_ceil(32), 1], 128, stages(1)),
 			_ => {
 				let grid = [tiles.div_ceil(4), self.rows.div_ceil(128), 1];
-				launch("assay_linear_128", grid, THREADS, stages(4))
+				launch(by_128, grid, THREADS, stages(4))
 			}
 		}
 	}

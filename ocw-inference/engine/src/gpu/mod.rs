@@ -1,4 +1,4 @@
-//! The operations of `c1-w8` on a GPU: the same bits as [`assay_numerics`] gives.
+//! The operations of `c2` on a GPU: the same bits as [`assay_numerics`] gives.
 //!
 //! What is launched, with how many threads and on what memory, is decided here, and [`Gpu`] carries it out: a CUDA
 //! device (`cuda`, feature `cuda`), or in tests an emulation that runs the same kernels' text on the CPU, thread by
@@ -9,6 +9,7 @@ mod attention;
 pub mod cuda;
 mod device;
 mod kernels;
+mod matrix;
 mod operation;
 #[cfg(feature = "test-utils")]
 pub mod operations;

@@ -1,12 +1,16 @@
 //! Single operations of a device on slices: for tests that compare them with the CPU's, and for measuring.
 
 use super::{
-	device::{ForwardState, GpuDevice, GpuMatrix},
+	device::{ForwardState, GpuDevice},
+	matrix::GpuMatrix,
 	Gpu,
 };
 use crate::{
 	kv::KvPool,
-	model::decoder::{Batch, Device, Matrix},
+	model::{
+		decoder::{Batch, Device},
+		matrix::Matrix,
+	},
 	Result,
 };
 use assay_model_folder::config::DecoderConfig;
@@ -47,7 +51,13 @@ impl Operations {
 
 	/// Moves a matrix to the device's memory.
 	pub fn matrix(&self, weight: PackedMatrix, bias: Option<Vec<f32>>) -> Result<MatrixOnGpu> {
-		Ok(MatrixOnGpu(self.device.matrix(Matrix { weight, bias })?))
+		self.parts(vec![weight], bias)
+	}
+
+	/// Moves matrices of different formats, one below another, to the device's memory.
+	pub fn parts(&self, parts: Vec<PackedMatrix>, bias: Option<Vec<f32>>) -> Result<MatrixOnGpu> {
+		let matrix = Matrix::new(parts, bias.unwrap_or_default())?;
+		Ok(MatrixOnGpu(self.device.matrix(matrix)?))
 	}
 
 	/// Returns rows of an embedding.

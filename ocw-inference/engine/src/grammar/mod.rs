@@ -1,4 +1,4 @@
-//! What an answer must look like, as a mask on the sampler: `response_format` and tool calls (`docs/spec/c1-w8.md` §5.2).
+//! What an answer must look like, as a mask on the sampler: `response_format` and tool calls (`docs/spec/c2.md` §5.2).
 //!
 //! The masks follow from the model, the conversation and the tokens so far, so verifiers derive them again. A library turns
 //! schemas into masks; everything that it is given is checked before ([`schema`]), and everything that it may cost is

@@ -1,7 +1,7 @@
 //! The JSON schemas that an answer can be held to: an allow-list of keywords, read before the library sees them.
 //!
 //! The library passes over keywords that it does not know and reads options of its own out of a schema. Here what is not
-//! on the list is refused, and so is what the library would read otherwise than JSON Schema says (`docs/spec/c1-w8.md`
+//! on the list is refused, and so is what the library would read otherwise than JSON Schema says (`docs/spec/c2.md`
 //! §5.2).
 
 use assay_primitives::json::Json;

@@ -1,30 +1,22 @@
-//! BERT as a sentence encoder, on the operations of [`assay_numerics`] (`docs/spec/c1-w8.md` §3.4).
+//! BERT as a sentence encoder, on the operations of [`assay_numerics`] (`docs/spec/c2.md` §3.4).
 //!
 //! Texts go through together, each as a sequence of its own that sees all of itself and nothing else, so a vector has the same
 //! bits whichever texts were computed with it.
 
-use super::weights::Weights;
+use super::{matrix::Matrix, weights::Weights};
 use crate::{Error, Result};
 use assay_model_folder::config::EncoderConfig;
 use assay_numerics::{
 	activation::Gelu,
 	attention::{Attention, Mask},
 	kv::{PageId, PageShape, Pool, Segment, PAGE},
-	linear::Linear,
 	norm::LayerNorm,
-	packed::{Gather, PackedMatrix},
-	pooling,
-	residual::quantization_residual,
-	Isa,
+	packed::Gather,
+	pooling, Isa,
 };
 
 /// Rows that go through together, at least one text's. Any number gives the same bits; this one bounds memory.
 const MAX_ROWS: usize = 1024;
-
-struct Matrix {
-	weight: PackedMatrix,
-	bias: Vec<f32>,
-}
 
 struct Norm {
 	weight: Vec<f32>,
@@ -44,7 +36,7 @@ struct Layer {
 /// An encoder.
 pub struct Encoder {
 	config: EncoderConfig,
-	words: PackedMatrix,
+	words: Matrix,
 	/// `[max_position_embeddings, hidden]`
 	positions: Vec<f32>,
 	/// The first token type's row: a text by itself has no other.
@@ -55,7 +47,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-	/// Returns the names of the matrices that are packed into one, for [`super::weights::read`].
+	/// Returns the names of the matrices that are packed into one, for `WeightsFile::read`.
 	pub(crate) fn groups(config: &EncoderConfig) -> Vec<Vec<String>> {
 		(0..config.num_hidden_layers)
 			.map(|layer| QKV.map(|part| part_of(layer, part)).into())
@@ -75,14 +67,7 @@ impl Encoder {
 		for layer in 0..config.num_hidden_layers {
 			let mut matrix = |parts: &[&str]| -> Result<Matrix> {
 				let names: Vec<_> = parts.iter().map(|part| part_of(layer, part)).collect();
-				let mut bias = Vec::new();
-				for name in &names {
-					bias.extend(weights.vector(&format!("{name}.bias"))?);
-				}
-				Ok(Matrix {
-					weight: weights.matrix(&names)?,
-					bias,
-				})
+				weights.matrix(&names)
 			};
 			let qkv = matrix(&QKV)?;
 			let [out, intermediate, output] = ["attention.output.dense", "intermediate.dense", "output.dense"];
@@ -186,7 +171,7 @@ impl Encoder {
 		let hidden = self.config.hidden_size as usize;
 		let words = Gather {
 			ids: &texts.concat(),
-			weight: &self.words,
+			weight: self.words.table()?,
 		};
 		let mut x = words.rows()?;
 		let positions = texts
@@ -219,19 +204,10 @@ impl Encoder {
 		self.norm(&sum(&x, &self.linear(&activated, &layer.output)?), &layer.norm)
 	}
 
-	/// Computes a product in two steps, of a row and of what its quantization loses: BERT's rows have single elements that
-	/// are many times larger than the others of their block, which 8 bits would blur.
+	/// Computes a product in two steps: BERT's rows have single elements that are many times larger than the others of
+	/// their group, which 8 bits would blur.
 	fn linear(&self, x: &[f32], matrix: &Matrix) -> Result<Vec<f32>> {
-		let product = |bias| Linear {
-			weight: &matrix.weight,
-			bias,
-			isa: self.isa,
-		};
-		let rows = x.len() / matrix.weight.width();
-		let mut out = vec![0f32; rows * matrix.weight.rows()];
-		product(None).apply(x, &mut out)?;
-		product(Some(matrix.bias.as_slice())).add_to(&quantization_residual(x), &mut out)?;
-		Ok(out)
+		matrix.fine(self.isa, x)
 	}
 
 	fn norm(&self, x: &[f32], norm: &Norm) -> Result<Vec<f32>> {

@@ -3,6 +3,7 @@
 pub mod decoder;
 pub mod encoder;
 pub(crate) mod logits;
+pub(crate) mod matrix;
 pub(crate) mod prompt;
 #[cfg(feature = "test-utils")]
 mod random;
@@ -53,9 +54,9 @@ pub struct Model {
 /// Where weights came from, and can be had again.
 enum Origin {
 	File(WeightsFile),
-	/// They are made of random numbers, the same each time.
+	/// They are made of random numbers in this format, the same each time.
 	#[cfg(feature = "test-utils")]
-	Random,
+	Random(assay_numerics::format::MatrixFormat),
 }
 
 impl Model {
@@ -173,7 +174,7 @@ impl Model {
 				Decoder::new(config, weights, rope)?
 			}
 			#[cfg(feature = "test-utils")]
-			Origin::Random => Decoder::random(config, rope, None)?,
+			Origin::Random(format) => Decoder::random(config, rope, *format, None)?,
 		};
 		decoder.set_isa(Isa::Portable);
 		Ok(decoder)

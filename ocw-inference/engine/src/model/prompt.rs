@@ -1,4 +1,4 @@
-//! From an input to the tokens of a prompt, or to the refusal that every machine finds alike (`docs/spec/c1-w8.md` §5).
+//! From an input to the tokens of a prompt, or to the refusal that every machine finds alike (`docs/spec/c2.md` §5).
 
 use super::Model;
 use crate::{Error, Result};

@@ -10,14 +10,21 @@ use assay_model_folder::{
 	template::Template,
 	tokenizer::Tokenizer,
 };
+use assay_numerics::format::MatrixFormat;
 use assay_primitives::{model::Profile, ModelId};
 use std::{sync::Arc, time::Instant};
 
 impl Model {
-	/// Makes a model of random weights in the shape of a `config.json`, with a tokenizer and a chat template, on a GPU or on the CPU;
-	/// the same numbers on both. It has no model directory, no known answer and an id of zeros, so no node serves it: it's there to
+	/// Makes a model of random weights in the shape of a `config.json`, whose layers' matrices have this format, with a tokenizer and
+	/// a chat template, on a GPU or on the CPU; the same numbers on both. It has no model directory, no known answer and an id of zeros, so no node serves it: it's there to
 	/// measure what a model of this shape would take.
-	pub fn random(config: &[u8], tokenizer: &[u8], template: &[u8], gpu: Option<Arc<dyn Gpu>>) -> Result<Self> {
+	pub fn random(
+		config: &[u8],
+		tokenizer: &[u8],
+		template: &[u8],
+		format: MatrixFormat,
+		gpu: Option<Arc<dyn Gpu>>,
+	) -> Result<Self> {
 		let start = Instant::now();
 		let ModelConfig {
 			architecture,
@@ -30,7 +37,7 @@ impl Model {
 		let manifest = Manifest {
 			schema: 1,
 			name: "random weights".into(),
-			profile: Profile::C1W8,
+			profile: Profile::C2,
 			architecture: architecture.name().into(),
 			rope_root: rope.root(),
 			prompt_overhead: prompt_overhead(&template, &tokenizer, &hyperparameters)?,
@@ -42,7 +49,7 @@ impl Model {
 			provenance: Provenance::default(),
 			hyperparameters,
 		};
-		let decoder = Decoder::random(manifest.hyperparameters.decoder()?.clone(), rope, gpu)?;
+		let decoder = Decoder::random(manifest.hyperparameters.decoder()?.clone(), rope, format, gpu)?;
 		Ok(Self {
 			id: ModelId([0; 32]),
 			manifest,
@@ -51,7 +58,7 @@ impl Model {
 			template,
 			network: Network::Decoder(Box::new(decoder)),
 			vocabulary: Default::default(),
-			origin: Origin::Random,
+			origin: Origin::Random(format),
 			load_time: start.elapsed(),
 		})
 	}

@@ -2,8 +2,10 @@
 //!
 //! A sequence gets pages for its worst case when it is admitted, first come, first served, so none is ever preempted for want of
 //! memory. Each step ([`step`]) takes one token of every answer that is being generated, and tokens of prompts and claims up to a
-//! budget, in turn. None of this can affect a result: a row depends on its tokens and their prefix alone.
+//! budget, in turn: as many as a step has room for, or while answers are being generated, as many as are computed in a time that
+//! their readers do not notice ([`pace`]). None of this can affect a result: a row depends on its tokens and their prefix alone.
 
+mod pace;
 mod pages;
 mod step;
 #[cfg(test)]
@@ -16,17 +18,22 @@ use crate::{
 };
 use assay_numerics::trace::CHUNK;
 use assay_primitives::{stream::StreamToken, Work, WorkId};
+use pace::Pace;
+pub use pace::{LEAST_PREFILL, MAX_PAUSE};
 use pages::{PageCache, PageTable};
 use std::{
 	collections::VecDeque,
 	ops::Range,
 	panic::{catch_unwind, AssertUnwindSafe},
+	time::{Duration, Instant},
 };
+pub(crate) use step::{finite_rows, sample};
 
 /// Bounds of a scheduler. They decide about time and memory, never about a result.
 #[derive(Clone, Copy, Debug)]
 pub struct SchedulerLimits {
-	/// Tokens of prompts and claims in one step; half as many while answers are being generated, which wait for each step's end.
+	/// Most tokens of prompts and claims in one step. While answers are being generated, which wait for each step's end, no more
+	/// than it computes within [`MAX_PAUSE`], by the last step's speed, but [`LEAST_PREFILL`] at least.
 	pub max_batched_tokens: usize,
 	/// Bytes of keys and values.
 	pub kv_bytes: usize,
@@ -57,7 +64,10 @@ pub struct Scheduler<'m> {
 	decoder: &'m Decoder,
 	limits: SchedulerLimits,
 	total_pages: usize,
+	/// The pages that it may have. If they are more than it has, it gets them once nothing runs.
+	granted_pages: usize,
 	pages: PageCache,
+	pace: Pace,
 	waiting: VecDeque<(WorkId, Box<Sequence<'m>>)>,
 	running: Vec<RunningSequence<'m>>,
 	/// Work items that were complete without a step.
@@ -67,6 +77,9 @@ pub struct Scheduler<'m> {
 	/// What goes wrong in each step.
 	#[cfg(test)]
 	fault: Option<Fault>,
+	/// How long a step of so many tokens takes, instead of the time that it does take.
+	#[cfg(test)]
+	clock: Option<fn(usize) -> Duration>,
 }
 
 #[cfg(test)]
@@ -94,11 +107,8 @@ struct RunningSequence<'m> {
 impl<'m> Scheduler<'m> {
 	/// Makes a scheduler with as many pages as fit into `limits.kv_bytes`, but no more than its sequences can fill.
 	pub fn new(model: &'m Model, limits: SchedulerLimits) -> Result<Self> {
-		let context = model.manifest().context_length() as usize;
-		let useful = context.div_ceil(CHUNK).saturating_mul(limits.max_running);
 		let decoder = model.decoder()?;
-		let pages = limits.kv_bytes / decoder.page_bytes().max(1);
-		Self::with_pages(model, decoder, limits, pages.min(useful))
+		Self::with_pages(model, decoder, limits, pages_of(model, decoder, limits))
 	}
 
 	/// Makes a scheduler of one sequence alone, which a decoder on the weights of its model computes, with no more pages than that
@@ -121,7 +131,9 @@ impl<'m> Scheduler<'m> {
 			decoder,
 			limits,
 			total_pages: pages,
+			granted_pages: pages,
 			pages: PageCache::new(decoder.pool(pages)?, pages),
+			pace: Pace::default(),
 			waiting: VecDeque::new(),
 			running: Vec::new(),
 			completed: Vec::new(),
@@ -129,7 +141,39 @@ impl<'m> Scheduler<'m> {
 			computed_tokens: 0,
 			#[cfg(test)]
 			fault: None,
+			#[cfg(test)]
+			clock: None,
 		})
+	}
+
+	/// Changes the bytes of keys and values, on whose first whole context everything that is here must fit. A smaller pool is made at
+	/// once: what runs gets new pages and computes its rows again, from the tokens that it has. A larger one is made when nothing
+	/// runs. An error leaves it without pages.
+	pub(crate) fn set_kv_bytes(&mut self, kv_bytes: usize) -> Result<()> {
+		self.limits.kv_bytes = kv_bytes;
+		self.granted_pages = pages_of(self.model, self.decoder, self.limits);
+		if self.granted_pages >= self.total_pages {
+			return Ok(());
+		}
+		for RunningSequence { id, mut sequence, .. } in std::mem::take(&mut self.running).into_iter().rev() {
+			sequence.restart();
+			self.waiting.push_front((id, sequence));
+		}
+		self.make_pool()
+	}
+
+	/// Returns the bytes of keys and values that it has memory for.
+	pub(crate) fn kv_bytes(&self) -> usize {
+		self.total_pages.saturating_mul(self.decoder.page_bytes())
+	}
+
+	/// Makes a pool of the pages that it may have, in the place of the one that it has, which nothing uses any more.
+	fn make_pool(&mut self) -> Result<()> {
+		// The old one first: there may be no memory for both.
+		(self.pages, self.total_pages) = (PageCache::new(self.decoder.pool(1)?, 1), 1);
+		let pages = self.granted_pages;
+		(self.pages, self.total_pages) = (PageCache::new(self.decoder.pool(pages)?, pages), pages);
+		Ok(())
 	}
 
 	/// Takes a work item in. An error says nothing about its claim: the work item is invalid, or there is no room for it.
@@ -194,22 +238,47 @@ impl<'m> Scheduler<'m> {
 		self.computed_tokens
 	}
 
+	/// Returns whether it generates an answer, of which somebody waits for the next token.
+	pub(crate) fn is_decoding(&self) -> bool {
+		self.running.iter().any(|running| running.sequence.is_decoding())
+	}
+
+	/// Returns how many steps computed a batch so far.
+	pub fn steps(&self) -> u64 {
+		self.steps
+	}
+
 	/// Computes one batch. Calls `on_token` with each new token of an answer and the text that it adds; returns the work items that
 	/// are complete. The texts together are the beginning of the answer's: what may begin a stop string is held back, and where it
 	/// is in the answer after all, only the answer has it.
 	pub fn step(&mut self, on_token: &mut dyn FnMut(&WorkId, StreamToken)) -> Vec<Completion> {
+		let pause = self.is_decoding().then_some(MAX_PAUSE);
+		self.step_within(pause, on_token)
+	}
+
+	/// [`Self::step`] that is to be over within `pause`, because answers wait for its end, of this model or of others.
+	pub(crate) fn step_within(
+		&mut self,
+		pause: Option<Duration>,
+		on_token: &mut dyn FnMut(&WorkId, StreamToken),
+	) -> Vec<Completion> {
 		let mut completed = std::mem::take(&mut self.completed);
 		self.admit();
 		self.reuse_prefixes();
-		if !self.plan() {
+		let Some(planned) = self.plan(pause) else {
 			return completed;
-		}
+		};
 		self.steps += 1;
+		let begun = Instant::now();
 		// A defect must end no more than the work items of this step.
 		let computed = catch_unwind(AssertUnwindSafe(|| self.compute()))
 			.unwrap_or_else(|_| Err(Error::Compute("the computation panicked".into())));
 		match computed {
 			Ok(()) => {
+				let took = begun.elapsed();
+				#[cfg(test)]
+				let took = self.clock.map_or(took, |clock| clock(planned.rows));
+				self.pace.measure(planned.rows, planned.prefill, took);
 				self.report(on_token);
 				self.publish_pages();
 				self.remove_ended(&mut completed);
@@ -230,6 +299,9 @@ impl<'m> Scheduler<'m> {
 
 	/// Gives waiting sequences their pages, in order, while there is room.
 	fn admit(&mut self) {
+		if self.running.is_empty() && self.granted_pages > self.total_pages {
+			self.grow();
+		}
 		while self.running.len() < self.limits.max_running.max(1) {
 			let Some((id, sequence)) = self.waiting.pop_front() else {
 				return;
@@ -247,6 +319,18 @@ impl<'m> Scheduler<'m> {
 				ending: None,
 				grew: false,
 			});
+		}
+	}
+
+	/// Makes the larger pool that it may have. Where there is no memory for that, it goes on with as many pages as it had.
+	fn grow(&mut self) {
+		let before = self.total_pages;
+		if let Err(error) = self.make_pool() {
+			log::warn!("no more pages for keys and values: {error}");
+			self.granted_pages = before;
+			if let Err(error) = self.make_pool() {
+				self.lose_waiting(&error);
+			}
 		}
 	}
 
@@ -298,14 +382,24 @@ impl<'m> Scheduler<'m> {
 		if matches!(error, Error::Device(_)) {
 			return;
 		}
-		match self.decoder.pool(self.total_pages) {
-			Ok(pool) => self.pages = PageCache::new(pool, self.total_pages),
-			Err(error) => {
-				let lost = std::mem::take(&mut self.waiting).into_iter();
-				completed.extend(lost.map(|(id, _)| (id, Err(copy_of(&error)))));
-			}
+		if let Err(error) = self.make_pool() {
+			self.lose_waiting(&error);
+			completed.append(&mut self.completed);
 		}
 	}
+
+	/// Ends what waits without a result, because there are no pages for it.
+	fn lose_waiting(&mut self, error: &Error) {
+		let lost = std::mem::take(&mut self.waiting).into_iter();
+		self.completed.extend(lost.map(|(id, _)| (id, Err(copy_of(error)))));
+	}
+}
+
+/// Returns how many pages fit into the memory for keys and values, but no more than a model's sequences can fill.
+fn pages_of(model: &Model, decoder: &Decoder, limits: SchedulerLimits) -> usize {
+	let context = model.manifest().context_length() as usize;
+	let useful = context.div_ceil(CHUNK).saturating_mul(limits.max_running);
+	(limits.kv_bytes / decoder.page_bytes().max(1)).min(useful)
 }
 
 /// Returns the error of a step for one of its work items.

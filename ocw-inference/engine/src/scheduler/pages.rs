@@ -9,7 +9,7 @@ use assay_numerics::{kv::PageId, trace::CHUNK};
 use assay_primitives::Hash32;
 use std::collections::{BTreeMap, HashMap};
 
-const KEY: &str = "assay/v1/page-key";
+const KEY: &str = "assay/v2/page-key";
 
 /// The pages of one model.
 pub(crate) struct PageCache {
@@ -27,7 +27,7 @@ pub(crate) struct PageCache {
 
 struct PublishedPage {
 	page: PageId,
-	/// The trace's leaves of this chunk: each layer's, then the final norm's.
+	/// The trace's leaves of this chunk, as [`Trace::chunk`](assay_numerics::trace::Trace::chunk) returns them.
 	leaves: Vec<Hash32>,
 	/// Tables that use it.
 	users: usize,
@@ -63,7 +63,7 @@ impl PageTable {
 	}
 
 	/// Returns the key of the first page that is not published, if these are its tokens.
-	fn next_key(&self, tokens: &[u32]) -> Hash32 {
+	pub(crate) fn next_key(&self, tokens: &[u32]) -> Hash32 {
 		let mut hasher = blake3::Hasher::new_derive_key(KEY);
 		hasher.update(self.keys.last().unwrap_or(&[0; 32]));
 		for token in tokens {

@@ -10,11 +10,36 @@ use assay_numerics::{
 	kv::Segment,
 	trace::{push_all, CHUNK},
 };
+use assay_primitives::Hash32;
 use rayon::prelude::*;
-use std::{collections::VecDeque, ops::Range};
+use std::{
+	collections::{HashSet, VecDeque},
+	ops::Range,
+	time::Duration,
+};
 
 /// Most logits that are in memory at once: 64 MiB of f32.
 const MAX_LOGITS: usize = 1 << 24;
+
+/// How many tokens a step computes.
+pub(super) struct Planned {
+	/// All of them.
+	pub(super) rows: usize,
+	/// Those of prompts and claims.
+	pub(super) prefill: usize,
+}
+
+impl RunningSequence<'_> {
+	/// Returns the key of the page that it fills next, if others can reuse that.
+	fn fills(&self) -> Option<Hash32> {
+		let from = self.sequence.computed() / CHUNK * CHUNK;
+		if from + CHUNK > self.sequence.prompt_only_rows() || self.table.published() * CHUNK != from {
+			return None;
+		}
+		let tokens = self.sequence.tokens().get(from..from + CHUNK)?;
+		Some(self.table.next_key(tokens))
+	}
+}
 
 impl Scheduler<'_> {
 	/// Lets sequences that are at the start of a page take over pages that contain their next tokens already.
@@ -35,53 +60,74 @@ impl Scheduler<'_> {
 	}
 
 	/// Plans the batch of this step: one token of each answer that is being generated, and tokens of prompts and claims up to the
-	/// budget. Prompts and claims take turns, and among themselves those first that have waited longest. Returns whether the batch
-	/// has a token.
-	pub(super) fn plan(&mut self) -> bool {
-		let mut order: Vec<usize> = (0..self.running.len()).collect();
-		order.sort_by_key(|i| self.running.get(*i).map(|running| running.last_prefill));
-		let (mut takes, mut prompts, mut claims) = (vec![0; order.len()], VecDeque::new(), VecDeque::new());
-		for i in order {
-			let (Some(running), Some(take)) = (self.running.get(i), takes.get_mut(i)) else {
-				continue;
-			};
-			if running.sequence.is_decoding() {
-				*take = 1;
-			} else if running.sequence.is_verification() {
-				claims.push_back(i);
-			} else {
-				prompts.push_back(i);
-			}
+	/// budget. Prompts and claims take turns, and among themselves those first that have waited longest. The step has tokens of them
+	/// for the whole budget as long as there are so many. None if the batch has no token.
+	pub(super) fn plan(&mut self, pause: Option<Duration>) -> Option<Planned> {
+		let mut takes = vec![0; self.running.len()];
+		for (running, take) in self.running.iter().zip(&mut takes) {
+			*take = usize::from(running.sequence.is_decoding());
 		}
-		let decoding = takes.contains(&1);
-		let budget = self.limits.max_batched_tokens / if decoding { 2 } else { 1 };
-		let queues = if self.steps % 2 == 1 {
+		let decoding: usize = takes.iter().sum();
+		let most = self.limits.max_batched_tokens;
+		let budget = pause.map_or(most, |pause| self.pace.prefill(decoding, pause).min(most));
+		let turns = self.turns();
+		self.plan_prefills(budget.max(1), &turns, &mut takes);
+		let mut rows = 0;
+		for (running, take) in self.running.iter_mut().zip(takes) {
+			running.rows = rows..rows + take;
+			rows += take;
+		}
+		let prefill = rows - decoding;
+		(rows > 0).then_some(Planned { rows, prefill })
+	}
+
+	/// Returns which sequences have tokens of prompts and claims to compute now, in the order of their turns. What would fill a page
+	/// that another is filling with the same tokens is left out: it reuses that page once it is full.
+	fn turns(&self) -> Vec<usize> {
+		let mut order: Vec<(usize, &RunningSequence<'_>)> = self.running.iter().enumerate().collect();
+		order.retain(|(_, running)| !running.sequence.is_decoding());
+		order.sort_by_key(|(i, running)| (running.last_prefill, *i));
+		let mut filling = HashSet::new();
+		// Who is within a page goes on with it, before others begin one.
+		for between_pages in [true, false] {
+			order.retain(|(_, running)| {
+				running.sequence.computed().is_multiple_of(CHUNK) == between_pages
+					|| running.fills().is_none_or(|page| filling.insert(page))
+			});
+		}
+		let (claims, prompts): (VecDeque<_>, VecDeque<_>) = order
+			.into_iter()
+			.partition(|(_, running)| running.sequence.is_verification());
+		let [mut first, mut second] = if self.steps % 2 == 1 {
 			[claims, prompts]
 		} else {
 			[prompts, claims]
 		};
-		self.plan_prefills(budget.max(1), queues, &mut takes);
-		let mut row = 0;
-		for (running, take) in self.running.iter_mut().zip(takes) {
-			running.rows = row..row + take;
-			row += take;
+		let mut turns = Vec::new();
+		while let Some((i, _)) = first.pop_front().or_else(|| second.pop_front()) {
+			turns.push(i);
+			std::mem::swap(&mut first, &mut second);
 		}
-		row > 0
+		turns
 	}
 
-	/// Divides a budget of tokens among the sequences of two queues, which take turns.
-	fn plan_prefills(&mut self, mut budget: usize, [mut first, mut second]: [VecDeque<usize>; 2], takes: &mut [usize]) {
-		let mut queued = first.len() + second.len();
-		while let (Some(i), true) = (first.pop_front().or_else(|| second.pop_front()), budget > 0) {
-			let (Some(running), Some(take)) = (self.running.get_mut(i), takes.get_mut(i)) else {
-				continue;
-			};
-			// What a short one leaves of its share goes to the others.
-			*take = (budget / queued).max(CHUNK).min(budget).min(running.sequence.pending());
-			budget -= *take;
-			queued -= 1;
-			running.last_prefill = self.steps + 1;
-			std::mem::swap(&mut first, &mut second);
+	/// Divides a budget of tokens among sequences, whose turns these are.
+	fn plan_prefills(&mut self, mut budget: usize, turns: &[usize], takes: &mut [usize]) {
+		let mut share = |this: &mut Self, i: usize, least: usize, queued: usize| {
+			if let (Some(running), Some(take), true) = (this.running.get_mut(i), takes.get_mut(i), budget > 0) {
+				let left = running.sequence.pending().saturating_sub(*take);
+				let more = (budget / queued.max(1)).max(least).min(budget).min(left);
+				*take += more;
+				budget -= more;
+				running.last_prefill = this.steps + 1;
+			}
+		};
+		for (served, i) in turns.iter().enumerate() {
+			share(self, *i, CHUNK, turns.len() - served);
+		}
+		// What short ones left of their shares goes to the others.
+		for i in turns {
+			share(self, *i, 0, 1);
 		}
 	}
 
@@ -123,7 +169,11 @@ impl Scheduler<'_> {
 			let finite = finite_rows(running.rows.clone(), non_finite);
 			running.sequence.compute_masks(finite.len());
 		});
-		let sampled = sample(decoder, &rows, self.running.iter())?;
+		let batched = self
+			.running
+			.iter()
+			.map(|running| (running.sequence.as_ref(), running.rows.clone()));
+		let sampled = sample(decoder, &rows, batched)?;
 		let mut traced = Vec::new();
 		for running in &mut self.running {
 			let first = running.rows.start;
@@ -135,30 +185,27 @@ impl Scheduler<'_> {
 			traced.push((running.sequence.trace_mut(), first..first + outcome.traced));
 		}
 		self.computed_tokens += tokens.len() as u64;
-		rows.with_layers(|layers| push_all(layers, rows.width(), traced))
+		rows.with_trace_rows(|rows| push_all(rows, traced))
 	}
 }
 
 /// Returns the rows before the first that isn't finite.
-fn finite_rows(rows: Range<usize>, non_finite: &[bool]) -> Range<usize> {
+pub(crate) fn finite_rows(rows: Range<usize>, non_finite: &[bool]) -> Range<usize> {
 	let finite = rows.clone().take_while(|row| non_finite.get(*row) == Some(&false));
 	rows.start..rows.start + finite.count()
 }
 
 /// Returns the token sampled from each row of the batch, if one is and its logits are finite. Rows behind one that isn't finite
 /// are left out.
-fn sample<'t, 'm: 't>(
+pub(crate) fn sample<'t, 'm: 't>(
 	decoder: &Decoder,
 	rows: &Rows,
-	batched: impl Iterator<Item = &'t RunningSequence<'m>>,
+	batched: impl Iterator<Item = (&'t Sequence<'m>, Range<usize>)>,
 ) -> Result<Vec<Option<u32>>> {
 	let mut sampling: Vec<(usize, &Sequence<'_>, usize)> = Vec::new();
-	for RunningSequence {
-		sequence, rows: part, ..
-	} in batched
-	{
+	for (sequence, part) in batched {
 		let positions = finite_rows(part.clone(), &rows.non_finite)
-			.map(|row| (row, sequence.as_ref(), sequence.computed() + row - part.start));
+			.map(|row| (row, sequence, sequence.computed() + row - part.start));
 		sampling.extend(positions.filter(|(_, sequence, position)| sequence.samples(*position)));
 	}
 	let mut sampled = vec![None; rows.non_finite.len()];

@@ -1,4 +1,4 @@
-//! The answer so far, and the rule that ends it (`docs/spec/c1-w8.md` §5).
+//! The answer so far, and the rule that ends it (`docs/spec/c2.md` §5).
 
 use super::stop;
 use crate::{Error, Model, Result};

@@ -1,7 +1,7 @@
 //! A sequence: a prompt and its answer, which is generated token by token or compared with a claim.
 //!
 //! It knows nothing of batches and pages. The scheduler computes the rows of its tokens, any number at a time;
-//! [`Sequence::accept`] says what they mean and [`Sequence::conclude`] makes the outcome (`docs/spec/c1-w8.md` §5–7).
+//! [`Sequence::accept`] says what they mean and [`Sequence::conclude`] makes the outcome (`docs/spec/c2.md` §5–7).
 
 mod answer;
 mod masks;
@@ -25,6 +25,10 @@ use assay_primitives::{
 };
 use codec::Encode;
 use masks::Masks;
+use std::ops::RangeInclusive;
+
+/// The context of a known answer's hash.
+pub(crate) const KNOWN_ANSWER: &str = "assay/v2/known-answer";
 
 /// An answer and the trace of how it was computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +42,7 @@ pub struct Executed {
 impl Executed {
 	/// Returns one hash of both: what a known-answer test compares.
 	pub fn hash(&self) -> Hash32 {
-		let mut hasher = blake3::Hasher::new_derive_key("assay/v1/known-answer");
+		let mut hasher = blake3::Hasher::new_derive_key(KNOWN_ANSWER);
 		hasher.update(&(digest::output_hash(&self.output), self.trace_root).encode());
 		*hasher.finalize().as_bytes()
 	}
@@ -230,6 +234,37 @@ impl<'m> Sequence<'m> {
 	/// Returns the rows so far, to add to.
 	pub(crate) fn trace_mut(&mut self) -> &mut Trace {
 		&mut self.trace
+	}
+
+	/// Goes on behind so many full chunks whose rows others computed: the trace counts them, and has no leaves of theirs.
+	pub(crate) fn begin_at(&mut self, chunk: usize) {
+		self.restart();
+		let unknown = vec![Hash32::default(); 2 * self.layers + 1];
+		for _ in 0..chunk {
+			self.trace.push_chunk(&unknown);
+		}
+	}
+
+	/// Returns how many rows the trace of an honest answer has if it is the claimed one; none if no provider that samples the
+	/// claimed tokens publishes this claim, whatever the model computes.
+	pub(crate) fn claimed_rows(&self) -> Result<Option<RangeInclusive<usize>>> {
+		let (Some(claim), all) = (&self.claim, self.tokens.len()) else {
+			return Ok(None);
+		};
+		if claim.ended {
+			return Ok(claim.consistent.then_some(all..=all));
+		}
+		let is_claimed = |finish| Ok::<_, Error>(self.answer.output(self.input_tokens, finish)? == claim.output);
+		// Cut off behind the last row, because no token may come; or the row that follows fails.
+		if is_claimed(FinishReason::Length)? {
+			return Ok(Some(all..=all));
+		}
+		if !is_claimed(FinishReason::Failed(Failure::NonFinite))? {
+			return Ok(None);
+		}
+		let last = all.saturating_sub(1);
+		let first = if self.answer.tokens().is_empty() { 0 } else { last };
+		Ok(Some(first..=last))
 	}
 
 	/// Returns the last token of the answer and the text that it added.

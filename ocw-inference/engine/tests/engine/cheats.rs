@@ -38,8 +38,7 @@ fn prefix_root(model: &Model, claim: &Output, position: usize) -> TraceRoot {
 	let mut sequence = Sequence::new(tokens, &mut pool);
 	while sequence.done < sequence.tokens.len() {
 		let rows = forward(model, &mut pool, &mut [&mut sequence], &[1]);
-		rows.with_layers(|layers| trace.push(layers, rows.width(), 0..1))
-			.unwrap();
+		rows.with_trace_rows(|rows| trace.push(rows, 0..1)).unwrap();
 	}
 	TraceRoot(trace.root())
 }

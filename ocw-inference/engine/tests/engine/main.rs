@@ -5,6 +5,7 @@
 
 mod bits;
 mod cheats;
+mod coming;
 mod common;
 #[allow(dead_code)]
 #[path = "../../../numerics/tests/operations/definition.rs"]
@@ -20,6 +21,7 @@ mod memory;
 mod process;
 mod quality;
 mod recheck;
+mod recompute;
 mod reference;
 mod refusals;
 mod rows;
@@ -27,6 +29,7 @@ mod rows;
 mod sandbox;
 mod scheduling;
 mod socket;
+mod spot_check;
 mod stock;
 mod streaming;
 

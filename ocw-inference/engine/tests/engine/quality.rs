@@ -1,5 +1,9 @@
 //! How near the quantized models are to the floats they were made from.
 
+#[allow(dead_code)]
+#[path = "../../examples/quality/float.rs"]
+mod float;
+
 use crate::{
 	common::{noise, tokenizer, TEMPLATE},
 	rows,
@@ -17,23 +21,10 @@ use assay_model_folder::{
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, mistral, qwen2, qwen3};
-use demo_model::{
-	corpus, judge,
-	llama::{Llama, LlamaConfig},
-};
+use demo_model::{corpus, judge};
+use float::{demo, surprise};
 use serde_json::{json, Value};
-use std::{
-	collections::HashMap,
-	fs,
-	path::{Path, PathBuf},
-};
-
-/// Returns a directory of the bundled demo model.
-fn demo(name: &str) -> PathBuf {
-	Path::new(env!("CARGO_MANIFEST_DIR"))
-		.join("../../demo-model")
-		.join(name)
-}
+use std::{collections::HashMap, fs, path::Path};
 
 #[test]
 fn the_bundled_model_is_what_its_original_gives_byte_for_byte() {
@@ -64,41 +55,11 @@ fn the_bundled_model_is_what_its_original_gives_byte_for_byte() {
 	);
 }
 
-/// Returns minus the logarithm of the probability that a row of logits gives to a token.
-fn surprise(logits: &[f32], token: u32) -> f64 {
-	let max = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
-	let sum: f64 = logits.iter().map(|l| (f64::from(*l) - max).exp()).sum();
-	max + sum.ln() - f64::from(logits[token as usize])
-}
-
-/// Returns the demo model as it was trained: candle's floats with the weights of `demo-model/original`.
-fn original() -> Llama {
-	let json: Value = serde_json::from_slice(&fs::read(demo("original/config.json")).unwrap()).unwrap();
-	let number = |key: &str| json[key].as_u64().unwrap() as usize;
-	let shape = LlamaConfig {
-		hidden: number("hidden_size"),
-		layers: number("num_hidden_layers"),
-		heads: number("num_attention_heads"),
-		kv_heads: number("num_key_value_heads"),
-		ffn: number("intermediate_size"),
-		vocab: number("vocab_size"),
-		context: number("max_position_embeddings"),
-		eps: json["rms_norm_eps"].as_f64().unwrap(),
-		theta: json["rope_theta"].as_f64().unwrap(),
-	};
-	let model = Llama::new(shape, 1).unwrap();
-	let weights = candle_core::safetensors::load(demo("original/model.safetensors"), &Device::Cpu).unwrap();
-	for (name, var) in model.weights() {
-		var.set(&weights[&name].to_dtype(DType::F32).unwrap()).unwrap();
-	}
-	model
-}
-
 #[test]
 fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
 	let quantized = Model::load(&demo("assay-demo")).unwrap();
 	let tokenizer = Tokenizer::parse(&fs::read(demo("assay-demo/tokenizer.json")).unwrap()).unwrap();
-	let original = original();
+	let original = float::load(&demo("original"), None);
 	// Whole conversations with questions that it never learned, and with the right answers: of question and answer, and of the
 	// answer alone, which the model nearly knows by heart.
 	let (mut ours, mut floats, mut tokens) = ([0.0; 2], [0.0; 2], [0; 2]);
@@ -108,15 +69,7 @@ fn the_demo_models_perplexity_is_within_one_per_cent_of_its_float_originals() {
 		text.extend(tokenizer.encode(&format!("{}<|end|>", topic.answer)).unwrap());
 		let found = rows::logits(&quantized, &text);
 		let vocabulary = found.len() / text.len();
-		let row = Tensor::new(text.as_slice(), &Device::Cpu)
-			.unwrap()
-			.unsqueeze(0)
-			.unwrap();
-		let truth = original
-			.logits(&original.hidden_states(&row).unwrap())
-			.unwrap()
-			.to_vec2::<f32>()
-			.unwrap();
+		let truth = float::logits(&original, &text);
 		for (i, (found, truth)) in found.chunks(vocabulary).zip(&truth).enumerate().take(text.len() - 1) {
 			let parts = if i + 1 < answer { 0..1 } else { 0..2 };
 			for part in parts {

@@ -11,7 +11,7 @@ use assay_engine::{
 	Engine, Error, Model,
 };
 use assay_numerics::Isa;
-use assay_primitives::{job::Output, Finding, Input, SamplingParams, Work, WorkId};
+use assay_primitives::{job::Output, limits::MAX_OUTPUT_TOKENS, Finding, Input, SamplingParams, Work, WorkId};
 use assay_protocol::WorkResult;
 use std::collections::BTreeSet;
 
@@ -333,6 +333,26 @@ fn work_that_fills_the_context_runs_in_the_least_memory() {
 			finding: Finding::Confirm { .. }
 		}
 	));
+}
+
+#[test]
+fn the_longest_answer_is_made_and_checked() {
+	let tokens = repetitions(MAX_OUTPUT_TOKENS);
+	let model = model(Tiny {
+		context: 4_608,
+		..Tiny::default()
+	});
+	let work = work(&model, &"y".repeat(100), SamplingParams::greedy(tokens), None);
+	let mut engine = Engine::new();
+	engine.add(model).unwrap();
+	assert!(engine.drop_models_beyond_memory().is_empty());
+	let WorkResult::Executed { output, trace_root } = engine.run(&work) else {
+		panic!("it fits")
+	};
+	assert_eq!(output.tokens.len(), tokens as usize);
+	let claim = Some(output);
+	let finding = Finding::Confirm { trace_root };
+	assert_eq!(engine.run(&Work { claim, ..work }), WorkResult::Verified { finding });
 }
 
 #[test]

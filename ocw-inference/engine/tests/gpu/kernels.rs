@@ -2,7 +2,7 @@
 //! it runs.
 
 use crate::{
-	definition::{self, bits, noise, uneven, weights},
+	definition::{self, bits, formats, noise, uneven, Matrix},
 	devices,
 };
 use assay_engine::{
@@ -13,9 +13,11 @@ use assay_model_folder::config::{DecoderConfig, ModelConfig};
 use assay_numerics::{
 	attention::{Attention, Mask},
 	flag_non_finite,
+	format::MatrixFormat,
 	kv::{PageId, PageShape, Pool, Segment, PAGE},
+	linear::Linear,
 	norm::HeadNorm,
-	packed::{Gather, PackedMatrix},
+	packed::Gather,
 	rope::{Rope, RopeScaling, Tables},
 	Isa,
 };
@@ -54,38 +56,130 @@ fn flags(x: &[f32], width: usize, f16: Range<usize>) -> Vec<bool> {
 	bad
 }
 
+/// The numerics' reference, with which each part of a matrix writes its columns.
+fn portable(x: &[f32], parts: &[Matrix], bias: Option<&[f32]>) -> Vec<f32> {
+	let (k, width) = (parts[0].k, parts.iter().map(|part| part.n).sum());
+	let (mut out, mut first) = (vec![f32::NAN; x.len() / k * width], 0);
+	for part in parts {
+		let op = Linear {
+			weight: &part.pack(),
+			bias: bias.map(|bias| &bias[first..first + part.n]),
+			isa: Isa::Portable,
+		};
+		op.apply_at(x, &mut out, width, first).unwrap();
+		first += part.n;
+	}
+	out
+}
+
+/// Every format with every kernel, and groups that are whole, short, and the only one.
+#[test]
+fn products_of_each_format_are_those_of_the_definition() {
+	let devices = on_each(2, 1, 32, None);
+	for (which, format) in formats(3).into_iter().enumerate() {
+		for (rows, blocks) in [(1, 5), (2, 1), (3, 8), (8, 23), (9, 3), (40, 6), (65, 7), (130, 4)] {
+			let k = blocks * 32;
+			let w = Matrix::random(rows as u64 ^ 9, 37, k, format);
+			let x = uneven(which as u64, rows, k, 0);
+			let truth = bits(&definition::linear(&x, &w, None));
+			assert_eq!(truth, bits(&portable(&x, std::slice::from_ref(&w), None)));
+			let device = &devices[(which + blocks) % devices.len()];
+			let matrix = device.matrix(w.pack(), None).unwrap();
+			assert_eq!(
+				bits(&device.linear(&x, &matrix, k).unwrap()),
+				truth,
+				"{rows} rows, {blocks} blocks in {format}"
+			);
+		}
+	}
+}
+
+/// Sums as large as there are: every product is ±128 · 127.
+#[test]
+fn the_largest_sums_are_exact() {
+	let table = [-128, 127, -127, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -128];
+	let [w8, w8_long, _, w4z, w4z_middle, w4z_long] = formats(1);
+	let devices = on_each(2, 1, 32, None);
+	for (format, byte) in [
+		(w8, 0x80),
+		(w8_long, 0x80),
+		(MatrixFormat::W4 { table }, 0xf0),
+		(w4z, 0xff),
+		(w4z_middle, 0),
+		(w4z_long, 0),
+	] {
+		let k = 5 * 32;
+		let mut w = Matrix::random(2, 33, k, format);
+		w.weights.fill(byte);
+		for rows in [1, 4, 33, 65] {
+			let x: Vec<f32> = (0..rows * k).map(|i| if i / k % 2 == 0 { 1.0 } else { -1.0 }).collect();
+			let truth = bits(&portable(&x, std::slice::from_ref(&w), None));
+			for device in &devices[..2] {
+				let matrix = device.matrix(w.pack(), None).unwrap();
+				assert_eq!(
+					bits(&device.linear(&x, &matrix, k).unwrap()),
+					truth,
+					"{rows} rows in {format}"
+				);
+			}
+		}
+	}
+}
+
 proptest! {
-	#![proptest_config(ProptestConfig::with_cases(crate::cases(6)))]
+	#![proptest_config(ProptestConfig::with_cases(crate::cases(8)))]
 
 	#[test]
-	fn products_are_those_of_the_definition_for_any_number_of_rows(
-		seed in any::<u64>(), rows in prop::sample::select(vec![1usize, 2, 3, 5, 8, 9, 33, 65, 140]), blocks in 1usize..38, n in 1usize..150,
-		magnitude in -120i32..100, biased in any::<bool>(),
+	fn products_are_those_of_the_portable_kernel_for_any_number_of_rows(
+		seed in any::<u64>(), rows in prop_oneof![3 => 1usize..=40, 1 => 64usize..67], blocks in 1usize..20, n in 1usize..100,
+		which in 0usize..6, magnitude in -120i32..100, biased in any::<bool>(),
 	) {
 		let k = blocks * 32;
 		let x = uneven(seed, rows, k, magnitude);
-		let (w, scales) = weights(seed, n, k);
+		let w = Matrix::random(seed, n, k, formats(seed)[which]);
 		let bias = biased.then(|| noise(seed ^ 7, n));
-		let truth = definition::linear(&x, &w, &scales, bias.as_deref(), k);
+		let truth = portable(&x, std::slice::from_ref(&w), bias.as_deref());
 		for device in on_each(2, 1, 32, None) {
-			let matrix = device.matrix(PackedMatrix::pack(&[(&w, &scales)], k).unwrap(), bias.clone()).unwrap();
-			prop_assert_eq!(bits(&device.linear(&x, &matrix, k).unwrap()), bits(&truth));
+			let matrix = device.matrix(w.pack(), bias.clone()).unwrap();
+			prop_assert_eq!(bits(&device.linear(&x, &matrix, k).unwrap()), bits(&truth), "{}", w.format);
 		}
 	}
 
 	#[test]
-	fn rows_of_an_embedding_are_the_cpu_s(seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100) {
+	fn parts_of_different_formats_fill_the_columns_of_the_same_rows(
+		seed in any::<u64>(), rows in prop_oneof![1usize..=40, 64usize..67], blocks in 1usize..9,
+		parts in prop::collection::vec((1usize..70, 0usize..6), 2..5), biased in any::<bool>(),
+	) {
 		let k = blocks * 32;
-		let (w, scales) = weights(seed, n, k);
-		let ids: Vec<u32> = noise(seed, 40).iter().map(|v| ((v + 1.0) / 2.0 * n as f32) as u32).collect();
-		let packed = || PackedMatrix::pack(&[(&w, &scales)], k).unwrap();
-		let truth = Gather { ids: &ids, weight: &packed() }.rows().unwrap();
+		let x = uneven(seed, rows, k, 0);
+		let make = |(i, (n, which)): (u64, (usize, usize))| Matrix::random(seed ^ i, n, k, formats(seed ^ i)[which]);
+		let parts: Vec<Matrix> = (0..).zip(parts).map(make).collect();
+		let bias = biased.then(|| noise(seed ^ 7, parts.iter().map(|part| part.n).sum()));
+		let truth = portable(&x, &parts, bias.as_deref());
 		for device in on_each(2, 1, 32, None) {
-			let table = device.matrix(packed(), None).unwrap();
-			prop_assert_eq!(bits(&device.embed(&ids, &table).unwrap()), bits(&truth));
+			let packed: Vec<_> = parts.iter().map(Matrix::pack).collect();
+			let matrix = device.parts(packed, bias.clone()).unwrap();
+			prop_assert_eq!(bits(&device.linear(&x, &matrix, k).unwrap()), bits(&truth));
+			// Rows of an embedding belong to one matrix.
+			prop_assert!(device.embed(&[0], &matrix).is_err());
+		}
+	}
+
+	#[test]
+	fn rows_of_an_embedding_are_the_cpu_s(seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100, which in 0usize..6) {
+		let w = Matrix::random(seed, n, blocks * 32, formats(seed)[which]);
+		let ids: Vec<u32> = noise(seed, 40).iter().map(|v| ((v + 1.0) / 2.0 * n as f32) as u32).collect();
+		let truth = Gather { ids: &ids, weight: &w.pack() }.rows().unwrap();
+		for device in on_each(2, 1, 32, None) {
+			let table = device.matrix(w.pack(), None).unwrap();
+			prop_assert_eq!(bits(&device.embed(&ids, &table).unwrap()), bits(&truth), "{}", w.format);
 			prop_assert!(device.embed(&[n as u32], &table).is_err());
 		}
 	}
+}
+
+proptest! {
+	#![proptest_config(ProptestConfig::with_cases(crate::cases(6)))]
 
 	#[test]
 	fn row_by_row_operations_are_those_of_the_definition(

@@ -1,7 +1,11 @@
 //! Rows in numbers that no other test has: on a GPU a million of single products and a million of whole models,
 //! everywhere else as many as an emulation makes in a second. `ASSAY_GPU_ROWS` says another number.
 
-use crate::{common, device, kernels, on_real_gpu};
+use crate::{
+	common,
+	definition::{formats, Matrix},
+	device, kernels, on_real_gpu,
+};
 use assay_engine::{
 	gpu::operations::Operations,
 	kv::KvPool,
@@ -9,12 +13,11 @@ use assay_engine::{
 	Model,
 };
 use assay_numerics::{
+	format::MatrixFormat,
 	kv::{PageId, Segment, PAGE},
 	linear::Linear,
-	packed::PackedMatrix,
 	Isa,
 };
-use half::f16;
 use serde_json::json;
 
 fn wanted(emulated: usize) -> usize {
@@ -68,11 +71,9 @@ fn products_of_a_million_rows_are_the_cpu_s() {
 		// Widths and heights of real models on a GPU; numbers of rows that take each of the kernels.
 		let size = if on_real_gpu() { 64 } else { 4 };
 		let (k, n) = (32 * (1 + random.below(size)), 1 + random.below(32 * size));
-		let w: Vec<u8> = (0..n * k / 8).flat_map(|_| random.next().to_le_bytes()).collect();
-		let scales: Vec<f16> = (0..n * k / 32).map(|_| f16::from_f32(random.unit())).collect();
+		let w = Matrix::random(random.next(), n, k, formats(random.next())[random.below(6)]);
 		let bias: Option<Vec<f32>> = (random.below(2) == 0).then(|| (0..n).map(|_| random.unit()).collect());
-		let pack = || PackedMatrix::pack(&[(&w, &scales)], k).unwrap();
-		let (weight, matrix) = (pack(), operations.matrix(pack(), bias.clone()).unwrap());
+		let (weight, matrix) = (w.pack(), operations.matrix(w.pack(), bias.clone()).unwrap());
 		for most in [1, 2, 4, 8, 64, if on_real_gpu() { 4096 } else { 130 }] {
 			let now = 1 + random.below(most);
 			let x: Vec<f32> = (0..now * k).map(|_| random.unit() * 8.0).collect();
@@ -84,7 +85,7 @@ fn products_of_a_million_rows_are_the_cpu_s() {
 			let mut here = vec![f32::NAN; now * n];
 			operation.apply(&x, &mut here).unwrap();
 			let there = operations.linear(&x, &matrix, k).unwrap();
-			assert!(same_bits(&here, &there), "{now} rows of {k} by {n}");
+			assert!(same_bits(&here, &there), "{now} rows of {k} by {n} in {}", w.format);
 			rows += now;
 			values += here.len();
 		}
@@ -92,8 +93,12 @@ fn products_of_a_million_rows_are_the_cpu_s() {
 	report(rows, values, "products");
 }
 
-/// A random model of these shapes on the CPU and on the GPU.
-fn models(heads: usize, kv_heads: usize, head_dim: usize, hidden: usize, layers: usize) -> [Model; 2] {
+/// Heads, heads of keys, a head's length, a row's length, layers.
+type Shape = (usize, usize, usize, usize, usize);
+
+/// A random model of this shape, its layers' matrices in this format, on the CPU and on the GPU.
+fn models(shape: Shape, format: MatrixFormat) -> [Model; 2] {
+	let (heads, kv_heads, head_dim, hidden, layers) = shape;
 	let config = json!({
 		"model_type": "llama", "hidden_act": "silu", "vocab_size": common::VOCABULARY, "hidden_size": hidden,
 		"intermediate_size": hidden * 3 / 32 * 32, "num_hidden_layers": layers, "num_attention_heads": heads,
@@ -106,6 +111,7 @@ fn models(heads: usize, kv_heads: usize, head_dim: usize, hidden: usize, layers:
 			config.as_bytes(),
 			tokenizer.as_bytes(),
 			common::TEMPLATE.as_bytes(),
+			format,
 			gpu,
 		)
 		.unwrap()
@@ -164,10 +170,15 @@ fn rows_of_whole_models_are_the_cpu_s_by_the_million() {
 	};
 	let (most_rows, positions) = if on_real_gpu() { (768, 3000) } else { (40, 300) };
 	let (mut rows, mut values) = (0, 0);
-	for (i, (heads, kv_heads, head_dim, hidden, layers)) in (1..).zip(shapes) {
-		let models = models(*heads, *kv_heads, *head_dim, *hidden, *layers);
+	let all_formats = formats(5);
+	let cases: Vec<_> = shapes
+		.iter()
+		.flat_map(|shape| all_formats.map(|format| (*shape, format)))
+		.collect();
+	for (i, (shape, format)) in (1..).zip(&cases) {
+		let models = models(*shape, *format);
 		let [here, there] = models.each_ref().map(|model| model.decoder().unwrap());
-		while rows < wanted * i / shapes.len() {
+		while rows < wanted * i / cases.len() {
 			// Sequences of their own lengths: some read long prompts while others go token by token.
 			let count = 1 + random.below(24);
 			let mut all = [here, there].map(|decoder| Sequences::new(decoder, count, positions));
@@ -191,8 +202,9 @@ fn rows_of_whole_models_are_the_cpu_s_by_the_million() {
 				}
 				let [of_here, of_there] = &mut all;
 				let truth = of_here.feed(here, &tokens, &parts);
-				assert!(same_bits(&truth, &of_there.feed(there, &tokens, &parts)), "{parts:?}");
-				rows += tokens.len() * (layers + 2);
+				let found = of_there.feed(there, &tokens, &parts);
+				assert!(same_bits(&truth, &found), "{parts:?} in {format}");
+				rows += tokens.len() * (shape.4 + 2);
 				values += truth.len();
 			}
 		}

@@ -23,12 +23,13 @@ fn tokens(seed: u32, count: usize) -> Vec<u32> {
 	(0..count as u32).map(|i| (i * 97 + 13 + seed * 31) % 256).collect()
 }
 
-/// Residual rows of each layer, final norm and logits.
+/// Residual rows of each layer, final norm, logits, keys and values.
 fn bits(model: &Model, rows: &Rows) -> Vec<u32> {
 	let logits = model.decoder().unwrap().logits(&rows.norm).unwrap();
 	let layers = rows.residual.iter().chain([&rows.norm, &logits]);
 	let floats = layers.flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
-	floats.map(f32::to_bits).collect()
+	let kv = rows.kv.iter().map(|bits| u32::from(*bits));
+	floats.map(f32::to_bits).chain(kv).collect()
 }
 
 /// All rows of one sequence, in pieces.

@@ -1,20 +1,20 @@
 //! A decoder's operations on the CPU.
 
-use super::{positions, Batch, Device, Layer, LayerShape, Matrix, Rows};
+use super::{layer_shape, moments::Half, no_page, positions, Batch, Device, Layer, Rows};
 use crate::{
 	kv::{KvPool, KvStorage},
-	model::{logits::Logits, tensor::with_elements},
-	Result,
+	model::{logits::Logits, matrix::Matrix, tensor::with_elements},
+	Error, Result,
 };
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
 	activation::SiluMul,
 	attention::{Attention, Mask},
 	flag_non_finite,
-	kv::{PageShape, Pool, Segment},
-	linear::Linear,
+	kv::{PageId, PageShape, Pool, Segment},
 	norm::{HeadNorm, RmsNorm},
 	packed::Gather,
+	recompute::LayerShape,
 	rope::{Rope, Tables},
 	Isa,
 };
@@ -39,6 +39,8 @@ pub(crate) struct ForwardState<'a> {
 	non_finite: Vec<bool>,
 	normed: Vec<f32>,
 	qkv: Vec<f32>,
+	/// Keys and values of each layer, as attention reads them.
+	kv: Vec<u16>,
 	attended: Vec<f32>,
 	gate_up: Vec<f32>,
 	intermediate: Vec<f32>,
@@ -49,7 +51,7 @@ impl CpuDevice {
 		Self {
 			isa: Isa::detect(),
 			rope: Arc::new(rope),
-			shape: LayerShape::of(config),
+			shape: layer_shape(config),
 		}
 	}
 
@@ -59,14 +61,6 @@ impl CpuDevice {
 			isa,
 			rope: self.rope.clone(),
 			shape: self.shape,
-		}
-	}
-
-	fn linear<'m>(&self, matrix: &'m Matrix) -> Linear<'m> {
-		Linear {
-			weight: &matrix.weight,
-			bias: matrix.bias.as_deref(),
-			isa: self.isa,
 		}
 	}
 
@@ -91,14 +85,22 @@ impl CpuDevice {
 
 	/// Computes logits `[rows, vocabulary]` of rows after the final norm.
 	pub(super) fn logits(&self, norm: &Tensor, head: &Matrix) -> Result<Tensor> {
-		let vocabulary = head.weight.rows();
+		let vocabulary = head.rows();
 		let mut logits = vec![0f32; norm.dim(0)? * vocabulary];
-		with_elements::<f32, _>(norm, |norm| self.linear(head).apply(norm, &mut logits))??;
+		with_elements::<f32, _>(norm, |norm| head.apply(self.isa, norm, &mut logits))??;
 		Ok(Tensor::from_vec(
 			logits,
 			(norm.dim(0)?, vocabulary),
 			&candle_core::Device::Cpu,
 		)?)
+	}
+
+	/// Returns what the two linear operations of half a layer have just been applied to.
+	pub(super) fn inputs<'s>(half: Half, state: &'s ForwardState<'_>) -> [&'s [f32]; 2] {
+		match half {
+			Half::Attention => [&state.normed, &state.attended],
+			Half::Mlp => [&state.normed, &state.intermediate],
+		}
 	}
 
 	/// Returns the rotary tables.
@@ -117,6 +119,7 @@ impl Device for CpuDevice {
 		let positions = positions(batch)?;
 		let rows = positions.len();
 		let width = |elements: usize| vec![0f32; rows * elements];
+		let pages = pool.shape();
 		Ok(ForwardState {
 			non_finite: vec![false; rows],
 			positions,
@@ -124,6 +127,7 @@ impl Device for CpuDevice {
 			pool,
 			normed: width(self.shape.hidden),
 			qkv: width(self.shape.qkv()),
+			kv: vec![0; pages.layers * rows * pages.row()],
 			attended: width(self.shape.queries()),
 			gate_up: width(2 * self.shape.intermediate),
 			intermediate: width(self.shape.intermediate),
@@ -131,7 +135,7 @@ impl Device for CpuDevice {
 	}
 
 	fn embed(&self, ids: &[u32], table: &Matrix) -> Result<Vec<f32>> {
-		let weight = &table.weight;
+		let weight = table.table()?;
 		Ok(Gather { ids, weight }.rows()?)
 	}
 
@@ -151,7 +155,7 @@ impl Device for CpuDevice {
 		} = self.shape;
 		let (isa, width) = (self.isa, self.shape.qkv());
 		self.norm(x, &layer.attention_norm, state)?;
-		self.linear(&layer.qkv).apply(&state.normed, &mut state.qkv)?;
+		layer.qkv.apply(isa, &state.normed, &mut state.qkv)?;
 		if let Some((q, k)) = &layer.head_norms {
 			let norm = HeadNorm {
 				q,
@@ -184,18 +188,21 @@ impl Device for CpuDevice {
 			},
 			isa,
 		};
-		attention.apply(state.pool, &state.qkv, width, &mut state.attended)?;
+		let kv_len = state.non_finite.len() * state.pool.shape().row();
+		let kv = state.kv.get_mut(index * kv_len..(index + 1) * kv_len);
+		let kv = kv.ok_or_else(|| Error::Compute(format!("the pages have no layer {index}")))?;
+		attention.apply_and_keep(state.pool, &state.qkv, width, kv, &mut state.attended)?;
 		flag_non_finite(&state.attended, 0..0, &mut state.non_finite)?;
-		Ok(self.linear(&layer.o).add_to(&state.attended, x)?)
+		layer.o.add_to(isa, &state.attended, x)
 	}
 
 	fn mlp(&self, layer: &Layer<Self>, x: &mut Vec<f32>, state: &mut ForwardState<'_>) -> Result<()> {
 		self.norm(x, &layer.mlp_norm, state)?;
-		self.linear(&layer.gate_up).apply(&state.normed, &mut state.gate_up)?;
+		layer.gate_up.apply(self.isa, &state.normed, &mut state.gate_up)?;
 		let gate = SiluMul { isa: self.isa };
 		gate.apply(&state.gate_up, 2 * self.shape.intermediate, &mut state.intermediate)?;
 		flag_non_finite(&state.intermediate, 0..0, &mut state.non_finite)?;
-		self.linear(&layer.down).add_to(&state.intermediate, x)?;
+		layer.down.add_to(self.isa, &state.intermediate, x)?;
 		Ok(flag_non_finite(x, 0..0, &mut state.non_finite)?)
 	}
 
@@ -208,6 +215,7 @@ impl Device for CpuDevice {
 		Ok(Rows {
 			residual,
 			norm: self.tensor(&state.normed, state.non_finite.len())?,
+			kv: state.kv,
 			non_finite: state.non_finite,
 		})
 	}
@@ -218,5 +226,23 @@ impl Device for CpuDevice {
 
 	fn pool(&self, shape: PageShape, pages: usize) -> Result<KvPool> {
 		Ok(Pool::new(shape, pages)?.map(KvStorage::Host))
+	}
+
+	fn read_page(&self, pool: &KvPool, page: PageId, layer: usize, to: &mut [u16]) -> Result<()> {
+		let (keys, values) = pool.page(page, layer).ok_or_else(no_page)?;
+		match to.split_at_mut_checked(keys.len()) {
+			Some((to_keys, to_values)) if to_values.len() == values.len() => {
+				to_keys.copy_from_slice(keys);
+				to_values.copy_from_slice(values);
+				Ok(())
+			}
+			_ => Err(no_page()),
+		}
+	}
+
+	fn write_page(&self, pool: &mut KvPool, page: PageId, layer: usize, from: &[u16]) -> Result<()> {
+		let to = pool.page_mut(page, layer).filter(|to| to.len() == from.len());
+		to.ok_or_else(no_page)?.copy_from_slice(from);
+		Ok(())
 	}
 }

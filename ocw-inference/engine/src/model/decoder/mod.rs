@@ -6,6 +6,7 @@
 //! GPU ([`GpuDevice`]).
 
 mod cpu;
+pub mod moments;
 #[cfg(feature = "test-utils")]
 mod random;
 
@@ -13,6 +14,7 @@ pub(crate) use cpu::CpuDevice;
 
 use super::{
 	logits::Logits,
+	matrix::Matrix,
 	tensor::{elements, with_elements},
 	weights::Weights,
 };
@@ -23,12 +25,14 @@ use crate::{
 };
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
-	kv::{PageShape, Segment},
-	packed::PackedMatrix,
+	kv::{PageId, PageShape, Segment},
+	recompute::LayerShape,
 	rope::Tables,
+	trace::TraceRows,
 	Isa,
 };
 use candle_core::{Storage, Tensor};
+use moments::Half;
 use std::sync::Arc;
 
 /// A device that computes rows: what a layer does to the rows of a batch (§3.1), and the form that weights have there.
@@ -58,7 +62,7 @@ pub(crate) trait Device: Sized {
 	fn mlp(&self, layer: &Layer<Self>, x: &mut Self::Hidden, state: &mut Self::ForwardState<'_>) -> Result<()>;
 	/// Returns the rows as they are now, for the residual trace.
 	fn snapshot(&self, x: &Self::Hidden, state: &Self::ForwardState<'_>) -> Result<Tensor>;
-	/// Computes the final norm; returns it and the residual trace in this machine's memory.
+	/// Computes the final norm; returns it, the residual trace, and the keys and values in this machine's memory.
 	fn finish(
 		&self,
 		norm: &Self::Vector,
@@ -70,12 +74,10 @@ pub(crate) trait Device: Sized {
 	fn sampling_logits(&self, norm: &Tensor, head: &Self::Matrix) -> Result<Logits>;
 	/// Makes a pool of `pages` pages.
 	fn pool(&self, shape: PageShape, pages: usize) -> Result<KvPool>;
-}
-
-/// A matrix, and the bias if it has one, as they were read.
-pub(crate) struct Matrix {
-	pub(crate) weight: PackedMatrix,
-	pub(crate) bias: Option<Vec<f32>>,
+	/// Copies a layer's keys and values out of a page, in the page's layout.
+	fn read_page(&self, pool: &KvPool, page: PageId, layer: usize, to: &mut [u16]) -> Result<()>;
+	/// Copies a layer's keys and values into a page, in the page's layout.
+	fn write_page(&self, pool: &mut KvPool, page: PageId, layer: usize, from: &[u16]) -> Result<()>;
 }
 
 /// The weights of a layer.
@@ -90,21 +92,6 @@ pub(crate) struct Layer<D: Device> {
 	/// gate ‖ up
 	pub(crate) gate_up: D::Matrix,
 	pub(crate) down: D::Matrix,
-}
-
-/// A layer's hyperparameters, as its operations take them.
-#[derive(Clone, Copy)]
-pub(crate) struct LayerShape {
-	pub(crate) hidden: usize,
-	/// Width of gate and of up.
-	pub(crate) intermediate: usize,
-	pub(crate) heads: usize,
-	pub(crate) kv_heads: usize,
-	pub(crate) head_dim: usize,
-	pub(crate) window: Option<usize>,
-	pub(crate) epsilon: f32,
-	/// `1 / √head_dim`, taken in f64 and rounded.
-	pub(crate) scale: f32,
 }
 
 /// A device, and all weights in the form that they have there.
@@ -158,15 +145,18 @@ pub struct Batch<'a> {
 pub struct Rows {
 	/// The residual stream after each layer, f32 `[rows, hidden]` each.
 	pub residual: Vec<Tensor>,
+	/// The keys and values that each layer added, as attention reads them: f16 bits `[layers, rows, kv_width]`, of each row
+	/// its keys, then its values.
+	pub kv: Vec<u16>,
 	/// The rows after the final norm, f32 `[rows, hidden]`.
 	pub norm: Tensor,
-	/// Rows in which a NaN or an infinity appeared (`docs/spec/c1-w8.md` §3). They, and those behind them in the same
+	/// Rows in which a NaN or an infinity appeared (`docs/spec/c2.md` §3). They, and those behind them in the same
 	/// sequence, mean nothing.
 	pub non_finite: Vec<bool>,
 }
 
 impl Decoder {
-	/// Returns the names of the matrices that are packed into one, for [`super::weights::read`].
+	/// Returns the names of the matrices that are packed into one, for `WeightsFile::read`.
 	pub(crate) fn groups(config: &DecoderConfig) -> Vec<Vec<String>> {
 		let layers = 0..config.num_hidden_layers;
 		layers
@@ -189,12 +179,7 @@ impl Decoder {
 			let name = |part: &str| format!("model.layers.{layer}.{part}");
 			let mut matrix = |parts: &[&str]| -> Result<Matrix> {
 				let names: Vec<_> = parts.iter().map(|part| name(part)).collect();
-				let biases = names.iter().filter_map(|name| weights.take(&format!("{name}.bias")));
-				let bias = biases.collect::<Vec<_>>().concat();
-				Ok(Matrix {
-					weight: weights.matrix(&names)?,
-					bias: (!bias.is_empty()).then_some(bias),
-				})
+				weights.matrix(&names)
 			};
 			let (qkv, o) = (matrix(&QKV)?, matrix(&["self_attn.o_proj"])?);
 			let (gate_up, down) = (matrix(&GATE_UP)?, matrix(&["mlp.down_proj"])?);
@@ -210,14 +195,13 @@ impl Decoder {
 				down,
 			});
 		}
-		let unbiased = |weight| Matrix { weight, bias: None };
 		let weights = NetworkWeights {
-			embedding: unbiased(weights.matrix(&["model.embed_tokens".into()])?),
+			embedding: weights.matrix(&["model.embed_tokens".into()])?,
 			norm: weights.vector("model.norm.weight")?,
 			head: if config.tie_word_embeddings {
 				None
 			} else {
-				Some(unbiased(weights.matrix(&["lm_head".into()])?))
+				Some(weights.matrix(&["lm_head".into()])?)
 			},
 			layers,
 		};
@@ -310,12 +294,29 @@ impl Decoder {
 		network!(self, network => network.device.pool(self.page_shape(), pages))
 	}
 
-	fn page_shape(&self) -> PageShape {
+	/// Returns what a page of its pools holds of each position.
+	pub(crate) fn page_shape(&self) -> PageShape {
 		PageShape {
 			layers: self.layers(),
 			kv_heads: self.config.num_key_value_heads as usize,
 			head_dim: self.config.head_dim as usize,
 		}
+	}
+
+	/// Reads a layer's keys and values of the first positions of a page, f16 bits `[positions, kv_width]`.
+	pub(crate) fn read_kv(&self, pool: &KvPool, page: PageId, layer: usize, rows: &mut [u16]) -> Result<()> {
+		let shape = self.page_shape();
+		let mut contents = vec![0; 2 * shape.part()];
+		network!(self, network => network.device.read_page(pool, page, layer, &mut contents))?;
+		Ok(shape.take_rows(&contents, rows)?)
+	}
+
+	/// Writes a layer's keys and values of all 32 positions of a page, as [`Self::read_kv`] reads them.
+	pub(crate) fn write_kv(&self, pool: &mut KvPool, page: PageId, layer: usize, rows: &[u16]) -> Result<()> {
+		let shape = self.page_shape();
+		let mut contents = vec![0; 2 * shape.part()];
+		shape.put_rows(rows, &mut contents)?;
+		network!(self, network => network.device.write_page(pool, page, layer, &contents))
 	}
 
 	/// Computes the rows of a batch and writes their keys and values to the segments' pages.
@@ -341,29 +342,17 @@ impl Decoder {
 	}
 }
 
-impl LayerShape {
-	/// Returns the shape of every layer of a configuration.
-	pub(crate) fn of(config: &DecoderConfig) -> Self {
-		Self {
-			hidden: config.hidden_size as usize,
-			intermediate: config.intermediate_size as usize,
-			heads: config.num_attention_heads as usize,
-			kv_heads: config.num_key_value_heads as usize,
-			head_dim: config.head_dim as usize,
-			window: config.sliding_window.map(|window| window as usize),
-			epsilon: config.rms_norm_eps.0,
-			scale: (1.0 / f64::from(config.head_dim).sqrt()) as f32,
-		}
-	}
-
-	/// Returns the width of the queries of all heads.
-	pub(crate) fn queries(&self) -> usize {
-		self.heads * self.head_dim
-	}
-
-	/// Returns the width of q ‖ k ‖ v.
-	pub(crate) fn qkv(&self) -> usize {
-		(self.heads + 2 * self.kv_heads) * self.head_dim
+/// Returns the shape of every layer of a configuration.
+pub(crate) fn layer_shape(config: &DecoderConfig) -> LayerShape {
+	LayerShape {
+		hidden: config.hidden_size as usize,
+		intermediate: config.intermediate_size as usize,
+		heads: config.num_attention_heads as usize,
+		kv_heads: config.num_key_value_heads as usize,
+		head_dim: config.head_dim as usize,
+		window: config.sliding_window.map(|window| window as usize),
+		epsilon: config.rms_norm_eps.0,
+		scale: LayerShape::scale_of(config.head_dim),
 	}
 }
 
@@ -416,17 +405,34 @@ impl<D: Device> Network<D> {
 	}
 
 	fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
+		self.forward_with(batch, pool, |_, _, _| ())
+	}
+
+	/// [`Self::forward`], with `observe` called after each half of each layer.
+	fn forward_with(
+		&self,
+		batch: &Batch<'_>,
+		pool: &mut KvPool,
+		mut observe: impl FnMut(usize, Half, &D::ForwardState<'_>),
+	) -> Result<Rows> {
 		let (device, weights) = (&self.device, &*self.weights);
 		let mut state = device.begin(batch, pool)?;
 		let mut x = device.embed(batch.tokens, &weights.embedding)?;
 		let mut residual = Vec::with_capacity(weights.layers.len() + 1);
 		for (index, layer) in weights.layers.iter().enumerate() {
 			device.attention(layer, index, &mut x, &mut state)?;
+			observe(index, Half::Attention, &state);
 			device.mlp(layer, &mut x, &mut state)?;
+			observe(index, Half::Mlp, &state);
 			residual.push(device.snapshot(&x, &state)?);
 		}
 		device.finish(&weights.norm, x, residual, state)
 	}
+}
+
+/// Returns the error of a page that the pool does not have there.
+pub(crate) fn no_page() -> Error {
+	Error::Compute("a page of keys and values is not where it should be".into())
 }
 
 /// Returns the position of each row of a batch.
@@ -471,8 +477,8 @@ impl Rows {
 		}
 	}
 
-	/// Calls `f` with the elements of all layers' rows and then the final norm's, without a copy.
-	pub fn with_layers<R>(&self, f: impl FnOnce(&[&[f32]]) -> R) -> Result<R> {
+	/// Calls `f` with the rows as a trace takes them, without a copy.
+	pub fn with_trace_rows<R>(&self, f: impl FnOnce(&TraceRows<'_>) -> R) -> Result<R> {
 		let held: Vec<_> = self
 			.residual
 			.iter()
@@ -486,6 +492,18 @@ impl Rows {
 				_ => return Err(Error::Compute("the rows are not in this machine's memory".into())),
 			}
 		}
-		Ok(f(&layers))
+		let norm = layers.pop().unwrap_or_default();
+		let of_layer = self.kv.len().checked_div(layers.len()).unwrap_or(0);
+		let kv: Vec<_> = match of_layer {
+			0 => vec![&[][..]; layers.len()],
+			len => self.kv.chunks_exact(len).collect(),
+		};
+		Ok(f(&TraceRows {
+			residual: layers,
+			kv,
+			norm,
+			width: self.width(),
+			kv_width: of_layer.checked_div(self.non_finite.len()).unwrap_or(0),
+		}))
 	}
 }

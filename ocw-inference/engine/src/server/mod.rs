@@ -1,10 +1,18 @@
-//! The engine's side of the socket: one thread computes, step by step; the rest only passes messages.
+//! The engine's side of the socket: one thread computes, step by step, and another reads models; the rest only passes messages.
 
-use crate::{engine::Executor, process::end_if_device_failed, progress::Progress, Engine, Error, Result};
+mod loader;
+
+use crate::{
+	engine::{Executor, ModelNews},
+	process::end_if_device_failed,
+	progress::Progress,
+	Engine, Error, Model, Result,
+};
 use assay_primitives::WorkId;
 use assay_protocol::{decode, framing, Request, Response, SandboxStatus, Work, WorkResult, MAX_QUEUE};
 use codec::Encode;
 use futures::{SinkExt, StreamExt};
+use loader::Loader;
 use std::{
 	collections::HashSet,
 	sync::{mpsc as blocking, Arc, Mutex, MutexGuard, PoisonError},
@@ -26,8 +34,8 @@ pub async fn serve(stream: UnixStream, engine: Engine) -> Result<()> {
 	serve_loading(stream, 0, SandboxStatus::OFF, move || Ok(engine)).await
 }
 
-/// [`serve`] on `threads` threads (0: one for each core), in a process confined by `sandbox`, loading the models while pings are
-/// already answered.
+/// [`serve`] on `threads` threads (0: one for each core), in a process confined by `sandbox`, making the engine while pings are
+/// already answered. Models that the node asks for are read while others serve.
 pub async fn serve_loading(
 	stream: UnixStream,
 	threads: usize,
@@ -41,6 +49,7 @@ pub async fn serve_loading(
 	let (responses, outgoing) = mpsc::channel::<Response>(2 * MAX_QUEUE);
 	let compute_loop = ComputeLoop {
 		commands: queue,
+		loaded: commands.clone(),
 		in_flight: in_flight.clone(),
 		progress: progress.clone(),
 		responses: responses.clone(),
@@ -55,11 +64,14 @@ pub async fn serve_loading(
 		.map_err(|e| Error::Socket(format!("no thread to compute on: {e}")))?;
 
 	// Work in progress is not waited for: nobody will read its result. And who computes nothing has no reason to stay.
-	tokio::select! {
+	let ended = tokio::select! {
 		ended = send(writer, outgoing, progress) => ended,
 		ended = receive(reader, &in_flight, &commands, &responses) => ended,
 		ended = computing => ended.unwrap_or_else(|_| Err(Error::Socket("the computing thread panicked".into()))),
-	}
+	};
+	// Where there is no room for it, the computing thread finds the node gone at its next answer.
+	drop(commands.try_send(Command::End));
+	ended
 }
 
 /// Sends what there is to send, progress only while nothing else waits.
@@ -99,6 +111,17 @@ async fn receive(
 				}
 				None
 			}
+			Request::Load { directory } => pass(commands, Command::Load(directory.clone()))
+				.err()
+				.map(|reason| Response::Refused { directory, reason }),
+			Request::Unload { directory } => {
+				if pass(commands, Command::Unload(directory)).is_err() {
+					return Err(Error::Socket(
+						"too many commands wait to take in one that must not be lost".into(),
+					));
+				}
+				None
+			}
 		};
 		if let Some(answer) = answer {
 			responses.send(answer).await.map_err(socket_error)?;
@@ -118,14 +141,19 @@ fn submit(in_flight: &InFlight, commands: &blocking::SyncSender<Command>, id: Wo
 	if ids.len() >= MAX_QUEUE {
 		return Some(format!("{MAX_QUEUE} work items are here already"));
 	}
-	match commands.try_send(Command::Run(id, Box::new(work))) {
-		Ok(()) => {
-			ids.insert(id);
-			None
-		}
-		Err(blocking::TrySendError::Full(_)) => Some("too many commands wait already".into()),
-		Err(blocking::TrySendError::Disconnected(_)) => Some("the engine has no models".into()),
+	let passed = pass(commands, Command::Run(id, Box::new(work)));
+	if passed.is_ok() {
+		ids.insert(id);
 	}
+	passed.err()
+}
+
+/// Passes a command to the computing thread, or returns the reason why not.
+fn pass(commands: &blocking::SyncSender<Command>, command: Command) -> std::result::Result<(), String> {
+	commands.try_send(command).map_err(|error| match error {
+		blocking::TrySendError::Full(_) => "too many commands wait already".into(),
+		blocking::TrySendError::Disconnected(_) => "the engine computes nothing any more".into(),
+	})
 }
 
 /// Ids of the work that was accepted and is not answered yet.
@@ -142,11 +170,21 @@ impl InFlight {
 enum Command {
 	Run(WorkId, Box<Work>),
 	Cancel(WorkId),
+	/// Read a model directory.
+	Load(String),
+	/// What was read of a model directory is here.
+	Loaded(String, Box<Result<Model>>),
+	/// Serve a directory's model no longer.
+	Unload(String),
+	/// The node has hung up.
+	End,
 }
 
 /// The computing thread's ends of all channels.
 struct ComputeLoop {
 	commands: blocking::Receiver<Command>,
+	/// Where what was read comes in among the commands.
+	loaded: blocking::SyncSender<Command>,
 	in_flight: InFlight,
 	progress: Progress,
 	responses: mpsc::Sender<Response>,
@@ -154,7 +192,7 @@ struct ComputeLoop {
 }
 
 impl ComputeLoop {
-	/// Loads, reports that it's ready, then works until the queue closes: takes commands in between steps, and waits for
+	/// Makes the engine, reports that it's ready, then works until the node hangs up: takes commands in between steps, and waits for
 	/// them when there is nothing to do.
 	fn run(self, load: impl FnOnce() -> Result<Engine>) -> Result<()> {
 		// Where a GPU failed, nothing is taken down: that would call its driver again.
@@ -163,32 +201,38 @@ impl ComputeLoop {
 			log::error!("{error}");
 		}
 		let mut executor = engine.executor().map_err(end_if_device_failed)?;
+		let mut loader = Loader::new(engine.directory(), self.loaded.clone());
+		// The executor has its models, and drops those that leave.
+		drop(engine);
 		let ready = Response::Ready {
-			models: engine.served(),
+			models: executor.served(),
 			sandbox: self.sandbox,
 		};
 		let mut hung_up = self.responses.blocking_send(ready).is_err();
 		while !hung_up {
 			if executor.is_idle() {
 				match self.commands.recv() {
-					Ok(command) => hung_up = self.execute(command, &mut executor),
+					Ok(command) => hung_up = self.execute(command, &mut executor, &mut loader)?,
 					Err(_) => return Ok(()),
 				}
 			}
 			while let Ok(command) = self.commands.try_recv() {
-				hung_up |= self.execute(command, &mut executor);
+				hung_up |= self.execute(command, &mut executor, &mut loader)?;
 			}
 			let mut on_token = |id: &WorkId, token| self.progress.add(id, token);
 			for (id, result) in executor.step(&mut on_token).map_err(end_if_device_failed)? {
 				hung_up |= self.answer(id, result);
+			}
+			for news in executor.take_news() {
+				hung_up |= self.responses.blocking_send(response(news)).is_err();
 			}
 		}
 		Ok(())
 	}
 
 	/// Executes a command; true if the node has hung up.
-	fn execute(&self, command: Command, executor: &mut Executor<'_>) -> bool {
-		match command {
+	fn execute(&self, command: Command, executor: &mut Executor, loader: &mut Loader) -> Result<bool> {
+		Ok(match command {
 			Command::Run(id, work) => match executor.submit(id, *work) {
 				Some(result) => self.answer(id, result),
 				None => false,
@@ -198,7 +242,26 @@ impl ComputeLoop {
 				self.answer(id, WorkResult::Abstained { reason })
 			}
 			Command::Cancel(_) => false,
-		}
+			Command::Load(directory) => {
+				// Where there is no work, nobody is disturbed.
+				match loader.load(directory.clone(), executor.is_idle()) {
+					Ok(()) => false,
+					Err(error) => self
+						.responses
+						.blocking_send(response(ModelNews::Refused(directory, error)))
+						.is_err(),
+				}
+			}
+			Command::Loaded(directory, model) => {
+				executor.add(&directory, *model).map_err(end_if_device_failed)?;
+				false
+			}
+			Command::Unload(directory) => {
+				executor.retire(&directory).map_err(end_if_device_failed)?;
+				false
+			}
+			Command::End => true,
+		})
 	}
 
 	/// Sends a result; true if the node has hung up.
@@ -211,6 +274,17 @@ impl ComputeLoop {
 		}
 		self.in_flight.lock().remove(&id);
 		self.responses.blocking_send(Response::Done { id, result }).is_err()
+	}
+}
+
+fn response(news: ModelNews) -> Response {
+	match news {
+		ModelNews::Serving(directory, model) => Response::Loaded { directory, model },
+		ModelNews::Refused(directory, error) => Response::Refused {
+			directory,
+			reason: error.to_string(),
+		},
+		ModelNews::Stopped(directory) => Response::Unloaded { directory },
 	}
 }
 
