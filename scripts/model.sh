@@ -14,7 +14,7 @@ rm -rf "$out"
 mkdir -p "$out"
 say "Training (some minutes)"
 "$CARGO_TARGET_DIR/release/assay-train" --out "$out/trained"
-say "Quantizing to profile c1-w8"
+say "Quantizing to profile c2"
 bin/assay model import "$out/trained" "$out/assay-demo" --name assay-demo --license Apache-2.0 \
 	--source-url "assay-train, from demo-model/corpus"
 bin/assay model check "$out/assay-demo"

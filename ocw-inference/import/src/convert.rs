@@ -4,19 +4,21 @@
 //! import has already written is read again and compared instead of converted again.
 
 use super::{
-	blocks::{quantize_rows, uninterleave, widen_rows},
-	journal::{ConvertedTensor, Journal},
-	source::{Source, SourceTensor, WeightFile},
+	blocks::{uninterleave, Rows},
+	checkpoint::{Failed, Piece},
+	journal::{ConvertedTensor, Journal, WrittenTensor},
+	quantize::{Plan, QuantizedRows},
+	source::{Becomes, Choice, Source, SourceTensor, WeightFile},
 	Progress, Watch,
 };
 use crate::{Error, Result};
 use assay_model_folder::{
 	files,
 	header::{byte_size, Header},
-	layout::{layout, TensorSpec, SCALE_SUFFIX},
+	layout::{layout, SourceSpec, TensorSpec, SCALE_SUFFIX, TABLE_SUFFIX, ZERO_SUFFIX},
 	manifest::{SourceFile, TensorEntry},
 };
-use assay_numerics::BLOCK;
+use assay_numerics::{format::MatrixFormat, BLOCK};
 use assay_primitives::Hash32;
 use std::{
 	collections::HashMap,
@@ -28,20 +30,24 @@ use std::{
 
 /// Bytes that are read at once.
 const CHUNK: usize = 4 << 20;
+/// Most elements that are converted at once.
+const MOST_ELEMENTS: u64 = 1 << 20;
 
-/// Converts all weights into `model.safetensors` of the partial directory. Returns the canonical tensors with their
-/// roots, and the files that were read with their hashes.
+/// Converts all weights into `model.safetensors` of a directory, in the formats of `choice` and as `plan` has it. Returns
+/// the canonical tensors with their roots, and the files that were read with their hashes.
 pub(super) fn convert(
 	source: &Source,
-	partial: &Path,
+	choice: &Choice,
+	plan: &Plan,
+	dir: &Path,
 	watch: Watch<'_>,
 ) -> Result<(Vec<TensorEntry>, Vec<SourceFile>)> {
-	let mut target = Target::open(partial, layout(&source.config.hyperparameters))?;
-	let mut journal = Journal::open(partial, target.heading)?;
+	let mut target = Target::open(dir, layout(&source.config.hyperparameters, &source.formats(choice)))?;
+	let mut journal = Journal::open(dir, target.heading)?;
 	let total = source.files.iter().map(|f| f.bytes).sum();
 	let mut reporter = Reporter {
 		watch,
-		partial,
+		partial: dir,
 		done: 0,
 		total,
 	};
@@ -50,11 +56,11 @@ pub(super) fn convert(
 		let mut reader = Reader::open(file)?;
 		for tensor in &file.tensors {
 			reader.skip_to(tensor.begin, &mut reporter)?;
-			let converted = match target.check(&tensor.spec.name, &journal)? {
+			let converted = match target.check(tensor, choice, &journal)? {
 				Some(claimed) if reader.hash_to(tensor.end, &mut reporter)? == claimed.source => claimed.clone(),
 				_ => {
 					reader.seek(tensor.begin)?;
-					let converted = target.convert(tensor, &mut reader, &mut reporter)?;
+					let converted = target.convert(tensor, choice, plan, &mut reader, &mut reporter)?;
 					journal.record(&converted)?;
 					converted
 				}
@@ -68,6 +74,13 @@ pub(super) fn convert(
 		});
 	}
 	Ok((target.close()?, read))
+}
+
+/// Makes the file of the weights, and the journal beside it, which others that would write there wait for or are refused
+/// by for as long as it is open.
+pub(super) fn reserve(source: &Source, choice: &Choice, dir: &Path) -> Result<Journal> {
+	let target = Target::open(dir, layout(&source.config.hyperparameters, &source.formats(choice)))?;
+	Journal::open(dir, target.heading)
 }
 
 /// Reports the progress over all files, and ends the import when the caller asks for that.
@@ -154,6 +167,11 @@ impl Reader {
 		Ok(())
 	}
 
+	/// Reads bytes from anywhere, without a hash.
+	fn read_at(&self, bytes: &mut [u8], at: u64) -> Result<()> {
+		self.file.read_exact_at(bytes, at).map_err(Error::read(&self.path))
+	}
+
 	/// Returns the BLAKE3 hash of all that was read.
 	fn root(&self) -> Hash32 {
 		*self.hasher.finalize().as_bytes()
@@ -204,15 +222,26 @@ impl Target {
 		self.ranges.get(name).copied().ok_or_else(unknown)
 	}
 
-	/// Returns what the journal claims of a tensor, if the bytes in the file agree.
-	fn check<'j>(&self, name: &str, journal: &'j Journal) -> Result<Option<&'j ConvertedTensor>> {
-		let Some(claimed) = journal.claimed(name) else {
+	/// Returns what the journal claims of a tensor, if that is all that becomes of it and the bytes in the file agree.
+	fn check<'j>(
+		&self,
+		tensor: &SourceTensor,
+		choice: &Choice,
+		journal: &'j Journal,
+	) -> Result<Option<&'j ConvertedTensor>> {
+		let Some(claimed) = journal.claimed(&tensor.name) else {
 			return Ok(None);
 		};
-		let scales = format!("{name}{SCALE_SUFFIX}");
-		let agrees = self.root_at(name)? == claimed.root
-			&& (!self.ranges.contains_key(&scales) || self.root_at(&scales)? == claimed.scales);
-		Ok(agrees.then_some(claimed))
+		let names = claimed.written.iter().map(|written| written.name.as_str());
+		if !names.eq(written_of(tensor, choice).iter().map(String::as_str)) {
+			return Ok(None);
+		}
+		for WrittenTensor { name, root } in &claimed.written {
+			if self.root_at(name)? != *root {
+				return Ok(None);
+			}
+		}
+		Ok(Some(claimed))
 	}
 
 	fn root_at(&self, name: &str) -> Result<Hash32> {
@@ -234,64 +263,64 @@ impl Target {
 	fn convert(
 		&self,
 		tensor: &SourceTensor,
+		choice: &Choice,
+		plan: &Plan,
 		reader: &mut Reader,
 		reporter: &mut Reporter<'_>,
 	) -> Result<ConvertedTensor> {
-		let spec = &tensor.spec;
-		let refused = |reason: &str| Error::Tensor {
-			name: spec.name.clone(),
-			reason: reason.into(),
+		let (source, written) = match &tensor.becomes {
+			Becomes::Whole { spec, interleaved } => {
+				let format = spec.quantized.then(|| choice.of(spec, tensor.encoding));
+				let whole = Whole {
+					tensor,
+					spec,
+					interleaved: interleaved.unwrap_or(1).max(1),
+					plan,
+				};
+				whole.convert(Outputs::new(self, &tensor.name, format)?, reader, reporter)?
+			}
+			Becomes::Piece(piece) => self.convert_piece(tensor, piece, reader, reporter)?,
 		};
-		let scales_name = format!("{}{SCALE_SUFFIX}", spec.name);
-		let mut weights = Output::new(self, &spec.name)?;
-		let mut scales = spec.quantized.then(|| Output::new(self, &scales_name)).transpose()?;
-		// A vector is as many rows of one element.
-		let (rows, width) = spec.rows.map_or((spec.width, 1), |rows| (rows, spec.width));
-		if spec.quantized && !width.is_multiple_of(BLOCK as u64) {
-			return Err(refused("has rows that are not whole blocks of 32"));
-		}
-		let row = tensor
-			.encoding
-			.bytes(width)
-			.ok_or_else(|| refused("has rows that are too long, or that are not whole blocks of its type"))?;
-		let group = tensor.interleaved.unwrap_or(1).max(1);
-		let step = (CHUNK as u64 / row.saturating_mul(group).max(1)).max(1) * group;
-		let mut source = blake3::Hasher::new();
-		let mut left = rows;
-		while left > 0 {
-			let now = left.min(step);
-			left -= now;
-			let data = reader.read((now * row) as usize, reporter)?;
-			source.update(data);
-			if group > 1 {
-				uninterleave(data, row as usize, group as usize);
-			}
-			match &mut scales {
-				Some(scales) => quantize_rows(tensor.encoding, data, &mut weights.pending, &mut scales.pending),
-				None => widen_rows(tensor.encoding, data, &mut weights.pending),
-			}
-			.map_err(|reason| {
-				refused(&format!(
-					"{reason}: the weights are damaged, or beyond what c1-w8 holds; fetch them again, or take another model"
-				))
-			})?;
-			weights.flush()?;
-			scales.as_mut().map_or(Ok(()), Output::flush)?;
-		}
 		Ok(ConvertedTensor {
-			name: spec.name.clone(),
-			source: *source.finalize().as_bytes(),
-			root: weights.close()?,
-			scales: scales.map_or(Ok(Hash32::default()), Output::close)?,
+			name: tensor.name.clone(),
+			source,
+			written,
 		})
 	}
 
+	/// Converts a part of a packed matrix. It is read twice, since it has to be turned round: once for its hash, and once
+	/// as its outputs are written.
+	fn convert_piece(
+		&self,
+		tensor: &SourceTensor,
+		piece: &Piece,
+		reader: &mut Reader,
+		reporter: &mut Reporter<'_>,
+	) -> Result<(Hash32, Vec<WrittenTensor>)> {
+		let source = reader.hash_to(tensor.end, reporter)?;
+		let mut output = piece.target().map(|name| Output::new(self, name)).transpose()?;
+		let read = |at: u64, bytes: &mut [u8]| reader.read_at(bytes, tensor.begin.saturating_add(at));
+		let write = |bytes: &[u8]| match &mut output {
+			Some(output) => {
+				output.pending.extend_from_slice(bytes);
+				output.flush()
+			}
+			None => Ok(()),
+		};
+		piece
+			.convert(tensor.encoding, read, write)
+			.map_err(|failed| match failed {
+				Failed::Reason(reason) => tensor.refused(reason),
+				Failed::Error(error) => error,
+			})?;
+		let written = output.map(Output::close).transpose()?;
+		Ok((source, written.into_iter().collect()))
+	}
+
 	fn insert_roots(&mut self, converted: ConvertedTensor) {
-		let scales = format!("{}{SCALE_SUFFIX}", converted.name);
-		if self.ranges.contains_key(&scales) {
-			self.roots.insert(scales, converted.scales);
-		}
-		self.roots.insert(converted.name, converted.root);
+		let written = converted.written.into_iter();
+		self.roots
+			.extend(written.map(|WrittenTensor { name, root }| (name, root)));
 	}
 
 	/// Syncs the file to disk. Returns its tensors.
@@ -313,9 +342,171 @@ impl Target {
 	}
 }
 
+impl SourceTensor {
+	fn refused(&self, reason: impl Into<String>) -> Error {
+		Error::Tensor {
+			name: self.name.clone(),
+			reason: reason.into(),
+		}
+	}
+}
+
+/// Returns the canonical tensors that become of one.
+fn written_of(tensor: &SourceTensor, choice: &Choice) -> Vec<String> {
+	match &tensor.becomes {
+		Becomes::Whole { spec, .. } => {
+			let format = spec.quantized.then(|| choice.of(spec, tensor.encoding));
+			names_of(&tensor.name, format).into_iter().flatten().collect()
+		}
+		Becomes::Piece(piece) => piece.target().into_iter().collect(),
+	}
+}
+
+/// Returns the names of a matrix's weights, scales, table and zero points, of those that its format has; of what is no
+/// matrix, its own.
+fn names_of(name: &str, format: Option<MatrixFormat>) -> [Option<String>; 4] {
+	let beside = |end: &str, there: bool| there.then(|| format!("{name}{end}"));
+	let (table, zeros) = match format {
+		Some(MatrixFormat::W4 { .. }) => (true, false),
+		Some(MatrixFormat::W4z { .. }) => (false, true),
+		Some(MatrixFormat::W8 { .. }) | None => (false, false),
+	};
+	[
+		beside("", true),
+		beside(SCALE_SUFFIX, format.is_some()),
+		beside(TABLE_SUFFIX, table),
+		beside(ZERO_SUFFIX, zeros),
+	]
+}
+
+/// A tensor of the architecture while it is being converted.
+struct Whole<'a> {
+	tensor: &'a SourceTensor,
+	spec: &'a SourceSpec,
+	/// Rows of one head, if llama.cpp interleaved them; otherwise 1.
+	interleaved: u64,
+	plan: &'a Plan,
+}
+
+impl Whole<'_> {
+	/// Returns the hash of what was read, and what was written.
+	fn convert(
+		&self,
+		mut outputs: Outputs<'_>,
+		reader: &mut Reader,
+		reporter: &mut Reporter<'_>,
+	) -> Result<(Hash32, Vec<WrittenTensor>)> {
+		let (tensor, spec, group) = (self.tensor, self.spec, self.interleaved);
+		// A vector is as many rows of one element.
+		let (rows, width) = spec.rows.map_or((spec.width, 1), |rows| (rows, spec.width));
+		if spec.quantized && !width.is_multiple_of(BLOCK as u64) {
+			return Err(tensor.refused("has rows that are not whole blocks of 32"));
+		}
+		let row = tensor
+			.encoding
+			.bytes(width)
+			.ok_or_else(|| tensor.refused("has rows that are too long, or that are not whole blocks of its type"))?;
+		let bytes = row.saturating_mul(group).max(1);
+		let elements = width.saturating_mul(group).max(1);
+		let step = (CHUNK as u64 / bytes).min(MOST_ELEMENTS / elements).max(1) * group;
+		let mut source = blake3::Hasher::new();
+		let mut done = 0;
+		while done < rows {
+			let now = (rows - done).min(step);
+			let data = reader.read((now * row) as usize, reporter)?;
+			source.update(data);
+			if group > 1 {
+				uninterleave(data, row as usize, group as usize);
+			}
+			let rows = Rows {
+				name: &spec.name,
+				encoding: tensor.encoding,
+				data,
+				width: width as usize,
+				first: done as usize,
+			};
+			outputs.put(&rows, self.plan).map_err(|reason| {
+				tensor.refused(format!(
+					"{reason}: the weights are damaged, or beyond what c2 holds; fetch them again, or take another model"
+				))
+			})?;
+			outputs.flush()?;
+			done += now;
+		}
+		Ok((*source.finalize().as_bytes(), outputs.close()?))
+	}
+}
+
+/// The canonical tensors of a matrix or vector while they are being written.
+struct Outputs<'a> {
+	/// That of a matrix; none for a vector.
+	format: Option<MatrixFormat>,
+	weights: Output<'a>,
+	scales: Option<Output<'a>>,
+	table: Option<Output<'a>>,
+	zeros: Option<Output<'a>>,
+}
+
+impl<'a> Outputs<'a> {
+	fn new(target: &'a Target, name: &str, format: Option<MatrixFormat>) -> Result<Self> {
+		let [_, scales, table, zeros] =
+			names_of(name, format).map(|name| name.map(|name| Output::new(target, name)).transpose());
+		let mut table = table?;
+		if let (Some(output), Some(MatrixFormat::W4 { table })) = (&mut table, format) {
+			output.pending.extend(table.map(|v| v as u8));
+		}
+		Ok(Self {
+			format,
+			weights: Output::new(target, name.to_owned())?,
+			scales: scales?,
+			table,
+			zeros: zeros?,
+		})
+	}
+
+	/// Converts rows, which are written by the next flush.
+	fn put(&mut self, rows: &Rows<'_>, plan: &Plan) -> std::result::Result<(), &'static str> {
+		let Some(format) = &self.format else {
+			return rows.widen(plan, &mut self.weights.pending);
+		};
+		let mut converted = QuantizedRows::default();
+		rows.convert(format, plan, &mut converted)?;
+		self.weights.pending = converted.weights;
+		if let Some(scales) = &mut self.scales {
+			scales.pending = converted.scales;
+		}
+		if let Some(zeros) = &mut self.zeros {
+			zeros.pending = converted.zeros;
+		}
+		Ok(())
+	}
+
+	fn all(self) -> impl Iterator<Item = Output<'a>> {
+		[Some(self.weights), self.scales, self.table, self.zeros]
+			.into_iter()
+			.flatten()
+	}
+
+	fn flush(&mut self) -> Result<()> {
+		let further = [&mut self.scales, &mut self.table, &mut self.zeros]
+			.into_iter()
+			.flatten();
+		std::iter::once(&mut self.weights)
+			.chain(further)
+			.try_for_each(Output::flush)
+	}
+
+	/// Returns what was written.
+	fn close(mut self) -> Result<Vec<WrittenTensor>> {
+		self.flush()?;
+		self.all().map(Output::close).collect()
+	}
+}
+
 /// One canonical tensor while it is being written.
 struct Output<'a> {
 	target: &'a Target,
+	name: String,
 	at: u64,
 	end: u64,
 	hasher: blake3::Hasher,
@@ -324,10 +515,11 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-	fn new(target: &'a Target, name: &str) -> Result<Self> {
-		let (at, bytes) = target.range(name)?;
+	fn new(target: &'a Target, name: String) -> Result<Self> {
+		let (at, bytes) = target.range(&name)?;
 		Ok(Self {
 			target,
+			name,
 			at,
 			end: at.saturating_add(bytes),
 			hasher: blake3::Hasher::new(),
@@ -350,10 +542,13 @@ impl<'a> Output<'a> {
 		Ok(())
 	}
 
-	/// Returns the root of what was written, if that is all of it.
-	fn close(self) -> Result<Hash32> {
+	/// Returns what was written, if that is all of it.
+	fn close(self) -> Result<WrittenTensor> {
 		if self.at == self.end {
-			return Ok(*self.hasher.finalize().as_bytes());
+			return Ok(WrittenTensor {
+				name: self.name,
+				root: *self.hasher.finalize().as_bytes(),
+			});
 		}
 		Err(Error::Import(
 			"a tensor does not fill its range: a defect of the importer".into(),

@@ -1,6 +1,6 @@
 //! Holds the lists of keys in `docs/models.md` against those of the code.
 
-use crate::{generation, sentence_transformers as sentences, tokenizer_files as tokens};
+use crate::{checkpoint, generation, sentence_transformers as sentences, tokenizer_files as tokens};
 use assay_model_folder::{
 	config::keys::{Keys, COMMON, DECODER, ENCODER, GENERATION},
 	tokenizer::keys::{ADDED_TOKEN, PARTS, ROOT},
@@ -39,6 +39,8 @@ fn the_document_lists_every_key_as_the_code_knows_it() {
 		("`config.json`, every family", COMMON),
 		("`config.json`, decoders", DECODER),
 		("`config.json`, `bert`", ENCODER),
+		("`quantization_config` of AWQ", checkpoint::AWQ_KEYS),
+		("`quantization_config` of GPTQ", checkpoint::GPTQ_KEYS),
 		("`generation_config.json`", generation::OWN_KEYS),
 		("`generation_config.json`, and `config.json` of old", GENERATION),
 		("`sentence_bert_config.json`", sentences::SENTENCE_KEYS),

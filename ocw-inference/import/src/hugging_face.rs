@@ -1,7 +1,9 @@
 //! A Hugging Face directory: config.json, safetensors in one file or in shards, tokenizer.json, a chat template.
 
 use crate::{
-	chat_template, generation, sentence_transformers,
+	chat_template,
+	checkpoint::{self, Checkpoint},
+	generation, sentence_transformers,
 	source::{assign, read_whole, Source, WeightFile},
 	tensors,
 	tokenizer_files::TokenizerFiles,
@@ -32,10 +34,18 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	let (mut read, mut warnings) = (Vec::new(), Vec::new());
 	refuse_adapter(dir)?;
 	let json = read_whole(dir, files::CONFIG, files::MAX_JSON_BYTES, &mut read).map_err(|e| missing_config(dir, e))?;
-	let raw: Value = files::CONFIG_LIMITS.parse(&json).map_err(FolderError::Config)?;
-	refuse_quantized(&raw)?;
+	let mut raw: Value = files::CONFIG_LIMITS.parse(&json).map_err(FolderError::Config)?;
+	let checkpoint = checkpoint_of(&mut raw)?;
 	let ends = generation::ends(dir, &raw, &mut read, &mut warnings)?;
-	let mut config = ModelConfig::parse_with(&json, ends)?;
+	// What is packed is read; the rest of the file is that of the floats.
+	let of_floats = checkpoint.map(|_| raw.to_string().into_bytes());
+	let mut config = ModelConfig::parse_with(of_floats.as_ref().unwrap_or(&json), ends)?;
+	if let (Some(_), Hyperparameters::Encoder(_)) = (checkpoint, &config.hyperparameters) {
+		return Err(Error::file(
+			files::CONFIG,
+			"`quantization_config` of an encoder; import the floats that it was made from",
+		));
+	}
 	match &mut config.hyperparameters {
 		Hyperparameters::Encoder(encoder) => sentence_transformers::complete(dir, encoder, &mut read)?,
 		Hyperparameters::Decoder(_) => refuse_embedding_model(dir)?,
@@ -53,9 +63,10 @@ pub(super) fn open(dir: &Path, options: &ImportOptions) -> Result<Source> {
 	};
 	let mut weights = weight_files(dir, &mut read)?;
 	let found = tensors::find(&weights, &config.hyperparameters)?;
-	assign(&config, found, &mut weights)?;
+	assign(&config, checkpoint.as_ref(), found, &mut weights)?;
 	Ok(Source {
 		config,
+		checkpoint,
 		tokenizer,
 		template,
 		read,
@@ -107,16 +118,11 @@ fn missing_tokenizer(dir: &Path, error: FolderError) -> Error {
 	}
 }
 
-fn refuse_quantized(config: &Value) -> Result<()> {
-	if let Some(how) = config.get("quantization_config").filter(|v| !v.is_null()) {
-		return Err(Error::Import(format!(
-			"the weights are quantized already ({}); import the floats that they were made from",
-			how.get("quant_method")
-				.and_then(Value::as_str)
-				.unwrap_or("unknown method")
-		)));
-	}
-	Ok(())
+/// Takes what a `config.json` says of packed matrices out of it.
+fn checkpoint_of(config: &mut Value) -> Result<Option<Checkpoint>> {
+	let packed = config.as_object_mut().and_then(|map| map.remove(checkpoint::KEY));
+	let packed = packed.filter(|v| !v.is_null() && *v != Value::Bool(false));
+	packed.map(|packed| Checkpoint::read(&packed)).transpose()
 }
 
 /// Refuses a model that is made for vectors: the same weights, and no text that anybody vouches for.
@@ -126,7 +132,7 @@ fn refuse_embedding_model(dir: &Path) -> Result<()> {
 	}
 	Err(Error::file(
 		sentence_transformers::MODULES,
-		"this is an embedding model of sentence-transformers made of a decoder, and c1-w8 makes vectors with BERT alone. \
+		"this is an embedding model of sentence-transformers made of a decoder, and c2 makes vectors with BERT alone. \
 		 Take the chat model that it was made from; if this one writes text too, remove the file and import again",
 	))
 }

@@ -25,7 +25,7 @@ struct Heading {
 	layout: Hash32,
 }
 
-/// A tensor that was written.
+/// A tensor that was converted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConvertedTensor {
@@ -34,12 +34,19 @@ pub(super) struct ConvertedTensor {
 	/// BLAKE3 of the bytes that were read.
 	#[serde(with = "hex32")]
 	pub(super) source: Hash32,
-	/// BLAKE3 of its canonical bytes.
+	/// The canonical tensors that were made of it: none of what is only checked.
+	pub(super) written: Vec<WrittenTensor>,
+}
+
+/// A canonical tensor in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WrittenTensor {
+	/// Its name.
+	pub(super) name: String,
+	/// BLAKE3 of its bytes.
 	#[serde(with = "hex32")]
 	pub(super) root: Hash32,
-	/// The same of its scales; zero if it has none.
-	#[serde(with = "hex32")]
-	pub(super) scales: Hash32,
 }
 
 /// The journal of an import in progress. It holds the lock of its directory.
@@ -62,7 +69,7 @@ impl Journal {
 				return Err(Error::Import(format!(
 					"another import is running in {}; wait until it is done",
 					partial.display()
-				)))
+				)));
 			}
 			Err(TryLockError::Error(e)) => return Err(Error::write(&path)(e)),
 		}
@@ -114,12 +121,12 @@ impl Journal {
 		Ok(end)
 	}
 
-	/// Returns what is written of a tensor, if the journal is right.
+	/// Returns what was made of a tensor, if the journal is right.
 	pub(super) fn claimed(&self, name: &str) -> Option<&ConvertedTensor> {
 		self.converted.get(name)
 	}
 
-	/// Records that a tensor is written.
+	/// Records that a tensor is converted.
 	pub(super) fn record(&mut self, tensor: &ConvertedTensor) -> Result<()> {
 		self.line(tensor)
 	}
@@ -139,8 +146,10 @@ mod tests {
 		ConvertedTensor {
 			name: name.into(),
 			source: [1; 32],
-			root: [2; 32],
-			scales: [3; 32],
+			written: vec![WrittenTensor {
+				name: format!("{name}.weight"),
+				root: [2; 32],
+			}],
 		}
 	}
 

@@ -1,4 +1,5 @@
-//! Makes a canonical model directory from a published model: a Hugging Face directory, or a GGUF file.
+//! Makes a canonical model directory from a published model: a Hugging Face directory, of floats or packed by AWQ or GPTQ,
+//! or a GGUF file.
 //!
 //! The same source gives the same bytes on every machine: weights are quantized by a rule with one result, and nothing
 //! else is written than what is hashed. The weights pass through a few megabytes of memory, whatever their size.
@@ -11,6 +12,7 @@
 
 mod blocks;
 mod chat_template;
+mod checkpoint;
 mod convert;
 #[cfg(test)]
 mod documented;
@@ -20,6 +22,9 @@ mod ggml;
 mod gguf;
 mod hugging_face;
 mod journal;
+mod measure;
+mod provenance;
+mod quantize;
 mod sentence_transformers;
 mod source;
 mod tensors;
@@ -32,6 +37,7 @@ use assay_engine::{known_answer, Model};
 use assay_model_folder::{
 	config::Hyperparameters,
 	files,
+	formats::Format,
 	layout::{layout, TensorSpec},
 	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},
 	prompt::prompt_overhead,
@@ -39,18 +45,15 @@ use assay_model_folder::{
 	tokenizer::Tokenizer,
 };
 use assay_primitives::{model::Profile, Hash32, ModelId};
-use blocks::Encoding;
-use source::Source;
+use quantize::Plan;
+use source::{Choice, Source};
 use std::{
-	collections::BTreeSet,
 	fs::{self, File},
 	io::ErrorKind,
 	ops::ControlFlow,
 	path::{Path, PathBuf},
 };
 
-/// Names the rule of `quantize_block`; a change of one bit of its result changes this name.
-const QUANTIZER: &str = "assay w8 blocks of 32, version 1";
 /// A manifest that is not complete yet.
 const NEW_MANIFEST: &str = "manifest.json.new";
 
@@ -69,6 +72,9 @@ pub struct ImportOptions {
 	pub parent: Option<ModelId>,
 	/// Suggested sampling.
 	pub defaults: Defaults,
+	/// Format of the layers' matrices that are floats, or blocks that no format of c2 stands for. The embedding, the output
+	/// layer and encoders are `w8-32`.
+	pub weights: Format,
 	/// Longest context to offer; the model's own if none. A shorter one needs a smaller rotary table and less memory.
 	pub context_length: Option<u32>,
 	/// A chat template to take instead of the source's own.
@@ -90,6 +96,8 @@ pub enum Progress {
 		/// Bytes of the source.
 		total: u64,
 	},
+	/// A first conversion, to int8, is complete; it runs over a text, to measure which weights matter most.
+	Measuring,
 	/// The directory is complete; the model runs once for its known answer.
 	Answering,
 }
@@ -109,7 +117,8 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 	} else {
 		gguf::open(source, options)?
 	};
-	let manifest = describe(&source, options)?;
+	let choice = Choice::new(source.config.architecture, options.weights);
+	let manifest = describe(&source, &choice, options)?;
 	// Hyperparameters, name, tokenizer and template are all checked before the first byte is written.
 	manifest.check()?;
 	let partial = claim(out)?;
@@ -118,8 +127,32 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 			return Err(Error::Interrupted { partial });
 		}
 	}
-	let (tensors, weights) = convert::convert(&source, &partial, watch)?;
-	let mut upstream = source.read;
+	let plan = match measure::needed(&source, &choice) {
+		Some(equalized) => measure::plan(&source, &choice, &equalized, options, &partial, watch)?,
+		None => Plan::default(),
+	};
+	let mut file = complete(&source, &choice, &plan, manifest, &partial, watch)?;
+	if !options.without_answer {
+		if watch(Progress::Answering).is_break() {
+			return Err(Error::Interrupted { partial });
+		}
+		answer(&partial, &mut file)?;
+	}
+	publish(&partial, out)?;
+	Ok(file.model_id)
+}
+
+/// Converts the weights into a directory and writes the other files beside them, the manifest last.
+fn complete(
+	source: &Source,
+	choice: &Choice,
+	plan: &Plan,
+	manifest: Manifest,
+	dir: &Path,
+	watch: Watch<'_>,
+) -> Result<ManifestFile> {
+	let (tensors, weights) = convert::convert(source, choice, plan, dir, watch)?;
+	let mut upstream = source.read.clone();
 	upstream.extend(weights);
 	upstream.sort_by(|a, b| a.name.cmp(&b.name));
 	let manifest = Manifest {
@@ -130,21 +163,14 @@ pub fn import_with(source: &Path, out: &Path, options: &ImportOptions, watch: Wa
 		},
 		..manifest
 	};
-	write(&partial.join(files::CONFIG), &source.config.to_json())?;
-	write(&partial.join(files::TOKENIZER), &source.tokenizer)?;
+	write(&dir.join(files::CONFIG), &source.config.to_json())?;
+	write(&dir.join(files::TOKENIZER), &source.tokenizer)?;
 	if let Hyperparameters::Decoder(_) = source.config.hyperparameters {
-		write(&partial.join(files::TEMPLATE), &source.template)?;
+		write(&dir.join(files::TEMPLATE), &source.template)?;
 	}
-	let mut file = ManifestFile::new(manifest, None);
-	write_manifest(&partial, &file)?;
-	if !options.without_answer {
-		if watch(Progress::Answering).is_break() {
-			return Err(Error::Interrupted { partial });
-		}
-		answer(&partial, &mut file)?;
-	}
-	publish(&partial, out)?;
-	Ok(file.model_id)
+	let file = ManifestFile::new(manifest, None);
+	write_manifest(dir, &file)?;
+	Ok(file)
 }
 
 /// Runs a model of which the import left the known answer out, and writes the answer to its manifest. Returns the
@@ -159,7 +185,7 @@ pub fn record_known_answer(dir: &Path) -> Result<ModelId> {
 }
 
 /// Returns the manifest, with the roots of the weights still zero.
-fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
+fn describe(source: &Source, choice: &Choice, options: &ImportOptions) -> Result<Manifest> {
 	let hyperparameters = &source.config.hyperparameters;
 	let tokenizer = Tokenizer::parse(&source.tokenizer)?;
 	if tokenizer.size() > hyperparameters.vocab_size() as usize {
@@ -186,7 +212,7 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 	Ok(Manifest {
 		schema: 1,
 		name: options.name.clone(),
-		profile: Profile::C1W8,
+		profile: Profile::C2,
 		architecture: source.config.architecture.name().into(),
 		rope_root: hyperparameters.rope_tables().root(),
 		prompt_overhead,
@@ -194,46 +220,20 @@ fn describe(source: &Source, options: &ImportOptions) -> Result<Manifest> {
 		config_root: files::root(&source.config.to_json()),
 		tokenizer_root: files::root(&source.tokenizer),
 		template_root: files::root(&source.template),
-		tensors: layout(hyperparameters).into_iter().map(blank).collect(),
+		tensors: layout(hyperparameters, &source.formats(choice))
+			.into_iter()
+			.map(blank)
+			.collect(),
 		provenance: Provenance {
 			source: options.source.clone(),
 			revision: options.revision.clone(),
 			upstream: Vec::new(),
-			quantizer: quantizer(source),
+			quantizer: provenance::quantizer(source, choice),
 			parent: options.parent,
 			license: options.license.clone(),
 		},
 		hyperparameters: hyperparameters.clone(),
 	})
-}
-
-/// Returns what was done to the matrices, for the provenance.
-fn quantizer(source: &Source) -> String {
-	let (mut kept, mut decoded, mut floats) = (BTreeSet::new(), BTreeSet::new(), false);
-	for tensor in source.files.iter().flat_map(|f| &f.tensors) {
-		match tensor.encoding {
-			Encoding::Blocks(kind) if kind.is_exact() => {
-				kept.insert(kind.name());
-			}
-			Encoding::Blocks(kind) => {
-				decoded.insert(kind.name());
-			}
-			_ => floats |= tensor.spec.quantized,
-		}
-	}
-	let mut parts: Vec<String> = kept
-		.iter()
-		.map(|name| format!("gguf {name} blocks, bits kept"))
-		.collect();
-	if !decoded.is_empty() {
-		let names: Vec<&str> = decoded.into_iter().collect();
-		parts.push(format!("gguf {} blocks, dequantized: {QUANTIZER}", names.join(", ")));
-	}
-	match (floats, parts.is_empty()) {
-		(_, true) => QUANTIZER.into(),
-		(true, false) => format!("{}; others: {QUANTIZER}", parts.join("; ")),
-		(false, false) => parts.join("; "),
-	}
 }
 
 /// Refuses a context in which no question can be answered, before hours are spent on the weights.
@@ -297,6 +297,12 @@ fn claim(out: &Path) -> Result<PathBuf> {
 	}
 	let partial = partial_of(out)?;
 	fs::create_dir_all(&partial).map_err(Error::write(&partial))?;
+	check_ours(&partial)?;
+	Ok(partial)
+}
+
+/// Makes sure that a directory has nothing but files of an import, and of its first pass.
+fn check_ours(dir: &Path) -> Result<()> {
 	let ours = [
 		files::WEIGHTS,
 		files::CONFIG,
@@ -306,21 +312,25 @@ fn claim(out: &Path) -> Result<PathBuf> {
 		NEW_MANIFEST,
 		journal::JOURNAL,
 	];
-	for entry in fs::read_dir(&partial).map_err(Error::read(&partial))? {
-		let entry = entry.map_err(Error::read(&partial))?;
-		let plain = entry.file_type().is_ok_and(|t| t.is_file());
-		if !plain || !ours.iter().any(|name| entry.file_name() == *name) {
+	for entry in fs::read_dir(dir).map_err(Error::read(dir))? {
+		let entry = entry.map_err(Error::read(dir))?;
+		let kind = entry.file_type().map_err(Error::read(dir))?;
+		let name = entry.file_name();
+		if kind.is_dir() && name == measure::FIRST_PASS && !dir.ends_with(measure::FIRST_PASS) {
+			check_ours(&entry.path())?;
+		} else if !kind.is_file() || !ours.iter().any(|ours| name == *ours) {
 			return Err(Error::Import(format!(
 				"{} is not part of an import; remove it, or name another directory",
 				entry.path().display()
 			)));
 		}
 	}
-	Ok(partial)
+	Ok(())
 }
 
 /// Makes the directory appear under its name, complete, at once.
 fn publish(partial: &Path, out: &Path) -> Result<()> {
+	measure::remove(partial)?;
 	let journal = partial.join(journal::JOURNAL);
 	fs::remove_file(&journal).map_err(Error::write(&journal))?;
 	let sync = |dir: &Path| File::open(dir).and_then(|d| d.sync_all()).map_err(Error::write(dir));

@@ -95,7 +95,7 @@ pub(super) const NORMALIZE_KEYS: Keys = Keys {
 	],
 };
 
-/// Completes an encoder's configuration. What c1-w8 does not compute is refused: other poolings, further layers.
+/// Completes an encoder's configuration. What c2 does not compute is refused: other poolings, further layers.
 pub(super) fn complete(dir: &Path, config: &mut EncoderConfig, read: &mut Vec<SourceFile>) -> Result<()> {
 	if let Some(name) = SENTENCES.iter().find(|name| dir.join(name).exists()) {
 		let json = known(dir, name, SENTENCE_KEYS, read)?;
@@ -141,7 +141,7 @@ fn steps(list: &Value) -> Result<Vec<(&str, &str)>> {
 			return refused(
 				MODULES,
 				format!(
-					"the type \"{}\" is not one of sentence-transformers, whose steps alone c1-w8 knows; take another model",
+					"the type \"{}\" is not one of sentence-transformers, whose steps alone c2 knows; take another model",
 					text("type")
 				),
 			);
@@ -171,7 +171,7 @@ fn modules(dir: &Path, config: &mut EncoderConfig, read: &mut Vec<SourceFile>) -
 			return refused(
 				MODULES,
 				format!(
-					"the steps are {kinds:?}; c1-w8 knows Transformer, Pooling and Normalize, in this order. Take a model \
+					"the steps are {kinds:?}; c2 knows Transformer, Pooling and Normalize, in this order. Take a model \
 					 that has no others"
 				),
 			);
@@ -226,13 +226,15 @@ fn check_pooling(dir: &Path, name: &str, config: &EncoderConfig, read: &mut Vec<
 	};
 	match chosen.as_slice() {
 		[mean] if mean == "\"mean\"" || mean == "pooling_mode_mean_tokens" => Ok(()),
-		other => refused(
-			name,
-			format!(
-				"the vector is made by {}; c1-w8 knows the mean (`pooling_mode` \"mean\", or `pooling_mode_mean_tokens`) \
+		other => {
+			refused(
+				name,
+				format!(
+				"the vector is made by {}; c2 knows the mean (`pooling_mode` \"mean\", or `pooling_mode_mean_tokens`) \
 				 alone. Take a model with mean pooling",
 				if other.is_empty() { "no mode".into() } else { other.join(" and ") }
 			),
-		),
+			)
+		}
 	}
 }

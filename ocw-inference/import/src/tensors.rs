@@ -2,6 +2,7 @@
 
 use crate::{
 	blocks::Encoding,
+	checkpoint::is_packed,
 	source::{FoundTensor, WeightFile},
 	Error, Result,
 };
@@ -44,11 +45,12 @@ pub(super) fn find(weights: &[WeightFile], hyperparameters: &Hyperparameters) ->
 				Dtype::F32 => Encoding::F32,
 				Dtype::F16 => Encoding::F16,
 				Dtype::BF16 => Encoding::Bf16,
-				Dtype::I8 | Dtype::I64 => {
+				Dtype::I32 if is_packed(&name) => Encoding::I32,
+				Dtype::I8 | Dtype::U8 | Dtype::I32 | Dtype::I64 => {
 					return Err(Error::Tensor {
 						name,
 						reason: format!("is {:?}; import the floats it was made from", info.dtype),
-					})
+					});
 				}
 			};
 			let tensor = FoundTensor {
@@ -137,7 +139,7 @@ fn check_names(found: &BTreeMap<String, FoundTensor>, hyperparameters: &Hyperpar
 			format!(
 				"the weights have it as {theirs}. Without `model.` transformers saves a base model without its output \
 				 layer (`AutoModel`), as embedding models such as Qwen3-Embedding are published: they make vectors, which \
-				 c1-w8 makes with BERT alone. If this model writes text, save it whole, with \
+				 c2 makes with BERT alone. If this model writes text, save it whole, with \
 				 `AutoModelForCausalLM.from_pretrained(dir).save_pretrained(new)` of transformers, and import that"
 			)
 		} else {
@@ -159,7 +161,7 @@ fn check_tied(head: &FoundTensor, embedding: &FoundTensor, weights: &[WeightFile
 			None => {
 				return Err(Error::Import(
 					"a tensor without its file: a defect of the importer".into(),
-				))
+				));
 			}
 		};
 		let open = || {

@@ -73,7 +73,7 @@ fn head_dim(metadata: &Metadata<'_>, usual: u32) -> Result<u32> {
 	for name in ["attention.value_length", "rope.dimension_count"] {
 		if number(name)?.is_some_and(|n| n != head_dim) {
 			return Err(Error::Gguf(format!(
-				"`{}` is not the head's length, {head_dim}, as c1-w8 needs it",
+				"`{}` is not the head's length, {head_dim}, as c2 needs it",
 				metadata.of(name)
 			)));
 		}
@@ -190,7 +190,7 @@ fn scaling(metadata: &Metadata<'_>) -> Result<Option<Json>> {
 			Ok(Some(yarn))
 		}
 		(Some(other), _) => Err(Error::Gguf(format!(
-			"rotary positions scaled by \"{other}\" (`{kind}`) are not part of c1-w8 (linear, llama3 and yarn are)"
+			"rotary positions scaled by \"{other}\" (`{kind}`) are not part of c2 (linear, llama3 and yarn are)"
 		))),
 	}
 }

@@ -126,7 +126,7 @@ pub(super) fn check(arch: &str, key: &str, value: &Value) -> Result<bool> {
 			return Ok(false);
 		}
 		return Err(Error::Gguf(format!(
-			"`{key}` is {}; c1-w8 computes only what it means when it is {}. Take another model",
+			"`{key}` is {}; c2 computes only what it means when it is {}. Take another model",
 			shown(value),
 			values.join(" or ")
 		)));

@@ -67,12 +67,13 @@ pub(super) fn open(path: &Path, options: &ImportOptions) -> Result<Source> {
 		bytes,
 		tensors: Vec::new(),
 	}];
-	assign(&config, found, &mut weights)?;
+	assign(&config, None, found, &mut weights)?;
 	Ok(Source {
 		config,
 		tokenizer,
 		template,
 		read: Vec::new(),
+		checkpoint: None,
 		files: weights.into(),
 		warnings,
 	})
@@ -204,7 +205,7 @@ impl<'a> Metadata<'a> {
 		match numbers.split_first() {
 			Some((first, rest)) if rest.iter().all(|n| n == first) => Ok(Some(*first)),
 			None if !self.entries.contains_key(key) => Ok(None),
-			_ => Self::refused(key, "the same for all layers, as c1-w8 needs it"),
+			_ => Self::refused(key, "the same for all layers, as c2 needs it"),
 		}
 	}
 

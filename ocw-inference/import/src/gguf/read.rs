@@ -84,7 +84,7 @@ impl Gguf {
 			b"GGUF" => {}
 			b"FUGG" => return refused("big-endian GGUF; take the little-endian file"),
 			b"lmgg" | b"fmgg" | b"tjgg" | b"algg" => {
-				return refused("a llama.cpp file older than GGUF; take a GGUF file of the model")
+				return refused("a llama.cpp file older than GGUF; take a GGUF file of the model");
 			}
 			b"vers" => return refused("it looks like a Git LFS pointer; fetch the file itself with `git lfs pull`"),
 			_ => return refused("it does not begin with `GGUF`: it is of another kind, or cut; fetch it again"),
@@ -346,7 +346,7 @@ impl<R: Read> Input<R> {
 /// The encoding of ggml's type `kind`.
 fn encoding(name: &str, kind: u32) -> Result<Encoding> {
 	/// Types that have a name and are not imported.
-	const OTHERS: [(u32, &str); 19] = [
+	const OTHERS: [(u32, &str); 18] = [
 		(9, "Q8_1"),
 		(15, "Q8_K"),
 		(16, "IQ2_XXS"),
@@ -363,7 +363,6 @@ fn encoding(name: &str, kind: u32) -> Result<Encoding> {
 		(29, "IQ1_M"),
 		(34, "TQ1_0"),
 		(35, "TQ2_0"),
-		(39, "MXFP4"),
 		(40, "NVFP4"),
 		(41, "Q1_0"),
 	];

@@ -14,6 +14,7 @@ use assay_primitives::SamplingParams;
 use assay_test_fixtures::{folder, options, write_safetensors, Tiny, EOS};
 use serde_json::json;
 use std::{fs, path::Path};
+use tempfile::TempDir;
 
 fn refused(source: &Path) -> String {
 	let out = tempfile::tempdir().unwrap();
@@ -217,4 +218,77 @@ fn a_directory_whose_weights_are_not_finite_is_not_loaded() {
 	let dir = folder(Tiny::default());
 	forge(dir.path(), "model.norm.weight", &1f32.to_le_bytes());
 	Model::load(dir.path()).unwrap();
+}
+
+/// Imports the tiny model with matrices in a format. Its rows have 64 or 96 inputs: two groups of 32, or three.
+fn in_format(weights: &str) -> TempDir {
+	let (dir, source) = source();
+	let out = dir.path().join("out");
+	let options = ImportOptions {
+		weights: weights.parse().unwrap(),
+		..options()
+	};
+	import(&source, &out, &options).unwrap();
+	dir
+}
+
+#[test]
+fn what_a_format_has_no_use_for_is_not_loaded() {
+	const DOWN: &str = "model.layers.1.mlp.down_proj.weight";
+	for (format, end, bytes, refused_for) in [
+		// The third group's zero point is alone in its byte.
+		("w4z-32", "_zero", [0x10], Some("bits behind the last zero point")),
+		("w4z-32", "_zero", [0x80], Some("bits behind the last zero point")),
+		("w4z-32", "_zero", [0x0F], None),
+		// One group of 128, and one zero point.
+		("w4z-128", "_zero", [0xF0], Some("bits behind the last zero point")),
+		// Two groups of 64, and two of them.
+		("w4z-64", "_zero", [0xFF], None),
+		("w4z-64", "_scale", [0x7E], Some("a NaN or an infinity")),
+		("w4", "_scale", [0xFC], Some("a NaN or an infinity")),
+		("w4", "", [0xFF], None),
+		// Any sixteen integers are a table.
+		("w4", "_table", [0x80], None),
+		("w8-128", "_scale", [0x7C], Some("a NaN or an infinity")),
+		("w8-128", "", [0x80], None),
+	] {
+		let dir = in_format(format);
+		let out = dir.path().join("out");
+		let tensor = format!("{DOWN}{end}");
+		forge(&out, &tensor, &bytes);
+		match (Model::load(&out), refused_for) {
+			(Ok(_), None) => {}
+			(Ok(_), Some(reason)) => panic!("{format} {end}: not refused for {reason}"),
+			(Err(error), reason) => {
+				let error = error.to_string();
+				let expected = reason.is_some_and(|reason| error.contains(reason) && error.contains(&tensor));
+				assert!(expected, "{format} {end}: {error}");
+			}
+		}
+	}
+}
+
+#[test]
+fn a_changed_byte_of_any_tensor_is_found() {
+	for (format, end) in [
+		("w4", ""),
+		("w4", "_scale"),
+		("w4", "_table"),
+		("w4z-32", ""),
+		("w4z-32", "_zero"),
+		("w8-128", "_scale"),
+	] {
+		let dir = in_format(format);
+		let path = dir.path().join("out").join(files::WEIGHTS);
+		let mut weights = fs::read(&path).unwrap();
+		let header = Header::read(&mut weights.as_slice(), weights.len() as u64).unwrap();
+		let tensor = format!("model.layers.0.self_attn.k_proj.weight{end}");
+		weights[(header.data_start + header.tensors[&tensor].data_offsets.0) as usize] ^= 1;
+		fs::write(&path, weights).unwrap();
+		let error = Model::load(&dir.path().join("out")).err().unwrap().to_string();
+		assert!(
+			error.contains(&tensor) && error.contains("not the one the manifest names"),
+			"{error}"
+		);
+	}
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const CLASSES: &str = "sentence_transformers.models.";
 
 /// Returns a new directory with a tiny BERT in it.
-fn source() -> (TempDir, PathBuf) {
+pub(crate) fn source() -> (TempDir, PathBuf) {
 	let dir = tempfile::tempdir().unwrap();
 	let source = dir.path().join("source");
 	let config = json!({

@@ -17,6 +17,7 @@ pub(crate) const Q4_1: u32 = 3;
 pub(crate) const Q5_0: u32 = 6;
 pub(crate) const Q8_0: u32 = 8;
 pub(crate) const IQ4_NL: u32 = 20;
+pub(crate) const MXFP4: u32 = 39;
 
 /// A file in the making.
 #[derive(Default, Clone)]

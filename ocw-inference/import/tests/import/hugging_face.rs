@@ -324,10 +324,10 @@ fn a_source_that_cannot_be_imported_gives_an_error_with_a_next_step() {
 		),
 		(
 			&|dir| {
-				let quantized = config(json!({ "quantization_config": { "quant_method": "awq" } }));
+				let quantized = config(json!({ "quantization_config": { "quant_method": "fp8" } }));
 				fs::write(dir.join("config.json"), quantized.to_string()).unwrap();
 			},
-			"quantized already (awq)",
+			"`quant_method` fp8",
 		),
 		(
 			&|dir| index(dir, json!({ "weight_map": { "a": "../a.safetensors" } })),

@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod certificates;
+mod checkpoint_writer;
+mod checkpoints;
 mod configuration;
+mod dequantize;
 mod encoders;
 mod gguf;
 mod gguf_blocks;
 mod gguf_metadata;
 mod gguf_writer;
 mod hugging_face;
+mod measured;
+mod quantization;
 mod refusals;
 mod smollm2;
 mod tokens;

@@ -83,8 +83,8 @@ fn an_import_that_cannot_be_right_gives_the_reason() {
 			r#""num_key_value_heads":3"#,
 			"not a multiple",
 		),
-		(r#""model_type":"llama""#, r#""model_type":"mamba""#, "c1-w8 knows"),
-		(r#""hidden_act":"silu""#, r#""hidden_act":"gelu""#, "c1-w8 knows"),
+		(r#""model_type":"llama""#, r#""model_type":"mamba""#, "c2 knows"),
+		(r#""hidden_act":"silu""#, r#""hidden_act":"gelu""#, "c2 knows"),
 		(r#""rms_norm_eps":0.00001"#, r#""rms_norm_eps":0"#, "positive"),
 		(
 			r#""eos_token_id":263"#,
