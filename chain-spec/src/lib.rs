@@ -4,6 +4,10 @@
 
 #![deny(missing_docs)]
 
+mod cache;
+
+pub use cache::with_state;
+
 use assay_runtime::{
 	constants::currency::{DECIMALS, SYMBOL},
 	genesis_config_presets::STAGING_RUNTIME_PRESET,
@@ -13,7 +17,7 @@ use sc_chain_spec::{ChainSpecExtension, ChainType, GenericChainSpec, Properties}
 use sc_sync_state_rpc::LightSyncStateExtension;
 use serde::{Deserialize, Serialize};
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// What a specification of this chain has besides Substrate's own fields.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ChainSpecExtension)]
@@ -77,36 +81,6 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
 	}
 }
 
-/// Returns the same chain with its genesis state in place of the preset that it follows from. A preset is built by the
-/// runtime, for which the runtime is compiled: five seconds of CPU at each start. The directory keeps what was built.
-///
-/// # Errors
-///
-/// Explains why the runtime builds no state. A directory that cannot be written costs time only.
-pub fn with_state(spec: &ChainSpec, cache: &Path) -> Result<ChainSpec, String> {
-	let plain = spec.as_json(false)?;
-	let name = sp_crypto_hashing::blake2_256(plain.as_bytes());
-	let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-	let path = cache.join("specs").join(name);
-	if let Some(kept) = fs::read(&path)
-		.ok()
-		.and_then(|json| ChainSpec::from_json_bytes(json).ok())
-	{
-		return Ok(kept);
-	}
-	let raw = spec.as_json(true)?;
-	keep(&path, raw.as_bytes());
-	ChainSpec::from_json_bytes(raw.into_bytes())
-}
-
-/// Writes a file whole, also beside other nodes that write the same, or not at all.
-fn keep(path: &Path, bytes: &[u8]) {
-	let beside = path.with_extension(std::process::id().to_string());
-	let directory = path.parent().map_or(Ok(()), fs::create_dir_all);
-	let written = directory.and_then(|()| fs::write(&beside, bytes));
-	let _ = written.and_then(|()| fs::rename(&beside, path));
-}
-
 fn named(name: &str, id: &str, chain_type: ChainType, preset: &str) -> Result<ChainSpec, String> {
 	let wasm = WASM_BINARY.ok_or(
 		"this program was built without the Wasm runtime (SKIP_WASM_BUILD): build it again without that variable, or \
@@ -148,6 +122,7 @@ fn read(path: &Path) -> Result<ChainSpec, String> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use std::fs;
 
 	fn refusal(result: Result<ChainSpec, String>) -> String {
 		result.err().expect("must be refused")
@@ -217,31 +192,5 @@ mod tests {
 				}
 			}
 		}
-	}
-
-	#[test]
-	fn a_state_is_built_once_and_read_from_then_on() {
-		if WASM_BINARY.is_none() {
-			eprintln!("NOT RUN: built without the Wasm runtime");
-			return;
-		}
-		let cache = std::env::temp_dir().join(format!("assay-chain-spec-{}-cache", std::process::id()));
-		let spec = development().unwrap();
-		let built = with_state(&spec, &cache).unwrap().as_json(true).unwrap();
-		assert_eq!(built, spec.as_json(true).unwrap());
-		let path = fs::read_dir(cache.join("specs"))
-			.unwrap()
-			.next()
-			.unwrap()
-			.unwrap()
-			.path();
-		// What is kept is what is read.
-		let renamed = built.replacen("Assay Development", "Another", 1);
-		fs::write(&path, &renamed).unwrap();
-		assert_eq!(with_state(&spec, &cache).unwrap().name(), "Another");
-		// What cannot be read is built again.
-		fs::write(&path, "{").unwrap();
-		assert_eq!(with_state(&spec, &cache).unwrap().name(), "Assay Development");
-		fs::remove_dir_all(&cache).unwrap();
 	}
 }

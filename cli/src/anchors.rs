@@ -68,17 +68,14 @@ pub(crate) async fn remember(chain: &Chain, report: &Reporter) -> Result<(), Cli
 	let Some(kept) = kept else {
 		return keep(chain.anchor().await?, &path, report);
 	};
-	if kept.number > 0 && chain.hash_at(kept.number).await? != Some(kept.hash) {
+	let found = chain.hash_at(kept.number).await?;
+	if found != Some(kept.hash) {
 		// A development chain begins anew at each start, with the same block 0.
 		if chain.development {
 			return keep(chain.anchor().await?, &path, report);
 		}
-		return Err(CliError::Node(format!(
-			"its block {} is another than the one that this program knows of the chain: it follows another history, or is \
-			 still far behind. Ask another node; if you know why, remove {}",
-			kept.number,
-			path.display()
-		)));
+		let finalized = chain.finalized().await?.block_number();
+		return Err(CliError::Node(departure(&kept, found, finalized, &path)));
 	}
 	if !kept.age(now()).is_some_and(|age| age > LED_ON_AFTER) {
 		return Ok(());
@@ -95,6 +92,29 @@ pub(crate) async fn remember(chain: &Chain, report: &Reporter) -> Result<(), Cli
 		))
 		})?;
 	keep(next, &path, report)
+}
+
+/// Returns why a node's chain does not go on from a kept anchor, and what to do: the node has `found` at the height of the
+/// anchor's block.
+fn departure(kept: &Anchor, found: Option<Hash32>, finalized: u64, path: &Path) -> String {
+	let number = kept.number;
+	if finalized < u64::from(number) {
+		format!(
+			"it is behind: its last finalized block is {finalized}, and this program knows the chain up to block {number}. Wait \
+			 until it has caught up, or ask another node"
+		)
+	} else if found.is_none() {
+		format!(
+			"it lacks block {number}, up to which this program knows the chain, and has finalized block {finalized}: it is \
+			 still fetching old blocks. Wait until it has them, or ask another node"
+		)
+	} else {
+		format!(
+			"its block {number} is another than the one that this program knows of the chain: it follows another history. Ask \
+			 another node; if you know why, remove {}",
+			path.display()
+		)
+	}
 }
 
 fn keep(anchor: Anchor, path: &Path, report: &Reporter) -> Result<(), CliError> {
@@ -144,6 +164,34 @@ pub(crate) fn max_age(text: &str) -> Result<MaxAge, String> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+
+	#[test]
+	fn a_node_that_is_behind_has_no_other_history() {
+		let kept = Anchor {
+			format: assay_receipt::ANCHOR_FORMAT,
+			chain: "A chain".into(),
+			genesis: [1; 32],
+			number: 500,
+			hash: [5; 32],
+			time: Some(1),
+			set_id: 2,
+			authorities: vec![],
+			max_age: None,
+		};
+		let path = Path::new("/anchors/01.json");
+		for (found, finalized, words) in [
+			(None, 499, "its last finalized block is 499"),
+			// On a fork that is not finalized.
+			(Some([6; 32]), 499, "it is behind"),
+			(None, 500, "still fetching old blocks"),
+			(Some([6; 32]), 500, "another history"),
+		] {
+			let text = departure(&kept, found, finalized, path);
+			assert!(text.contains(words), "{text}");
+			// To remove what is known is no advice for a node that has to catch up.
+			assert_eq!(text.contains("/anchors/01.json"), words == "another history", "{text}");
+		}
+	}
 
 	#[test]
 	fn durations_have_one_unit() {

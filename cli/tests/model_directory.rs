@@ -50,7 +50,7 @@ fn a_model_directory_is_shown_checked_and_run() {
 	for part in [
 		"assay-demo",
 		&id(),
-		"c1-w8",
+		"c2",
 		"llama",
 		"hidden_size 128",
 		"Apache-2.0",
@@ -147,6 +147,39 @@ fn an_import_gives_the_bundled_model_and_refuses_to_overwrite_it() {
 		.as_str()
 		.unwrap()
 		.contains("not empty; name a new directory"));
+}
+
+#[test]
+fn an_import_has_matrices_in_the_format_that_is_asked_for() {
+	let dir = tempfile::tempdir().unwrap();
+	let import = |format: &str| {
+		let mut command = assay();
+		command
+			.arg("--json")
+			.arg("import")
+			.arg(demo("original"))
+			.arg(dir.path().join(format));
+		command.args(["--name", "assay-demo", "--weights", format, "--without-answer"]);
+		command.output().unwrap()
+	};
+	for (format, dtype, beside) in [
+		("w4z-64", "U8", "_zero"),
+		("w4", "U8", "_table"),
+		("w8-128", "I8", "_scale"),
+	] {
+		done(&import(format));
+		let manifest = fs::read(dir.path().join(format).join("manifest.json")).unwrap();
+		let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+		let tensors = manifest["manifest"]["tensors"].as_array().unwrap();
+		let dtype_of = |name: &str| &tensors.iter().find(|tensor| tensor["name"] == name).unwrap()["dtype"];
+		let gate = "model.layers.0.mlp.gate_proj.weight";
+		assert_eq!(dtype_of(gate), dtype);
+		dtype_of(&format!("{gate}{beside}"));
+		assert_eq!(dtype_of("model.embed_tokens.weight"), "I8");
+	}
+	let unknown = import("q4_0");
+	assert_eq!(unknown.status.code(), Some(2));
+	assert!(text(&unknown.stdout).contains("w4z-128"), "{}", text(&unknown.stdout));
 }
 
 #[test]

@@ -73,7 +73,8 @@ pub struct InferenceParams {
 	#[arg(long, value_name = "N", value_parser = threads)]
 	pub engine_threads: Option<usize>,
 
-	/// Instruction set that the engine computes with: portable, avx2 or avx512. All give the same bits. Default: the best there is.
+	/// Instruction set that the engine computes with: portable, neon, avx2, avx512 or amx. All give the same bits. Default: the
+	/// best that works.
 	#[arg(long, value_name = "NAME")]
 	pub engine_isa: Option<String>,
 

@@ -5,8 +5,8 @@ mod common;
 
 use assay_primitives::{JobId, Receipt, State, Verdict};
 use assay_receipt::{
-	verify_file, Anchor, Authority, ChainReceipt, Finality, Handover, Leaf, Outcome, Policy, ReadAt, Reason,
-	ReceiptFile, StoredClaim, ANCHOR_FORMAT, FORMAT, SLOT_SECONDS, UNBONDING_SECONDS,
+	unbonding_key, verify_file, Anchor, Authority, ChainReceipt, Finality, Handover, Leaf, Outcome, Policy, ReadAt,
+	Reason, ReceiptFile, StoredClaim, ANCHOR_FORMAT, FORMAT, MIN_UNBONDING_SECONDS, SLOT_SECONDS, UNBONDING_SECONDS,
 };
 use assay_runtime::{
 	configs::inference::ProviderLimits, constants::time::SLOT_DURATION, AccountId, Hash, Header, Runtime,
@@ -256,6 +256,12 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_verifier_knows_slots_and_unbonding() {
 	assert_eq!(SLOT_SECONDS * 1_000, SLOT_DURATION);
-	let blocks: u64 = ProviderLimits::get().unbonding_period.into();
-	assert_eq!(UNBONDING_SECONDS, blocks * SLOT_SECONDS);
+	let limits = ProviderLimits::get();
+	let seconds = |blocks: u32| u64::from(blocks) * SLOT_SECONDS;
+	assert_eq!(UNBONDING_SECONDS, seconds(limits.unbonding_period));
+	assert_eq!(MIN_UNBONDING_SECONDS, seconds(limits.min_unbonding_period));
+	assert_eq!(
+		unbonding_key(),
+		pallet_providers::UnbondingPeriod::<Runtime>::hashed_key()
+	);
 }

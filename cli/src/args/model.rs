@@ -6,6 +6,7 @@ use super::{
 	sampling::{temperature, SamplingArgs},
 };
 use crate::{amount::Asy, keys::KeyArgs};
+use assay_model_folder::formats::Format;
 use assay_primitives::{hash, ListingId, ModelId};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -82,8 +83,8 @@ pub(crate) enum ModelCommand {
 
 #[derive(Args)]
 pub(crate) struct ImportArgs {
-	/// A Hugging Face directory (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), or a GGUF
-	/// file with Q8_0 matrices
+	/// A Hugging Face directory (config.json, safetensors in one file or in shards, tokenizer.json, a chat template), of floats or
+	/// packed by AWQ or GPTQ, or a GGUF file
 	pub(crate) source: PathBuf,
 	/// The directory to make
 	pub(crate) out: PathBuf,
@@ -102,6 +103,12 @@ pub(crate) struct ImportArgs {
 	/// Id of the Assay model that it was made from
 	#[arg(long, value_parser = model_id, value_name = "ID")]
 	pub(crate) parent: Option<ModelId>,
+	/// Format of the layers' matrices that have none yet: w8, w8-128, w4, w4z-32, w4z-64 or w4z-128
+	///
+	/// What has one of these formats already keeps it: Q8_0, Q4_0, IQ4_NL and MXFP4 of GGUF, AWQ and GPTQ. The embedding and the
+	/// output layer become w8.
+	#[arg(long, default_value = "w8", value_name = "FORMAT")]
+	pub(crate) weights: Format,
 	/// Longest context to offer, if shorter than the model's own; a shorter one needs less memory
 	#[arg(long, value_name = "N")]
 	pub(crate) context_length: Option<u32>,

@@ -7,7 +7,8 @@ use super::{At, Chain};
 use crate::{anchors, error::CliError};
 use assay_primitives::{Hash32, JobId};
 use assay_receipt::{
-	trimmed_justification, Anchor, Authority, Finality, Handover, ReceiptFile, ANCHOR_FORMAT, MAX_HANDOVERS,
+	trimmed_justification, unbonding_key, unbonding_seconds, Anchor, Authority, Finality, Handover, ReceiptFile,
+	ANCHOR_FORMAT, MAX_HANDOVERS,
 };
 use codec::{Compact, Decode, DecodeAll, Encode};
 use const_hex::encode_prefixed;
@@ -146,8 +147,18 @@ impl Chain {
 			time,
 			set_id,
 			authorities,
-			max_age: (!self.development).then_some(assay_receipt::UNBONDING_SECONDS),
+			max_age: if self.development {
+				None
+			} else {
+				Some(self.bonded_seconds(&at).await?)
+			},
 		})
+	}
+
+	/// Returns for how long bonds stay on this chain, in seconds.
+	async fn bonded_seconds(&self, at: &At) -> Result<u64, CliError> {
+		let stored = self.stored(&encode_prefixed(unbonding_key()), at).await?;
+		unbonding_seconds(stored.as_deref()).ok_or_else(|| unreadable("its unbonding period"))
 	}
 
 	/// Returns when a block was made, in Unix seconds. Nothing proves it, so a node must not make a block younger than it can
@@ -155,12 +166,16 @@ impl Chain {
 	pub(crate) async fn time(&self, at: &At) -> Result<u64, CliError> {
 		// twox128("Timestamp") and twox128("Now").
 		const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
-		let stored: Option<String> = self
-			.request("state_getStorage", rpc_params![NOW, encode_prefixed(at.block_hash().0)])
-			.await?;
-		let millis =
-			u64::decode(&mut &bytes(stored.as_deref(), "its clock")?[..]).map_err(|_| unreadable("its clock"))?;
+		let stored = self.stored(NOW, at).await?.unwrap_or_default();
+		let millis = u64::decode(&mut &stored[..]).map_err(|_| unreadable("its clock"))?;
 		Ok((millis / 1000).min(anchors::now()))
+	}
+
+	/// Returns what a block's state has under a key, which is given in hex.
+	async fn stored(&self, key: &str, at: &At) -> Result<Option<Vec<u8>>, CliError> {
+		let params = rpc_params![key, encode_prefixed(at.block_hash().0)];
+		let stored: Option<String> = self.request("state_getStorage", params).await?;
+		stored.map(|hex| bytes(Some(&hex), "its state")).transpose()
 	}
 
 	/// Waits for a justification of a block not older than `least`.

@@ -133,7 +133,7 @@ fn every_view_is_the_runtimes_to_its_last_byte() {
 		id: ModelId([2; 32]),
 		name: "assay-demo".into(),
 		architecture: "llama".into(),
-		profile: Profile::C1W8,
+		profile: Profile::C2,
 		parameters: 1,
 		weight_bytes: 2,
 		context_length: 512,

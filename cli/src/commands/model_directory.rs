@@ -34,6 +34,7 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(3);
 struct ImportState {
 	done: AtomicU64,
 	total: AtomicU64,
+	measuring: AtomicBool,
 	answering: AtomicBool,
 	stop: AtomicBool,
 	warnings: Mutex<Vec<String>>,
@@ -47,6 +48,7 @@ impl ImportState {
 				self.total.store(total, Relaxed);
 				self.done.store(done, Relaxed);
 			}
+			Progress::Measuring => self.measuring.store(true, Relaxed),
 			Progress::Answering => self.answering.store(true, Relaxed),
 		}
 		if self.stop.load(Relaxed) {
@@ -75,6 +77,7 @@ pub(crate) async fn import(cx: &Context, args: ImportArgs) -> Result<Outcome, Cl
 			max_tokens: args.max_tokens,
 			..Defaults::default()
 		},
+		weights: args.weights,
 		context_length: args.context_length,
 		chat_template: args.chat_template,
 		without_answer: args.without_answer,
@@ -112,7 +115,7 @@ async fn watch(
 ) -> Result<ModelId, CliError> {
 	let mut transfer = Transfer::default();
 	let mut tick = tokio::time::interval(Duration::from_millis(100));
-	let mut answering = false;
+	let (mut measuring, mut answering) = (false, false);
 	let mut stopped: Option<Instant> = None;
 	loop {
 		tokio::select! {
@@ -139,6 +142,12 @@ async fn watch(
 					if !std::mem::replace(&mut answering, true) {
 						cx.report.step("converted", "converted; now it runs once for its known answer", json!({ "bytes": total }));
 					}
+				} else if state.measuring.load(Relaxed) && !std::mem::replace(&mut measuring, true) {
+					cx.report.step(
+						"first_pass",
+						"converted to int8; now that runs over a text, to measure which weights matter most",
+						json!({ "bytes": total }),
+					);
 				} else if total > 0 {
 					cx.report.bytes(&mut transfer, state.done.load(Relaxed), total);
 				}

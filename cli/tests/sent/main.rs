@@ -4,6 +4,7 @@
 
 mod accounts;
 mod chat;
+mod history;
 // The tests of the gateway use more of it.
 #[allow(dead_code)]
 mod node;

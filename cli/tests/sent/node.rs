@@ -69,6 +69,8 @@ struct State {
 	pruned: bool,
 	/// Whether blocks can be followed. Where they cannot, the connection is closed instead.
 	follows: bool,
+	/// Whether it is a public chain, not one for development.
+	live: bool,
 	/// How often all connections were cut.
 	cut: u32,
 }
@@ -91,6 +93,7 @@ impl Node {
 			sent: Vec::new(),
 			pruned: false,
 			follows: false,
+			live: false,
 			cut: 0,
 		}));
 		let shared = state.clone();
@@ -131,6 +134,11 @@ impl Node {
 	/// Lets blocks be followed.
 	pub(crate) fn follow(&self) {
 		self.state.lock().unwrap().follows = true;
+	}
+
+	/// Becomes a node of a public chain.
+	pub(crate) fn is_live(&self) {
+		self.state.lock().unwrap().live = true;
 	}
 
 	/// Does something else with the transactions that come next.
@@ -280,7 +288,8 @@ async fn take(socket: &mut WebSocketStream<TcpStream>, request: &Value, state: &
 	stays
 }
 
-fn block_hash(number: u32) -> [u8; 32] {
+/// Returns the hash of a block of this node's chain.
+pub(crate) fn block_hash(number: u32) -> [u8; 32] {
 	let mut hash = [0xB1; 32];
 	hash[28..].copy_from_slice(&number.to_be_bytes());
 	hash
@@ -295,6 +304,7 @@ fn number_of(hash: &Value) -> u32 {
 fn answer(state: &State, method: &str, params: &Value) -> Result<Value, String> {
 	Ok(match method {
 		"system_chain" => json!("Development"),
+		"system_chainType" if state.live => json!("Live"),
 		"system_chainType" => json!("Development"),
 		"system_health" => json!({ "peers": 0, "isSyncing": false, "shouldHavePeers": false }),
 		"system_accountNextIndex" => json!(7 + state.blocks.len()),
@@ -386,7 +396,7 @@ fn model() -> ModelView<Account, u32> {
 		id: ModelId([2; 32]),
 		name: "assay-demo".into(),
 		architecture: "llama".into(),
-		profile: Profile::C1W8,
+		profile: Profile::C2,
 		parameters: 1,
 		weight_bytes: 2,
 		context_length: 512,

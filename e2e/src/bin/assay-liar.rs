@@ -98,7 +98,12 @@ async fn serve(stream: UnixStream, liar: Liar) -> Result<()> {
 				Some(frame) => match decode(&frame?)? {
 					Request::Ping(number) => responses.send(Response::Pong(number))?,
 					Request::Run { id, work } => commands.send((id, work))?,
-					Request::Cancel { .. } => {}
+					Request::Cancel { .. } | Request::Unload { .. } => {}
+					// It serves what it has said.
+					Request::Load { directory } => {
+						let reason = "this engine loads nothing more".to_owned();
+						responses.send(Response::Refused { directory, reason })?
+					}
 				},
 				None => return Ok(()),
 			},

@@ -87,7 +87,13 @@ async fn hoard(stream: UnixStream, args: &ServeArgs) -> Result<()> {
 	while let Some(frame) = wire.next().await {
 		match decode(&frame?)? {
 			Request::Ping(n) => wire.send(Bytes::from(Response::Pong(n).encode())).await?,
-			Request::Cancel { .. } => {}
+			Request::Cancel { .. } | Request::Unload { .. } => {}
+			// It serves what it has said.
+			Request::Load { directory } => {
+				let reason = "this engine loads nothing more".to_owned();
+				wire.send(Bytes::from(Response::Refused { directory, reason }.encode()))
+					.await?;
+			}
 			Request::Run { .. } => {
 				let mut hoard = Vec::new();
 				loop {

@@ -1,6 +1,6 @@
 //! Prometheus metrics of inference on this node.
 
-use super::log_target::LOG_TARGET;
+use super::{backend::EngineStatus, log_target::LOG_TARGET};
 use assay_protocol::SandboxStatus;
 use prometheus_endpoint::{
 	register, Counter, CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, Opts, PrometheusError, Registry, U64,
@@ -57,6 +57,8 @@ impl ExitCause {
 struct Registered {
 	up: Gauge<U64>,
 	on_gpu: Gauge<U64>,
+	models: Gauge<U64>,
+	refused: Gauge<U64>,
 	sandbox: GaugeVec<U64>,
 	exits: CounterVec<U64>,
 	restarts: Counter<U64>,
@@ -114,6 +116,17 @@ impl Registered {
 				Gauge::new(
 					"assay_engine_on_gpu",
 					"1 while the engine is the one for a GPU, 0 while it is the one for the CPU",
+				)?,
+				registry,
+			)?,
+			models: register(
+				Gauge::new("assay_models_served", "Models that the engine serves")?,
+				registry,
+			)?,
+			refused: register(
+				Gauge::new(
+					"assay_models_refused",
+					"Model directories that the engine does not serve",
 				)?,
 				registry,
 			)?,
@@ -184,6 +197,14 @@ impl Metrics {
 	/// Records whether the engine is the one for a GPU.
 	pub fn engine_on_gpu(&self, on_gpu: bool) {
 		self.with(|m| m.on_gpu.set(u64::from(on_gpu)));
+	}
+
+	/// Records how many models the engine serves, and how many directories it refused.
+	pub fn models(&self, status: &EngineStatus) {
+		self.with(|m| {
+			m.models.set(status.models.len() as u64);
+			m.refused.set(status.refused.len() as u64);
+		});
 	}
 
 	/// Records what confines the engine.

@@ -22,9 +22,9 @@ mod streams;
 mod watched_share;
 mod worker_triggers;
 
-#[cfg(test)]
-pub use backend::EngineState;
 pub use backend::{Backend, EngineStatus};
+#[cfg(test)]
+pub use backend::{EngineState, RefusedDirectory};
 pub use engine::{EngineDevice, GpuEngine, ResourceLimits};
 pub use metrics::Metrics;
 pub use streams::{Draft, DraftState, Streams};

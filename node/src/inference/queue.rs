@@ -126,15 +126,19 @@ impl WorkQueue {
 		true
 	}
 
-	/// Returns the next work to send, if the engine has room for it. A suspect runs alone.
-	pub fn next(&mut self) -> Option<(WorkId, Work)> {
+	/// Returns the next work to send, of a model that is served, if the engine has room for it. A suspect runs alone.
+	pub fn next(&mut self, served: impl Fn(&ModelId) -> bool) -> Option<(WorkId, Work)> {
 		let suspect = |id: &WorkId| self.items.get(id).is_some_and(|item| item.crashes > 0);
 		let alone = self.waiting.front().is_some_and(suspect) || self.running.iter().any(suspect);
 		if self.running.len() >= if alone { 1 } else { WINDOW } {
 			return None;
 		}
 		// Work that came again after it was dropped waits for the engine's answer to the first.
-		let index = self.waiting.iter().position(|id| !self.cancelled.contains(id))?;
+		let is_served = |id: &WorkId| self.items.get(id).is_some_and(|item| served(&item.work.model));
+		let index = self
+			.waiting
+			.iter()
+			.position(|id| !self.cancelled.contains(id) && is_served(id))?;
 		let id = self.waiting.remove(index)?;
 		let work = self.items.get(&id)?.work.clone();
 		self.running.push_back(id);
@@ -260,8 +264,8 @@ mod tests {
 		let mut queue = WorkQueue::default();
 		let id = push(&mut queue, 1);
 		assert_eq!(push(&mut queue, 1), id, "the same work has the same name");
-		assert_eq!(queue.next(), Some((id, work(1, false))));
-		assert_eq!(queue.next(), None);
+		assert_eq!(queue.next(|_| true), Some((id, work(1, false))));
+		assert_eq!(queue.next(|_| true), None);
 		assert_eq!(queue.finish(&id), Some(work(1, false)));
 		for _ in 0..=MAX_IDLE_ROUNDS {
 			assert_eq!(queue.next_round(), Dropped::default());
@@ -279,7 +283,7 @@ mod tests {
 			push(&mut queue, n as u8);
 		}
 		let late = work(0, true);
-		let (id, _) = queue.next().unwrap();
+		let (id, _) = queue.next(|_| true).unwrap();
 		queue.finish(&id).unwrap();
 		assert!(!queue.push(late.id(), late.clone()), "an unwritten answer counts");
 		queue.close(&id);
@@ -292,7 +296,7 @@ mod tests {
 		for n in 0..WINDOW as u8 + 4 {
 			push(&mut queue, n);
 		}
-		assert_eq!(std::iter::from_fn(|| queue.next()).count(), WINDOW);
+		assert_eq!(std::iter::from_fn(|| queue.next(|_| true)).count(), WINDOW);
 	}
 
 	#[test]
@@ -304,7 +308,7 @@ mod tests {
 		let mut done = Vec::new();
 		let mut crashes = 0;
 		while queue.open() > 0 {
-			let sent: Vec<_> = std::iter::from_fn(|| queue.next()).collect();
+			let sent: Vec<_> = std::iter::from_fn(|| queue.next(|_| true)).collect();
 			let kills = |work: &Work| work.seed == [1; 32];
 			if sent.iter().any(|(_, work)| kills(work)) {
 				crashes += 1;
@@ -331,14 +335,27 @@ mod tests {
 		assert_eq!(queue.forget_unserved(|_| false), 1);
 		assert_eq!((queue.state(&id), queue.open()), (None, 0));
 		assert_eq!(push(&mut queue, 1), id);
-		assert_eq!(queue.next().unwrap().0, id);
+		assert_eq!(queue.next(|_| true).unwrap().0, id);
+	}
+
+	#[test]
+	fn work_of_a_model_that_is_still_loaded_waits_and_lets_other_work_pass() {
+		let mut queue = WorkQueue::default();
+		let id = push(&mut queue, 1);
+		assert_eq!(queue.next(|_| false), None);
+		let mut other = work(2, false);
+		other.model = ModelId([8; 32]);
+		assert!(queue.push(other.id(), other.clone()));
+		let sent = queue.next(|model| *model == other.model);
+		assert_eq!(sent.map(|(id, _)| id), Some(other.id()));
+		assert_eq!(queue.next(|_| true).unwrap().0, id);
 	}
 
 	#[test]
 	fn work_that_nobody_polls_any_more_is_dropped_wherever_it_is() {
 		let mut queue = WorkQueue::default();
 		let running = push(&mut queue, 1);
-		assert_eq!(queue.next().unwrap().0, running);
+		assert_eq!(queue.next(|_| true).unwrap().0, running);
 		let waits = push(&mut queue, 2);
 		let polled = push(&mut queue, 3);
 		for _ in 0..MAX_IDLE_ROUNDS {
@@ -351,10 +368,10 @@ mod tests {
 		assert_eq!(queue.state(&polled), Some(WorkState::Open));
 		assert_eq!(queue.finish(&running), None);
 		assert_eq!(push(&mut queue, 1), running, "it may come again");
-		assert_eq!(queue.next().unwrap().0, polled);
-		assert_eq!(queue.next(), None, "the engine has yet to answer the first");
+		assert_eq!(queue.next(|_| true).unwrap().0, polled);
+		assert_eq!(queue.next(|_| true), None, "the engine has yet to answer the first");
 		assert!(queue.cancelled(&running) && !queue.cancelled(&running));
-		assert_eq!(queue.next().unwrap().0, running);
+		assert_eq!(queue.next(|_| true).unwrap().0, running);
 	}
 
 	#[test]

@@ -11,8 +11,8 @@ const WITHHELD: &str = "shown only where unsafe methods are allowed";
 /// What a node alone knows of its engine.
 #[rpc(server)]
 pub trait EngineApi {
-	/// Returns the engine's state, the models it serves and what it has done. Its last error is shown only to those who may
-	/// call unsafe methods.
+	/// Returns the engine's state, the models it serves and what it has done. Its last error, and why it does not serve a model
+	/// directory, are shown only to those who may call unsafe methods.
 	#[method(name = "assay_engineStatus", with_extensions)]
 	fn engine_status(&self) -> Result<EngineStatus, ErrorObjectOwned>;
 }
@@ -37,6 +37,9 @@ fn shown_to(caller: &Extensions, mut status: EngineStatus) -> EngineStatus {
 	// The server says of every call whether it may be unsafe.
 	if !matches!(caller.get::<DenyUnsafe>(), Some(DenyUnsafe::No)) {
 		status.last_error = status.last_error.map(|_| WITHHELD.to_owned());
+		for refused in &mut status.refused {
+			WITHHELD.clone_into(&mut refused.reason);
+		}
 	}
 	status
 }
@@ -44,7 +47,7 @@ fn shown_to(caller: &Extensions, mut status: EngineStatus) -> EngineStatus {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::inference::EngineState;
+	use crate::inference::{EngineState, RefusedDirectory};
 	use assay_primitives::ModelId;
 	use assay_protocol::{Protection, SandboxStatus, ServedModel};
 
@@ -61,7 +64,7 @@ mod tests {
 			.unwrap();
 		let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
 		let status = serde_json::json!({
-			"state": "absent", "models": [], "sandbox": null, "queue": 0, "done": 0, "abstained": 0, "restarts": 0, "lastError": null,
+			"state": "absent", "models": [], "refused": [], "sandbox": null, "queue": 0, "done": 0, "abstained": 0, "restarts": 0, "lastError": null,
 		});
 		assert_eq!(answer["result"], status);
 	}
@@ -96,6 +99,10 @@ mod tests {
 				parameters: 3,
 				load_ms: 4,
 			}],
+			refused: vec![RefusedDirectory {
+				directory: "broken".into(),
+				reason: "/models/broken/config.json: no such file".into(),
+			}],
 			sandbox: Some(SandboxStatus {
 				landlock: Protection::Partial,
 				seccomp: Protection::Enforced,
@@ -114,6 +121,7 @@ mod tests {
 		let json = serde_json::json!({
 			"state": "ready",
 			"models": [{ "id": format!("0x{}", "07".repeat(32)), "name": "demo", "parameters": 3, "loadMs": 4 }],
+			"refused": [{ "directory": "broken", "reason": "/models/broken/config.json: no such file" }],
 			"sandbox": { "landlock": "partial", "seccomp": "enforced", "noNewPrivs": true },
 			"queue": 1, "done": 2, "abstained": 0, "restarts": 5, "lastError": "exited with code 3",
 		});

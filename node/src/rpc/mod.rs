@@ -12,7 +12,6 @@ mod job;
 mod params;
 mod places;
 mod receipt;
-
 mod stream;
 mod subscription;
 mod sync_state;

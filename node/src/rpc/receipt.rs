@@ -2,29 +2,18 @@
 //!
 //! Everything in it is of one finalized block: the newest of which this node has a justification. The handovers lead there
 //! from block 0, or from a later block that the caller trusts.
-//!
-//! | code | name | next step |
-//! |---|---|---|
-//! | 20031 | `NoReceipt` | wait for the verdict, or for its block to be finalized: a few seconds each |
-//! | 20032 | `NoJustification` | wait until the chain finalizes its first blocks |
-//! | 20033 | `UnknownAnchor` | name a finalized block of this chain, by its hash, or none |
-//! | 20034 | `TooManyHandovers` | name a later block that you trust |
-//! | 20035 | `NoState` | ask again; if it stays, the node's log has the reason |
 
 use super::{
 	accumulator::AccumulatorDeps,
-	params::{self, InvalidParam, Param},
-	LOG_TARGET,
+	error::Error,
+	params::{self, Param},
 };
 use crate::service::{FullBackend, FullClient};
 use assay_primitives::{api::AssayApi, JobId};
 use assay_receipt::{trimmed_justification, Finality, Handover, Leaf, ReadAt, ReceiptFile, FORMAT, MAX_HANDOVERS};
 use assay_runtime::{opaque::Block, Header};
 use codec::{DecodeAll, Encode};
-use jsonrpsee::{
-	proc_macros::rpc,
-	types::{ErrorObject, ErrorObjectOwned},
-};
+use jsonrpsee::proc_macros::rpc;
 use sc_client_api::ProofProvider;
 use sc_consensus_grandpa::{warp_proof, GrandpaJustification, SharedAuthoritySet};
 use sc_network_sync::strategy::warp::{EncodedProof, WarpSyncProvider};
@@ -33,71 +22,13 @@ use sp_api::ProvideRuntimeApi;
 use sp_blockchain::HeaderBackend;
 use sp_core::H256;
 use sp_runtime::traits::{Block as BlockT, Header as _, NumberFor};
-use std::{fmt::Display, sync::Arc};
-
-const BASE: i32 = 20_030;
+use std::sync::Arc;
 
 /// Most bytes of justified headers in one file: those of a year at 16 validators that change once a day.
 const MAX_EVIDENCE_BYTES: usize = 1024 * 1024;
 
 /// GRANDPA's authorities, and the blocks in which they changed.
 pub type Authorities = SharedAuthoritySet<<Block as BlockT>::Hash, NumberFor<Block>>;
-
-/// Why there is no file.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-	/// The block that can be proved does not have the receipt.
-	#[error(
-		"NoReceipt: block {block}, the newest that this node can prove, has no receipt of job {job}; wait some seconds for \
-		 the verdict, or for its block to be finalized"
-	)]
-	NoReceipt {
-		/// The job.
-		job: JobId,
-		/// The block.
-		block: u32,
-	},
-	/// Nothing is justified after the block that the caller trusts.
-	#[error("NoJustification: this node has no justification yet; wait until the chain finalizes its next blocks")]
-	NoJustification,
-	/// The block that the caller trusts is none of the finalized chain.
-	#[error("UnknownAnchor: the finalized chain has no block {0}; name one that it has, or none")]
-	UnknownAnchor(H256),
-	/// The validators changed too often since the block that the caller trusts.
-	#[error(
-		"TooManyHandovers: the validators have changed too often since that block; name a later one that you trust"
-	)]
-	TooManyHandovers,
-	/// The state cannot be read. The reason is in the log, which strangers do not read.
-	#[error(
-		"NoState: the node could not read what it needs; ask again, and if it stays, the node's log has the reason"
-	)]
-	NoState,
-	/// A parameter cannot be read.
-	#[error(transparent)]
-	Param(#[from] InvalidParam),
-}
-
-impl From<Error> for ErrorObjectOwned {
-	fn from(error: Error) -> Self {
-		let code = match &error {
-			Error::Param(invalid) => return invalid.clone().into(),
-			Error::NoReceipt { .. } => BASE + 1,
-			Error::NoJustification => BASE + 2,
-			Error::UnknownAnchor(_) => BASE + 3,
-			Error::TooManyHandovers => BASE + 4,
-			Error::NoState => BASE + 5,
-		};
-		ErrorObject::owned(code, error.to_string(), None::<()>)
-	}
-}
-
-/// Logs what strangers are not told.
-fn unreadable(what: &str, error: impl Display) -> Error {
-	log::warn!(target: LOG_TARGET, "assay_receiptProof: {what}: {error}");
-	Error::NoState
-}
 
 /// Receipts that need no node.
 #[rpc(server)]
@@ -145,7 +76,7 @@ impl ReceiptRpc {
 		);
 		let EncodedProof(proof) = provider.generate(since).map_err(|_| Error::UnknownAnchor(since))?;
 		let (fragments, is_complete) = <(Vec<Fragment>, bool)>::decode_all(&mut &proof[..])
-			.map_err(|error| unreadable("the warp proof", error))?;
+			.map_err(|error| Error::unreadable("the warp proof", error))?;
 		if !is_complete || fragments.len() > MAX_HANDOVERS || proof.len() > MAX_EVIDENCE_BYTES {
 			return Err(Error::TooManyHandovers);
 		}
@@ -169,7 +100,7 @@ impl ReceiptRpc {
 			.0
 			.client
 			.read_proof(header.hash(), &mut keys.iter().map(Vec::as_slice))
-			.map_err(|error| unreadable("the state's proof", error))?;
+			.map_err(|error| Error::unreadable("the state's proof", error))?;
 		file.finality = Some(Finality {
 			header: header.encode(),
 			justification: trimmed_justification(&justification.encode()),
@@ -185,7 +116,7 @@ impl ReceiptRpc {
 		let (block, number) = (header.hash(), *header.number());
 		let client = &self.0.client;
 		let api = client.runtime_api();
-		let failed = |error| unreadable("the runtime", error);
+		let failed = |error| Error::unreadable("the runtime", error);
 		let missing = Error::NoReceipt { job, block: number };
 		let (Some(receipt), Some(view)) = (
 			api.receipt(block, job).map_err(failed)?,
@@ -196,7 +127,7 @@ impl ReceiptRpc {
 		let input = view
 			.input
 			.bounded()
-			.ok_or_else(|| unreadable("the prompt", "it is longer than a prompt may be"))?;
+			.ok_or_else(|| Error::unreadable("the prompt", "it is longer than a prompt may be"))?;
 		let accumulator = match api.receipt_leaf(block, job).map_err(failed)? {
 			Some(index) => {
 				let accumulator = api.receipt_accumulator(block).map_err(failed)?;
@@ -206,8 +137,8 @@ impl ReceiptRpc {
 			None => None,
 		};
 		// The same receipt with accounts as they are written in files.
-		let receipt =
-			DecodeAll::decode_all(&mut &receipt.encode()[..]).map_err(|error| unreadable("the receipt", error))?;
+		let receipt = DecodeAll::decode_all(&mut &receipt.encode()[..])
+			.map_err(|error| Error::unreadable("the receipt", error))?;
 		Ok(ReceiptFile {
 			format: FORMAT,
 			genesis: client.info().genesis_hash.0,
@@ -231,25 +162,6 @@ impl ReceiptApiServer for ReceiptRpc {
 		let job = params::required("job", job)?;
 		let since = params::optional("since", since)?.unwrap_or_else(|| self.0.client.info().genesis_hash);
 		let file = self.file(job, since)?;
-		serde_json::to_value(&file).map_err(|error| unreadable("the file", error))
-	}
-}
-
-#[cfg(test)]
-mod tests {
-	use super::*;
-
-	#[test]
-	fn errors_have_codes_of_their_own() {
-		let code = |error: Error| ErrorObjectOwned::from(error).code();
-		let (job, block) = (JobId([1; 32]), 7);
-		let codes = [
-			code(Error::NoReceipt { job, block }),
-			code(Error::NoJustification),
-			code(Error::UnknownAnchor(H256::zero())),
-			code(Error::TooManyHandovers),
-			code(Error::NoState),
-		];
-		assert_eq!(codes, [20_031, 20_032, 20_033, 20_034, 20_035]);
+		serde_json::to_value(&file).map_err(|error| Error::unreadable("the file", error))
 	}
 }

@@ -18,7 +18,7 @@ use assay_primitives::{
 	Finding, ModelId, Output, WorkId,
 };
 use assay_protocol::{SandboxStatus, ServedModel, Work, WorkResult};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rand::{rngs::OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -34,7 +34,7 @@ use tokio::sync::{watch, Notify};
 pub enum EngineState {
 	/// Switched off, or its program is missing.
 	Absent,
-	/// Started; loads and tests its models.
+	/// Started; loads and tests the models that it found, and takes work for those that it has.
 	Starting,
 	/// Takes work.
 	Ready,
@@ -48,8 +48,10 @@ pub enum EngineState {
 pub struct EngineStatus {
 	/// The state of its process.
 	pub state: EngineState,
-	/// The models it serves; empty unless it is ready.
+	/// The models it serves.
 	pub models: Vec<ServedModel>,
+	/// The model directories that it does not serve.
+	pub refused: Vec<RefusedDirectory>,
 	/// What confines the engine that was last ready; none before the first.
 	pub sandbox: Option<SandboxStatus>,
 	/// Work items queued or being computed.
@@ -63,6 +65,19 @@ pub struct EngineStatus {
 	/// Why it last exited or could not be started.
 	pub last_error: Option<String>,
 }
+
+/// A model directory that the engine does not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedDirectory {
+	/// Its name in the directory of models.
+	pub directory: String,
+	/// Why, and what to do about it.
+	pub reason: String,
+}
+
+/// Longest reason of a refusal that is kept, in characters.
+const MAX_REASON: usize = 1_000;
 
 struct State {
 	queue: WorkQueue,
@@ -105,6 +120,7 @@ impl Backend {
 		let status = EngineStatus {
 			state: EngineState::Absent,
 			models: Vec::new(),
+			refused: Vec::new(),
 			sandbox: None,
 			queue: 0,
 			done: 0,
@@ -166,7 +182,8 @@ impl Backend {
 	/// Returns the next work for the engine, if it has room.
 	pub(super) fn next_work(&self) -> Option<(WorkId, Work)> {
 		let mut state = self.state.lock();
-		let (id, work) = state.queue.next()?;
+		let State { queue, status, .. } = &mut *state;
+		let (id, work) = queue.next(|model| status.serves(model))?;
 		state.in_flight.insert(id, Instant::now());
 		drop(state);
 		if let Some(streams) = self.streams.as_ref().filter(|_| work.claim.is_none()) {
@@ -252,23 +269,80 @@ impl Backend {
 		}
 	}
 
-	/// Records that the engine has passed its self-test and takes work, and what confines it.
-	pub(super) fn engine_ready(&self, models: Vec<ServedModel>, sandbox: SandboxStatus) {
+	/// Records that the engine takes work, for which models already, and what confines it.
+	pub(super) fn engine_connected(&self, models: Vec<ServedModel>, sandbox: SandboxStatus) {
 		let mut state = self.state.lock();
 		// Once, not at each start.
 		if state.status.sandbox.replace(sandbox) != Some(sandbox) {
 			log_sandbox(&sandbox);
 			self.metrics.engine_sandbox(&sandbox);
 		}
-		let forgotten = state
-			.queue
-			.forget_unserved(|model| models.iter().any(|m| m.id == *model));
-		if forgotten > 0 {
-			log::warn!(target: LOG_TARGET, "{forgotten} work items are for models that the engine does not serve");
-		}
-		state.status.state = EngineState::Ready;
+		models.iter().for_each(log_served);
 		state.status.models = models;
 		self.metrics.engine_up(true);
+		self.models_changed(state);
+	}
+
+	/// Records that the engine has tried all models that were there when it was started, and returns those that it serves.
+	pub(super) fn engine_ready(&self) -> Vec<ServedModel> {
+		let mut state = self.state.lock();
+		state.status.state = EngineState::Ready;
+		let models = state.status.models.clone();
+		self.models_changed(state);
+		models
+	}
+
+	/// Records that the engine serves the model of a directory from now on.
+	pub(super) fn model_served(&self, directory: &str, model: ServedModel) {
+		log_served(&model);
+		let mut state = self.state.lock();
+		let EngineStatus { models, refused, .. } = &mut state.status;
+		models.retain(|other| other.id != model.id);
+		models.push(model);
+		refused.retain(|other| other.directory != directory);
+		self.models_changed(state);
+	}
+
+	/// Records that the engine serves the model of a directory no longer.
+	pub(super) fn model_gone(&self, directory: &str, model: &ModelId) {
+		log::info!(target: LOG_TARGET, "Serving {model} no longer: its directory {directory} is gone or has changed");
+		let mut state = self.state.lock();
+		state.status.models.retain(|other| other.id != *model);
+		self.models_changed(state);
+	}
+
+	/// Records that the engine does not serve a directory, and logs the reason if it is not known yet.
+	pub(super) fn model_refused(&self, directory: String, reason: &str) {
+		let reason: String = reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
+		let mut state = self.state.lock();
+		let refused = &mut state.status.refused;
+		let before = refused.iter().position(|other| other.directory == directory);
+		let before = before.map(|at| refused.remove(at).reason);
+		if before.as_ref() != Some(&reason) {
+			log::error!(target: LOG_TARGET, "{directory}: not served: {reason}");
+		}
+		refused.push(RefusedDirectory { directory, reason });
+		self.models_changed(state);
+	}
+
+	/// Forgets the refusals of directories that are gone.
+	pub(super) fn forget_refused(&self, is_there: impl Fn(&str) -> bool) {
+		let mut state = self.state.lock();
+		state.status.refused.retain(|refused| is_there(&refused.directory));
+		self.metrics.models(&state.status);
+	}
+
+	/// Draws the conclusions from a change of what the engine serves.
+	fn models_changed(&self, mut state: MutexGuard<'_, State>) {
+		self.metrics.models(&state.status);
+		let State { queue, status, .. } = &mut *state;
+		// Until then those that are missing may come.
+		if status.state == EngineState::Ready {
+			let forgotten = queue.forget_unserved(|model| status.serves(model));
+			if forgotten > 0 {
+				log::warn!(target: LOG_TARGET, "{forgotten} work items are for models that the engine does not serve");
+			}
+		}
 		drop(state);
 		self.work.notify_one();
 		self.notify_worker();
@@ -284,6 +358,7 @@ impl Backend {
 		state.status.models.clear();
 		state.status.last_error = Some(why);
 		self.metrics.engine_up(false);
+		self.metrics.models(&state.status);
 		self.metrics.exited(cause);
 		for id in given_up {
 			self.record_abstained(&mut state, &id, "the engine crashed each time it computed this");
@@ -384,6 +459,19 @@ impl Backend {
 	}
 }
 
+impl EngineStatus {
+	fn serves(&self, model: &ModelId) -> bool {
+		self.models.iter().any(|served| served.id == *model)
+	}
+}
+
+fn log_served(model: &ServedModel) {
+	log::info!(
+		target: LOG_TARGET,
+		"Serving {} {} ({} parameters, loaded and tested in {} ms)", model.name, model.id, model.parameters, model.load_ms,
+	);
+}
+
 fn log_sandbox(sandbox: &SandboxStatus) {
 	if sandbox.is_confined() {
 		log::info!(
@@ -413,9 +501,7 @@ impl InferenceBackend for Backend {
 		let mut state = self.state.lock();
 		match state.status.state {
 			EngineState::Absent => return EnqueueResult::NotAvailable,
-			EngineState::Ready if !state.status.models.iter().any(|m| m.id == work.model) => {
-				return EnqueueResult::Abstained
-			}
+			EngineState::Ready if !state.status.serves(&work.model) => return EnqueueResult::Abstained,
 			_ => {}
 		}
 		// Another worker thread may have brought it, or the engine answered it, since the poll above.
@@ -460,8 +546,8 @@ impl InferenceBackend for Backend {
 		let state = self.state.lock();
 		match state.status.state {
 			EngineState::Absent => ProbeResult::NotAvailable,
+			_ if state.status.serves(model) => ProbeResult::Serving,
 			EngineState::Starting | EngineState::Restarting => ProbeResult::Pending,
-			EngineState::Ready if state.status.models.iter().any(|m| m.id == *model) => ProbeResult::Serving,
 			EngineState::Ready => ProbeResult::Abstained,
 		}
 	}

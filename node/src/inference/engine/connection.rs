@@ -1,14 +1,19 @@
-//! One connection to a running engine: work goes out, results come back, and silence has limits.
+//! One connection to a running engine: it is told which models to serve, work goes out, results come back, and silence has
+//! limits.
 
-use super::exit::ExitReason;
+use super::{
+	exit::ExitReason,
+	folders::{Folders, Step, Watch},
+};
 use crate::inference::{
 	backend::{Backend, ProtocolViolation},
 	metrics::ExitCause,
 };
+use assay_primitives::ModelId;
 use assay_protocol::{framing, Request, Response, SandboxStatus, ServedModel};
 use codec::{DecodeAll, Encode};
 use futures::{SinkExt, StreamExt};
-use std::{convert::Infallible, io, sync::Arc, time::Duration, time::Instant};
+use std::{collections::BTreeMap, convert::Infallible, io, sync::Arc, time::Duration, time::Instant};
 use tokio::{
 	io::{AsyncRead, AsyncWrite},
 	time::{interval, timeout, MissedTickBehavior},
@@ -24,8 +29,10 @@ const MAX_MODELS: usize = 1_024;
 /// How long the node waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-	/// From the start of the engine to its message that it is ready: loading and testing large models takes minutes.
+	/// From the start of the engine to its message that it is ready.
 	pub ready: Duration,
+	/// For one model: reading and testing a large one from a slow disk takes minutes.
+	pub load: Duration,
 	/// Between pings.
 	pub ping: Duration,
 	/// Without a pong, or without taking a frame.
@@ -38,6 +45,7 @@ impl Timeouts {
 	/// What a node uses.
 	pub const DEFAULT: Self = Self {
 		ready: Duration::from_secs(600),
+		load: Duration::from_secs(1_800),
 		ping: Duration::from_secs(5),
 		silence: Duration::from_secs(15),
 		work: Duration::from_secs(300),
@@ -66,6 +74,9 @@ pub enum Disconnect {
 	/// It answers, but its work does not go on.
 	#[error("the engine has computed for {} s without a result or a token", .0.as_secs())]
 	Stuck(Duration),
+	/// It answers, but does not finish with a model directory.
+	#[error("the engine has loaded the model in {0} for {n} s without an end", n = .1.as_secs())]
+	Loading(String, Duration),
 }
 
 impl From<ProtocolViolation> for Disconnect {
@@ -86,24 +97,33 @@ impl From<Disconnect> for ExitReason {
 			Disconnect::Socket(e) if e.kind() == io::ErrorKind::InvalidData => ExitCause::Protocol,
 			Disconnect::Socket(_) => ExitCause::Crash,
 			Disconnect::Violation(_) => ExitCause::Protocol,
-			Disconnect::NeverReady(_) | Disconnect::Silent(_) | Disconnect::Stuck(_) => ExitCause::Hang,
+			Disconnect::NeverReady(_) | Disconnect::Silent(_) | Disconnect::Stuck(_) | Disconnect::Loading(..) => {
+				ExitCause::Hang
+			}
 		};
 		Self::new(cause, disconnect.to_string())
 	}
 }
 
-/// Talks to the engine at the other end of `stream` until that ends. `on_ready` receives what it serves and what confines it,
-/// and may refuse it.
+/// Talks to the engine at the other end of `stream` until that ends, and has it serve the directories that `watch` finds.
+/// `on_connected` receives what confines it, and may refuse it; `on_ready` what it serves once it has tried all directories that
+/// were there.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 	stream: S,
 	backend: &Arc<Backend>,
 	timeouts: Timeouts,
-	on_ready: impl FnOnce(&[ServedModel], &SandboxStatus) -> Result<(), Disconnect>,
+	watch: Watch,
+	on_connected: impl FnOnce(&SandboxStatus) -> Result<(), Disconnect>,
+	on_ready: impl FnOnce(&[ServedModel]),
 ) -> Disconnect {
 	let mut connection = Connection {
 		frames: Framed::new(stream, framing()),
 		backend,
 		timeouts,
+		watch,
+		folders: Folders::default(),
+		served: BTreeMap::new(),
+		loading: None,
 		pings: 0,
 		pongs: 0,
 		last_pong: Instant::now(),
@@ -111,9 +131,9 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 	};
 	let ended = async {
 		let (models, sandbox) = connection.ready().await?;
-		on_ready(&models, &sandbox)?;
-		backend.engine_ready(models, sandbox);
-		connection.serve().await
+		on_connected(&sandbox)?;
+		backend.engine_connected(models, sandbox);
+		connection.serve(on_ready).await
 	};
 	match ended.await {
 		Err(disconnect) => disconnect,
@@ -125,6 +145,12 @@ struct Connection<'a, S> {
 	frames: Framed<S, LengthDelimitedCodec>,
 	backend: &'a Arc<Backend>,
 	timeouts: Timeouts,
+	watch: Watch,
+	folders: Folders,
+	/// The models of the directories that are served.
+	served: BTreeMap<String, ModelId>,
+	/// The directory that the engine loads, and since when.
+	loading: Option<(String, Instant)>,
 	/// Pings sent.
 	pings: u64,
 	/// The last ping that was answered.
@@ -138,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 	/// Waits for the first message.
 	async fn ready(&mut self) -> Result<(Vec<ServedModel>, SandboxStatus), Disconnect> {
 		let wait = self.timeouts.ready;
-		let first = timeout(wait, self.receive())
+		let first = timeout(wait, receive(&mut self.frames))
 			.await
 			.map_err(|_| Disconnect::NeverReady(wait))??;
 		match first {
@@ -148,13 +174,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 		}
 	}
 
-	async fn serve(&mut self) -> Result<Infallible, Disconnect> {
+	async fn serve(&mut self, on_ready: impl FnOnce(&[ServedModel])) -> Result<Infallible, Disconnect> {
 		let mut ticks = interval(self.timeouts.ping);
 		ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		self.last_pong = Instant::now();
 		self.last_progress = Instant::now();
 		let backend = self.backend.clone();
+		let mut on_ready = Some(on_ready);
 		loop {
+			while let Some(step) = self.folders.next_step() {
+				self.begin(step).await?;
+			}
+			if self.folders.is_settled() {
+				if let Some(on_ready) = on_ready.take() {
+					on_ready(&backend.engine_ready());
+				}
+			}
 			while let Some(id) = backend.next_cancelled() {
 				self.send(&Request::Cancel { id }).await?;
 			}
@@ -162,9 +197,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 				self.send(&Request::Run { id, work }).await?;
 			}
 			tokio::select! {
-				message = self.receive() => self.handle(message?).await?,
+				message = receive(&mut self.frames) => self.handle(message?).await?,
+				found = self.watch.next() => {
+					self.folders.seen(found);
+					backend.forget_refused(|directory| self.folders.knows(directory));
+				}
 				() = backend.work_available() => {},
 				_ = ticks.tick() => self.ping().await?,
+			}
+		}
+	}
+
+	/// Has the engine begin or end to serve a directory.
+	async fn begin(&mut self, step: Step) -> Result<(), Disconnect> {
+		match step {
+			Step::Load(directory) => {
+				self.loading = Some((directory.clone(), Instant::now()));
+				self.send(&Request::Load { directory }).await
+			}
+			Step::Unload(directory) => {
+				// No more work from now on.
+				if let Some(model) = self.served.remove(&directory) {
+					self.backend.model_gone(&directory, &model);
+				}
+				self.send(&Request::Unload { directory }).await
 			}
 		}
 	}
@@ -191,13 +247,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 			}
 			Response::Pong(_) => return Err(Disconnect::Violation("a pong without its ping")),
 			Response::Ready { .. } => return Err(Disconnect::Violation("ready twice")),
+			Response::Loaded { directory, model } if self.folders.loaded(&directory) => {
+				self.loading = None;
+				self.served.insert(directory.clone(), model.id);
+				self.backend.model_served(&directory, model);
+			}
+			Response::Refused { directory, reason } if self.folders.refused(&directory) => {
+				self.loading = None;
+				self.backend.model_refused(directory, &reason);
+			}
+			Response::Unloaded { directory } if self.folders.unloaded(&directory) => {}
+			Response::Loaded { .. } | Response::Refused { .. } | Response::Unloaded { .. } => {
+				return Err(Disconnect::Violation("news of a model that was not asked for"))
+			}
 		}
 		Ok(())
 	}
 
 	/// Checks that the engine is alive and makes progress, and sends the next ping.
 	async fn ping(&mut self) -> Result<(), Disconnect> {
-		let Timeouts { silence, work, .. } = self.timeouts;
+		let Timeouts {
+			silence, work, load, ..
+		} = self.timeouts;
 		if self.last_pong.elapsed() > silence {
 			return Err(Disconnect::Silent(silence));
 		}
@@ -205,13 +276,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 		if busy_since.is_some_and(|since| since.max(self.last_progress).elapsed() > work) {
 			return Err(Disconnect::Stuck(work));
 		}
+		if let Some((directory, _)) = self.loading.take_if(|(_, since)| since.elapsed() > load) {
+			return Err(Disconnect::Loading(directory, load));
+		}
 		self.pings = self.pings.saturating_add(1);
 		self.send(&Request::Ping(self.pings)).await
-	}
-
-	async fn receive(&mut self) -> Result<Response, Disconnect> {
-		let frame = self.frames.next().await.ok_or(Disconnect::HungUp)??;
-		Response::decode_all(&mut &frame[..]).map_err(|_| Disconnect::Violation("a frame that is no message"))
 	}
 
 	async fn send(&mut self, request: &Request) -> Result<(), Disconnect> {
@@ -219,4 +288,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 		let sent = timeout(silence, self.frames.send(Bytes::from(request.encode()))).await;
 		Ok(sent.map_err(|_| Disconnect::Silent(silence))??)
 	}
+}
+
+/// Returns the engine's next message.
+async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
+	frames: &mut Framed<S, LengthDelimitedCodec>,
+) -> Result<Response, Disconnect> {
+	let frame = frames.next().await.ok_or(Disconnect::HungUp)??;
+	Response::decode_all(&mut &frame[..]).map_err(|_| Disconnect::Violation("a frame that is no message"))
 }

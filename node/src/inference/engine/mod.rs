@@ -3,6 +3,7 @@
 mod active_gpu;
 pub(super) mod connection;
 mod exit;
+pub(super) mod folders;
 mod program;
 mod resource_limits;
 mod stderr;

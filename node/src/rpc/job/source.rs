@@ -88,6 +88,5 @@ where
 }
 
 fn failed(e: sp_api::ApiError) -> Error {
-	log::warn!(target: crate::rpc::LOG_TARGET, "Reading jobs: {e}");
-	Error::Runtime
+	Error::unreadable("jobs", e)
 }

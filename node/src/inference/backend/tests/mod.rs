@@ -1,9 +1,13 @@
 //! The backend against a scripted engine at the other end of a socket pair.
 
+mod models;
 mod progress;
 
 use super::{
-	super::engine::connection::{self, Disconnect, Timeouts},
+	super::engine::{
+		connection::{self, Disconnect, Timeouts},
+		folders::Watch,
+	},
 	super::tests::*,
 	*,
 };
@@ -51,8 +55,18 @@ fn timeouts() -> Timeouts {
 fn connect(backend: &Arc<Backend>, timeouts: Timeouts) -> (Wire, JoinHandle<Disconnect>) {
 	let (here, there) = tokio::io::duplex(1 << 20);
 	let backend = backend.clone();
-	let running = tokio::spawn(async move { connection::run(here, &backend, timeouts, |_, _| Ok(())).await });
+	let running = tokio::spawn(async move {
+		// There are no directories of models.
+		let watch = Watch::start("nowhere".into(), Duration::from_secs(60));
+		connection::run(here, &backend, timeouts, watch, |_| Ok(()), |_| ()).await
+	});
 	(Framed::new(there, framing()), running)
+}
+
+/// Has an engine serve these models, and no others.
+fn serve(backend: &Backend, models: Vec<ServedModel>, sandbox: SandboxStatus) {
+	backend.engine_connected(models, sandbox);
+	backend.engine_ready();
 }
 
 async fn send(wire: &mut Wire, response: Response) {
@@ -74,7 +88,7 @@ async fn next_work(wire: &mut Wire) -> (WorkId, Work) {
 		match Request::decode_all(&mut &frame[..]).unwrap() {
 			Request::Ping(n) => send(wire, Response::Pong(n)).await,
 			Request::Run { id, work } => return (id, work),
-			Request::Cancel { .. } => panic!("nothing was cancelled"),
+			other => panic!("{other:?}"),
 		}
 	}
 }
@@ -169,7 +183,7 @@ const KILLED: &str = "ASSAY_TEST_KILLED_IN";
 /// Answers work, writes the answer to a file as a worker would send it, and waits to be killed.
 fn answer_and_wait(directory: &Path) -> ! {
 	let backend = open(directory);
-	backend.engine_ready(vec![served()], SandboxStatus::OFF);
+	serve(&backend, vec![served()], SandboxStatus::OFF);
 	backend.enqueue(work(1, true));
 	let (id, work) = backend.next_work().unwrap();
 	backend.done(&id, compute(&work)).unwrap();
@@ -351,7 +365,7 @@ async fn work_that_is_no_longer_needed_is_cancelled_and_its_late_result_is_no_an
 		match Request::decode_all(&mut &frame[..]).unwrap() {
 			Request::Ping(n) => send(&mut wire, Response::Pong(n)).await,
 			Request::Cancel { id } => break id,
-			Request::Run { .. } => panic!("nothing new was requested"),
+			other => panic!("nothing new was requested: {other:?}"),
 		}
 	};
 	assert_eq!(cancelled, first.0);
@@ -376,11 +390,11 @@ fn a_model_that_is_not_served_is_abstained_from_and_taken_once_it_is() {
 		EnqueueResult::Pending,
 		"nobody knows yet what it will serve"
 	);
-	backend.engine_ready(Vec::new(), SandboxStatus::OFF);
+	serve(&backend, Vec::new(), SandboxStatus::OFF);
 	assert_eq!(backend.probe(&work.model), ProbeResult::Abstained);
 	assert_eq!(backend.enqueue(work.clone()), EnqueueResult::Abstained);
 	backend.engine_exited(ExitCause::Crash, "replaced".into());
-	backend.engine_ready(vec![served()], SandboxStatus::OFF);
+	serve(&backend, vec![served()], SandboxStatus::OFF);
 	assert_eq!(backend.probe(&work.model), ProbeResult::Serving);
 	assert_eq!(backend.enqueue(work), EnqueueResult::Pending);
 }
@@ -439,7 +453,7 @@ fn without_an_engine_nothing_new_is_taken_and_old_answers_are_still_returned() {
 fn without_a_journal_the_node_abstains_from_everything() {
 	let backend = idle_backend();
 	backend.engine_starting(false);
-	backend.engine_ready(vec![served()], SandboxStatus::OFF);
+	serve(&backend, vec![served()], SandboxStatus::OFF);
 	assert_eq!(backend.enqueue(work(1, true)), EnqueueResult::Abstained);
 	assert_eq!(backend.poll(&WorkId([0; 32])), PollResult::Abstained);
 	assert_eq!(backend.probe(&ModelId([7; 32])), ProbeResult::Abstained);
@@ -475,11 +489,11 @@ fn what_confines_the_engine_is_reported_until_another_is_ready() {
 		seccomp: Protection::Missing,
 		no_new_privs: true,
 	};
-	backend.engine_ready(Vec::new(), partial);
+	serve(&backend, Vec::new(), partial);
 	assert_eq!(confining(&registry), ["landlock", "no_new_privs"]);
 	backend.engine_exited(ExitCause::Crash, "replaced".into());
 	assert_eq!(backend.status().sandbox, Some(partial));
-	backend.engine_ready(Vec::new(), SandboxStatus::OFF);
+	serve(&backend, Vec::new(), SandboxStatus::OFF);
 	assert_eq!(backend.status().sandbox, Some(SandboxStatus::OFF));
 	assert!(confining(&registry).is_empty());
 }

@@ -119,7 +119,7 @@ fn a_node_without_streams_makes_answers_all_the_same() {
 	let directory = tempfile::tempdir().unwrap();
 	let journal = ResultJournal::open(directory.path()).unwrap();
 	let backend = Backend::new(Some(journal), WatchedShare::default(), Metrics::new(None)).without_streams();
-	backend.engine_ready(vec![served()], SandboxStatus::OFF);
+	serve(&backend, vec![served()], SandboxStatus::OFF);
 	backend.enqueue(work(1, false));
 	let (id, make) = backend.next_work().unwrap();
 	assert_eq!(backend.progress(&id, 0, vec![token(1, "A")]), Ok(true));

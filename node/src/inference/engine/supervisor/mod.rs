@@ -7,6 +7,7 @@ use super::{
 	active_gpu::{ActiveGpu, GpuEngine, PROBE_TIMEOUT},
 	connection::{self, Disconnect, Timeouts},
 	exit::{Exit, ExitReason},
+	folders::{Watch, SCAN_INTERVAL},
 	program::command,
 	resource_limits::ResourceLimits,
 	stderr,
@@ -49,6 +50,8 @@ pub struct SupervisorOptions {
 	pub sandbox: SandboxMode,
 	/// How long the node waits for its messages.
 	pub timeouts: Timeouts,
+	/// How often it looks for models that came or went.
+	pub scan_interval: Duration,
 	/// How long it may look for its GPU.
 	pub probe_timeout: Duration,
 	/// Pause before the first new start; doubles with each start that brings nothing.
@@ -67,6 +70,7 @@ impl SupervisorOptions {
 			limits,
 			sandbox: SandboxMode::Auto,
 			timeouts: Timeouts::DEFAULT,
+			scan_interval: SCAN_INTERVAL,
 			probe_timeout: PROBE_TIMEOUT,
 			min_pause: Duration::from_secs(1),
 			max_pause: Duration::from_secs(60),
@@ -208,19 +212,23 @@ impl Supervisor {
 		let began = Instant::now();
 		let models = &self.options.models;
 		let required = self.options.sandbox == SandboxMode::Require;
-		let on_ready = |served: &[ServedModel], sandbox: &SandboxStatus| {
+		let on_connected = |sandbox: &SandboxStatus| {
 			// An engine of this version does not get here without it. Another program may.
 			if required && !sandbox.is_confined() {
 				return Err(Disconnect::Violation("it serves without the sandbox that is required"));
 			}
-			*ready = Some(Instant::now());
-			log_served(served, models, began.elapsed());
 			Ok(())
 		};
+		let on_ready = |served: &[ServedModel]| {
+			*ready = Some(Instant::now());
+			log_ready(served, models, began.elapsed());
+		};
+		let watch = Watch::start(models.clone(), self.options.scan_interval);
+		let timeouts = self.options.timeouts;
 		let disconnect = tokio::select! {
 			biased;
 			status = child.wait() => return ExitReason::of_process(status),
-			disconnect = connection::run(stream, &self.backend, self.options.timeouts, on_ready) => disconnect,
+			disconnect = connection::run(stream, &self.backend, timeouts, watch, on_connected, on_ready) => disconnect,
 		};
 		let reason = ExitReason::from(disconnect);
 		if reason.cause != ExitCause::Crash {
@@ -248,19 +256,13 @@ async fn explained_by_stderr(reason: ExitReason, lines: Option<JoinHandle<bool>>
 	}
 }
 
-fn log_served(models: &[ServedModel], directory: &Path, took: Duration) {
+fn log_ready(models: &[ServedModel], directory: &Path, took: Duration) {
 	if models.is_empty() {
 		log::warn!(
 			target: LOG_TARGET,
 			"The engine serves no model: put one model directory per model into {} (`assay model check DIR` tells what is \
-			 wrong with one) and restart it",
+			 wrong with one); it is found there within seconds",
 			directory.display()
-		);
-	}
-	for model in models {
-		log::info!(
-			target: LOG_TARGET,
-			"Serving {} {} ({} parameters, loaded and tested in {} ms)", model.name, model.id, model.parameters, model.load_ms,
 		);
 	}
 	log::info!(target: LOG_TARGET, "Engine ready after {took:.1?} with {} model(s)", models.len());
