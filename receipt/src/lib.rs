@@ -33,7 +33,9 @@ mod stream;
 mod verify;
 
 pub use account::Account;
-pub use anchor::{Anchor, Authority, MaxAge, ANCHOR_FORMAT, SLOT_SECONDS, UNBONDING_SECONDS};
+pub use anchor::{
+	unbonding_seconds, Anchor, Authority, MaxAge, ANCHOR_FORMAT, MIN_UNBONDING_SECONDS, SLOT_SECONDS, UNBONDING_SECONDS,
+};
 #[cfg(feature = "std")]
 pub use anchor::{AnchorError, MAX_SPEC_BYTES};
 pub use check::{check, differences, Checked, Contradiction, Mismatch, ONLY_A_CHAIN_KNOWS};
@@ -46,7 +48,7 @@ pub use finality::{
 	trimmed_justification, Block, Finality, Handover, MAX_HANDOVERS, MAX_HEADER_BYTES, MAX_JUSTIFICATION_BYTES,
 	MAX_NODES, MAX_NODE_BYTES,
 };
-pub use storage::StoredClaim;
+pub use storage::{unbonding_key, StoredClaim};
 pub use stream::{SignedChunk, StreamEvidence, MAX_EVIDENCE_CHUNKS};
 #[cfg(feature = "std")]
 pub use verify::verify;

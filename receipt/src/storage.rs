@@ -56,6 +56,11 @@ pub(crate) fn authorities() -> Vec<u8> {
 	key("Grandpa", "Authorities", &[])
 }
 
+/// Returns the key under which a chain stores for how many blocks bonds stay, if its genesis sets that.
+pub fn unbonding_key() -> Vec<u8> {
+	key("Providers", "UnbondingPeriod", &[])
+}
+
 fn receipt(job: &JobId) -> Vec<u8> {
 	key("Jobs", "Receipts", &job.0)
 }

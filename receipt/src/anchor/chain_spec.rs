@@ -1,6 +1,6 @@
 //! The anchor that a raw chain specification has.
 
-use super::{Anchor, AnchorError, Authority, ANCHOR_FORMAT, SLOT_SECONDS, UNBONDING_SECONDS};
+use super::{unbonding_seconds, Anchor, AnchorError, Authority, ANCHOR_FORMAT, MIN_UNBONDING_SECONDS, SLOT_SECONDS};
 use crate::{
 	finality::{root, Block, Header},
 	storage,
@@ -71,6 +71,7 @@ impl Anchor {
 			Some(state) => checkpoint(state)?,
 			None => (genesis, None, 0, first_set(top.as_ref())?),
 		};
+		let bonded = bonded_seconds(top.as_ref())?;
 		let public = ["Development", "Local"].iter().any(|kind| spec.chain_type == *kind);
 		let anchor = Self {
 			format: ANCHOR_FORMAT,
@@ -84,7 +85,7 @@ impl Anchor {
 				.into_iter()
 				.map(|(key, weight)| Authority { key, weight })
 				.collect(),
-			max_age: (!public).then_some(UNBONDING_SECONDS),
+			max_age: (!public).then_some(bonded),
 		};
 		anchor.check()?;
 		Ok(anchor)
@@ -110,6 +111,15 @@ fn entries(raw: &Raw) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, AnchorError> {
 		Ok((key, bytes(value)?))
 	});
 	entries.collect()
+}
+
+/// Returns for how long bonds stay at least, in seconds. A specification without the state does not have it.
+fn bonded_seconds(top: Option<&BTreeMap<Vec<u8>, Vec<u8>>>) -> Result<u64, AnchorError> {
+	let Some(top) = top else {
+		return Ok(MIN_UNBONDING_SECONDS);
+	};
+	let stored = top.get(&storage::unbonding_key()).map(Vec::as_slice);
+	unbonding_seconds(stored).ok_or(AnchorError::Spec("its unbonding period is unreadable"))
 }
 
 /// Returns the authorities of block 0.

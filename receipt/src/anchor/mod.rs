@@ -15,13 +15,26 @@ pub use json::AnchorError;
 use crate::finality::AuthoritySet;
 use alloc::{string::String, vec::Vec};
 use assay_primitives::Hash32;
+use codec::DecodeAll;
 
 /// Version of the anchor's JSON form.
 pub const ANCHOR_FORMAT: u32 = 1;
 /// Seconds of a slot of BABE, on every chain of this runtime.
 pub const SLOT_SECONDS: u64 = 3;
-/// Seconds for which a validator's bond stays when it stops, on every chain of this runtime.
+/// Seconds for which a validator's bond stays when it stops, unless the genesis of a chain sets others.
 pub const UNBONDING_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// The fewest that a genesis may set.
+pub const MIN_UNBONDING_SECONDS: u64 = 3 * 24 * 60 * 60;
+
+/// Returns the seconds for which bonds stay on a chain that stores this, if anything, under
+/// [`unbonding_key`](crate::unbonding_key); none if it cannot be read.
+pub fn unbonding_seconds(stored: Option<&[u8]>) -> Option<u64> {
+	let Some(mut bytes) = stored else {
+		return Some(UNBONDING_SECONDS);
+	};
+	let blocks = u32::decode_all(&mut bytes).ok()?;
+	Some(u64::from(blocks).saturating_mul(SLOT_SECONDS))
+}
 
 /// An authority of GRANDPA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +71,7 @@ pub struct Anchor {
 	pub set_id: u64,
 	/// The authorities of that set.
 	pub authorities: Vec<Authority>,
-	/// Seconds for which validators that stop remain bonded; none on development chains, whose keys are public.
+	/// Seconds for which validators that stop remain bonded at least; none on development chains, whose keys are public.
 	pub max_age: Option<u64>,
 }
 

@@ -1,7 +1,10 @@
 //! Anchors that are read, and those that are not.
 
 use super::*;
-use crate::finality::{root, Header};
+use crate::{
+	finality::{root, Header},
+	storage::unbonding_key,
+};
 use codec::Encode;
 use serde_json::{json, Value};
 use std::{collections::BTreeMap, format};
@@ -130,7 +133,23 @@ fn a_specification_with_a_checkpoint_has_its_anchor() {
 		})
 		.collect();
 	spec["genesis"] = json!({ "stateRootHash": const_hex::encode_prefixed(root(&top)) });
+	// For how long bonds stay is in the state: at least for as long as every genesis has it.
+	let anchor = Anchor {
+		max_age: Some(MIN_UNBONDING_SECONDS),
+		..anchor
+	};
 	assert_eq!(Anchor::from_chain_spec(&spec.to_string()), Ok(anchor));
+}
+
+#[test]
+fn an_anchor_is_good_for_as_long_as_the_genesis_keeps_bonds() {
+	let (mut spec, _) = spec();
+	let key = const_hex::encode_prefixed(unbonding_key());
+	spec["genesis"]["raw"]["top"][key] = json!(const_hex::encode_prefixed(100_000u32.encode()));
+	let anchor = Anchor::from_chain_spec(&spec.to_string()).unwrap();
+	assert_eq!(anchor.max_age, Some(300_000));
+	spec["chainType"] = json!("Local");
+	assert_eq!(Anchor::from_chain_spec(&spec.to_string()).unwrap().max_age, None);
 }
 
 /// Changes a specification.
@@ -138,7 +157,7 @@ type Change = fn(&mut Value);
 
 #[test]
 fn specifications_without_an_anchor_are_refused_with_the_reason() {
-	let cases: [(Change, &str); 8] = [
+	let cases: [(Change, &str); 9] = [
 		(
 			|spec| spec["genesis"] = json!({ "runtimeGenesis": {} }),
 			"it is not raw",
@@ -163,6 +182,13 @@ fn specifications_without_an_anchor_are_refused_with_the_reason() {
 				spec["genesis"]["raw"]["top"][key] = json!("0xff");
 			},
 			"unreadable",
+		),
+		(
+			|spec| {
+				let key = const_hex::encode_prefixed(unbonding_key());
+				spec["genesis"]["raw"]["top"][key] = json!("0x0102");
+			},
+			"period is unreadable",
 		),
 		(
 			|spec| {

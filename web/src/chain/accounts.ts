@@ -1,7 +1,7 @@
 //! Who signs: the development accounts of a chain whose keys are public, or a wallet of the browser.
 
 import { sr25519CreateDerive } from '@polkadot-labs/hdkd';
-import { DEV_MINI_SECRET, ss58Address } from '@polkadot-labs/hdkd-helpers';
+import { DEV_MINI_SECRET, ss58Address, ss58Decode } from '@polkadot-labs/hdkd-helpers';
 import type { PolkadotSigner } from 'polkadot-api';
 import { connectInjectedExtension, getInjectedExtensions } from 'polkadot-api/pjs-signer';
 import { getPolkadotSigner } from 'polkadot-api/signer';
@@ -30,6 +30,11 @@ export function developmentAccounts(): Account[] {
 			signer: getPolkadotSigner(pair.publicKey, 'Sr25519', pair.sign),
 		};
 	});
+}
+
+/** Returns an address in the form that receipt files have: wallets may show that of another network. */
+export function canonical(address: string): string {
+	return ss58Address(ss58Decode(address)[0], PREFIX);
 }
 
 /** Returns the names of the wallets in this browser. */

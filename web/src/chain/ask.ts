@@ -14,6 +14,20 @@ export interface Terms {
 	verifiers: number;
 }
 
+/** How an answer is made, as the chain takes it. */
+export interface Params {
+	max_tokens: number;
+	temperature: number;
+	top_k: number;
+	min_p: number;
+	stop: never[];
+}
+
+/** Returns how the answer to a request is made: always with the likeliest tokens. */
+export function paramsOf({ maxTokens }: Terms): Params {
+	return { max_tokens: maxTokens, temperature: 0, top_k: 0, min_p: 0, stop: [] };
+}
+
 /** Returns what a request costs at most; throws an error that says why it would be refused. */
 export async function quote({ api }: Connection, terms: Terms): Promise<Quote> {
 	const bytes = Binary.fromText(terms.text).length;
@@ -43,7 +57,7 @@ export function request(connection: Connection, account: Account, terms: Terms, 
 		const call = api.tx.Jobs.request({
 			target: Enum('Model', terms.model),
 			input: Enum('Text', Binary.fromText(terms.text)),
-			params: { max_tokens: terms.maxTokens, temperature: 0, top_k: 0, min_p: 0, stop: [] },
+			params: paramsOf(terms),
 			verifiers: terms.verifiers,
 			max_fee: ceiling,
 		});

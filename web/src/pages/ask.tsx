@@ -1,12 +1,14 @@
 //! Ask a model.
 
+import { Binary } from 'polkadot-api';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type Account, accountsOf, developmentAccounts, wallets } from '../chain/accounts';
-import { balance, quote, request, type Terms } from '../chain/ask';
+import { type Account, accountsOf, canonical, developmentAccounts, wallets } from '../chain/accounts';
+import { balance, paramsOf, quote, request, type Terms } from '../chain/ask';
 import { models } from '../chain/catalog';
 import type { Connection } from '../chain/connection';
 import { message } from '../chain/errors';
 import type { Model, Quote } from '../chain/views';
+import { rememberSigned, type Signed } from '../check/asked';
 import { asy, count, name, short } from '../format';
 import { JobProgress } from '../parts/progress';
 import { Problem } from '../parts/status';
@@ -144,6 +146,14 @@ function NumberField(props: { id: string; label: string; value: number; min: num
 	);
 }
 
+/** Returns what an account signs, as a receipt has it. */
+function signedBy({ address }: Account, terms: Terms): Signed {
+	const { model, verifiers } = terms;
+	// As the chain gets it: half a character is no text.
+	const text = Binary.toText(Binary.fromText(terms.text));
+	return { requester: canonical(address), model, text, params: paramsOf(terms), verifiers };
+}
+
 /** A request on its way. */
 function useRequest(connection: Connection) {
 	const [state, setState] = useState<{ busy: string; problem: string | null; job: string | null }>({ busy: '', problem: null, job: null });
@@ -153,6 +163,7 @@ function useRequest(connection: Connection) {
 		try {
 			const job = await request(connection, account, terms, ceiling, () => busy('Signed. Waiting until a block has it.'));
 			rememberJob(connection.genesis, job);
+			rememberSigned(connection.genesis, job, signedBy(account, terms));
 			setState({ busy: '', problem: null, job });
 		} catch (error) {
 			setState({ busy: '', problem: message(error), job: null });

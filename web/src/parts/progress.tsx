@@ -175,7 +175,7 @@ export function JobProgress({ connection, id, node }: { connection: Connection; 
 					/>
 				</details>
 			) : null}
-			{finalized ? <ReceiptFile job={id} node={node} /> : null}
+			{finalized ? <ReceiptFile genesis={connection.genesis} job={id} node={node} /> : null}
 		</section>
 	);
 }

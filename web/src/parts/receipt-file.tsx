@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import { message } from '../chain/errors';
 import { callOnce, RpcError } from '../chain/rpc';
+import { type Asked, askedAs, difference } from '../check/asked';
 import { toCheck } from '../check/handoff';
 import { Problem } from './status';
 
@@ -24,10 +25,12 @@ async function prove(node: string, job: string): Promise<unknown> {
 	}
 }
 
-async function fetchFile(node: string, job: string): Promise<string> {
+async function fetchFile(node: string, asked: Asked): Promise<string> {
 	if (!node) throw new Error('No node’s URL is known. Enter one under Connection: only a node makes receipt files.');
-	const file = await prove(node, job);
+	const file = await prove(node, asked.job);
 	if (!file || typeof file !== 'object') throw new Error(`The node at ${node} returned no receipt file. Ask another node.`);
+	const other = difference(file, asked);
+	if (other) throw new Error(`The node at ${node} returned a receipt file that is not of this job: ${other}. Do not use it; ask another node.`);
 	return `${JSON.stringify(file, null, '\t')}\n`;
 }
 
@@ -41,14 +44,16 @@ function save(text: string, name: string): void {
 }
 
 /** Offers the receipt file of a job whose verdict is finalized. */
-export function ReceiptFile({ job, node }: { job: string; node: string }) {
+export function ReceiptFile({ genesis, job, node }: { genesis: string; job: string; node: string }) {
 	const [said, setSaid] = useState('');
 	const [problem, setProblem] = useState<string | null>(null);
+	const asked = askedAs(genesis, job);
+	const about = asked.signed ? 'It is about what you asked: question, model and terms are the same.' : 'It is about this job.';
 	const get = async (then: (text: string) => void) => {
 		setProblem(null);
 		setSaid(`Asking ${node || 'a node'} for the file.`);
 		try {
-			then(await fetchFile(node, job));
+			then(await fetchFile(node, asked));
 		} catch (error) {
 			setProblem(message(error));
 			setSaid('');
@@ -57,11 +62,11 @@ export function ReceiptFile({ job, node }: { job: string; node: string }) {
 	const onSave = () =>
 		get((text) => {
 			save(text, `receipt-${job.slice(2, 10)}.json`);
-			setSaid(`Saved. ${node} made the file; it need not be trusted: check the file here, or with “assay verify”.`);
+			setSaid(`Saved. ${about} ${node} made the file; it need not be trusted: check the file here, or with “assay verify”.`);
 		});
 	const onCheck = () =>
 		get((text) => {
-			toCheck(text, `receipt-${job.slice(2, 10)}.json`, `It came from ${node}, which need not be trusted.`);
+			toCheck(text, `receipt-${job.slice(2, 10)}.json`, `${about} It came from ${node}, which need not be trusted.`);
 		});
 	return (
 		<section class="row" aria-label="Receipt file">

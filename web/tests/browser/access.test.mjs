@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { ask, check, close, noBrowser, open, ready, save, start } from '../support/page.mjs';
 
-const LIMIT = { timeout: 300_000, skip: noBrowser };
+/// These run beside other tests, so what is waited for may take its time.
+const LIMIT = { timeout: 600_000, skip: noBrowser };
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const PLACES = ['ask', 'models', 'providers', 'jobs', 'check'];
 /// Where pictures for the documents go, if they are wanted: ASSAY_SCREENSHOTS=1.
@@ -24,7 +25,7 @@ before(async () => {
 	await picture(tab.page, 'page-ask');
 	file = await save(tab.page);
 	await close(tab);
-}, { timeout: 300_000 });
+}, { timeout: 600_000 });
 after(() => world?.stop());
 
 async function picture(page, name) {
@@ -47,7 +48,7 @@ async function shown(page) {
 /// Waits until a place shows what it reads from the chain.
 async function settled(page, place) {
 	const shows = { ask: '.quote', models: 'article', providers: 'article', jobs: 'tbody tr', check: '#file' };
-	await page.locator(shows[place]).first().waitFor({ timeout: 60_000 });
+	await page.locator(shows[place]).first().waitFor({ timeout: 120_000 });
 }
 
 /// Returns what axe finds wrong that hinders people.
@@ -85,7 +86,7 @@ for (const width of [320, 360, 768, 1280]) {
 			assert.deepEqual(await violations(page), [], 'a refused receipt');
 			if (width === 1280 && scheme === 'light') await picture(page, 'page-receipt-refused');
 			await page.goto(`${world.server.url}/#/jobs/${job}`);
-			await page.getByTestId('answer').waitFor({ timeout: 60_000 });
+			await page.getByTestId('answer').waitFor({ timeout: 120_000 });
 			assert.ok((await overflow(page)) <= 0, 'a job is wider than the window');
 			assert.deepEqual(await violations(page), [], 'a job');
 			if (width === 360 && scheme === 'light') await picture(page, 'page-phone');
@@ -112,7 +113,7 @@ async function tabTo(page, selector) {
 test('with the keyboard alone a question is asked and its receipt is checked', LIMIT, async () => {
 	const tab = await open(world);
 	const { page } = tab;
-	await page.locator('#model option').first().waitFor({ state: 'attached', timeout: 60_000 });
+	await page.locator('#model option').first().waitFor({ state: 'attached', timeout: 120_000 });
 	await page.keyboard.press('Tab');
 	assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
 	await page.keyboard.press('Enter');
@@ -123,7 +124,7 @@ test('with the keyboard alone a question is asked and its receipt is checked', L
 	await ready(page);
 	await tabTo(page, 'button[type=submit]');
 	await page.keyboard.press('Enter');
-	await page.locator('button:has-text("Check the receipt")').waitFor({ timeout: 120_000 });
+	await page.locator('button:has-text("Check the receipt")').waitFor({ timeout: 240_000 });
 	// The focus follows the request to its job.
 	await tabTo(page, 'section[aria-label="Receipt file"] button.second');
 	await page.keyboard.press('Enter');

@@ -18,6 +18,16 @@ after(() => world?.stop());
 /// Returns how long the page says that its check took.
 const milliseconds = async (page) => Number((await page.locator('.outcome .note').textContent()).match(/in (\d+) ms/)[1]);
 
+/// Replaces something in what nodes answer on connections that the page opens from now on.
+const lie = (page, from, to) => page.evaluate(([from, to]) => {
+	window.HonestSocket ??= WebSocket;
+	window.WebSocket = class extends window.HonestSocket {
+		set onmessage(take) {
+			super.onmessage = ({ data }) => take({ data: data.replace(from, to) });
+		}
+	};
+}, [from, to]);
+
 test('a question becomes an answer whose receipt the page verifies', LIMIT, async () => {
 	const tab = await open(world);
 	const { page } = tab;
@@ -29,10 +39,21 @@ test('a question becomes an answer whose receipt the page verifies', LIMIT, asyn
 	assert.deepEqual(words, ['done', 'done', 'done', 'done', 'done']);
 	file = await save(page);
 	assert.equal(JSON.parse(file).format, 5);
+	const { receipt, input } = JSON.parse(file);
+	const lies = [
+		[`"job":"${receipt.job}"`, `"job":"0x${'00'.repeat(32)}"`, 'it is of another job'],
+		[`"text":${JSON.stringify(input.text)}`, '"text":"What is a verifier?"', 'the question is another'],
+	];
+	for (const [from, to, words] of lies) {
+		await lie(page, from, to);
+		await page.click('button:has-text("Save the receipt file")');
+		await page.locator('section[aria-label="Receipt file"] .problem', { hasText: words }).waitFor({ timeout: 30_000 });
+	}
+	await lie(page, '', '');
 	await page.click('button:has-text("Check the receipt")');
 	await page.getByTestId('outcome').waitFor({ timeout: 60_000 });
 	assert.equal(await page.getByTestId('outcome').textContent(), 'FINAL');
-	assert.match(await page.locator('main').textContent(), /need not be trusted/);
+	assert.match(await page.locator('main').textContent(), /It is about what you asked.*need not be trusted/);
 	await close(tab);
 });
 

@@ -61,7 +61,7 @@ export async function start() {
 	try {
 		world.server = await serve(node);
 		// Light clients start once a block is finalized.
-		await eventually('a block is finalized', 90, async () => (await fetch(`${world.server.url}/page/chain-spec.json`)).ok);
+		await eventually('a block is finalized', 180, async () => (await fetch(`${world.server.url}/page/chain-spec.json`)).ok);
 		world.browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'] });
 	} catch (error) {
 		await world.stop();
@@ -93,8 +93,8 @@ export async function open({ browser, node, server }, { by = 'node', width = 128
 
 /// Waits until the form has a price and an account.
 export async function ready(page) {
-	await page.locator('#model option').first().waitFor({ state: 'attached', timeout: 60_000 });
-	await page.locator('button[type=submit]:has-text("Sign and ask"):enabled').waitFor({ timeout: 30_000 });
+	await page.locator('#model option').first().waitFor({ state: 'attached', timeout: 120_000 });
+	await page.locator('button[type=submit]:has-text("Sign and ask"):enabled').waitFor({ timeout: 60_000 });
 }
 
 /// Asks a question and waits until its verdict is finalized. Returns the states of the answer that were seen on the way,
@@ -112,7 +112,7 @@ export async function ask(page, question) {
 	await page.fill('#question', question);
 	await ready(page);
 	await page.click('button:has-text("Sign and ask")');
-	await page.locator('button:has-text("Save the receipt file")').waitFor({ timeout: 120_000 });
+	await page.locator('button:has-text("Save the receipt file")').waitFor({ timeout: 240_000 });
 	return page.evaluate(() => [...window.seen]);
 }
 

@@ -13,11 +13,15 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_KEY_BYTES = 1024;
 const MAX_CHAIN_NAME_BYTES = 256;
 const SLOT_SECONDS = 3n;
-/** Seconds for which a validator's bond stays when it stops. */
+/** Seconds for which a validator's bond stays when it stops, unless the genesis sets others, and the fewest that it may set. */
 const UNBONDING_SECONDS = 604_800n;
+const MIN_UNBONDING_SECONDS = 259_200n;
 const BABE = utf8ToBytes("BABE");
 /** Where GRANDPA's authorities are stored: XXH64 with the seeds 0 and 1 of the names of pallet and item. */
 export const AUTHORITIES = hexToBytes("5f9cc45b7a00c5899361e1c6099678dc5e0621c4869aa60c02be9adcc98a0d1d");
+
+/** Where the genesis stores for how many blocks bonds stay, if it sets that: `Providers`, `UnbondingPeriod`. */
+export const UNBONDING_PERIOD = hexToBytes("0eae9bd3cafa0c7d3dc23094bd80dcab4667a7fce55ef1a2d36909be9cff79a2");
 
 type Fields = Record<string, unknown>;
 type Start = Pick<Anchor, "number" | "hash" | "time" | "set_id" | "authorities">;
@@ -40,8 +44,9 @@ export function readChainSpec(file: string | Uint8Array): Anchor {
 	ensure(start.number !== 0 || equal(start.hash, hash), "malformed", "its block 0 is another");
 	const name = spec["name"];
 	ensure(typeof name === "string" && utf8ToBytes(name).length <= MAX_CHAIN_NAME_BYTES, "malformed", "it has no short name");
+	const bonded = bondedSeconds(top);
 	const isPublic = spec["chainType"] === "Development" || spec["chainType"] === "Local";
-	return { format: 1, chain: name, genesis: hash, ...start, max_age: isPublic ? null : UNBONDING_SECONDS };
+	return { format: 1, chain: name, genesis: hash, ...start, max_age: isPublic ? null : bonded };
 }
 
 function parse(text: string): unknown {
@@ -79,6 +84,16 @@ function first(hash: Uint8Array, top: [Uint8Array, Uint8Array][] | null): Start 
 	const authorities = stored === undefined ? null : decodeAll(stored, (reader) => reader.list(40, takeAuthority));
 	ensure(authorities !== null, "malformed", "it has neither a checkpoint nor authorities of GRANDPA");
 	return { number: 0, hash, time: null, set_id: 0n, authorities };
+}
+
+/** Returns for how long bonds stay at least. A specification without the state does not have it. */
+function bondedSeconds(top: [Uint8Array, Uint8Array][] | null): bigint {
+	if (top === null) return MIN_UNBONDING_SECONDS;
+	const stored = top.find(([key]) => equal(key, UNBONDING_PERIOD))?.[1];
+	if (stored === undefined) return UNBONDING_SECONDS;
+	const blocks = decodeAll(stored, (reader) => reader.u32());
+	ensure(blocks !== null, "malformed", "its unbonding period is unreadable");
+	return BigInt(blocks) * SLOT_SECONDS;
 }
 
 function checkpoint(light: Fields): Start {

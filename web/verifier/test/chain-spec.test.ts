@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Twox128 } from "@polkadot-api/substrate-bindings";
 import { blake2, concatBytes, hex, utf8ToBytes } from "../src/bytes.js";
-import { AUTHORITIES } from "../src/chain-spec.js";
+import { AUTHORITIES, UNBONDING_PERIOD } from "../src/chain-spec.js";
 import { readChainSpec } from "../src/index.js";
 import { Refusal } from "../src/refusal.js";
 import { Writer } from "../src/scale.js";
@@ -20,9 +20,10 @@ function spec(entries: number, more: object = {}): any {
 	return { name: "Made-up", chainType: "Live", genesis: { raw: { top, childrenDefault: {} } }, ...more };
 }
 
-test("the place of the authorities is the hash of its name", () => {
+test("places in the state are hashes of their names", () => {
 	const hash = (name: string) => Twox128(utf8ToBytes(name));
 	assert.equal(hex(AUTHORITIES), hex(concatBytes(hash("Grandpa"), hash("Authorities"))));
+	assert.equal(hex(UNBONDING_PERIOD), hex(concatBytes(hash("Providers"), hash("UnbondingPeriod"))));
 });
 
 test("block 0 of a specification is the one that the Rust crate computes", () => {
@@ -47,6 +48,21 @@ test("Polkadot's block 0 follows from the root of its state", () => {
 	const light = checkpoint(7);
 	const anchor = readChainSpec(JSON.stringify({ name: "Polkadot", genesis: { stateRootHash }, lightSyncState: light }));
 	assert.equal(hex(anchor.genesis), "0x91b171bb158e2d3848fa23a9f1c25182fb8e20313b2c1eb49219da7a70ce90c3");
+});
+
+test("an anchor is good for as long as the genesis keeps bonds", () => {
+	const of = (period: string, more = {}) => {
+		const json = spec(1, more);
+		json.genesis.raw.top[hex(UNBONDING_PERIOD)] = period;
+		return readChainSpec(JSON.stringify(json)).max_age;
+	};
+	assert.equal(of("0xa0860100"), 300_000n);
+	assert.equal(of("0xffffffff"), 3n * 0xffffffffn);
+	assert.equal(of("0xa0860100", { chainType: "Local" }), null);
+	for (const period of ["0x", "0xa08601", "0xa086010000"]) assert.throws(() => of(period), Refusal);
+	// Without the state of block 0 it is not known: it is at least the fewest that a genesis may set.
+	const genesis = { stateRootHash: hex(new Uint8Array(32).fill(1)) };
+	assert.equal(readChainSpec(JSON.stringify(spec(1, { genesis, lightSyncState: checkpoint(7) }))).max_age, 259_200n);
 });
 
 function checkpoint(number: number): object {

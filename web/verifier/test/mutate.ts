@@ -65,7 +65,8 @@ function change(holder: any, key: string | number, random: Random): void {
 	else if (typeof value === "number") holder[key] = Math.max(0, value + random.pick([-2, -1, 1, 2, 200]));
 	else if (typeof value === "string" && value.startsWith("0x")) holder[key] = flipDigit(value, random);
 	else if (Array.isArray(value)) changeList(value, random);
-	else if (random.below(2) === 0) delete holder[key];
+	// A name that a list gets is not written.
+	else if (random.below(2) === 0 || Array.isArray(holder)) delete holder[key];
 	else {
 		const name = random.pick(["x", "claim", "dispute", "__proto__", "constructor", "accumulator"]);
 		Object.defineProperty(holder, name, { value, enumerable: true, configurable: true, writable: true });
