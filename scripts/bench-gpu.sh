@@ -23,7 +23,7 @@ versions=$(driver_version)
 python=${BENCH_PYTHON:-python3}
 if version=$("$python" bench/peers/torch_bf16.py --version 2>"$cache/torch.log"); then
 	python=$(command -v "$python")
-	options+=(--python "$python")
+	options+=(--peer "torch=$python" --peer "torch.compile=$python")
 	versions+=", $version"
 else
 	note "PyTorch is left out: $(tail -n 1 "$cache/torch.log" | cut -c 1-200)"

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The engine beside its peers, llama.cpp and stock candle: same weights, same shapes, same threads, one run.
-# Writes the tables of docs/benchmarks.md and the charts of docs/img, and prints them. 40 minutes the first time (peers are built,
-# models made), about half of it later; Ctrl-C loses nothing: the next call goes on where this one stopped.
+# The engine beside its peers: same weights, same shapes, same threads, one run. Peers come from PyPI, built for this CPU.
+# Writes the tables of docs/benchmarks.md and the charts of docs/img, and prints them. Two hours the first time (peers are built,
+# models made), one later; Ctrl-C loses nothing: the next call goes on where this one stopped.
 #
 # What may be set: BENCH_QUICK=1 (a small shape, few repetitions, nothing in docs/), BENCH_MODELS and BENCH_ENGINES
-# (0.5b,1.1b,demo and ours,llama.cpp,candle: some of them), BENCH_THREADS (all cores), BENCH_OUT (a directory instead of docs/).
+# (0.5b,1.1b,demo, or 1.1b-4bit for one width of weights, and ours,llama.cpp,ik_llama.cpp,OpenVINO,candle: some of them),
+# BENCH_THREADS (all cores), BENCH_OUT (a directory instead of docs/), BENCH_BUILD_MINUTES (60: the longest a peer may take to
+# build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -22,14 +24,25 @@ cargo build --release --locked --quiet --manifest-path bench/Cargo.toml
 
 versions="rustc $(rustc --version | cut -d ' ' -f 2), candle $(awk '/^name = "candle-core"/ { getline; gsub(/"/, ""); print $3 }' bench/Cargo.lock)"
 options=()
-case ",${BENCH_ENGINES:-llama.cpp}," in
-*,llama.cpp,*)
-	if python=$(bench/peers/setup.sh); then
-		options+=(--python "$python")
-		versions+=", $("$python" bench/peers/llamacpp.py --version)"
+# peer NAME SCRIPT ARGUMENT…: takes a peer along if it is wanted and can be had.
+peer() {
+	local name=$1 python version
+	shift
+	case ",${BENCH_ENGINES:-$name}," in *",$name,"*) ;; *) return 0 ;; esac
+	python=$(bench/peers/setup.sh "$name") || return 0
+	if ! version=$("$python" "$@" --version 2>"$home/$name.log"); then
+		note "$name is left out: it does not start; see $home/$name.log"
+		return 0
 	fi
-	;;
-esac
+	note "$version"
+	options+=(--peer "$name=$python")
+	versions+=", $version"
+}
+say "Peers"
+peer llama.cpp bench/peers/llamacpp.py
+peer ik_llama.cpp bench/peers/llamacpp.py --ik
+peer OpenVINO bench/peers/openvino_llama.py
+
 if [ -n "${BENCH_QUICK:-}" ]; then
 	options+=(--quick)
 	out=${BENCH_OUT:-$home/quick}

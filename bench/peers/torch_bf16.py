@@ -1,21 +1,17 @@
 """A peer of the benchmark on a GPU: a plain Llama in bf16 through PyTorch, eager or compiled (--compile).
 
-Reads one request a line (JSON), answers one line; see src/engine.rs. Requests: load (with a `config` as Hugging Face has it), prefill,
-decode. Weights are random, keys and values lie in a static cache, attention is scaled_dot_product_attention. Nothing is hashed; greedy
-tokens stay on the GPU.
+Requests (see src/engine.rs): load, with a `config` as Hugging Face has it; prefill; decode. Weights are random, keys and values lie in
+a static cache, attention is scaled_dot_product_attention. Nothing is hashed; greedy tokens stay on the GPU.
 """
 
-import json
+import protocol
+
 import os
 import sys
 import time
 
-# The protocol's own stdout; whatever a library prints goes to stderr.
-ANSWERS = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+import torch
+import torch.nn.functional as F
 
 # For the tests on a machine without a GPU. What is measured there means nothing.
 DEVICE = os.environ.get("ASSAY_TORCH_DEVICE", "cuda")
@@ -139,7 +135,7 @@ class Peer:
     def prefill(self, request):
         count = request["tokens"]
         caches = self.caches(1, count)
-        tokens = torch.tensor([[token(i) for i in range(count)]], device=DEVICE)
+        tokens = torch.tensor([[protocol.token(i) for i in range(count)]], device=DEVICE)
         positions = torch.arange(count, device=DEVICE)
         sync()
         begun = time.perf_counter()
@@ -152,7 +148,7 @@ class Peer:
         depth, steps, batch = request["depth"], request["tokens"], request["batch"]
         length = (depth + steps + 7) // 8 * 8
         caches = self.caches(batch, length)
-        tokens = torch.tensor([[token(depth + s)] for s in range(batch)], device=DEVICE)
+        tokens = torch.tensor([[protocol.token(depth + s)] for s in range(batch)], device=DEVICE)
         all_positions = torch.arange(length, device=DEVICE)
         sync()
         begun = time.perf_counter()
@@ -170,31 +166,18 @@ def sync():
         torch.cuda.synchronize()
 
 
-def token(i):
-    return 4 + (i * 97 + 13) % 256
-
-
 def main():
     if DEVICE == "cuda":
         torch.cuda.set_device(int(os.environ.get("ASSAY_GPU", "0")))
     peer = Peer("--compile" in sys.argv[1:])
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            begun = time.perf_counter()
-            with torch.inference_mode():
-                seconds = {"load": peer.load, "prefill": peer.prefill, "decode": peer.decode}[request["op"]](request)
-            answer = {"seconds": time.perf_counter() - begun if seconds is None else seconds}
-        except Exception as error:  # whatever it is, the run goes on without this figure
-            answer = {"error": f"{type(error).__name__}: {error}".split("\n")[0]}
-        ANSWERS.write(json.dumps(answer) + "\n")
-        ANSWERS.flush()
+    with torch.inference_mode():
+        protocol.serve(peer)
 
 
 if __name__ == "__main__":
     if "--version" in sys.argv[1:]:
         # Fails where there is no GPU that it can use.
         torch.zeros(1, device=DEVICE)
-        ANSWERS.write(f"PyTorch {torch.__version__} (CUDA {torch.version.cuda})\n")
+        protocol.say(f"PyTorch {torch.__version__} (CUDA {torch.version.cuda})")
     else:
         main()

@@ -23,21 +23,15 @@ pub fn write(out: &Path, run: &Run, sheets: &[Sheet], report: &str) -> Result<()
 				run.threads
 			);
 			let title = "Tokens a second: the exact engine and its peers";
-			let legend = ["ours: exact, with trace and sampling", "llama.cpp", "candle"];
-			image("speed.svg", &Chart::speeds(title, &subtitle, legend, sheets))?;
+			image("speed.svg", &Chart::speeds(title, &subtitle, sheets))?;
 			let title = "What a check costs: verification ÷ generation";
 			image("verify.svg", &Chart::verify(title, &subtitle, sheets))?;
 			figures(&out.join("benchmarks.md"), "make bench", report)?;
 		}
 		Device::Gpu => {
 			let subtitle = format!("{}; medians of one run", header("GPU"));
-			let title = "Tokens a second on a GPU: the exact engine and PyTorch";
-			let legend = [
-				"ours: exact int8, with trace and sampling",
-				"PyTorch, bf16",
-				"torch.compile, bf16",
-			];
-			image("gpu.svg", &Chart::speeds(title, &subtitle, legend, sheets))?;
+			let title = "Tokens a second on a GPU: the exact engine in int8, and PyTorch in bf16";
+			image("gpu.svg", &Chart::speeds(title, &subtitle, sheets))?;
 			let report = format!("![{title}](img/gpu.svg)\n\n{report}");
 			figures(&out.join("benchmarks-gpu.md"), "make bench-gpu", &report)?;
 		}
@@ -79,11 +73,12 @@ pub fn machine() -> String {
 	} else {
 		"no vectors beyond the baseline"
 	};
+	let matrices = if has("amx_int8") { " and AMX" } else { ", no AMX" };
 	let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
 	let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
 	let cores = thread::available_parallelism().map_or(1, |n| n.get());
 	format!(
-		"{}, {cores} cores, {vectors}, {:.0} GB",
+		"{}, {cores} cores, {vectors}{matrices}, {:.0} GB",
 		field("model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
 		kib.unwrap_or(0) as f64 / 1e6
 	)

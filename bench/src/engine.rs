@@ -72,6 +72,14 @@ pub enum Request {
 		/// Length of each answer.
 		answer: usize,
 	},
+	/// Our engine on the CPU only: `seconds` to check one chunk in the middle of an answer from what its trace commits to, beside those
+	/// to verify all of it, which take `whole`.
+	Spot {
+		/// Length of the prompt.
+		prompt: usize,
+		/// Length of the answer.
+		answer: usize,
+	},
 	/// Our engine on the CPU only: `bytes_per_second` at which one thread hashes the loaded model's weights.
 	Hash,
 	/// The most `bytes` that the process ever had resident.
@@ -89,6 +97,8 @@ pub struct Load {
 	pub context: usize,
 	/// Threads to compute with.
 	pub threads: usize,
+	/// Our engine only: the instruction set that it is held to.
+	pub isa: Option<String>,
 	/// The canonical model directory, if the model lies on disk.
 	pub dir: Option<PathBuf>,
 	/// The same weights as GGUF.
@@ -105,7 +115,9 @@ impl Request {
 				max_batched_tokens,
 			} => tokens + usize::from(max_batched_tokens.is_some()),
 			Self::Decode { depth, tokens, .. } => depth + tokens,
-			Self::Job { prompt, answer, .. } | Self::Check { prompt, answer } => prompt + answer,
+			Self::Job { prompt, answer, .. } | Self::Check { prompt, answer } | Self::Spot { prompt, answer } => {
+				prompt + answer
+			}
 			_ => 1,
 		}
 	}

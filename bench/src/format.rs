@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-/// Tokens a second in words.
+/// Tokens a second, whose unit stands beside it.
 pub fn speed(value: f64) -> String {
 	match value {
-		v if v < 100.0 => format!("{v:.1} tok/s"),
-		v => format!("{v:.0} tok/s"),
+		v if v < 100.0 => format!("{v:.1}"),
+		v => format!("{v:.0}"),
 	}
 }
 
@@ -27,38 +27,50 @@ pub fn percent(share: f64) -> String {
 	}
 }
 
-/// A Markdown table whose columns are aligned in plain text too: the first left, others right.
-pub fn table<const N: usize>(lines: &[[String; N]]) -> String {
-	let width = |column: usize| {
-		lines
-			.iter()
-			.map(|line| line[column].chars().count())
-			.max()
-			.unwrap_or(0)
-			.max(3)
-	};
-	let widths: [usize; N] = std::array::from_fn(width);
+/// A Markdown table whose columns are aligned in plain text too: the first left, others right. Its first line is the heading.
+pub fn table(lines: &[Vec<String>]) -> String {
+	let columns = lines.first().map_or(0, Vec::len);
+	let cell = |line: &Vec<String>, column: usize| line.get(column).cloned().unwrap_or_default();
+	let width = |column: usize| lines.iter().map(|line| cell(line, column).chars().count()).max();
+	let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).max(3)).collect();
 	let mut out = String::new();
 	for (index, line) in lines.iter().enumerate() {
-		for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
-			match column {
-				0 => write!(out, "| {cell:width$} ").ok(),
-				_ => write!(out, "| {cell:>width$} ").ok(),
+		for (column, &width) in widths.iter().enumerate() {
+			match (column, cell(line, column)) {
+				(0, cell) => write!(out, "| {cell:width$} ").ok(),
+				(_, cell) => write!(out, "| {cell:>width$} ").ok(),
 			};
 		}
 		out.push_str("|\n");
 		if index == 0 {
-			for (column, width) in widths.into_iter().enumerate() {
-				let dashes = "-".repeat(width);
+			for (column, width) in widths.iter().enumerate() {
+				let dashes = "-".repeat(width - 1);
 				out.push_str(&if column == 0 {
-					format!("| {dashes} ")
+					format!("| {dashes}- ")
 				} else {
-					format!("| {}: ", &dashes[1..])
+					format!("| {dashes}: ")
 				});
 			}
 			out.push_str("|\n");
 		}
 	}
+	out
+}
+
+/// A line of a list, wrapped as documents are.
+pub fn item(text: &str) -> String {
+	const WIDTH: usize = 118;
+	let (mut out, mut length) = (String::from("-"), 1);
+	for word in text.split(' ') {
+		let more = 1 + word.chars().count();
+		if length + more > WIDTH {
+			out.push_str("\n ");
+			length = 1;
+		}
+		write!(out, " {word}").ok();
+		length += more;
+	}
+	out.push('\n');
 	out
 }
 
@@ -68,10 +80,20 @@ mod tests {
 
 	#[test]
 	fn a_table_is_aligned() {
-		let lines = [["", "ours"], ["load ÷", "1.5 s"]].map(|line| line.map(String::from));
+		let lines = [["", "ours"], ["load ÷", "1.5 s"]].map(|line| line.map(String::from).to_vec());
 		assert_eq!(
 			table(&lines),
 			"|        |  ours |\n| ------ | ----: |\n| load ÷ | 1.5 s |\n"
 		);
+	}
+	#[test]
+	fn a_long_line_of_a_list_is_wrapped() {
+		let text = vec!["words"; 40].join(" ");
+		let lines = item(&text);
+		assert!(
+			lines.lines().count() == 3 && lines.lines().all(|line| line.len() <= 118),
+			"{lines}"
+		);
+		assert_eq!(lines.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), text);
 	}
 }

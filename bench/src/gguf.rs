@@ -1,10 +1,11 @@
-//! Writes a canonical model directory as a GGUF file with the very same int8 blocks, so that peers run the same weights.
+//! Writes a canonical model directory as a GGUF file with the very same weights, so that peers run them too.
 //!
-//! GGUF's Q8_0 block is our block: an f16 scale and 32 int8. Its Llamas rotate neighboring elements where Hugging Face's rotate
-//! halves, so rows of q and k change places, as in every published GGUF.
+//! A block of GGUF's Q8_0 is a block of w8-32: an f16 scale and 32 int8. A block of its Q4_0 is a block of w4 with the table -8 to 7, but
+//! for the order of its nibbles. Its Llamas rotate neighboring elements where Hugging Face's rotate halves, so rows of q and k change
+//! places, as in every published GGUF.
 
-use crate::shapes::Shape;
-use anyhow::{Context, Result};
+use crate::{shapes::Shape, weights::TABLE};
+use anyhow::{ensure, Context, Result};
 use candle_core::{
 	quantized::{
 		gguf_file::{self, Value},
@@ -12,7 +13,7 @@ use candle_core::{
 	},
 	Device,
 };
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use std::{
 	fs::{self, File},
 	io::{BufWriter, Write},
@@ -45,7 +46,8 @@ pub fn export(dir: &Path, out: &Path, mut progress: impl FnMut(usize, usize)) ->
 		progress(done + 1, plans.len());
 	}
 	let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
-	let metadata = metadata(&shape, epsilon, theta);
+	let four = tensors.iter().any(|(_, tensor)| tensor.dtype() == GgmlDType::Q4_0);
+	let metadata = metadata(&shape, epsilon, theta, four);
 	let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
 	let file = File::create(out).with_context(|| out.display().to_string())?;
 	let mut writer = BufWriter::with_capacity(1 << 20, file);
@@ -88,7 +90,7 @@ fn plans(shape: &Shape) -> Vec<Plan> {
 	all
 }
 
-fn metadata(shape: &Shape, epsilon: f32, theta: f32) -> Vec<(&'static str, Value)> {
+fn metadata(shape: &Shape, epsilon: f32, theta: f32, four: bool) -> Vec<(&'static str, Value)> {
 	let text = |text: &str| Value::String(text.into());
 	let number = |number: usize| Value::U32(number as u32);
 	vec![
@@ -96,8 +98,8 @@ fn metadata(shape: &Shape, epsilon: f32, theta: f32) -> Vec<(&'static str, Value
 		("general.name", text(shape.name)),
 		// Tokens go in and out as numbers.
 		("tokenizer.ggml.model", text("no_vocab")),
-		// Mostly Q8_0.
-		("general.file_type", number(7)),
+		// Mostly Q4_0 or Q8_0.
+		("general.file_type", number(if four { 2 } else { 7 })),
 		("general.alignment", number(32)),
 		("llama.vocab_size", number(shape.vocabulary)),
 		("llama.context_length", number(shape.context)),
@@ -114,27 +116,54 @@ fn metadata(shape: &Shape, epsilon: f32, theta: f32) -> Vec<(&'static str, Value
 	]
 }
 
-/// A matrix with its scales as Q8_0, or a norm as it is.
+/// A matrix with its scales in blocks, or a norm as it is.
 fn tensor(source: &SafeTensors, plan: &Plan) -> Result<QTensor> {
 	let weight = source.tensor(&plan.from)?;
 	let storage = |bytes: &[u8], dtype| QStorage::from_data(bytes.into(), &Device::Cpu, dtype);
-	let &[rows, width] = weight.shape() else {
+	let &[rows, columns] = weight.shape() else {
 		let aligned = weight.data().to_vec();
 		return Ok(QTensor::new(storage(&aligned, GgmlDType::F32)?, weight.shape())?);
 	};
+	let (dtype, bytes) = match weight.dtype() {
+		Dtype::I8 => (GgmlDType::Q8_0, BLOCK),
+		_ => (GgmlDType::Q4_0, BLOCK / 2),
+	};
+	let width = columns / bytes * BLOCK;
 	let scale = source.tensor(&format!("{}_scale", plan.from))?;
-	let mut blocks = Vec::with_capacity(rows * width / BLOCK * (BLOCK + 2));
+	ensure!(
+		scale.shape() == [rows, width / BLOCK],
+		"{} has no blocks of {BLOCK}",
+		plan.from
+	);
+	if dtype == GgmlDType::Q4_0 {
+		let table = source.tensor(&format!("{}_table", plan.from))?;
+		ensure!(
+			table.data() == TABLE.map(|v| v as u8),
+			"{} has not Q4_0's table",
+			plan.from
+		);
+	}
+	let mut blocks = Vec::with_capacity(rows * width / BLOCK * (bytes + 2));
 	for row in 0..rows {
 		let from = plan.heads.map_or(row, |heads| interleaved(row, rows / heads));
-		let weights = weight.data().chunks_exact(width).nth(from);
+		let weights = weight.data().chunks_exact(columns).nth(from);
 		let scales = scale.data().chunks_exact(width / BLOCK * 2).nth(from);
 		let (weights, scales) = weights.zip(scales).context("a tensor is too short")?;
-		for (scale, block) in scales.chunks_exact(2).zip(weights.chunks_exact(BLOCK)) {
+		for (scale, block) in scales.chunks_exact(2).zip(weights.chunks_exact(bytes)) {
 			blocks.extend_from_slice(scale);
-			blocks.extend_from_slice(block);
+			match block.try_into() {
+				Ok(block) if dtype == GgmlDType::Q4_0 => blocks.extend(q4_0(block)),
+				_ => blocks.extend_from_slice(block),
+			}
 		}
 	}
-	Ok(QTensor::new(storage(&blocks, GgmlDType::Q8_0)?, (rows, width))?)
+	Ok(QTensor::new(storage(&blocks, dtype)?, (rows, width))?)
+}
+
+/// The weights of a block as Q4_0 has them: the first half in the low nibbles, the second in the high ones. Ours are pairs of neighbors.
+fn q4_0(block: &[u8; BLOCK / 2]) -> [u8; BLOCK / 2] {
+	let nibble = |i: usize| block[i / 2] >> (4 * (i % 2)) & 0x0f;
+	std::array::from_fn(|i| nibble(i) | nibble(i + BLOCK / 2) << 4)
 }
 
 /// Which of our rows is row `row` of a file whose heads of `length` rows hold pairs side by side.
@@ -145,11 +174,18 @@ fn interleaved(row: usize, length: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-	use super::interleaved;
+	use super::*;
 
 	#[test]
 	fn halves_become_pairs() {
 		let order: Vec<_> = (0..16).map(|row| interleaved(row, 8)).collect();
 		assert_eq!(order, [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]);
+	}
+
+	#[test]
+	fn neighbors_become_halves() {
+		// Weight i is i / 2.
+		let ours = std::array::from_fn(|i| i as u8 * 17);
+		assert_eq!(q4_0(&ours), std::array::from_fn(|i| (i / 2 | (8 + i / 2) << 4) as u8));
 	}
 }

@@ -1,13 +1,14 @@
 //! The engine beside its peers: same weights, same shapes, same device, one run.
 //!
 //! `make bench` and `make bench-gpu` call `assay-bench run`. A run takes a [`plan`] of the CPU or of a GPU, starts a process for each
-//! engine ([`ours`], [`candle`], `peers/llamacpp.py`, `peers/torch_bf16.py`; all answer [`engine`]'s requests), asks them what the
+//! engine of the [`entries`] ([`ours`], [`candle`], the scripts in `peers`; all answer [`engine`]'s requests), asks them what the
 //! [`samples`] lack ([`run`]), and writes tables and charts ([`report`], [`chart`]). The CPU's models are made on disk first ([`models`]).
 
 mod candle;
 mod chart;
 mod documents;
 mod engine;
+mod entries;
 mod format;
 mod gguf;
 mod limits;
@@ -24,11 +25,16 @@ mod tests;
 mod weights;
 
 use anyhow::{bail, ensure, Context, Result};
+use assay_numerics::{
+	isa::{amx_status, AmxStatus},
+	Isa,
+};
 use clap::{Parser, Subcommand};
 use engine::{serve, Request};
+use entries::Program;
 use models::Model;
 use options::Options;
-use plan::{Device, Plan, OURS};
+use plan::{Device, Plan};
 use run::{Run, Start};
 use samples::Samples;
 use serde_json::{json, Value};
@@ -56,12 +62,12 @@ enum Command {
 
 fn main() -> Result<()> {
 	match Cli::parse().command {
-		Command::Run(options) => run(&options, &mut |name| options.start(name)).map(|_| ()),
-		Command::Engine { name, gpu } => match (name.as_str(), gpu) {
-			(OURS, None) => serve(&mut ours::cpu::Ours::default()),
-			(OURS, Some(device)) => serve(&mut ours::gpu::Opening::new(device)),
-			("candle", None) => serve(&mut candle::Candle::default()),
-			_ => bail!("no engine `{name}`"),
+		Command::Run(options) => run(&options, &mut |entry| options.start(entry)).map(|_| ()),
+		Command::Engine { name, gpu } => match (Program::named(&name)?, gpu) {
+			(Program::Ours, None) => serve(&mut ours::cpu::Ours::default()),
+			(Program::Ours, Some(device)) => serve(&mut ours::gpu::Opening::new(device)),
+			(Program::Candle, None) => serve(&mut candle::Candle::default()),
+			_ => bail!("`{name}` is no engine of this program on this device"),
 		},
 	}
 }
@@ -70,7 +76,11 @@ fn main() -> Result<()> {
 fn run(options: &Options, start: &mut Start) -> Result<String> {
 	fs::create_dir_all(&options.cache)?;
 	let gpu = match options.gpu {
-		Some(_) => start(OURS)?.context("our engine is not there")?.ask(&Request::Device)?,
+		Some(_) => {
+			let all = entries::of_gpu();
+			let ours = all.first().context("our engine is not to be measured")?;
+			start(ours)?.context("our engine is not there")?.ask(&Request::Device)?
+		}
 		None => Value::Null,
 	};
 	let mut run = open(options, &gpu)?;
@@ -85,10 +95,11 @@ fn run(options: &Options, start: &mut Start) -> Result<String> {
 	} else {
 		eprintln!("    nothing was written: no GPU computed this, and its times mean nothing");
 	}
+	let ours = |model: &Model| model.entries.iter().find(|entry| entry.is_ours()).cloned();
 	let errors = run
 		.models
 		.iter()
-		.filter_map(|m| run.samples.error(m.name(), OURS, "check"));
+		.filter_map(|model| run.samples.error(&model.name, &ours(model)?.name, "check"));
 	let errors: Vec<_> = errors.collect();
 	ensure!(errors.is_empty(), "GPU and CPU do not agree: {}", errors.join("; "));
 	Ok(report)
@@ -106,22 +117,32 @@ fn open(options: &Options, gpu: &Value) -> Result<Run> {
 			tokens.context("our engine does not tell its max_batched_tokens")? as usize,
 		)
 	};
-	let models = options.models();
-	let models = models.iter().map(|name| match plan.device {
-		Device::Cpu => Model::on_disk(name, &options.root.join("demo-model/assay-demo"), &options.cache),
-		Device::Gpu => Model::on_gpu(name),
+	let mut models = Vec::new();
+	for name in options.models() {
+		models.extend(match plan.device {
+			Device::Cpu => {
+				let demo = options.root.join("demo-model/assay-demo");
+				Model::on_disk(&name, &demo, &options.cache, Isa::Amx.works())?
+			}
+			Device::Gpu => vec![Model::on_gpu(&name)?],
+		});
+	}
+	for model in &mut models {
+		model.entries.retain(|entry| options.has(entry.program));
+	}
+	let matrix_units = match (plan.device, amx_status()) {
+		(Device::Gpu, _) => None,
+		(Device::Cpu, AmxStatus::Works) => Some("AMX works, and columns named “no AMX” do without it".to_owned()),
+		(Device::Cpu, status) => Some(format!("{status}, so no column is with it")),
+	};
+	let described = models.iter().map(|model| {
+		let names: Vec<_> = model.entries.iter().map(|entry| &entry.name).collect();
+		json!({ "name": model.name, "ids": model.files.as_ref().map(|files| &files.ids), "engines": names })
 	});
-	let models = models.collect::<Result<Vec<_>>>()?;
-	let mut engines: Vec<String> = plan.engines.map(String::from).into();
-	engines.retain(|engine| options.engines.is_empty() || options.engines.contains(engine));
-	let ids: Vec<_> = models
-		.iter()
-		.map(|m| (m.name(), m.files.as_ref().map(|files| &files.id)))
-		.collect();
 	let header = json!({
-		"machine": documents::machine(), "GPU": gpu.get("name"), "max_batched_tokens": gpu.get("max_batched_tokens"),
-		"commit": options.commit, "versions": options.versions, "threads": threads, "python": options.python,
-		"quick": options.quick, "engines": engines, "models": ids,
+		"machine": documents::machine(), "matrix units": matrix_units, "GPU": gpu.get("name"), "max_batched_tokens": gpu.get("max_batched_tokens"),
+		"commit": options.commit, "versions": options.versions, "threads": threads, "peers": options.peers_in_words(),
+		"quick": options.quick, "models": described.collect::<Vec<_>>(),
 	});
 	let log = match (plan.device, options.quick) {
 		(Device::Cpu, false) => "samples.jsonl",
@@ -133,7 +154,6 @@ fn open(options: &Options, gpu: &Value) -> Result<Run> {
 	Ok(Run {
 		plan,
 		models,
-		engines,
 		threads,
 		cache: options.cache.clone(),
 		samples: Samples::open(&log, header)?,

@@ -1,6 +1,9 @@
 //! What to run, and where: the command line.
 
-use crate::engine::{Engine, Remote};
+use crate::{
+	engine::{Engine, Remote},
+	entries::{peer_of, Entry, Program},
+};
 use anyhow::Result;
 use std::{path::PathBuf, process::Command, thread};
 
@@ -19,9 +22,9 @@ pub struct Options {
 	/// Where charts go, and the document with its figures, if it is there. Nothing is written if the GPU is an emulation.
 	#[arg(long)]
 	pub out: PathBuf,
-	/// The Python that has llama.cpp, or PyTorch with CUDA; without one these are left out.
-	#[arg(long)]
-	pub python: Option<PathBuf>,
+	/// A peer that is installed, and the Python that has it: NAME=PYTHON. The others are left out.
+	#[arg(long = "peer", value_parser = |text: &str| peer_of(text).map_err(|error| format!("{error:#}")))]
+	pub peers: Vec<(Program, PathBuf)>,
 	/// What is measured: commit, in words.
 	#[arg(long, default_value = "")]
 	pub commit: String,
@@ -37,7 +40,7 @@ pub struct Options {
 	/// Measure nothing: write the report of what the interrupted run has so far.
 	#[arg(long)]
 	pub report: bool,
-	/// Models to measure.
+	/// Models to measure: `demo`, shapes, or shapes of one width, such as 1.1b-4bit.
 	#[arg(long, value_delimiter = ',')]
 	pub models: Vec<String>,
 	/// Engines to measure.
@@ -67,27 +70,38 @@ impl Options {
 		}
 	}
 
+	/// Whether an engine is wanted, and installed.
+	pub fn has(&self, program: Program) -> bool {
+		let wanted = self.engines.is_empty() || self.engines.iter().any(|name| name == program.name());
+		wanted && (program.script().is_none() || self.python(program).is_some())
+	}
+
+	/// The peers that are installed, and where.
+	pub fn peers_in_words(&self) -> Vec<String> {
+		let words = |(program, python): &(Program, PathBuf)| format!("{}={}", program.name(), python.display());
+		self.peers.iter().map(words).collect()
+	}
+
+	fn python(&self, program: Program) -> Option<&PathBuf> {
+		self.peers
+			.iter()
+			.find(|(peer, _)| *peer == program)
+			.map(|(_, python)| python)
+	}
+
 	/// Starts the process of an engine.
-	pub fn start(&self, name: &str) -> Result<Option<Box<dyn Engine>>> {
-		let script = match name {
-			"llama.cpp" => Some("llamacpp.py"),
-			"torch" | "torch.compile" => Some("torch_bf16.py"),
-			_ => None,
-		};
-		let mut process = match (script, &self.python) {
+	pub fn start(&self, entry: &Entry) -> Result<Option<Box<dyn Engine>>> {
+		let mut process = match (entry.program.script(), self.python(entry.program)) {
 			(None, _) => {
 				let mut process = Command::new(std::env::current_exe()?);
-				process.args(["engine", name]);
+				process.args(["engine", entry.program.name()]);
 				process.args(self.gpu.iter().flat_map(|gpu| ["--gpu".to_owned(), gpu.to_string()]));
 				process
 			}
 			(Some(_), None) => return Ok(None),
-			(Some(script), Some(python)) => {
+			(Some((script, arguments)), Some(python)) => {
 				let mut process = Command::new(python);
-				process.arg(self.root.join("bench/peers").join(script));
-				if name == "torch.compile" {
-					process.arg("--compile");
-				}
+				process.arg(self.root.join("bench/peers").join(script)).args(arguments);
 				process
 			}
 		};

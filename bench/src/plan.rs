@@ -1,9 +1,10 @@
 //! What is measured, and how often, on the CPU and on a GPU.
 
-use crate::{engine::Request, shapes::Shape};
-
-/// Our engine; every plan begins with it.
-pub const OURS: &str = "ours";
+use crate::{
+	engine::Request,
+	entries::{Entry, Program},
+	shapes::Shape,
+};
 
 /// What engines compute on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Measure {
 	pub repetitions: usize,
 	/// Whether peers don't do it.
 	pub ours_only: bool,
+	/// Whether it is drawn too.
+	pub drawn: bool,
 	/// Of which limits the table shows a share.
 	pub limits: &'static [Limit],
 }
@@ -51,6 +54,7 @@ impl Measure {
 			tokens: None,
 			repetitions,
 			ours_only: false,
+			drawn: false,
 			limits: &[],
 		}
 	}
@@ -62,6 +66,10 @@ impl Measure {
 		}
 	}
 
+	fn drawn_if(self, drawn: bool) -> Self {
+		Self { drawn, ..self }
+	}
+
 	fn speed_of(self, tokens: usize) -> Self {
 		let tokens = Some(tokens);
 		Self { tokens, ..self }
@@ -71,10 +79,16 @@ impl Measure {
 		Self { limits, ..self }
 	}
 
-	/// Whether an engine can do this at all; stock candle has no batches.
-	pub fn suits(&self, engine: &str) -> bool {
-		let batched = matches!(self.request, Request::Decode { batch, .. } if batch > 1);
-		(engine == OURS || !self.ours_only) && !(batched && engine == "candle")
+	/// Whether an engine is asked this: whether it can do it at all (stock candle has no batches), and whether it is there for it.
+	pub fn suits(&self, entry: &Entry) -> bool {
+		let can = !self.ours_only || entry.is_ours();
+		can && match self.request {
+			Request::Decode { batch: 1, .. } => true,
+			_ if entry.reference => false,
+			Request::Decode { .. } => entry.program != Program::Candle,
+			Request::Job { batch, temperature, .. } => entry.thorough || batch == 1 && temperature == 0,
+			_ => true,
+		}
 	}
 
 	/// Whether a model of this shape is long and small enough for it.
@@ -142,12 +156,10 @@ const GPU_QUICK: Scale = Scale {
 	check: 4,
 };
 
-/// One run's engines and measures.
+/// One run's measures.
 pub struct Plan {
 	/// What engines compute on.
 	pub device: Device,
-	/// Our engine, then its peers.
-	pub engines: [&'static str; 3],
 	/// What the device can do at most: measured before and after the engines. The table's shares are of the last one.
 	pub limits: Vec<Measure>,
 	/// Asked once after loading. Without it, each speed is measured once more at first, which isn't counted.
@@ -159,7 +171,7 @@ pub struct Plan {
 }
 
 impl Plan {
-	/// Ours, llama.cpp and candle on the CPU.
+	/// On the CPU.
 	pub fn cpu(quick: bool, threads: usize) -> Self {
 		let scale = if quick { CPU_QUICK } else { CPU };
 		let mut counts = vec![1, threads];
@@ -169,17 +181,20 @@ impl Plan {
 		let mut measures = Vec::new();
 		for &tokens in scale.prompts {
 			let shares: &[Limit] = if tokens == longest { &[Limit::Int8] } else { &[] };
-			measures.push(prefill(tokens, None, &scale).limited_by(shares));
+			let measure = prefill(tokens, None, &scale).limited_by(shares);
+			measures.push(measure.drawn_if(tokens == longest));
 		}
+		let (first, last) = (scale.decode.first().copied(), scale.decode.last().copied());
 		for &point in scale.decode {
 			let shares: &[Limit] = if point.1 == 1 { &[Limit::Memory] } else { &[] };
-			measures.push(decode(point).limited_by(shares));
+			let drawn = [first, last].contains(&Some(point));
+			measures.push(decode(point).limited_by(shares).drawn_if(drawn));
 		}
 		measures.extend(scale.jobs.iter().map(|point| job(*point, &scale)));
+		measures.push(spot_check(&scale));
 		let fresh = |key: &str, label: &str, request| Measure::new(key, label, request, scale.long);
 		Self {
 			device: Device::Cpu,
-			engines: [OURS, "llama.cpp", "candle"],
 			limits: counts.into_iter().map(limits).collect(),
 			warm_up: Some(prompt(32, None)),
 			measures,
@@ -193,15 +208,13 @@ impl Plan {
 		}
 	}
 
-	/// Ours and PyTorch on a GPU, where our engine's scheduler puts at most `max_batched_tokens` tokens of prompts into a step.
+	/// On a GPU, where our engine's scheduler puts at most `max_batched_tokens` tokens of prompts into a step.
 	pub fn gpu(quick: bool, max_batched_tokens: usize) -> Self {
 		let scale = if quick { GPU_QUICK } else { GPU };
 		let longest = scale.prompts.last().copied().unwrap_or(0);
-		let mut measures: Vec<Measure> = scale
-			.prompts
-			.iter()
-			.map(|tokens| prefill(*tokens, Some(max_batched_tokens), &scale).limited_by(&[Limit::Int8]))
-			.collect();
+		let of_prompt = |tokens: &usize| prefill(*tokens, Some(max_batched_tokens), &scale).limited_by(&[Limit::Int8]);
+		let of_prompt = |tokens| of_prompt(tokens).drawn_if(true);
+		let mut measures: Vec<Measure> = scale.prompts.iter().map(of_prompt).collect();
 		if longest > max_batched_tokens {
 			measures.push(Measure {
 				key: format!("prefill-{longest}-whole"),
@@ -211,7 +224,7 @@ impl Plan {
 			});
 		}
 		for &point in scale.decode {
-			measures.push(decode(point).limited_by(&[Limit::Memory, Limit::Int8]));
+			measures.push(decode(point).limited_by(&[Limit::Memory, Limit::Int8]).drawn_if(true));
 		}
 		let trace = |key: String, sequences, tokens| {
 			Measure::new(key, "trace", Request::Trace { sequences, tokens }, scale.short).ours_only()
@@ -226,7 +239,6 @@ impl Plan {
 		measures.push(Measure::new("check", label, Request::Check { prompt, answer }, 1).ours_only());
 		Self {
 			device: Device::Gpu,
-			engines: [OURS, "torch", "torch.compile"],
 			limits: vec![limits("limits".into(), 1, &scale)],
 			warm_up: None,
 			measures,
@@ -298,6 +310,12 @@ fn job((batch, temperature, repetitions): (usize, u32, usize), scale: &Scale) ->
 	};
 	let label = format!("verify ÷ generate, {jobs}{warm}");
 	Measure::new(format!("job-{batch}{suffix}"), label, request, repetitions).ours_only()
+}
+
+fn spot_check(scale: &Scale) -> Measure {
+	let (prompt, answer) = scale.job;
+	let label = "spot check of one chunk ÷ verification of all";
+	Measure::new("spot", label, Request::Spot { prompt, answer }, scale.long).ours_only()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use crate::{
 	engine::{token, Engine, Request},
+	entries::Entry,
 	format::{duration, speed},
 	models::Model,
-	plan::{Device, Limit, Measure, Plan, OURS},
+	plan::{Device, Limit, Measure, Plan},
 	samples::Samples,
 };
 use anyhow::{Context, Result};
@@ -18,20 +19,18 @@ use std::{
 /// The device's own samples stand under this name instead of a model's and an engine's.
 pub const DEVICE: &str = "device";
 
-/// Starts an engine by its name; none if it isn't installed.
-pub type Start<'a> = dyn FnMut(&str) -> Result<Option<Box<dyn Engine>>> + 'a;
+/// Starts an engine; none if it isn't installed.
+pub type Start<'a> = dyn FnMut(&Entry) -> Result<Option<Box<dyn Engine>>> + 'a;
 
-/// An engine with the model in question, and its name.
-type Loaded<'a> = (&'a str, Box<dyn Engine>);
+/// An engine with the model in question.
+type Loaded<'a> = (&'a Entry, Box<dyn Engine>);
 
 /// A run's plan, models and samples.
 pub struct Run {
 	/// What is measured.
 	pub plan: Plan,
-	/// On which models.
+	/// On which models, with which engines.
 	pub models: Vec<Model>,
-	/// With which engines, of the plan's.
-	pub engines: Vec<String>,
 	/// Threads of every engine.
 	pub threads: usize,
 	/// Where engines leave their logits.
@@ -45,18 +44,18 @@ pub struct Run {
 impl Run {
 	/// Measures everything that isn't yet.
 	pub fn measure(&mut self, start: &mut Start) -> Result<()> {
-		let (models, engines) = (self.models.clone(), self.engines.clone());
+		let models = self.models.clone();
 		self.limits(1, start)?;
 		for model in &models {
 			let together = match self.plan.device {
-				Device::Cpu => engines.len().max(1),
+				Device::Cpu => model.entries.len().max(1),
 				Device::Gpu => 1,
 			};
-			for group in engines.chunks(together) {
+			for group in model.entries.chunks(together) {
 				self.loaded(model, group, start)?;
 			}
 			for repetition in 0..self.plan.fresh.iter().map(|m| m.repetitions).max().unwrap_or(0) {
-				self.fresh(model, &engines, repetition, start)?;
+				self.fresh(model, repetition, start)?;
 			}
 		}
 		self.limits(2, start)?;
@@ -86,7 +85,11 @@ impl Run {
 		if !all.iter().any(|measure| missing(&self.samples, measure, most)) {
 			return Ok(());
 		}
-		let mut ours = start(OURS)?.context("our engine is not there")?;
+		let mut entries = self.models.iter().flat_map(|model| &model.entries);
+		let ours = entries
+			.find(|entry| entry.is_ours())
+			.context("no model, or not our engine, is to be measured")?;
+		let mut ours = start(ours)?.context("our engine is not there")?;
 		for repetition in 1..=most {
 			for measure in &all {
 				if missing(&self.samples, measure, repetition) {
@@ -107,20 +110,20 @@ impl Run {
 	}
 
 	/// Asks engines that stay loaded, in turn.
-	fn loaded(&mut self, model: &Model, engines: &[String], start: &mut Start) -> Result<()> {
-		let name = model.name();
+	fn loaded(&mut self, model: &Model, entries: &[Entry], start: &mut Start) -> Result<()> {
+		let name = model.name.as_str();
 		let measures = self.plan.measures.clone();
-		let missing = |samples: &Samples, measure: &Measure, engine: &str, repetitions| {
+		let missing = |samples: &Samples, measure: &Measure, entry: &Entry, repetitions| {
 			measure.fits(&model.shape)
-				&& measure.suits(engine)
-				&& samples.count(name, engine, &measure.key) < repetitions
+				&& measure.suits(entry)
+				&& samples.count(name, &entry.name, &measure.key) < repetitions
 		};
 		let mut loaded: Vec<Loaded> = Vec::new();
-		for engine in engines {
+		for entry in entries {
 			let mut all = measures.iter();
-			if all.any(|m| missing(&self.samples, m, engine, m.repetitions)) {
-				if let Some(process) = self.load(model, engine, start)? {
-					loaded.push((engine, process));
+			if all.any(|m| missing(&self.samples, m, entry, m.repetitions)) {
+				if let Some(process) = self.load(model, entry, start)? {
+					loaded.push((entry, process));
 				}
 			}
 		}
@@ -130,8 +133,8 @@ impl Run {
 		for repetition in 1..=measures.iter().map(|m| m.repetitions).max().unwrap_or(0) {
 			for measure in measures.iter().filter(|m| repetition <= m.repetitions) {
 				let mut figures = Vec::new();
-				for (engine, process) in &mut loaded {
-					if !missing(&self.samples, measure, engine, repetition) {
+				for (entry, process) in &mut loaded {
+					if !missing(&self.samples, measure, entry, repetition) {
 						continue;
 					}
 					// Kernels are loaded, memory is taken, peers compile.
@@ -139,8 +142,8 @@ impl Run {
 						process.ask(&measure.request).ok();
 					}
 					let answer = or_error(process.ask(&measure.request));
-					figures.push(format!("{engine} {}", figure(measure, &answer)));
-					self.samples.push(name, engine, &measure.key, answer)?;
+					figures.push(format!("{} {}", entry.name, figure(measure, &answer)));
+					self.samples.push(name, &entry.name, &measure.key, answer)?;
 				}
 				if !figures.is_empty() {
 					let (label, of, all) = (&measure.label, measure.repetitions, figures.join(" · "));
@@ -152,14 +155,14 @@ impl Run {
 	}
 
 	/// Starts an engine with a model; none, with a line that says why, if it cannot be had.
-	fn load(&mut self, model: &Model, engine: &str, start: &mut Start) -> Result<Option<Box<dyn Engine>>> {
-		let name = model.name();
+	fn load(&mut self, model: &Model, entry: &Entry, start: &mut Start) -> Result<Option<Box<dyn Engine>>> {
+		let (name, engine) = (model.name.as_str(), entry.name.as_str());
 		self.log(&format!("{name}: loading {engine}"));
-		let Some(mut process) = start(engine)? else {
+		let Some(mut process) = start(entry)? else {
 			self.log(&format!("{name}: {engine} is not installed"));
 			return Ok(None);
 		};
-		let mut answer = or_error(process.ask(&Request::Load(model.load(self.threads))));
+		let mut answer = or_error(process.ask(&Request::Load(model.load(entry, self.threads)?)));
 		if self.plan.fresh.is_empty() {
 			self.samples.push(name, engine, "load", answer.clone())?;
 		}
@@ -177,14 +180,14 @@ impl Run {
 	fn compare(&mut self, name: &str, loaded: &mut [Loaded]) -> Result<()> {
 		let tokens: Vec<u32> = (0..64).map(token).collect();
 		let mut ours: Option<Vec<f32>> = None;
-		for (engine, process) in loaded {
-			let (tokens, out) = (tokens.clone(), self.cache.join(format!("logits-{engine}")));
+		for (entry, process) in loaded.iter_mut().filter(|(entry, _)| !entry.reference) {
+			let (tokens, out, engine) = (tokens.clone(), self.cache.join("logits"), &entry.name);
 			let answer = process.ask(&Request::Logits {
 				tokens,
 				out: out.clone(),
 			});
 			match (answer.and_then(|_| read_logits(&out)), &ours) {
-				(Ok(logits), None) if *engine == OURS => ours = Some(logits),
+				(Ok(logits), None) if entry.is_ours() => ours = Some(logits),
 				(Ok(logits), Some(ours)) => {
 					let cosine = cosine(ours, &logits);
 					self.log(&format!("{name}: logits of {engine} and ours: cosine {cosine:.6}"));
@@ -198,21 +201,27 @@ impl Run {
 	}
 
 	/// A new process of each engine: how long until it is ready, and how much memory it needs.
-	fn fresh(&mut self, model: &Model, engines: &[String], repetition: usize, start: &mut Start) -> Result<()> {
-		let name = model.name();
-		for engine in engines {
-			let suits = |m: &&Measure| m.fits(&model.shape) && m.suits(engine);
+	fn fresh(&mut self, model: &Model, repetition: usize, start: &mut Start) -> Result<()> {
+		let name = model.name.as_str();
+		// With other instructions our engine loads the same bytes.
+		let entries = model
+			.entries
+			.iter()
+			.filter(|entry| !entry.is_ours() || entry.is_our_best());
+		for entry in entries {
+			let engine = entry.name.as_str();
+			let suits = |m: &&Measure| m.fits(&model.shape) && m.suits(entry);
 			let measures: Vec<Measure> = self.plan.fresh.iter().filter(suits).cloned().collect();
 			let done = |m: &Measure| self.samples.count(name, engine, &m.key) > repetition;
 			if measures.last().is_none_or(done) {
 				continue;
 			}
-			let Some(mut process) = start(engine)? else {
+			let Some(mut process) = start(entry)? else {
 				continue;
 			};
 			for measure in &measures {
 				let request = match &measure.request {
-					Request::Load(_) => Request::Load(model.load(self.threads)),
+					Request::Load(_) => Request::Load(model.load(entry, self.threads)?),
 					other => other.clone(),
 				};
 				let answer = or_error(process.ask(&request));
@@ -232,11 +241,17 @@ fn or_error(answer: Result<Value>) -> Value {
 /// An answer in words.
 fn figure(measure: &Measure, answer: &Value) -> String {
 	let number = |key: &str| answer.get(key).and_then(Value::as_f64);
-	match (measure.tokens, number("seconds"), number("verify"), number("generate")) {
-		(_, _, Some(verify), Some(generate)) => format!("{:.2} %", verify / generate * 100.0),
-		(Some(tokens), Some(seconds), ..) => speed(tokens as f64 / seconds),
-		(None, Some(seconds), ..) => duration(seconds),
-		_ => answer.to_string(),
+	let share = |part: f64, whole: f64| format!("{:.2} %", part / whole * 100.0);
+	match (measure.tokens, number("seconds")) {
+		(Some(tokens), Some(seconds)) => format!("{} tok/s", speed(tokens as f64 / seconds)),
+		(None, Some(seconds)) => match number("whole") {
+			Some(whole) => share(seconds, whole),
+			None => duration(seconds),
+		},
+		_ => match (number("verify"), number("generate")) {
+			(Some(verify), Some(generate)) => share(verify, generate),
+			_ => answer.to_string(),
+		},
 	}
 }
 

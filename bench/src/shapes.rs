@@ -1,5 +1,6 @@
 //! The shapes of the models that are measured: real ones, small ones for quick runs, and the bundled demo model's.
 
+use crate::entries::Bits;
 use serde_json::{json, Value};
 
 /// Token that random models never sample greedily: it ends an answer.
@@ -157,15 +158,25 @@ impl Shape {
 		self.hidden * (2 * q + 2 * kv + 3 * self.intermediate)
 	}
 
+	/// Weights of all layers' matrices.
+	pub fn layers_weights(&self) -> usize {
+		self.layers * self.layer_weights()
+	}
+
+	/// Weights of the embedding, and of the output layer if that is another matrix.
+	pub fn tables_weights(&self) -> usize {
+		let tables = if self.tied { 1 } else { 2 };
+		tables * self.vocabulary * self.hidden
+	}
+
 	/// Weights, all of them.
 	pub fn weights(&self) -> usize {
-		let tables = if self.tied { 1 } else { 2 };
-		self.layers * self.layer_weights() + tables * self.vocabulary * self.hidden
+		self.layers_weights() + self.tables_weights()
 	}
 
 	/// Multiplications of weights that one token of a prompt takes, the output layer left out: only a prompt's last token needs it.
 	pub fn prompt_macs(&self) -> usize {
-		self.layers * self.layer_weights()
+		self.layers_weights()
 	}
 
 	/// Multiplications of weights that one token of an answer takes.
@@ -174,10 +185,10 @@ impl Shape {
 	}
 
 	/// Bytes that a step of one token for each of `batch` sequences at this depth has to read: every weight with its scale once for all of
-	/// them (8.5 bits), f16 keys and values of each.
-	pub fn step_bytes(&self, depth: usize, batch: usize) -> usize {
-		let weights = self.token_macs();
-		weights + weights / 16 + batch * self.kv_bytes(depth)
+	/// them, f16 keys and values of each.
+	pub fn step_bytes(&self, depth: usize, batch: usize, bits: Bits) -> f64 {
+		let weights = self.layers_weights() as f64 * bits.layers + (self.vocabulary * self.hidden) as f64 * bits.tables;
+		weights / 8.0 + (batch * self.kv_bytes(depth)) as f64
 	}
 
 	/// Bytes of so many positions' keys and values.
@@ -207,12 +218,18 @@ mod tests {
 	#[test]
 	fn a_step_reads_weights_once_and_each_sequence_s_keys_and_values() {
 		let shape = Shape::named("8b").expect("a shape");
-		let (one, many) = (shape.step_bytes(128, 1), shape.step_bytes(128, 32));
+		let bits = Bits {
+			layers: 4.5,
+			tables: 8.5,
+		};
+		let bytes = |batch| shape.step_bytes(128, batch, bits) as usize;
+		let (one, many) = (bytes(1), bytes(32));
 		assert_eq!(many - one, 31 * shape.kv_bytes(128));
 		// 128 KiB a position, as everywhere for this model.
 		assert_eq!(shape.kv_bytes(1), 128 << 10);
-		// All weights but the embedding, at 8.5 bits.
-		assert_eq!(one - shape.kv_bytes(128), (shape.weights() - 128_256 * 4096) / 16 * 17);
+		// All weights but the embedding.
+		let weights = shape.layers_weights() / 16 * 9 + 128_256 * 4096 / 16 * 17;
+		assert_eq!(one - shape.kv_bytes(128), weights);
 		assert_eq!(shape.trace_bytes(2), 33 * 4096 * 2 * 4);
 	}
 }

@@ -1,195 +1,235 @@
-//! Random models: a directory as Hugging Face has them, whose f16 weights are exactly int8 blocks times their scales.
+//! Random models: canonical model directories in any format, whose weights are the same numbers in all formats of one width.
 //!
-//! Each block has one weight of ±127 and a scale of four significant bits, so the importer's rounding finds the same int8
-//! and the same scale again, and every engine runs the same weights. Values come from the tensor's name alone.
+//! All groups of a row have the same scale, and zero points are the middle. So a row's weights do not depend on the size of groups, and
+//! a file of a peer with a scale a block, a scale a group or a scale a row holds the same weights as ours. Values come from the tensor's
+//! name alone.
 
 use crate::shapes::{Shape, EOS};
-use anyhow::Result;
+use anyhow::{Context, Result};
+use assay_model_folder::{
+	config::ModelConfig,
+	files,
+	formats::{Format, Formats},
+	header::{byte_size, Dtype, Header},
+	layout::{layout, source_layout, TensorSpec, SCALE_SUFFIX, TABLE_SUFFIX, ZERO_SUFFIX},
+	manifest::{Defaults, Manifest, ManifestFile, Provenance, TensorEntry},
+	prompt::prompt_overhead,
+	template::Template,
+	tokenizer::Tokenizer,
+};
+use assay_numerics::format::MatrixFormat;
+use assay_primitives::{model::Profile, ModelId};
 use half::f16;
-use safetensors::{Dtype, View};
 use serde_json::{json, Map, Value};
 use std::{
-	borrow::Cow,
-	cell::{Cell, RefCell},
-	fs,
+	collections::HashMap,
+	fs::{self, File},
+	io::{BufWriter, Write},
 	path::Path,
 };
 
 /// Changes when the same shape would get other weights or another tokenizer.
-pub const VERSION: u32 = 1;
-const BLOCK: usize = 32;
+pub const VERSION: u32 = 2;
 /// A chat template.
 pub const TEMPLATE: &str =
 	"<|bos|>{%- for message in messages -%}<|user|>{{ message['content'] }}<|end|>{%- endfor -%}<|assistant|>";
+/// The table of our 4-bit weights: Q4_0's.
+pub const TABLE: [i8; 16] = [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7];
 
-/// A tensor of a published Llama, whose f16 bytes are made when they are written.
-struct Source<'a> {
-	name: String,
-	/// Rows (none for a norm) and width.
-	shape: Vec<usize>,
-	/// Called with the tensor's bytes once these are made.
-	written: &'a dyn Fn(usize),
-}
-
-impl View for Source<'_> {
-	fn dtype(&self) -> Dtype {
-		Dtype::F16
-	}
-
-	fn shape(&self) -> &[usize] {
-		&self.shape
-	}
-
-	fn data(&self) -> Cow<'_, [u8]> {
-		let bytes = match self.shape[..] {
-			[rows, width] => matrix(&self.name, rows, width),
-			_ => f16::ONE.to_le_bytes().repeat(self.data_len() / 2),
-		};
-		(self.written)(bytes.len());
-		bytes.into()
-	}
-
-	fn data_len(&self) -> usize {
-		2 * self.shape.iter().product::<usize>()
-	}
-}
-
-/// Names and shapes of all tensors.
-fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>)> {
-	let Shape {
-		hidden,
-		intermediate,
-		vocabulary,
-		..
-	} = *shape;
-	let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-	let mut all = vec![
-		("model.embed_tokens.weight".into(), vec![vocabulary, hidden]),
-		("model.norm.weight".into(), vec![hidden]),
-	];
-	if !shape.tied {
-		all.push(("lm_head.weight".into(), vec![vocabulary, hidden]));
-	}
-	for layer in 0..shape.layers {
-		for (part, shape) in [
-			("self_attn.q_proj", vec![q, hidden]),
-			("self_attn.k_proj", vec![kv, hidden]),
-			("self_attn.v_proj", vec![kv, hidden]),
-			("self_attn.o_proj", vec![hidden, q]),
-			("mlp.gate_proj", vec![intermediate, hidden]),
-			("mlp.up_proj", vec![intermediate, hidden]),
-			("mlp.down_proj", vec![hidden, intermediate]),
-			("input_layernorm", vec![hidden]),
-			("post_attention_layernorm", vec![hidden]),
-		] {
-			all.push((format!("model.layers.{layer}.{part}.weight"), shape));
-		}
-	}
-	all
-}
-
-/// Writes a model directory as Hugging Face has them; `progress` gets how many of how many bytes are made.
-pub fn write_dir(shape: &Shape, dir: &Path, progress: impl FnMut(usize, usize)) -> Result<()> {
+/// Writes a canonical model directory; `progress` gets how many of how many bytes are made. It has no known answer, so no node serves it.
+pub fn write_dir(shape: &Shape, format: Format, dir: &Path, mut progress: impl FnMut(usize, usize)) -> Result<ModelId> {
 	fs::create_dir_all(dir)?;
-	fs::write(dir.join("config.json"), format!("{:#}\n", shape.config()))?;
-	fs::write(dir.join("tokenizer.json"), tokenizer().to_string())?;
-	fs::write(dir.join("chat_template.jinja"), TEMPLATE)?;
-
-	let tensors = tensors(shape);
-	let all = tensors
-		.iter()
-		.map(|(_, shape)| 2 * shape.iter().product::<usize>())
-		.sum();
-	let (done, progress) = (Cell::new(0), RefCell::new(progress));
-	let written = |bytes| {
-		done.set(done.get() + bytes);
-		(progress.borrow_mut())(done.get(), all);
+	let ModelConfig {
+		architecture,
+		hyperparameters,
+	} = ModelConfig::parse(shape.config().to_string().as_bytes())?;
+	let (mut formats, mut matrices) = (Formats::default(), HashMap::new());
+	for spec in source_layout(&hyperparameters) {
+		if spec.quantized {
+			let format = if is_table(&spec.name) {
+				Format::default()
+			} else {
+				format
+			};
+			let matrix = Matrix {
+				width: spec.width as usize,
+				format: format.with_table(TABLE),
+			};
+			matrices.insert(spec.name.clone(), matrix);
+			formats.insert(spec.name, format);
+		}
+	}
+	let specs = layout(&hyperparameters, &formats);
+	let tensors = write_tensors(&dir.join(files::WEIGHTS), specs, &matrices, &mut progress)?;
+	let tokenizer_json = tokenizer().to_string();
+	let rope = hyperparameters.rope_tables();
+	let config = ModelConfig {
+		architecture,
+		hyperparameters: hyperparameters.clone(),
 	};
-	let sources = tensors.into_iter().map(|(name, shape)| {
-		let source = Source {
-			name: name.clone(),
-			shape,
-			written: &written,
-		};
-		(name, source)
-	});
-	Ok(safetensors::serialize_to_file(
-		sources,
-		None,
-		&dir.join("model.safetensors"),
-	)?)
+	let config = config.to_json();
+	let manifest = Manifest {
+		schema: 1,
+		name: format!("random-{}-{format}", shape.name),
+		profile: Profile::C2,
+		architecture: architecture.name().into(),
+		rope_root: rope.root(),
+		prompt_overhead: prompt_overhead(
+			&Template::parse(TEMPLATE.as_bytes())?,
+			&Tokenizer::parse(tokenizer_json.as_bytes())?,
+			&hyperparameters,
+		)?,
+		defaults: Defaults::default(),
+		config_root: files::root(&config),
+		tokenizer_root: files::root(tokenizer_json.as_bytes()),
+		template_root: files::root(TEMPLATE.as_bytes()),
+		tensors,
+		provenance: Provenance {
+			source: "random numbers".into(),
+			license: "CC0-1.0".into(),
+			..Provenance::default()
+		},
+		hyperparameters,
+	};
+	manifest.check()?;
+	let file = ManifestFile::new(manifest, None);
+	fs::write(dir.join(files::CONFIG), config)?;
+	fs::write(dir.join(files::TOKENIZER), tokenizer_json)?;
+	fs::write(dir.join(files::TEMPLATE), TEMPLATE)?;
+	fs::write(dir.join(files::MANIFEST), file.to_json()?)?;
+	Ok(file.model_id)
 }
 
-/// Rows of random blocks. Weights are spread like those of a trained model of this width; the row of the token that ends
-/// an answer is zero in the output layer, so that greedy answers don't end early.
-fn matrix(name: &str, rows: usize, width: usize) -> Vec<u8> {
+/// Writes the tensors one after another. Returns their entries of the manifest.
+fn write_tensors(
+	path: &Path,
+	specs: Vec<TensorSpec>,
+	matrices: &HashMap<String, Matrix>,
+	progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<TensorEntry>> {
+	let size = |spec: &TensorSpec| byte_size(spec.dtype, &spec.shape).unwrap_or(0) as usize;
+	let (mut done, all) = (0, specs.iter().map(size).sum());
+	let mut file = BufWriter::with_capacity(1 << 20, File::create(path).with_context(|| path.display().to_string())?);
+	let listed = specs.iter();
+	file.write_all(&Header::canonical(
+		listed.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice())),
+	))?;
+	let mut entries = Vec::new();
+	for spec in specs {
+		let ends = [SCALE_SUFFIX, TABLE_SUFFIX, ZERO_SUFFIX];
+		let matrix = ends
+			.iter()
+			.find_map(|end| spec.name.strip_suffix(end))
+			.unwrap_or(&spec.name);
+		let bytes = match matrices.get(matrix) {
+			None => 1f32.to_le_bytes().repeat(size(&spec) / 4),
+			Some(format) => tensor(&spec, size(&spec), matrix, format),
+		};
+		file.write_all(&bytes)?;
+		done += bytes.len();
+		progress(done, all);
+		entries.push(TensorEntry {
+			root: files::root(&bytes),
+			name: spec.name,
+			dtype: spec.dtype,
+			shape: spec.shape,
+		});
+	}
+	file.flush()?;
+	Ok(entries)
+}
+
+/// A matrix of the model.
+struct Matrix {
+	width: usize,
+	format: MatrixFormat,
+}
+
+/// Whether a matrix has a row for each token.
+fn is_table(matrix: &str) -> bool {
+	matches!(matrix, "lm_head.weight" | "model.embed_tokens.weight")
+}
+
+/// The bytes of one tensor of a matrix. The row of the token that ends an answer is zero in embedding and output layer, so that greedy
+/// answers do not end early.
+fn tensor(spec: &TensorSpec, size: usize, name: &str, matrix: &Matrix) -> Vec<u8> {
+	let Matrix { width, format } = *matrix;
+	let groups = format.groups(width);
+	if spec.name.ends_with(SCALE_SUFFIX) {
+		return scales(name, size / 2, groups, unit(matrix));
+	}
+	if spec.name.ends_with(TABLE_SUFFIX) {
+		return TABLE.map(|v| v as u8).into();
+	}
+	if spec.name.ends_with(ZERO_SUFFIX) {
+		let mut row = vec![0x88; groups.div_ceil(2)];
+		if let (1, Some(last)) = (groups % 2, row.last_mut()) {
+			*last = 0x08;
+		}
+		return row.repeat(size / row.len().max(1));
+	}
 	let mut random = Random::named(name);
-	// A uniform int8 deviates by 73; the layer's outputs should deviate by about 1.
-	let scale = 2f32.powi((1.0 / (73.0 * (width as f32).sqrt())).log2().round() as i32);
-	let values: Vec<[[u8; 2]; 256]> = (8..16)
-		.map(|mantissa| {
-			std::array::from_fn(|q| {
-				let q = (q as i32 - 128).max(-127) as f32;
-				f16::from_f32(q * scale * (mantissa as f32 / 16.0)).to_le_bytes()
-			})
-		})
-		.collect();
-	let heads = name == "lm_head.weight" || name == "model.embed_tokens.weight";
-	let mut bytes = Vec::with_capacity(2 * rows * width);
-	for row in 0..rows {
-		if heads && row == EOS as usize {
-			bytes.resize(bytes.len() + 2 * width, 0);
-			continue;
-		}
-		for _ in 0..width / BLOCK {
-			let bits = random.next();
-			let table = &values[(bits & 7) as usize];
-			let extreme = if bits & 8 == 0 { 255 } else { 1 };
-			bytes.extend(table[extreme]);
-			for byte in 1..BLOCK {
-				// Eight weights a draw; the first place of the block is taken.
-				if byte % 8 == 1 {
-					random.refill();
-				}
-				bytes.extend(table[random.byte() as usize]);
-			}
-		}
+	if spec.dtype == Dtype::U8 {
+		// Two a byte, without -8, so that the mean is 0.
+		return random.bytes(size, |byte| {
+			let low = if byte & 0x0f == 0 { 0x08 } else { byte & 0x0f };
+			let high = if byte & 0xf0 == 0 { 0x80 } else { byte & 0xf0 };
+			low | high
+		});
+	}
+	let mut bytes = random.bytes(size, |byte| if byte == 0x80 { 0 } else { byte });
+	if let (true, Some(end)) = (is_table(name), bytes.chunks_exact_mut(width).nth(EOS as usize)) {
+		end.fill(0);
+	}
+	bytes
+}
+
+/// The scale with which a matrix's results deviate by as much as its operand: a power of two.
+fn unit(matrix: &Matrix) -> f32 {
+	let deviation = match matrix.format {
+		MatrixFormat::W8 { .. } => 73.0,
+		MatrixFormat::W4 { .. } | MatrixFormat::W4z { .. } => 4.2,
+	};
+	2f32.powi((1.0 / (deviation * (matrix.width as f32).sqrt())).log2().round() as i32)
+}
+
+/// The scales of a matrix: one a row, repeated for each of its groups.
+fn scales(matrix: &str, count: usize, groups: usize, unit: f32) -> Vec<u8> {
+	let mut random = Random::named(&format!("{matrix} scales"));
+	let mut bytes = Vec::with_capacity(2 * count);
+	for _ in 0..count / groups.max(1) {
+		let mantissa = (8 + random.next() % 8) as f32 / 16.0;
+		bytes.extend(f16::from_f32(unit * mantissa).to_le_bytes().repeat(groups));
 	}
 	bytes
 }
 
 /// SplitMix64: statistics don't matter here, reproducibility does.
-struct Random {
-	state: u64,
-	drawn: u64,
-}
+struct Random(u64);
 
 impl Random {
 	fn named(name: &str) -> Self {
 		let hash = blake3::hash(format!("assay bench {VERSION} {name}").as_bytes());
 		let seed = hash.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
-		Self {
-			state: u64::from_le_bytes(seed),
-			drawn: 0,
-		}
+		Self(u64::from_le_bytes(seed))
 	}
 
 	fn next(&mut self) -> u64 {
-		self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-		let mut z = self.state;
+		self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+		let mut z = self.0;
 		z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
 		z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
 		z ^ (z >> 31)
 	}
 
-	fn refill(&mut self) {
-		self.drawn = self.next();
-	}
-
-	fn byte(&mut self) -> u8 {
-		let byte = self.drawn as u8;
-		self.drawn >>= 8;
-		byte
+	/// So many bytes, of which each is passed through a function.
+	fn bytes(&mut self, count: usize, map: impl Fn(u8) -> u8) -> Vec<u8> {
+		let mut bytes = Vec::with_capacity(count.next_multiple_of(8));
+		while bytes.len() < count {
+			bytes.extend(self.next().to_le_bytes().map(&map));
+		}
+		bytes.truncate(count);
+		bytes
 	}
 }
 

@@ -7,14 +7,13 @@ use crate::{
 	engine::{seconds_since, token, write_logits, Engine, Request},
 	limits::cpu::Memory,
 };
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Context, Error, Result};
 use assay_engine::{
 	kv::KvPool,
 	model::decoder::{Batch, Decoder},
 	scheduler::SchedulerLimits,
 	Model,
 };
-use assay_import::{import, ImportOptions};
 use assay_numerics::{
 	kv::{PageId, Segment, PAGE},
 	sampler::Sampler,
@@ -27,22 +26,6 @@ use std::{
 	path::{Path, PathBuf},
 	time::{Duration, Instant},
 };
-
-/// Imports a model directory as Hugging Face has them; the `ModelId` in words.
-pub fn import_random(source: &Path, out: &Path, name: &str) -> Result<String> {
-	let options = ImportOptions {
-		name: format!("random-{name}"),
-		source: "random numbers".into(),
-		license: "CC0-1.0".into(),
-		..ImportOptions::default()
-	};
-	Ok(import(source, out, &options)?.to_string())
-}
-
-/// The `ModelId` of a canonical model directory, in words; an error if this engine doesn't read it.
-pub fn model_id(dir: &Path) -> Result<String> {
-	Ok(Model::load(dir)?.id().to_string())
-}
 
 /// The loaded model, and the sequences that were measured last.
 #[derive(Default)]
@@ -60,8 +43,13 @@ impl Engine for Ours {
 			Request::Limits { threads } => Ok(self.memory.limits(threads).answer()),
 			Request::Load(ref load) => {
 				self.dir = load.dir.clone().context("no model directory is named")?;
-				self.model = Some(Model::load(&self.dir)?);
-				Ok(seconds_since(begun))
+				let mut model = Model::load(&self.dir)?;
+				let seconds = seconds_since(begun);
+				if let Some(isa) = &load.isa {
+					model = model.with_isa(isa.parse().map_err(Error::msg)?);
+				}
+				self.model = Some(model);
+				Ok(seconds)
 			}
 			Request::Hash => hash(&self.dir),
 			Request::Prefill { tokens, .. } => self.prefill(tokens),
@@ -86,6 +74,11 @@ impl Engine for Ours {
 				};
 				let jobs = (0..batch).map(|i| super::job(model, prompt, params.clone(), i));
 				super::jobs(model, SchedulerLimits::default(), jobs.collect::<Result<_>>()?)
+			}
+			Request::Spot { prompt, answer } => {
+				let model = self.model()?;
+				let work = super::job(model, prompt, SamplingParams::greedy(answer as u32), 0)?;
+				super::spot_check(model, work)
 			}
 			ref other => bail!("our engine does not do {other:?} on the CPU"),
 		}
@@ -163,7 +156,7 @@ impl Sequences {
 			let begun = Instant::now();
 			let parts = self.traces.iter_mut().enumerate();
 			let parts = parts.map(|(s, trace)| (trace, s * now..(s + 1) * now)).collect();
-			rows.with_layers(|layers| push_all(layers, rows.width(), parts))?;
+			rows.with_trace_rows(|rows| push_all(rows, parts))?;
 			self.tracing += begun.elapsed();
 			self.length += now;
 		}

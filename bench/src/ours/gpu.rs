@@ -114,7 +114,13 @@ impl Engine for Ours {
 fn random(shape: &Shape, gpu: Option<Arc<dyn Gpu>>) -> Result<Model> {
 	let (config, tokenizer) = (shape.config().to_string(), tokenizer().to_string());
 	let (config, tokenizer) = (config.as_bytes(), tokenizer.as_bytes());
-	Ok(Model::random(config, tokenizer, TEMPLATE.as_bytes(), gpu)?)
+	Ok(Model::random(
+		config,
+		tokenizer,
+		TEMPLATE.as_bytes(),
+		assay_numerics::format::MatrixFormat::W8_32,
+		gpu,
+	)?)
 }
 
 impl Ours {
@@ -185,6 +191,8 @@ impl Ours {
 	fn trace(&self, sequences: usize, each: usize) -> Result<Value> {
 		let decoder = self.model()?.decoder()?;
 		let (layers, hidden) = (decoder.layers(), decoder.config().hidden_size as usize);
+		let kv_heads = decoder.config().num_key_value_heads as usize;
+		let head_dim = decoder.config().head_dim as usize;
 		let (rows, device) = (sequences * each, self.gpu.device());
 		let streams = (0..=layers).map(|_| Tensor::zeros((rows, hidden), DType::F32, device));
 		let streams = streams.collect::<candle_core::Result<Vec<_>>>()?;
@@ -195,6 +203,7 @@ impl Ours {
 		let stream = |i: usize| all.narrow(0, i * rows, rows);
 		let copied = Rows {
 			residual: (0..layers).map(stream).collect::<candle_core::Result<_>>()?,
+			kv: vec![0; layers * rows * 2 * kv_heads * head_dim],
 			norm: stream(layers)?,
 			non_finite: vec![false; rows],
 		};
@@ -202,7 +211,7 @@ impl Ours {
 		let parts = traces.iter_mut().enumerate();
 		let parts = parts.map(|(s, trace)| (trace, s * each..(s + 1) * each)).collect();
 		let begun = Instant::now();
-		copied.with_layers(|layers| push_all(layers, copied.width(), parts))?;
+		copied.with_trace_rows(|rows| push_all(rows, parts))?;
 		Ok(json!({ "copy": copy, "hash": begun.elapsed().as_secs_f64() }))
 	}
 

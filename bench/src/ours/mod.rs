@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail, ensure, Result};
 use assay_engine::{
 	scheduler::{Scheduler, SchedulerLimits},
 	sequence::Outcome,
+	spot_check::{check_once, Record, SpotFinding},
 	Model,
 };
 use assay_primitives::{Finding, SamplingParams, UncheckedInput, Work, WorkId};
@@ -82,6 +83,35 @@ fn jobs(model: &Model, limits: SchedulerLimits, mut jobs: Vec<Work>) -> Result<V
 		);
 	}
 	Ok(json!({ "generate": generate, "verify": verify, "answer": tokens as f64 / expected.len() as f64 }))
+}
+
+/// Executes a job, then checks its middle chunk from what the trace commits to, and all of it.
+fn spot_check(model: &Model, mut work: Work) -> Result<Value> {
+	let (executed, _) = timed(model, SchedulerLimits::default(), vec![work.clone()])?;
+	let Some(Outcome::Executed(done)) = executed.get(&work_id(0)) else {
+		bail!("the job was not executed");
+	};
+	work.claim = Some(done.output.clone());
+	let record = Record::compute(model, &work)?;
+	ensure!(record.trace_root() == done.trace_root, "the record is of another trace");
+	let spot = record.make(record.chunks() / 2)?;
+	let begun = Instant::now();
+	let found = check_once(model, &work, &done.trace_root, &spot)?;
+	let seconds = begun.elapsed().as_secs_f64();
+	ensure!(
+		matches!(found, SpotFinding::Confirm),
+		"the engine does not confirm its own chunk: {found:?}"
+	);
+	let (verified, whole) = timed(model, SchedulerLimits::default(), vec![work])?;
+	let expected = Outcome::Verified(Finding::Confirm {
+		trace_root: done.trace_root,
+	});
+	let found = verified.get(&work_id(0));
+	ensure!(
+		found == Some(&expected),
+		"the engine does not confirm its own answer: {found:?}"
+	);
+	Ok(json!({ "seconds": seconds, "whole": whole }))
 }
 
 /// Results of jobs, and the seconds they took.
