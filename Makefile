@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help setup build web engine-cuda demo dev test fmt lint bench bench-gpu simulate fuzz model zombienet clean chaos upgrade-test
+.PHONY: help setup build web engine-cuda demo dev test fmt lint bench bench-gpu quality simulate fuzz model zombienet clean chaos upgrade-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,11 +40,14 @@ fmt: ## format all Rust files
 lint: ## check format, clippy, dependencies and their licenses, scripts and documents
 	@scripts/lint.sh
 
-bench: ## compare the engine with llama.cpp and candle, and write docs/benchmarks.md again (40 minutes the first time)
+bench: ## compare the engine with its peers on this CPU, and write docs/benchmarks.md again (two hours the first time)
 	@scripts/bench.sh
 
 bench-gpu: ## compare the engine on an NVIDIA GPU with PyTorch, for docs/benchmarks-gpu.md (after make engine-cuda)
 	@scripts/bench-gpu.sh
+
+quality: ## compare models in each format of weights with their floats, for docs/models.md (half an hour)
+	@scripts/quality.sh
 
 simulate: ## simulate cartels against the chain's own rules, and write the tables of docs/security.md (an hour)
 	@scripts/simulate.sh
