@@ -129,11 +129,20 @@ impl Program {
 			.unwrap();
 		stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
 		let mut program = Self { child, stream, next: 0 };
-		match program.read() {
-			Response::Ready { models, .. } => assert_eq!(models.len(), 1, "the model is not served"),
-			other => panic!("{other:?}"),
+		assert!(matches!(program.read(), Response::Ready { models, .. } if models.is_empty()));
+		for directory in std::fs::read_dir(models).unwrap() {
+			let directory = directory.unwrap().file_name().into_string().unwrap();
+			program.write(&Request::Load { directory });
+			let answer = program.read();
+			assert!(matches!(answer, Response::Loaded { .. }), "{answer:?}");
 		}
 		program
+	}
+
+	fn write(&mut self, request: &Request) {
+		let frame = request.encode();
+		self.stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
+		self.stream.write_all(&frame).unwrap();
 	}
 
 	fn read(&mut self) -> Response {
@@ -149,13 +158,10 @@ impl Member for Program {
 	fn work(&mut self, work: &Work) -> WorkResult {
 		self.next += 1;
 		let work = work.clone();
-		let frame = Request::Run {
+		self.write(&Request::Run {
 			id: WorkId([self.next; 32]),
 			work,
-		}
-		.encode();
-		self.stream.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
-		self.stream.write_all(&frame).unwrap();
+		});
 		loop {
 			match self.read() {
 				Response::Done { id, result } if id == WorkId([self.next; 32]) => return result,
