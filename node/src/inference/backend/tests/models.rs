@@ -63,7 +63,7 @@ async fn nothing_served(wire: &mut Wire) {
 	send(wire, ready).await;
 }
 
-async fn until(backend: &Backend, what: impl Fn(&EngineStatus) -> bool) {
+pub(super) async fn until(backend: &Backend, what: impl Fn(&EngineStatus) -> bool) {
 	for _ in 0..1_000 {
 		if what(&backend.status()) {
 			return;
