@@ -10,7 +10,10 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use assay_model_folder::files;
-use assay_numerics::Isa;
+use assay_numerics::{
+	isa::{amx_status, AmxStatus},
+	Isa,
+};
 use assay_protocol::{process::stdin_socket, ByteSize, SandboxMode, SandboxStatus};
 use assay_sandbox::Policy;
 use std::{
@@ -91,6 +94,12 @@ fn serve(args: ServeArgs, open: Option<OpenGpu>) -> Result<()> {
 		None => limits.apply().map(|()| None)?,
 		Some(_) => limits.apply_to_gpu_process()?,
 	};
+	// Asked before the sandbox, and said: what computes wrongly here may do so elsewhere.
+	if amx_status() == AmxStatus::Differs {
+		log::error!(
+			"this CPU's matrix units compute wrongly and are not used: check the hardware, or report this as a bug"
+		);
+	}
 	let sandbox = confine(&models, open.is_some(), sandbox)?;
 	watch.map(MemoryWatch::start).transpose()?;
 	let mut scheduling = SchedulerLimits::default();
