@@ -30,7 +30,14 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// More than any cache holds.
 const BYTES: usize = 192 << 20;
-const SHAPES: [(usize, usize); 5] = [(2048, 2048), (2560, 2048), (11264, 2048), (2048, 5632), (32000, 2048)];
+const SHAPES: [(usize, usize); 6] = [
+	(256, 2048),
+	(2048, 2048),
+	(2560, 2048),
+	(11264, 2048),
+	(2048, 5632),
+	(32000, 2048),
+];
 /// The table of IQ4_NL.
 const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 

@@ -4,7 +4,7 @@
 
 use super::{
 	panels::{BLOCK_WORDS, EXTRA_WORDS},
-	tier::TileKernel,
+	tier::{TileKernel, AHEAD},
 };
 use crate::{
 	format::MatrixFormat,
@@ -17,9 +17,6 @@ use core::arch::x86_64::*;
 
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
-
-/// How far ahead of a single row's reading the weights are asked for.
-const AHEAD: usize = 4096;
 
 /// The kernel.
 pub(super) struct Avx2;
@@ -36,7 +33,7 @@ impl TileKernel for Avx2 {
 /// Adds some groups of a tile to the sums of one panel's rows.
 ///
 /// # Safety
-/// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 4 columns.
+/// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 32 columns.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	// SAFETY: the caller's promise.
@@ -302,7 +299,7 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 					let at = w.add(step * W::STEP_BYTES);
 					if R == 1 {
 						for line in 0..W::STEP_BYTES / 64 {
-							_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD + line * 64).cast());
 						}
 					}
 					let mut four = [weights.read(at, W::vector(half, 0, V)); V];
@@ -310,7 +307,7 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 						four[i] = weights.read(at, W::vector(half, i, V));
 					}
 					for r in 0..R {
-						let q = _mm256_set1_epi32(*a.add(step * R + r));
+						let q = _mm256_set1_epi32(*a.add(r * BLOCK_WORDS + step));
 						for i in 0..V {
 							s[r][i] = W::add_products(s[r][i], four[i], q);
 						}

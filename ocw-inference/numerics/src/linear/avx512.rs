@@ -2,7 +2,7 @@
 
 use super::{
 	panels::{BLOCK_WORDS, EXTRA_WORDS},
-	tier::TileKernel,
+	tier::{TileKernel, AHEAD},
 };
 use crate::{
 	format::MatrixFormat,
@@ -18,10 +18,6 @@ pub(super) const ROWS: usize = 6;
 
 /// Rows from which on unpacking pays.
 pub(super) const WORTH_UNPACKING: usize = 2 * ROWS + 1;
-
-/// How far ahead of a single row's reading the weights are asked for: past the end of a page of 4 KiB, where the CPU
-/// stops to read ahead by itself.
-const AHEAD: usize = 4096;
 
 /// The kernel on weights as they are packed.
 pub(super) struct Packed;
@@ -55,7 +51,7 @@ impl TileKernel for Unpacked {
 /// Adds some groups of a tile to the sums of one panel's rows.
 ///
 /// # Safety
-/// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 4 columns.
+/// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 32 columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	// SAFETY: the caller's promise.
@@ -222,12 +218,12 @@ unsafe fn rows<const R: usize, W: Weights>(weights: W, part: &Part<'_>, mut a: *
 					let at = w.add(step * W::LINES * 64);
 					if R == 1 {
 						for line in 0..W::LINES {
-							_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + line * 64).cast());
+							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD + line * 64).cast());
 						}
 					}
 					let [w0, w1] = weights.step(at);
 					for r in 0..R {
-						let q = _mm512_set1_epi32(*a.add(step * R + r));
+						let q = _mm512_set1_epi32(*a.add(r * BLOCK_WORDS + step));
 						s[r][0] = _mm512_dpbusd_epi32(s[r][0], w0, q);
 						s[r][1] = _mm512_dpbusd_epi32(s[r][1], w1, q);
 					}

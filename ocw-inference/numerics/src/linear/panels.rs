@@ -1,7 +1,7 @@
 //! Activations as the kernels read them: quantized once a call, a few rows side by side.
 //!
-//! Units are as wide as what one instruction takes of a row: a step of four columns for vectors, so that the words of a
-//! step lie side by side, and a tile's row for AMX.
+//! Units are as wide as what is written at once or what one instruction takes of a row: a block for AVX2 and AVX-512, a
+//! tile's row for AMX, and otherwise a step of four columns, so that the words of a step lie side by side.
 //!
 //! A panel is a list of 32-bit words, group after group of the weights' columns. Of a group it holds its columns in
 //! units of some width (the last is padded with zeros), and of a unit row after row, four int8 a word; then the rows' scales
@@ -34,7 +34,7 @@ const WORTH_THREADS: usize = 1 << 15;
 pub(super) struct Cut {
 	/// Most rows of a panel.
 	pub(super) rows: usize,
-	/// Columns of a unit.
+	/// Columns of a unit, a power of two: a step, or blocks.
 	pub(super) unit: usize,
 }
 
@@ -153,53 +153,81 @@ impl Kernel for Quantize<'_> {
 
 	#[inline(always)]
 	fn run(self) {
-		match self.format.group() {
-			32 => self.groups::<32>(),
-			64 => self.groups::<64>(),
-			_ => self.groups::<128>(),
+		match (self.format.group(), self.unit < BLOCK) {
+			(32, true) => self.groups::<32, true>(),
+			(32, false) => self.groups::<32, false>(),
+			(64, true) => self.groups::<64, true>(),
+			(64, false) => self.groups::<64, false>(),
+			(_, true) => self.groups::<128, true>(),
+			(_, false) => self.groups::<128, false>(),
 		}
 	}
 }
 
 impl Quantize<'_> {
+	/// Quantizes groups of G columns; the words of a step lie side by side, or those of a block.
 	#[inline(always)]
-	fn groups<const G: usize>(self) {
+	fn groups<const G: usize, const STEPS: bool>(self) {
 		let factor = match self.format {
 			MatrixFormat::W8 { .. } | MatrixFormat::W4 { .. } => -128,
 			MatrixFormat::W4z { .. } => -1,
 		};
+		let group = Group::<STEPS> {
+			rows: self.rows,
+			unit: self.unit,
+			factor,
+		};
+		let group_words = self.rows * (G.next_multiple_of(self.unit) / STEP + EXTRA_WORDS);
 		for (row, x) in self.x.chunks_exact(self.k).enumerate() {
-			let mut rest = &mut *self.words;
-			for x in x.chunks(G) {
-				let padded = x.len().next_multiple_of(self.unit);
-				let (words, behind) = rest.split_at_mut(self.rows * (padded / STEP + EXTRA_WORDS));
-				let (columns, extra) = words.split_at_mut(self.rows * padded / STEP);
-				let d = scale(x);
-				let mut sum = 0i32;
-				for (i, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
-					let (q, more) = quantize(x, d);
-					sum = sum.wrapping_add(more);
-					if self.unit == STEP {
-						let steps = columns[i * BLOCK_WORDS * self.rows..].chunks_exact_mut(self.rows);
-						steps.zip(q).for_each(|(rows, word)| rows[row] = word);
-					} else {
-						// The unit that this block is in, and the block's place in a row of it.
-						let first = i * BLOCK / self.unit * self.unit;
-						let at = (first * self.rows + row * self.unit + i * BLOCK - first) / STEP;
-						columns[at..][..BLOCK_WORDS].copy_from_slice(&q);
-					}
-				}
-				extra[row] = d.to_bits() as i32;
-				extra[self.rows + row] = sum.wrapping_mul(factor);
-				rest = behind;
+			let (full, last) = x.as_chunks::<G>();
+			let (words, rest) = self.words.split_at_mut(full.len() * group_words);
+			for (x, words) in full.iter().zip(words.chunks_exact_mut(group_words)) {
+				group.quantize(row, x, words);
+			}
+			if !last.is_empty() {
+				group.quantize(row, last, rest);
 			}
 		}
 	}
 }
 
-/// Returns the scale of a group: its largest magnitude / 127.
+/// Where a group's values of one row go.
+struct Group<const STEPS: bool> {
+	rows: usize,
+	unit: usize,
+	/// What the sum of the values is multiplied by for the start value.
+	factor: i32,
+}
+
+impl<const STEPS: bool> Group<STEPS> {
+	/// Writes a row's values, scale and start value between the other rows' words of the group.
+	#[inline(always)]
+	fn quantize(&self, row: usize, x: &[f32], words: &mut [i32]) {
+		let (columns, extra) = words.split_at_mut(words.len() - self.rows * EXTRA_WORDS);
+		let d = largest(x) / 127.0;
+		let mut sums = 0u64;
+		for (i, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+			let q = quantize(x, d);
+			sums = sums.wrapping_add(quarters(&q));
+			let q = words_of(&q);
+			if STEPS {
+				let steps = columns[i * BLOCK_WORDS * self.rows..].chunks_exact_mut(self.rows);
+				steps.zip(q).for_each(|(rows, word)| rows[row] = word);
+			} else {
+				// The unit that this block is in, and the block's place in a row of it.
+				let first = i * BLOCK & !(self.unit - 1);
+				let at = (first * self.rows + row * self.unit + i * BLOCK - first) / STEP;
+				columns[at..][..BLOCK_WORDS].copy_from_slice(&q);
+			}
+		}
+		extra[row] = d.to_bits() as i32;
+		extra[self.rows + row] = total(sums, x.len()).wrapping_mul(self.factor);
+	}
+}
+
+/// Returns the largest magnitude of a group.
 #[inline(always)]
-fn scale(x: &[f32]) -> f32 {
+fn largest(x: &[f32]) -> f32 {
 	// Without their signs, floats are ordered like their bits.
 	let mut lanes = [0u32; BLOCK];
 	for x in x.as_chunks::<BLOCK>().0 {
@@ -207,34 +235,53 @@ fn scale(x: &[f32]) -> f32 {
 			*lane = (v.to_bits() & 0x7FFF_FFFF).max(*lane);
 		}
 	}
-	f32::from_bits(lanes.iter().fold(0, |max, v| max.max(*v))) / 127.0
+	f32::from_bits(lanes.iter().fold(0, |max, v| max.max(*v)))
 }
 
-/// Returns a block as int8, four a word, and their sum.
+/// Returns a block as int8.
 #[inline(always)]
-fn quantize(x: &[f32; BLOCK], d: f32) -> ([i32; BLOCK_WORDS], i32) {
+fn quantize(x: &[f32; BLOCK], d: f32) -> [u8; BLOCK] {
 	// 1.5 · 2²³: adding it rounds to an integer, ties to even, and leaves the integer in the low bits.
 	const ROUND: f32 = 12_582_912.0;
 	// If d is 0, no value is above 1e-43, and dividing by 1 makes zeros of them.
 	let divisor = if d == 0.0 { 1.0 } else { d };
-	let mut q = [0i32; BLOCK];
+	let mut q = [0u8; BLOCK];
 	for (q, v) in q.iter_mut().zip(x) {
 		// The bound matters only where d is subnormal and itself badly rounded.
 		let v = v / divisor;
 		let v = if v > 127.0 { 127.0 } else { v };
 		let v = if v < -127.0 { -127.0 } else { v };
-		*q = ((v + ROUND).to_bits() << 24) as i32 >> 24;
+		*q = (v + ROUND).to_bits() as u8;
 	}
+	q
+}
+
+/// Returns int8 four a word.
+#[inline(always)]
+fn words_of(q: &[u8; BLOCK]) -> [i32; BLOCK_WORDS] {
 	let mut words = [0i32; BLOCK_WORDS];
 	for (word, four) in words.iter_mut().zip(q.as_chunks::<STEP>().0) {
-		*word = i32::from_le_bytes(four.map(|q| q as u8));
+		*word = i32::from_le_bytes(*four);
 	}
-	// In lanes, because the compiler would take a plain sum apart into scalars.
-	let mut lanes: [i32; BLOCK / 2] = core::array::from_fn(|i| q[i].wrapping_add(q[i + BLOCK / 2]));
-	for stride in [8, 4, 2, 1] {
-		for i in 0..stride {
-			lanes[i] = lanes[i].wrapping_add(lanes[i + stride]);
-		}
+	words
+}
+
+/// Returns sums of a block's int8, each + 128, as four 16-bit numbers: the compiler would take a plain sum apart into
+/// 32 scalars.
+#[inline(always)]
+fn quarters(q: &[u8; BLOCK]) -> u64 {
+	const EVEN: u64 = 0x00FF_00FF_00FF_00FF;
+	let mut sums = 0u64;
+	for eight in q.as_chunks::<8>().0 {
+		let bytes = u64::from_le_bytes(*eight) ^ 0x8080_8080_8080_8080;
+		sums = sums.wrapping_add((bytes & EVEN).wrapping_add(bytes >> 8 & EVEN));
 	}
-	(words, lanes[0])
+	sums
+}
+
+/// Returns the sum of so many int8, at most 256, from sums of their blocks' quarters.
+#[inline(always)]
+fn total(quarters: u64, count: usize) -> i32 {
+	let sum = quarters.wrapping_mul(0x0001_0001_0001_0001) >> 48;
+	sum as i32 - 128 * count as i32
 }
