@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Computes the golden vectors in Python, written from the text of docs/spec/c2.md, and compares them bit for bit with those
-# of the engine; then shows that they notice misreadings of the text, by making each of them (some minutes).
+# of the engine; then shows that they notice misreadings of the text, by making each of them.
 #
-#   scripts/spec-test.sh [FILE…]             FILE is a file of tests/golden: only this one is computed
+#   scripts/spec-test.sh [FILE[/CASE]…]      FILE is a file of tests/golden, CASE a case of it: only these are computed
 #   scripts/spec-test.sh --mutants [WORD…]   only the misreadings, or those whose name has a WORD
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -260,7 +260,11 @@ fn a_tiny_encoder_gives_the_golden_vectors() {
 				json!({ "tokens": tokens, "vector": golden::bits(&vector[0]) }),
 			);
 		}
-		let found = json!({ "model": golden::models::identity(dir.path(), &model, made.clone()), "vectors": vectors });
+		let (runs, rejected) = golden::refusals::refusals(&model, &[("a question", "hello")]);
+		let found = json!({
+			"model": golden::models::identity(dir.path(), &model, made.clone()), "vectors": vectors, "runs": runs,
+			"rejected": rejected,
+		});
 		golden::compare("tiny-bert", &found);
 	}
 }

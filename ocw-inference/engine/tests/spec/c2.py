@@ -167,6 +167,7 @@ class Output:
 
 FAILURES = (
     "prompt_too_long", "non_finite", "template", "no_tokens", "not_generative", "part_left_out", "grammar")
+MAX_REFUSAL_BYTES = 256
 FINISH = {"eos": b"\0", "stop": b"\1", "length": b"\2"} | {name: bytes([3, i]) for i, name in enumerate(FAILURES)}
 
 
@@ -174,22 +175,28 @@ def q16(x):
     return np.clip(np.rint(65536 * np.asarray(x, F64)), -(2**31), 2**31 - 1).astype(np.int64)
 
 
-def choose(logits, step, params, seed):
-    """5.1"""
-    l = q16(logits.astype(F64))
+def noise(seed, step, count):
+    """5.1: g of each token."""
+    key = blake3(seed + step.to_bytes(4, "little"), derive_key_context="assay/v1/sampler-s1")
+    r = np.frombuffer(key.digest(length=8 * count), "<u8")
+    u = ((r >> np.uint64(12)).astype(F64) + 0.5) / F64(2**52)
+    return q16(-log(-log(u)))
+
+
+def choose(logits, step, params, seed, allowed=None):
+    """5.1; `allowed` is the mask, by token."""
+    ids = np.arange(len(logits)) if allowed is None else np.flatnonzero(allowed)
+    l = q16(logits[ids].astype(F64))
     if params.temperature == 0:
-        return int(l.argmax())
+        return int(ids[l.argmax()])
     keep = np.ones(len(l), bool)
     if params.top_k > 0:
         keep[np.lexsort((np.arange(len(l)), -l))[params.top_k :]] = False
     if params.min_p > 0:
         reach = -int(q16(log(F64(params.min_p) / F64(65536))))
         keep &= l * 65536 >= int(l.max()) * 65536 - params.temperature * reach
-    key = blake3(seed + step.to_bytes(4, "little"), derive_key_context="assay/v1/sampler-s1")
-    r = np.frombuffer(key.digest(length=8 * len(l)), "<u8")
-    u = ((r >> np.uint64(12)).astype(F64) + 0.5) / F64(2**52)
-    score = l * 65536 + params.temperature * q16(-log(-log(u)))
-    return int(np.where(keep, score, np.iinfo(np.int64).min).argmax())
+    score = l * 65536 + params.temperature * noise(seed, step, len(logits))[ids]
+    return int(ids[np.where(keep, score, np.iinfo(np.int64).min).argmax()])
 
 
 def max_text_bytes(max_tokens):
@@ -220,24 +227,44 @@ class Run:
     trace_root: bytes
 
 
-def refused(failure, layers):
-    """5: what follows without a prompt; an encoder has 0 layers."""
-    return Run(Output(0, [], b"", failure), Trace(layers).root())
+def refused(numbers, failure, said=""):
+    """5: what follows without a prompt; an encoder has 0 layers. `numbers` as in the manifest, `said` is the refusal's text."""
+    layers = numbers["decoder"]["num_hidden_layers"] if "decoder" in numbers else 0
+    return Run(Output(0, [], text(said.encode()[:MAX_REFUSAL_BYTES]), failure), Trace(layers).root())
 
 
-def execute(model, size, prompt, params, seed):
+class Ahead:
+    """Rows of tokens that will probably be fed, computed together; each is the same as by itself (3.1)."""
+
+    def __init__(self, model, tokens):
+        self.model, self.tokens, self.cache, self.at = model, tokens, model.cache(), 0
+        self.rows = model.forward(tokens, self.cache)
+
+    def forward(self, tokens):
+        """The rows of the tokens that are fed next."""
+        first, self.at = self.at, self.at + len(tokens)
+        if self.tokens[first : self.at] != tokens:
+            # Others were fed: what was computed behind them is forgotten.
+            self.cache = Cache(*([rows[:first] for rows in kept] for kept in (self.cache.k, self.cache.v)), first)
+            self.tokens = self.tokens[:first] + tokens
+            return self.model.forward(tokens, self.cache)
+        part = slice(first, self.at)
+        cut = lambda all: [rows[part] for rows in all]
+        return Rows(cut(self.rows.residual), cut(self.rows.kv), self.rows.norm[part], self.rows.finite[part])
+
+
+def execute(model, size, prompt, params, seed, guess=()):
     """5: decodes row by row behind one prefill of the prompt, which an input of `size` bytes became.
 
-    `prompt` is None if the template refuses the input."""
-    if not prompt:
-        return refused("template" if prompt is None else "no_tokens", model.numbers["num_hidden_layers"])
+    The rows of a `guess` of the answer's tokens are computed with the
+    prompt's; a wrong guess costs only time."""
     count, room = min(len(prompt), model.context, size + model.overhead), model.context - len(prompt)
     trace = Trace(model.numbers["num_hidden_layers"])
     if room <= 0:
         return Run(Output(count, [], b"", "prompt_too_long"), trace.root())
-    cache, tokens, said, fed = model.cache(), [], b"", prompt
+    ahead, tokens, said, fed = Ahead(model, prompt + list(guess[:-1])), [], b"", prompt
     while True:
-        rows = model.forward(fed, cache)
+        rows = ahead.forward(fed)
         good = int(np.append(~rows.finite, True).argmax())  # rows before the first that fails
         logits = model.logits(rows.norm[-1:])[0] if good == len(fed) else None
         if logits is None or not finite_logits(logits):
@@ -271,8 +298,9 @@ def input_hash(data, chat=False):
 # ── 6.2: bound hashes ────────────────────────────────────────────────────────
 
 
-def job_id(genesis, requester, count, model, input_hash, params):
-    return B("assay/v2/job", genesis, requester, u64(count), model, input_hash, scale_params(params))
+def job_id(genesis, requester, count, model, input_hash, params, listing=None):
+    named = b"" if listing is None else u32(listing)
+    return B("assay/v2/job", genesis, requester, u64(count), model, input_hash, scale_params(params), named)
 
 
 def execution(genesis, job, attempt, block, acc, executor, model):
@@ -295,9 +323,12 @@ def drawn_seats(claim, tranche, block, acc, output_hash, seal, seats):
 
 
 def finding(model, prompt, run, claim):
-    """7: ("confirm", trace_root) or ("reject", position, prefix_root); `run` is what §5 gives."""
+    """7: ("confirm", trace_root) or ("reject", position, prefix_root); `run` is what §5 gives. `prompt` is None if there is
+    none, and `model` is not looked at then."""
     if run.output == claim:
         return "confirm", run.trace_root
+    if not prompt:
+        return "reject", 0, run.trace_root
     honest, claimed = run.output.tokens, claim.tokens
     position = next((i for i, t in enumerate(claimed) if i >= len(honest) or honest[i] != t), len(claimed))
     return "reject", position, prefix_root(model, prompt, claimed[:position], run.output)

@@ -1,6 +1,8 @@
 """Computes the golden vectors of ../golden from the specification's text and compares them bit for bit.
 
-    python check.py [FILE…]        (scripts/spec-test.sh brings what it needs)
+    python check.py [FILE[/CASE]…]        (scripts/spec-test.sh brings what it needs)
+
+A case is one of a file of operations, or a run of a model's file.
 """
 
 import json
@@ -136,12 +138,18 @@ def f64(case, name):
 
 
 def sampler(case, name):
+    if name == "noise":
+        all = np.concatenate([c2.noise(H(b"noise"), t, 300) for t in range(16)])
+        yield "first", case["first"], all[:8].tolist()
+        yield "all", case["all"], H(all.astype("<i8").tobytes()).hex()
+        return
     logits = wide("sampler/" + name, 300, case["exponent"])
     if case["quarters"]:
         logits = (np.sign(logits) * np.floor(np.abs(logits) * F32(4) + F32(0.5))).astype(F32) / F32(4)
     params = c2.Params(1, case["temperature"], case["top_k"], case["min_p"])
     seed = H(name.encode())
-    yield "tokens", case["tokens"], [c2.choose(logits, t, params, seed) for t in range(16)]
+    allowed = np.arange(300) % case["every"] == 0 if "every" in case else None
+    yield "tokens", case["tokens"], [c2.choose(logits, t, params, seed, allowed) for t in range(16)]
 
 
 def hashes(case, name):
@@ -154,7 +162,7 @@ def hashes(case, name):
 
 def bound(case, _):
     genesis, requester, model, executor, voter, acc, later, given, output, top = (bytes([n]) * 32 for n in range(1, 11))
-    job = c2.job_id(genesis, requester, int(case["count"]), model, given, c2.Params(7))
+    job = c2.job_id(genesis, requester, int(case["count"]), model, given, c2.Params(7), case.get("listing"))
     e = c2.execution(genesis, job, case["attempt"], case["block"], acc, executor, model)
     claim = B("assay/v2/claim", e)
     root = c2.bound_root(claim, top)
@@ -295,8 +303,8 @@ def texts(said, name):
     return read("tokenizers")[said["tokenizer"]]["tokenizer"].encode(), said["template"].encode()
 
 
-def model(golden, name):
-    """Checks of a whole model: its identity, its rows, its runs, what is found of claims."""
+def model(golden, name, only=()):
+    """Checks of a whole model: its identity, its rows, its runs, what is found of claims; or `only` those of some runs."""
     said = golden["model"]
     manifest, tensors, checks = identity(golden, name)
     yield from checks
@@ -306,6 +314,13 @@ def model(golden, name):
     if "encoder" in manifest["numbers"]:
         for key, text in golden["vectors"].items():
             yield key, text["vector"], bits(c2.encode(manifest["numbers"]["encoder"], tensors, text["tokens"]))
+        known = said["known_answer"]
+        vector = c2.encode(manifest["numbers"]["encoder"], tensors, Tokenizer(tokenizer_file).marked(known["prompt"]))
+        yield "known answer", known["answer"], "0x" + D("assay/v2/known-answer", vector.astype("<f4").tobytes()).hex()
+        refused = c2.refused(manifest["numbers"], "not_generative")
+        for key, asked in golden["runs"].items():
+            yield from ran(key, asked, refused)
+        yield from rejections(golden, None, {key: refused for key in golden["runs"]})
         return
     tokenizer, source = Tokenizer(tokenizer_file), source.decode()
     yield "prompt_overhead", manifest["prompt_overhead"], template.overhead(source, tokenizer)
@@ -313,7 +328,7 @@ def model(golden, name):
     yield "rope_root", manifest["rope_root"], "0x" + c2.rope_root(made.cos, made.sin).hex()
 
     layers = read("layers").get(name)
-    if layers:
+    if layers and not only:
         rows = made.forward(layers["tokens"], made.cache())
         all = np.concatenate(rows.residual + [rows.norm, made.logits(rows.norm)], 1)
         for i, row in enumerate(layers["rows"]):
@@ -321,25 +336,52 @@ def model(golden, name):
 
     done = {}
     known = golden.get("known answer")
-    for key, asked in (list(golden["runs"].items()) + ([("known answer", known)] if known else [])):
-        params, seed = params_of(asked["params"]), bytes.fromhex(asked["seed"])
-        prompt = tokenizer.encode(template.render(source, template.conversation(asked["input"])))
+    asked_for = lambda runs: {key: of_run for key, of_run in runs.items() if not only or key in only}
+    for key, asked in asked_for(golden["runs"] | ({"known answer": known} if known else {})).items():
+        prompt, refusal = prompt_of(tokenizer, source, asked["input"])
         yield f"{key}: prompt", asked["prompt"], prompt
-        run = done[key] = c2.execute(made, len(asked["input"].encode()), asked["prompt"], params, seed)
-        yield f"{key}: output", output_of(asked["output"]), run.output
-        yield f"{key}: output hash", asked["output"]["hash"], c2.output_hash(run.output).hex()
-        yield f"{key}: trace root", asked["trace_root"], run.trace_root.hex()
-    if known:
+        if refusal:
+            done[key] = c2.refused(manifest["numbers"], *refusal)
+        else:
+            params, seed = params_of(asked["params"]), bytes.fromhex(asked["seed"])
+            # Row by row, the longest answers would take a minute.
+            guess = asked["output"]["tokens"] if len(asked["output"]["tokens"]) > 100 else []
+            done[key] = c2.execute(made, len(asked["input"].encode()), asked["prompt"], params, seed, guess)
+        yield from ran(key, asked, done[key])
+    if "known answer" in done:
         run = done["known answer"]
         answer = D("assay/v2/known-answer", c2.output_hash(run.output) + run.trace_root)
         yield "known answer", known["answer"], answer.hex()
+    yield from rejections(golden, made, done)
+    for key, chunks in asked_for(golden.get("cells", {})).items():
+        for asked in chunks:
+            yield from cells(made, golden["runs"][key], asked)
+
+
+def prompt_of(tokenizer, source, said):
+    """The prompt of a text, and why there is none: the failure and its text."""
+    try:
+        prompt = tokenizer.encode(template.render(source, template.conversation(said)))
+    except template.Refused as refused:
+        return None, refused.args
+    return prompt, ("template",) if prompt is None else ("no_tokens",) if not prompt else None
+
+
+def ran(key, asked, run):
+    """What a run gave."""
+    yield f"{key}: output", output_of(asked["output"]), run.output
+    yield f"{key}: output hash", asked["output"]["hash"], c2.output_hash(run.output).hex()
+    yield f"{key}: trace root", asked["trace_root"], run.trace_root.hex()
+
+
+def rejections(golden, made, done):
+    """What is found of other claims than a run's output."""
     for key, claims in golden.get("rejected", {}).items():
+        if key not in done:
+            continue
         for claim, asked in claims.items():
             found = c2.finding(made, golden["runs"][key]["prompt"], done[key], output_of(asked["claim"]))
             yield f"{key}: {claim}", ("reject", asked["position"], bytes.fromhex(asked["prefix_root"])), found
-    for key, chunks in golden.get("cells", {}).items():
-        for asked in chunks:
-            yield from cells(made, golden["runs"][key], asked)
 
 
 def cells(made, run, said):
@@ -413,21 +455,26 @@ KINDS = {f.__name__: f for f in (
     numbers, configs, limits)}
 
 
-def checks(stem):
-    """(where, checks) of a file."""
+def checks(stem, cases=()):
+    """(where, checks) of a file, or of these cases of it."""
     golden = read(stem)
     if stem in KINDS:
-        return [(f"{stem}/{case}", KINDS[stem](said, case)) for case, said in golden.items()]
-    return [(stem, model(golden, stem))]
+        return [(f"{stem}/{case}", KINDS[stem](said, case)) for case, said in golden.items() if not cases or case in cases]
+    return [(stem, model(golden, stem, cases))]
 
 
 def main(names):
     """With `--first`, ends at the first check that fails."""
-    first, names = "--first" in names, [name for name in names if name != "--first"]
+    first, files = "--first" in names, {}
+    for name in names:
+        if name != "--first":
+            stem, _, case = name.partition("/")
+            files.setdefault(stem, []).extend([case] if case else [])
     passed = failed = 0
-    files = [path.stem for path in sorted(GOLDEN.glob("*.json")) if path.stem != "layers"]
-    work = [] if names else [("fma", fused(None))]
-    for where, results in work + [c for stem in files if not names or stem in names for c in checks(stem)]:
+    work = [] if files else [("fma", fused(None))]
+    if not files:
+        files = {path.stem: [] for path in sorted(GOLDEN.glob("*.json")) if path.stem != "layers"}
+    for where, results in work + [check for stem, cases in files.items() for check in checks(stem, cases)]:
         for what, expected, found in results:
             if expected == found:
                 passed += 1

@@ -178,8 +178,9 @@ def attention(q, k, v, first, last):
     k, v = (np.repeat(t.astype(F32), group, 1) for t in (k, v))
     scale = F32(F64(1) / np.sqrt(F64(dim)))
     s = np.zeros((rows, heads, keys), F32)
-    for d in range(dim):
-        s = fma(q[:, :, d, None], k[:, :, d].T[None], s)
+    for r in range(0, rows, 32):  # few rows at a time, which stay in a processor's cache
+        for d in range(dim):
+            s[r : r + 32] = fma(q[r : r + 32, :, d, None], k[:, :, d].T[None], s[r : r + 32])
     s = s * scale
     t = np.arange(keys)
     sees = (first[:, None] <= t) & (t <= last[:, None])

@@ -16,36 +16,63 @@ fn the_sampler_gives_the_golden_tokens() {
 	const ONE: u32 = 1 << 16;
 	let mut cases = Cases::new();
 	let quarters = |v: &f32| (v * 4.0).round() / 4.0;
-	for (name, exponent, tied, temperature, top_k, min_p) in [
-		("greedy", 3, false, 0, 0, 0),
-		("greedy, ties", 1, true, 0, 3, ONE),
-		("warm", 3, false, ONE, 0, 0),
-		("hot", 3, false, 16 * ONE, 0, 0),
-		("cool", 3, false, ONE / 8, 0, 0),
-		("top-k", 3, false, ONE, 5, 0),
-		("top-k cuts a tie", 1, true, 4 * ONE, 30, 0),
-		("top-k of all", 3, false, ONE, 300, 0),
-		("min-p", 3, false, 2 * ONE, 0, ONE / 20),
-		("min-p of one", 1, true, 2 * ONE, 0, ONE),
-		("least min-p", 3, false, 2 * ONE, 0, 1),
-		("min-p at the border", 1, true, 16 * ONE, 0, 64_520),
-		("both filters", 3, false, ONE, 100, 1 << 10),
-		("saturated", 20, false, ONE, 0, ONE / 2),
+	for (name, exponent, tied, temperature, top_k, min_p, every) in [
+		("greedy", 3, false, 0, 0, 0, 1),
+		("greedy, ties", 1, true, 0, 3, ONE, 1),
+		("warm", 3, false, ONE, 0, 0, 1),
+		("hot", 3, false, 16 * ONE, 0, 0, 1),
+		("cool", 3, false, ONE / 8, 0, 0, 1),
+		("top-k", 3, false, ONE, 5, 0, 1),
+		("top-k cuts a tie", 1, true, 4 * ONE, 30, 0, 1),
+		("top-k of all", 3, false, ONE, 300, 0, 1),
+		("min-p", 3, false, 2 * ONE, 0, ONE / 20, 1),
+		("min-p of one", 1, true, 2 * ONE, 0, ONE, 1),
+		("least min-p", 3, false, 2 * ONE, 0, 1, 1),
+		("min-p at the border", 1, true, 16 * ONE, 0, 64_520, 1),
+		("min-p beside the border", 1, true, ONE, 0, 39_750, 1),
+		("both filters", 3, false, ONE, 100, 1 << 10, 1),
+		("saturated", 20, false, ONE, 0, ONE / 2, 1),
+		// Logits that differ by less than l does, and such as l does not hold.
+		("greedy, near ties", -16, false, 0, 0, 0, 1),
+		("greedy, saturated", 20, false, 0, 0, 0, 1),
+		("top-k cuts a near tie", -14, false, ONE, 5, 0, 1),
+		// Under a mask, filters look at what it allows.
+		("greedy under a mask", 3, false, 0, 0, 0, 7),
+		("top-k under a mask", 3, false, ONE, 5, 0, 3),
+		("min-p under a mask", 3, false, 2 * ONE, 0, ONE / 20, 3),
 	] {
 		let mut logits = floats(&format!("sampler/{name}"), 300, exponent);
 		if tied {
 			logits = logits.iter().map(quarters).collect();
 		}
 		let sampler = Sampler::new(temperature, top_k, min_p, *blake3::hash(name.as_bytes()).as_bytes());
-		let tokens: Vec<u32> = (0..16).map(|t| sampler.sample(&logits, t).unwrap()).collect();
-		cases.insert(
-			name.into(),
-			json!({
-				"exponent": exponent, "quarters": tied, "temperature": temperature, "top_k": top_k, "min_p": min_p, "tokens": tokens,
-			}),
-		);
+		// One bit for each token, from the lowest of the first word on.
+		let mut mask = [0u32; 10];
+		(0..300).step_by(every).for_each(|v| mask[v / 32] |= 1 << (v % 32));
+		let chosen = |t: u32| match every {
+			1 => sampler.sample(&logits, t),
+			_ => sampler.sample_allowed(&logits, t, &mask),
+		};
+		let tokens: Vec<u32> = (0..16).map(|t| chosen(t).unwrap()).collect();
+		let mut case = json!({
+			"exponent": exponent, "quarters": tied, "temperature": temperature, "top_k": top_k, "min_p": min_p, "tokens": tokens,
+		});
+		if every > 1 {
+			case["every"] = json!(every);
+		}
+		cases.insert(name.into(), case);
 	}
+	cases.insert("noise".into(), noise());
 	compare("sampler", &Value::Object(cases));
+}
+
+/// The noise of 300 tokens at 16 steps: of a logit that is 0, at temperature 1, the score is 65 536 times it.
+fn noise() -> Value {
+	let sampler = Sampler::new(1 << 16, 0, 0, *blake3::hash(b"noise").as_bytes());
+	let steps = (0..16).flat_map(|t| (0..300).map(move |v| (t, v)));
+	let all: Vec<i64> = steps.map(|(t, v)| sampler.score(0, t, v) >> 16).collect();
+	let bytes: Vec<u8> = all.iter().flat_map(|g| g.to_le_bytes()).collect();
+	json!({ "first": all[..8], "all": blake3::hash(&bytes).to_hex().to_string() })
 }
 
 #[test]
@@ -153,17 +180,20 @@ fn bound_hashes_give_the_golden_bytes() {
 		*hasher.finalize().as_bytes()
 	};
 	let mut cases = Cases::new();
-	for (name, count, attempt, block, tranche, round, seats) in [
-		("first attempt", 0u64, 0u8, 1u32, 1u8, 1u8, 2usize),
-		("third attempt", 1 << 40, 2, 70_000, 4, 2, 70),
-		("nobody", u64::MAX, 255, u32::MAX, 255, 255, 0),
+	for (name, count, listing, attempt, block, tranche, round, seats) in [
+		("first attempt", 0u64, None, 0u8, 1u32, 1u8, 1u8, 2usize),
+		("third attempt", 1 << 40, None, 2, 70_000, 4, 2, 70),
+		("nobody", u64::MAX, None, 255, u32::MAX, 255, 255, 0),
+		("a listing", 7, Some(70_000u32), 0, 1, 1, 1, 2),
 	] {
 		let filled = |byte: u8| -> Hash32 { [byte; 32] };
 		let (genesis, requester, model, executor, voter) = (filled(1), filled(2), filled(3), filled(4), filled(5));
 		let (acc, later, input, output, top) = (filled(6), filled(7), filled(8), filled(9), filled(10));
 		let params = SamplingParams::greedy(7);
 		let seats: Vec<Hash32> = (0..seats).map(|seat| filled(100 + seat as u8)).collect();
-		let job = blake2_256(&(b"assay/v2/job", genesis, requester, count, model, input, params).encode());
+		let mut named = (b"assay/v2/job", genesis, requester, count, model, input, params).encode();
+		listing.iter().for_each(|listing| listing.encode_to(&mut named));
+		let job = blake2_256(&named);
 		let execution = (
 			b"assay/v2/execution",
 			genesis,
@@ -193,16 +223,17 @@ fn bound_hashes_give_the_golden_bytes() {
 		let vote = blake2_256(&(b"assay/v2/vote", drawn, voter, first_root).encode());
 		let dispute = blake2_256(&(b"assay/v2/dispute", claim).encode());
 		let second_root = derive("assay/v2/root", &[&dispute, &[round], &top]);
-		cases.insert(
-			name.into(),
-			json!({
-				"count": count.to_string(), "attempt": attempt, "block": block, "tranche": tranche, "round": round,
-				"seats": seats.len(), "job": hex::encode(job), "execution": hex::encode(execution),
-				"seed": hex::encode(seed), "claim": hex::encode(claim), "T1": hex::encode(first_root),
-				"seal": hex::encode(seal), "V": hex::encode(drawn), "vote": hex::encode(vote),
-				"dispute": hex::encode(dispute), "T2": hex::encode(second_root),
-			}),
-		);
+		let mut case = json!({
+			"count": count.to_string(), "attempt": attempt, "block": block, "tranche": tranche, "round": round,
+			"seats": seats.len(), "job": hex::encode(job), "execution": hex::encode(execution),
+			"seed": hex::encode(seed), "claim": hex::encode(claim), "T1": hex::encode(first_root),
+			"seal": hex::encode(seal), "V": hex::encode(drawn), "vote": hex::encode(vote),
+			"dispute": hex::encode(dispute), "T2": hex::encode(second_root),
+		});
+		if let Some(listing) = listing {
+			case["listing"] = json!(listing);
+		}
+		cases.insert(name.into(), case);
 	}
 	compare("bound", &Value::Object(cases));
 }

@@ -10,6 +10,7 @@ mod layers;
 pub(crate) mod models;
 mod operations;
 pub(crate) mod recipe;
+pub(crate) mod refusals;
 mod text;
 mod traces;
 

@@ -190,6 +190,43 @@ pub(super) fn known_answer(model: &Model) -> Value {
 	described
 }
 
+/// Runs that end by a token or a text, also where the answer could have no further token.
+fn ends(model: &Model) -> Vec<(&'static str, Asked<'_>, FinishReason)> {
+	let ask = |input: &str, params: SamplingParams, seed: Hash32| Asked {
+		model,
+		input: input.into(),
+		params,
+		seed,
+	};
+	let is_end = |seed: &u8| ask("hello", hot(60), [*seed; 32]).answer().finish == FinishReason::Eos;
+	let seed = [(0..=255).find(is_end).unwrap(); 32];
+	let eos = |max_tokens| ask("hello", hot(max_tokens), seed);
+	let world = |params| ask("hello world", params, SEED);
+	let length = |asked: &Asked<'_>| asked.answer().tokens.len() as u32;
+	// A string that the answer has somewhere in its middle.
+	let text = String::from_utf8(world(warm(40)).answer().text.to_vec()).unwrap();
+	let stop: String = text.chars().skip(12).take(2).collect();
+	let stopped = |max_tokens| world(stopping(warm(max_tokens), &["never said", &stop]));
+	// Two that one token completes: the one that begins first is not the first of the list.
+	let is_new = |(at, c): &(usize, char)| *at > 8 && text.find(*c) == Some(*at) && c.is_ascii();
+	let (at, late) = text.char_indices().find(is_new).unwrap();
+	let begin = text.floor_char_boundary(at - 1);
+	let both = world(stopping(warm(40), &[&late.to_string(), &text[begin..=at]]));
+	assert_eq!(&both.answer().text[..], text[..begin].as_bytes());
+	vec![
+		("eos", eos(60), FinishReason::Eos),
+		("eos as the last token", eos(length(&eos(60))), FinishReason::Eos),
+		("warm", world(warm(40)), FinishReason::Length),
+		("stop", stopped(40), FinishReason::Stop),
+		(
+			"stop with the last token",
+			stopped(length(&stopped(40))),
+			FinishReason::Stop,
+		),
+		("two stops", both, FinishReason::Stop),
+	]
+}
+
 #[test]
 fn a_tiny_llama_gives_the_golden_runs() {
 	let recipe = Recipe::tiny(1);
@@ -209,26 +246,9 @@ fn a_tiny_llama_gives_the_golden_runs() {
 		done
 	};
 	add("greedy", ask("What is a receipt?", SamplingParams::greedy(32), SEED));
-	let ends = |seed: &u8| ask("hello", hot(60), [*seed; 32]).answer().finish == FinishReason::Eos;
-	add("eos", ask("hello", hot(60), [(0..=255).find(ends).unwrap(); 32]));
-	// A string that the answer has somewhere in its middle.
-	let text = String::from_utf8(add("warm", ask("hello world", warm(40), SEED)).output.text.to_vec()).unwrap();
-	let stop: String = text.chars().skip(12).take(2).collect();
-	let done = add(
-		"stop",
-		ask("hello world", stopping(warm(40), &["never said", &stop]), SEED),
-	);
-	assert_eq!(done.output.finish, FinishReason::Stop);
-	// Two that one token completes: the one that begins first is not the first of the list.
-	let is_new = |(at, c): &(usize, char)| *at > 8 && text.find(*c) == Some(*at) && c.is_ascii();
-	let (at, late) = text.char_indices().find(is_new).unwrap();
-	let begin = text.floor_char_boundary(at - 1);
-	let early = &text[begin..=at];
-	let both = add(
-		"two stops",
-		ask("hello world", stopping(warm(40), &[&late.to_string(), early]), SEED),
-	);
-	assert_eq!(&both.output.text[..], text[..begin].as_bytes());
+	for (name, asked, finish) in ends(model) {
+		assert_eq!(add(name, asked).output.finish, finish, "{name}");
+	}
 	// Rows of the trace: 31, 32, 33, 70. The prompt has three tokens besides the bytes.
 	for bytes in [28, 29, 30, 67] {
 		add(
@@ -454,6 +474,10 @@ fn a_model_with_long_tokens_gives_the_golden_runs() {
 	let (seed, output) = add("a character at the border", hot(30), &|output| {
 		output.text.len() == 1_024
 	});
+	// With its last token the text has too many bytes, and the answer as many tokens as it may have.
+	let both = ask(hot(output.tokens.len() as u32), seed).run();
+	assert_eq!(both.0.output.text, output.text);
+	runs.insert("both limits".into(), both.1);
 	let text = whole(&output);
 	let three = |from: usize| text[from..].chars().take(3).collect::<String>();
 	let next = 1_024 + text[1_024..].chars().next().unwrap().len_utf8();

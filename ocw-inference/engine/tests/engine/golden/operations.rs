@@ -323,27 +323,51 @@ fn finite(values: &[f32]) -> String {
 }
 
 fn scalings() -> Vec<(&'static str, f32, usize, usize, RopeScaling)> {
-	let llama3 = RopeScaling::Llama3 {
-		factor: F32(8.0),
+	let llama3 = |factor| RopeScaling::Llama3 {
+		factor: F32(factor),
 		low_freq_factor: F32(1.0),
 		high_freq_factor: F32(4.0),
 		original_max_position_embeddings: 8192,
 	};
-	let yarn = |factor, truncate| RopeScaling::Yarn {
+	let yarn_of = |factor, original_max_position_embeddings, [fast, slow]: [f32; 2], truncate| RopeScaling::Yarn {
 		factor: F32(factor),
-		original_max_position_embeddings: 4096,
-		beta_fast: F32(32.0),
-		beta_slow: F32(1.0),
+		original_max_position_embeddings,
+		beta_fast: F32(fast),
+		beta_slow: F32(slow),
 		attention_factor: F32(1.138_629_4),
 		truncate,
 	};
+	let yarn = |factor, truncate| yarn_of(factor, 4096, [32.0, 1.0], truncate);
 	vec![
 		("none", 10_000.0, 16, 64, RopeScaling::None),
 		("none, long", 1_000_000.0, 128, 4096, RopeScaling::None),
 		("linear", 10_000.0, 32, 64, RopeScaling::Linear { factor: F32(2.5) }),
-		("llama3", 500_000.0, 64, 128, llama3),
+		("llama3", 500_000.0, 64, 128, llama3(8.0)),
+		("llama3, not by a power of two", 500_000.0, 64, 128, llama3(6.0)),
 		("yarn", 1_000_000.0, 64, 128, yarn(4.0, true)),
 		("yarn, not truncated", 10_000.0, 48, 64, yarn(40.0, false)),
+		// The upper border is above the last pair's number; both are bounded; both are 0.
+		(
+			"yarn, behind the pairs",
+			10_000.0,
+			32,
+			64,
+			yarn_of(4.0, 1 << 17, [32.0, 1.0], true),
+		),
+		(
+			"yarn, bounded",
+			16.0,
+			16,
+			64,
+			yarn_of(4.0, 1 << 17, [65_536.0, 1.0], true),
+		),
+		(
+			"yarn, one border",
+			10_000.0,
+			16,
+			64,
+			yarn_of(4.0, 4096, [1_000.0, 652.0], true),
+		),
 	]
 }
 

@@ -344,6 +344,7 @@ fn templates() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
 	let none = r#"{"messages":[{"role":"user","content":"Weather?"}],"tools":[{"type":"function","function":{"name":"weather","parameters":{}}}],"tool_choice":"none"}"#;
 	let calls = r#"{"messages":[{"role":"user","content":"Weather?"},{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"weather","arguments":"{\"where\": \"Bern\", \"n\": 2}"}}]},{"role":"tool","tool_call_id":"a","content":"it \"rains\""}]}"#;
 	let reasoning = r#"{"messages":[{"role":"user","content":"Why?"},{"role":"assistant","content":"So.","reasoning_content":"because"},{"role":"user","content":"And?"}]}"#;
+	let thoughts = r#"{"messages":[{"role":"user","content":"Why?"},{"role":"assistant","reasoning":"by one","content":"So.","thinking":"by two"},{"role":"user","content":"And?"}]}"#;
 	let switch = r#"{"messages":[{"role":"user","content":"Why?"}],"chat_template_kwargs":{"enable_thinking":false}}"#;
 	let tool_text = "{% for m in messages %}{{ m.content or '' }}{% for c in m.tool_calls %}[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}{% endfor %}";
 	vec![
@@ -397,7 +398,7 @@ fn templates() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
 			vec![text, turns],
 		),
 		("generation", "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", vec![turns]),
-		("reasoning", "{% for m in messages %}{{ m.thinking }}/{{ m.reasoning_content }}/{{ m.content }}|{% endfor %}", vec![reasoning]),
+		("reasoning", "{% for m in messages %}{{ m.thinking }}/{{ m.reasoning_content }}/{{ m.content }}|{% endfor %}", vec![reasoning, thoughts]),
 		("a switch", "{{ messages[0].content }}{% if enable_thinking is defined and enable_thinking is false %}<no>{% endif %}", vec![switch, text]),
 		("no switch", "{{ messages[0].content }}", vec![switch]),
 		("a message left out", "{{ messages[0].content }}", vec![turns]),
