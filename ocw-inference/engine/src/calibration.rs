@@ -54,7 +54,7 @@ pub fn measure(model: &Model, documents: &[Document<'_>]) -> Result<InputMoments
 /// Returns the tokens of a document: of a question that the template refuses none, and of a text that the tokenizer
 /// refuses those of the lines that it takes.
 fn tokens(model: &Model, document: &Document<'_>) -> Vec<u32> {
-	let of = |text: &str| model.tokenizer.encode(text);
+	let of = |text: &str| model.tokenizer().encode(text);
 	let question = document.question.and_then(|question| model.prompt(question).ok());
 	let lines = || document.text.split_inclusive('\n').filter_map(|line| of(line).ok());
 	let text = of(document.text).unwrap_or_else(|_| lines().flatten().collect());

@@ -13,6 +13,7 @@ use assay_primitives::{
 	stream::StreamToken,
 	Finding, Hash32, Work,
 };
+use std::sync::Arc;
 
 /// Generates the answer to a text or a conversation.
 pub fn execute(
@@ -119,15 +120,15 @@ pub(crate) fn work(
 fn run(model: &Model, work: Work, limits: SchedulerLimits, on_token: &mut dyn FnMut(StreamToken)) -> Result<Outcome> {
 	match Sequence::prepare(model, work)? {
 		Prepared::Done(outcome) => Ok(outcome),
-		Prepared::Sequence(sequence) => run_on(model, model.decoder()?, sequence, limits, on_token, &|| true),
+		Prepared::Sequence(sequence) => run_on(model, model.decoder()?.clone(), sequence, limits, on_token, &|| true),
 	}
 }
 
 /// Runs a sequence with a decoder on the weights of its model. Before each step asks `go_on`; an error if it is not to.
-pub(crate) fn run_on<'m>(
-	model: &'m Model,
-	decoder: &'m Decoder,
-	sequence: Box<Sequence<'m>>,
+pub(crate) fn run_on(
+	model: &Model,
+	decoder: Arc<Decoder>,
+	sequence: Box<Sequence>,
 	limits: SchedulerLimits,
 	on_token: &mut dyn FnMut(StreamToken),
 	go_on: &dyn Fn() -> bool,

@@ -44,12 +44,12 @@ pub(crate) fn confirmed(model: &Model, work: &Work, found: Finding, go_on: &dyn 
 	let outcome = match Sequence::prepare(model, work.clone())? {
 		Prepared::Done(outcome) => outcome,
 		Prepared::Sequence(sequence) => {
-			let decoder = model.portable_decoder()?;
+			let decoder = Arc::new(model.portable_decoder()?);
 			let limits = SchedulerLimits {
 				max_batched_tokens: CHUNK,
 				..SchedulerLimits::default()
 			};
-			generate::run_on(model, &decoder, sequence, limits, &mut |_| (), go_on)?
+			generate::run_on(model, decoder, sequence, limits, &mut |_| (), go_on)?
 		}
 	};
 	let Outcome::Verified(again) = outcome else {
@@ -76,7 +76,7 @@ pub(crate) fn compare<T: PartialEq + Debug>(model: &Model, work: &Work, found: &
 /// A rejection to compute once more.
 struct Rejection {
 	ticket: u64,
-	model: Arc<Model>,
+	model: Model,
 	work: Work,
 	found: Finding,
 	/// Set when nobody waits for it any more.
@@ -116,7 +116,7 @@ impl Rechecks {
 	}
 
 	/// Takes a rejection in.
-	pub(crate) fn add(&mut self, id: WorkId, model: Arc<Model>, work: Work, found: Finding) -> Result<()> {
+	pub(crate) fn add(&mut self, id: WorkId, model: Model, work: Work, found: Finding) -> Result<()> {
 		let queue = match &self.queue {
 			Some(queue) => queue,
 			None => self.queue.insert(start(self.threads, self.results.0.clone())?),

@@ -123,7 +123,7 @@ fn measure(subject: &Subject, formats: &[Format]) -> String {
 		}
 	}
 	let mut table = format!(
-		"{} on {}, {} predicted tokens; perplexity of the floats {:.3}.\n\n| weights of the layers | bits a weight | \
+		"{} on {}.\n{} predicted tokens; perplexity of the floats {:.3}.\n\n| weights of the layers | bits a weight | \
 		 perplexity | change | divergence | same first |\n| -- | -- | -- | -- | -- | -- |\n",
 		capitalized(&subject.name),
 		subject.measured_on,

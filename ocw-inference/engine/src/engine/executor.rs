@@ -2,23 +2,19 @@
 
 use super::{
 	guarded,
-	served::{context_bytes, Served, Standing},
-	Engine, FreeMemory,
+	served::{context_bytes, kv_memory, Served, Standing},
+	Engine, Setup,
 };
 use crate::{
-	gpu::Gpu,
-	known_answer,
 	recheck::{self, Rechecks},
 	scheduler::{Completion, SchedulerLimits, MAX_PAUSE},
 	sequence::{Executed, Outcome},
 	Error, Model, Result,
 };
-use assay_numerics::Isa;
 use assay_primitives::{stream::StreamToken, ModelId, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
 use std::{
 	collections::{BTreeMap, HashMap},
-	sync::Arc,
 	time::Duration,
 };
 
@@ -38,11 +34,7 @@ pub enum ModelNews {
 /// What they reject is computed once more with the portable instructions before it is a result.
 pub struct Executor {
 	models: BTreeMap<ModelId, Served>,
-	limits: SchedulerLimits,
-	isa: Option<Isa>,
-	gpu: Option<Arc<dyn Gpu>>,
-	/// Where the memory for keys and values is a part of what a GPU has left.
-	free_memory: Option<FreeMemory>,
+	setup: Setup,
 	/// The model of the last step.
 	last_served: Option<ModelId>,
 	/// The verifications in the schedulers whose rejections must be computed once more.
@@ -56,10 +48,7 @@ impl Executor {
 	pub(super) fn new(engine: &Engine, share: usize) -> Result<Self> {
 		let mut executor = Self {
 			models: BTreeMap::new(),
-			limits: engine.limits,
-			isa: engine.isa,
-			gpu: engine.gpu.clone(),
-			free_memory: engine.free_memory.clone(),
+			setup: engine.setup.clone(),
 			last_served: None,
 			claims: HashMap::new(),
 			rechecks: Rechecks::new(),
@@ -77,7 +66,7 @@ impl Executor {
 	fn limits_of(&self, kv_bytes: usize) -> SchedulerLimits {
 		SchedulerLimits {
 			kv_bytes,
-			..self.limits
+			..self.setup.limits
 		}
 	}
 
@@ -105,19 +94,14 @@ impl Executor {
 		}
 	}
 
-	fn try_add(&mut self, directory: &str, mut model: Model) -> Result<()> {
+	fn try_add(&mut self, directory: &str, model: Model) -> Result<()> {
 		let id = model.id();
 		if let Some(served) = self.models.get_mut(&id) {
 			return take_over(served, directory, &mut self.news);
 		}
-		if let Some(isa) = self.isa {
-			model = model.with_isa(isa);
-		}
 		let share = self.make_room(&model)?;
-		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
-			model = model.on_gpu(gpu.clone())?;
-		}
-		let mut served = Served::new(Arc::new(model), self.limits_of(share), Duration::ZERO)?;
+		let model = self.setup.equip(model)?;
+		let mut served = Served::new(model, self.limits_of(share), Duration::ZERO)?;
 		served.directory = directory.into();
 		let begun = guarded("its known answer", || served.begin_trial());
 		self.models.insert(id, served);
@@ -132,7 +116,7 @@ impl Executor {
 		}
 		let decoders = self.decoders() + 1;
 		let share = self.kv_bytes(Some(model))? / decoders;
-		let others = self.models.values().map(|served| &**served.model());
+		let others = self.models.values().map(Served::model);
 		let largest = others.chain([model]).max_by_key(|model| context_bytes(model));
 		if let Some(largest) = largest.filter(|largest| context_bytes(largest) > share) {
 			return Err(too_little(model, largest, share, decoders));
@@ -143,8 +127,8 @@ impl Executor {
 
 	/// Returns the bytes of keys and values of all models together, once a model's weights are on the GPU.
 	fn kv_bytes(&self, model: Option<&Model>) -> Result<usize> {
-		let Some(free_memory) = &self.free_memory else {
-			return Ok(self.limits.kv_bytes);
+		let Some(free_memory) = &self.setup.free_memory else {
+			return Ok(self.setup.limits.kv_bytes);
 		};
 		let weights = model.map_or(0, |model| model.manifest().weight_bytes());
 		let (free, weights) = (free_memory()?, usize::try_from(weights).unwrap_or(usize::MAX));
@@ -303,11 +287,7 @@ impl Executor {
 				Ok(())
 			}
 			Err(error) => {
-				let gpu = self.gpu.as_ref().filter(|_| served.kv_bytes().is_some());
-				let error = match gpu {
-					Some(gpu) => known_answer::on_gpu(gpu.as_ref(), served.model(), error),
-					None => error,
-				};
+				let error = self.setup.judge(served.model(), error);
 				if let Error::Device(_) = error {
 					return Err(error);
 				}
@@ -360,29 +340,17 @@ impl Executor {
 
 /// Returns the error of a model beside which one context of the largest would not fit the share of each.
 fn too_little(model: &Model, largest: &Model, share: usize, decoders: usize) -> Error {
-	let needed = context_bytes(largest);
-	let (name, id, enough) = (
-		model.manifest().name.clone(),
-		model.id(),
-		needed.saturating_mul(decoders),
-	);
-	if largest.id() == id {
-		return Error::KvMemory {
-			model: name,
-			id,
-			context: model.manifest().context_length(),
-			needed,
-			share,
-			enough,
-		};
+	if largest.id() == model.id() {
+		return kv_memory(model.id(), model, share, decoders);
 	}
+	let needed = context_bytes(largest);
 	Error::KvShare {
-		model: name,
-		id,
+		model: model.manifest().name.clone(),
+		id: model.id(),
 		largest: largest.manifest().name.clone(),
 		needed,
 		share,
-		enough,
+		enough: needed.saturating_mul(decoders),
 	}
 }
 

@@ -10,7 +10,7 @@ use crate::{gpu::Gpu, known_answer, scheduler::SchedulerLimits, Error, Model, Re
 use assay_numerics::Isa;
 use assay_primitives::{ModelId, WorkId};
 use assay_protocol::{ServedModel, Work, WorkResult};
-use served::{context_bytes, describe};
+use served::{context_bytes, describe, kv_memory};
 use std::{
 	collections::BTreeMap,
 	fs,
@@ -27,26 +27,52 @@ pub type FreeMemory = Arc<dyn Fn() -> Result<usize> + Send + Sync>;
 #[derive(Default)]
 pub struct Engine {
 	models: BTreeMap<ModelId, Loaded>,
-	limits: SchedulerLimits,
-	isa: Option<Isa>,
-	gpu: Option<Arc<dyn Gpu>>,
-	free_memory: Option<FreeMemory>,
+	setup: Setup,
 	directory: Option<PathBuf>,
 }
 
-struct Loaded {
-	model: Arc<Model>,
-	/// How long its known answer took.
-	tested: Duration,
+/// What computes all models, and within which limits.
+#[derive(Clone, Default)]
+struct Setup {
+	limits: SchedulerLimits,
+	/// The fastest if there is none.
+	isa: Option<Isa>,
+	/// It computes the decoders.
+	gpu: Option<Arc<dyn Gpu>>,
+	/// Where the memory for keys and values is a part of what a GPU has left.
+	free_memory: Option<FreeMemory>,
 }
 
-impl Loaded {
-	fn new(model: Model, tested: Duration) -> Self {
-		Self {
-			model: Arc::new(model),
-			tested,
+impl Setup {
+	/// Moves a model to what is to compute it.
+	fn equip(&self, mut model: Model) -> Result<Model> {
+		if let Some(isa) = self.isa {
+			model = model.with_isa(isa);
+		}
+		match self.gpu_of(&model) {
+			Some(gpu) => model.on_gpu(gpu.clone()),
+			None => Ok(model),
 		}
 	}
+
+	/// Returns what an error of the test of a model's known answer means.
+	fn judge(&self, model: &Model, error: Error) -> Error {
+		match self.gpu_of(model) {
+			Some(gpu) => known_answer::on_gpu(gpu.as_ref(), model, error),
+			None => error,
+		}
+	}
+
+	/// Returns the GPU that computes a model, if one does.
+	fn gpu_of(&self, model: &Model) -> Option<&Arc<dyn Gpu>> {
+		self.gpu.as_ref().filter(|_| model.decoder().is_ok())
+	}
+}
+
+struct Loaded {
+	model: Model,
+	/// How long its known answer took.
+	tested: Duration,
 }
 
 impl Engine {
@@ -58,23 +84,25 @@ impl Engine {
 	/// Makes an engine without models, with limits for all of them together; without an instruction set it takes the fastest.
 	pub fn with(limits: SchedulerLimits, isa: Option<Isa>) -> Self {
 		Self {
-			limits,
-			isa,
+			setup: Setup {
+				limits,
+				isa,
+				..Setup::default()
+			},
 			..Self::default()
 		}
 	}
 
 	/// Computes decoders that are added from now on on a GPU; encoders stay on the CPU.
-	pub fn on_gpu(self, gpu: Arc<dyn Gpu>) -> Self {
-		Self { gpu: Some(gpu), ..self }
+	pub fn on_gpu(mut self, gpu: Arc<dyn Gpu>) -> Self {
+		self.setup.gpu = Some(gpu);
+		self
 	}
 
 	/// Takes three quarters of what a GPU's models leave of its memory for keys and values, instead of a number of bytes.
-	pub fn with_free_memory(self, free_memory: FreeMemory) -> Self {
-		Self {
-			free_memory: Some(free_memory),
-			..self
-		}
+	pub fn with_free_memory(mut self, free_memory: FreeMemory) -> Self {
+		self.setup.free_memory = Some(free_memory);
+		self
 	}
 
 	/// Names the directory that holds the model directories which a node may ask for while this engine serves.
@@ -121,26 +149,20 @@ impl Engine {
 	}
 
 	/// Serves a model, if this machine reproduces the model's known answer, by decoding and by prefill.
-	pub fn add(&mut self, mut model: Model) -> Result<ModelId> {
+	pub fn add(&mut self, model: Model) -> Result<ModelId> {
 		let start = Instant::now();
-		if let Some(isa) = self.isa {
-			model = model.with_isa(isa);
-		}
-		if let (Some(gpu), true) = (&self.gpu, model.decoder().is_ok()) {
-			model = model.on_gpu(gpu.clone())?;
-			known_answer::test(&model).map_err(|error| known_answer::on_gpu(gpu.as_ref(), &model, error))?;
-		} else {
-			known_answer::test(&model)?;
-		}
-		let id = model.id();
-		self.models.insert(id, Loaded::new(model, start.elapsed()));
+		let model = self.setup.equip(model)?;
+		known_answer::test(&model).map_err(|error| self.setup.judge(&model, error))?;
+		let (id, tested) = (model.id(), start.elapsed());
+		self.models.insert(id, Loaded { model, tested });
 		Ok(id)
 	}
 
 	/// Serves a model under another's id and without its test: for tests with a lying provider.
 	#[cfg(feature = "test-utils")]
 	pub fn add_as(&mut self, claimed: ModelId, model: Model) {
-		self.models.insert(claimed, Loaded::new(model, Duration::ZERO));
+		let tested = Duration::ZERO;
+		self.models.insert(claimed, Loaded { model, tested });
 	}
 
 	/// Returns the models that are served.
@@ -171,17 +193,7 @@ impl Engine {
 			.max_by_key(|(_, loaded)| context_bytes(&loaded.model));
 		let (id, Loaded { model, .. }) = largest?;
 		let needed = context_bytes(model);
-		(needed > share).then(|| {
-			let error = Error::KvMemory {
-				model: model.manifest().name.clone(),
-				id: *id,
-				context: model.manifest().context_length(),
-				needed,
-				share,
-				enough: needed.saturating_mul(self.decoders()),
-			};
-			(*id, error)
-		})
+		(needed > share).then(|| (*id, kv_memory(*id, model, share, self.decoders())))
 	}
 
 	fn decoders(&self) -> usize {
@@ -193,7 +205,7 @@ impl Engine {
 
 	/// Returns the bytes of keys and values that each decoder may have.
 	fn kv_share(&self) -> usize {
-		self.limits.kv_bytes / self.decoders().max(1)
+		self.setup.limits.kv_bytes / self.decoders().max(1)
 	}
 
 	/// Makes the executor of work on all models; it allocates the memory of keys and values. An [`Error::KvMemory`] if that is too

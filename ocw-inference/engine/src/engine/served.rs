@@ -9,10 +9,7 @@ use crate::{
 use assay_numerics::trace::CHUNK;
 use assay_primitives::{stream::StreamToken, ModelId, Work, WorkId};
 use assay_protocol::ServedModel;
-use std::{
-	sync::Arc,
-	time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How far a model has come.
 pub(super) enum Standing {
@@ -34,10 +31,8 @@ pub(super) enum Trial {
 
 /// A model in an executor. An encoder has no scheduler: nothing of a chain is computed with it.
 pub(super) struct Served {
-	/// It borrows from the model below, and comes first in order to be dropped first.
-	scheduler: Option<Scheduler<'static>>,
-	/// Shared with the thread that computes rejections once more.
-	model: Arc<Model>,
+	scheduler: Option<Scheduler>,
+	model: Model,
 	/// Its directory in that of all models; empty if it came otherwise.
 	pub(super) directory: String,
 	pub(super) standing: Standing,
@@ -48,13 +43,9 @@ pub(super) struct Served {
 
 impl Served {
 	/// Makes the scheduler of a model, with memory of its own.
-	pub(super) fn new(model: Arc<Model>, limits: SchedulerLimits, tested: Duration) -> Result<Self> {
-		// SAFETY: the model lies in memory of its own, which this value keeps alive through its `Arc`, and which nothing changes or
-		// moves while it does. What borrows from it is the scheduler and what that owns: it never leaves this value, whose methods
-		// return nothing that borrows, and it is dropped before the `Arc`.
-		let borrowed: &'static Model = unsafe { &*Arc::as_ptr(&model) };
-		let scheduler = match borrowed.decoder() {
-			Ok(_) => Some(Scheduler::new(borrowed, limits)?),
+	pub(super) fn new(model: Model, limits: SchedulerLimits, tested: Duration) -> Result<Self> {
+		let scheduler = match model.decoder() {
+			Ok(_) => Some(Scheduler::new(&model, limits)?),
 			Err(_) => None,
 		};
 		Ok(Self {
@@ -68,7 +59,7 @@ impl Served {
 	}
 
 	/// Returns the model.
-	pub(super) fn model(&self) -> &Arc<Model> {
+	pub(super) fn model(&self) -> &Model {
 		&self.model
 	}
 
@@ -79,9 +70,7 @@ impl Served {
 
 	/// Takes a work item in. Returns its outcome if there is nothing to compute for it.
 	pub(super) fn submit(&mut self, id: WorkId, work: Work) -> Result<Option<Outcome>> {
-		// SAFETY: as in `new`; what is prepared goes to the scheduler, or is dropped here.
-		let borrowed: &'static Model = unsafe { &*Arc::as_ptr(&self.model) };
-		match (Sequence::prepare(borrowed, work)?, &mut self.scheduler) {
+		match (Sequence::prepare(&self.model, work)?, &mut self.scheduler) {
 			(Prepared::Done(outcome), _) => Ok(Some(outcome)),
 			(prepared, Some(scheduler)) => scheduler.enqueue(id, prepared).map(|()| None),
 			(_, None) => Err(Error::Compute("a sequence of a model that computes none".into())),
@@ -192,6 +181,19 @@ pub(super) fn describe(id: ModelId, model: &Model, tested: Duration) -> ServedMo
 		name: model.manifest().name.clone(),
 		parameters: model.manifest().parameters(),
 		load_ms: u64::try_from((model.load_time() + tested).as_millis()).unwrap_or(u64::MAX),
+	}
+}
+
+/// Returns the error of a model of which one whole context does not fit the share of each of so many decoders.
+pub(super) fn kv_memory(id: ModelId, model: &Model, share: usize, decoders: usize) -> Error {
+	let needed = context_bytes(model);
+	Error::KvMemory {
+		model: model.manifest().name.clone(),
+		id,
+		context: model.manifest().context_length(),
+		needed,
+		share,
+		enough: needed.saturating_mul(decoders),
 	}
 }
 

@@ -25,7 +25,7 @@ use llguidance::{
 use schema::Unsupported;
 use serde_json::Value;
 use state::State;
-use std::thread;
+use std::{sync::Arc, thread};
 
 /// The white space that may stand between two parts of JSON: a space, or a new line and its indentation.
 const SPACE: &str = r" |\n {0,40}";
@@ -49,8 +49,8 @@ pub(crate) enum Mask {
 }
 
 /// The grammar of one answer, and how far the answer is.
-pub(crate) struct Grammar<'m> {
-	vocabulary: &'m Vocabulary,
+pub(crate) struct Grammar {
+	vocabulary: Arc<Vocabulary>,
 	/// The state before the first token.
 	start: State,
 	state: State,
@@ -59,20 +59,20 @@ pub(crate) struct Grammar<'m> {
 	part: Refused,
 }
 
-impl<'m> Grammar<'m> {
+impl Grammar {
 	/// Returns the grammar of a conversation's answer, none if any text will do; or what it cannot be held to.
-	pub(crate) fn of(model: &'m Model, chat: &Chat) -> Result<std::result::Result<Option<Self>, Refused>> {
-		match Asked::of(chat, model.template.source(), &model.tokenizer) {
+	pub(crate) fn of(model: &Model, chat: &Chat) -> Result<std::result::Result<Option<Self>, Refused>> {
+		match Asked::of(chat, model.template().source(), model.tokenizer()) {
 			Ok(Some(asked)) => Ok(Self::new(model.vocabulary()?, asked)?.map(Some)),
 			Ok(None) => Ok(Ok(None)),
 			Err(part) => Ok(Err(part)),
 		}
 	}
 
-	fn new(vocabulary: &'m Vocabulary, asked: Asked) -> Result<std::result::Result<Self, Refused>> {
+	fn new(vocabulary: &Arc<Vocabulary>, asked: Asked) -> Result<std::result::Result<Self, Refused>> {
 		let made = big_stack(|| Compiler { vocabulary }.start(asked))?;
 		Ok(made.map(|(start, part)| Self {
-			vocabulary,
+			vocabulary: vocabulary.clone(),
 			state: start.copy(),
 			start,
 			fuel: ANSWER_FUEL,
@@ -88,12 +88,12 @@ impl<'m> Grammar<'m> {
 	/// Returns the tokens that may come next. It is asked once between two tokens: what the library keeps counts as its
 	/// cost, so who asks in another order may get another answer.
 	pub(crate) fn mask(&mut self) -> Mask {
-		self.state.mask(self.vocabulary, &mut self.fuel)
+		self.state.mask(&self.vocabulary, &mut self.fuel)
 	}
 
 	/// Adds a token. What may come after one that was not allowed has no meaning.
 	pub(crate) fn push(&mut self, token: u32) {
-		self.state.push(self.vocabulary, token);
+		self.state.push(&self.vocabulary, token);
 	}
 
 	/// Leaves it so much fuel.

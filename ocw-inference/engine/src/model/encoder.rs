@@ -14,6 +14,7 @@ use assay_numerics::{
 	packed::Gather,
 	pooling, Isa,
 };
+use std::sync::Arc;
 
 /// Rows that go through together, at least one text's. Any number gives the same bits; this one bounds memory.
 const MAX_ROWS: usize = 1024;
@@ -33,9 +34,15 @@ struct Layer {
 	norm: Norm,
 }
 
-/// An encoder.
+/// An encoder. Its clones share the weights.
+#[derive(Clone)]
 pub struct Encoder {
 	config: EncoderConfig,
+	weights: Arc<EncoderWeights>,
+	pub(crate) isa: Isa,
+}
+
+struct EncoderWeights {
 	words: Matrix,
 	/// `[max_position_embeddings, hidden]`
 	positions: Vec<f32>,
@@ -43,7 +50,6 @@ pub struct Encoder {
 	kind: Vec<f32>,
 	norm: Norm,
 	layers: Vec<Layer>,
-	pub(crate) isa: Isa,
 }
 
 impl Encoder {
@@ -83,14 +89,17 @@ impl Encoder {
 		}
 		let mut kind = weights.vector("embeddings.token_type_embeddings.weight")?;
 		kind.truncate(hidden);
-		Ok(Self {
+		let weights = EncoderWeights {
 			words: weights.matrix(&["embeddings.word_embeddings".into()])?,
 			positions: weights.vector("embeddings.position_embeddings.weight")?,
 			kind,
 			norm: norm(&mut weights, "embeddings.LayerNorm")?,
 			layers,
-			isa: Isa::detect(),
+		};
+		Ok(Self {
 			config,
+			weights: Arc::new(weights),
+			isa: Isa::detect(),
 		})
 	}
 
@@ -146,7 +155,7 @@ impl Encoder {
 			(row, page) = (row + text.len(), page + count);
 		}
 		let mut x = self.embedded(texts)?;
-		for layer in &self.layers {
+		for layer in &self.weights.layers {
 			x = self.layer(layer, &x, &segments, &mut pool)?;
 		}
 		let vectors = segments.iter().map(|segment| {
@@ -168,21 +177,21 @@ impl Encoder {
 
 	/// Returns the rows of words, of the token type and of positions, added and normed.
 	fn embedded(&self, texts: &[Vec<u32>]) -> Result<Vec<f32>> {
-		let hidden = self.config.hidden_size as usize;
+		let (hidden, weights) = (self.config.hidden_size as usize, &*self.weights);
 		let words = Gather {
 			ids: &texts.concat(),
-			weight: self.words.table()?,
+			weight: weights.words.table()?,
 		};
 		let mut x = words.rows()?;
 		let positions = texts
 			.iter()
-			.flat_map(|text| self.positions.chunks_exact(hidden).take(text.len()));
+			.flat_map(|text| weights.positions.chunks_exact(hidden).take(text.len()));
 		for (row, position) in x.chunks_exact_mut(hidden).zip(positions) {
-			for ((v, kind), position) in row.iter_mut().zip(&self.kind).zip(position) {
+			for ((v, kind), position) in row.iter_mut().zip(&weights.kind).zip(position) {
 				*v = (*v + kind) + position;
 			}
 		}
-		self.norm(&x, &self.norm)
+		self.norm(&x, &weights.norm)
 	}
 
 	fn layer(&self, layer: &Layer, x: &[f32], segments: &[Segment<'_>], pool: &mut Pool) -> Result<Vec<f32>> {

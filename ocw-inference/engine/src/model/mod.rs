@@ -31,21 +31,28 @@ use std::{
 use weights::WeightsFile;
 
 /// The weights, in the form that computes.
+#[derive(Clone)]
 enum Network {
-	Decoder(Box<Decoder>),
-	Encoder(Box<Encoder>),
+	Decoder(Arc<Decoder>),
+	Encoder(Arc<Encoder>),
 }
 
-/// A model ready to run.
+/// A model ready to run. Its clones share everything with it.
+#[derive(Clone)]
 pub struct Model {
+	description: Arc<Description>,
+	network: Network,
+}
+
+/// What is known of a model besides its weights.
+struct Description {
 	id: ModelId,
 	manifest: Manifest,
 	known_answer: Option<KnownAnswer>,
-	pub(crate) tokenizer: Tokenizer,
-	pub(crate) template: Template,
-	network: Network,
+	tokenizer: Tokenizer,
+	template: Template,
 	/// Its tokens as grammars need them, made for the first that needs them.
-	vocabulary: OnceLock<Vocabulary>,
+	vocabulary: OnceLock<Arc<Vocabulary>>,
 	/// Where the weights came from.
 	origin: Origin,
 	load_time: Duration,
@@ -89,51 +96,54 @@ impl Model {
 		let network = match manifest.hyperparameters.clone() {
 			Hyperparameters::Decoder(config) => {
 				let weights = file.read(&manifest, &Decoder::groups(&config))?;
-				Network::Decoder(Box::new(Decoder::new(config, weights, rope)?))
+				Network::Decoder(Arc::new(Decoder::new(config, weights, rope)?))
 			}
 			Hyperparameters::Encoder(config) => {
 				let weights = file.read(&manifest, &Encoder::groups(&config))?;
-				Network::Encoder(Box::new(Encoder::new(config, weights)?))
+				Network::Encoder(Arc::new(Encoder::new(config, weights)?))
 			}
 		};
-		Ok(Self {
+		let description = Description {
 			id: model_id,
 			manifest,
 			known_answer,
 			tokenizer,
 			template,
-			network,
 			vocabulary: OnceLock::new(),
 			origin: Origin::File(file),
 			load_time: start.elapsed(),
+		};
+		Ok(Self {
+			description: Arc::new(description),
+			network,
 		})
 	}
 
 	/// Returns its id: the root of its manifest.
 	pub fn id(&self) -> ModelId {
-		self.id
+		self.description.id
 	}
 
 	/// Returns the manifest it was loaded with.
 	pub fn manifest(&self) -> &Manifest {
-		&self.manifest
+		&self.description.manifest
 	}
 
 	/// Returns the known answer recorded at its import.
 	pub fn known_answer(&self) -> Option<&KnownAnswer> {
-		self.known_answer.as_ref()
+		self.description.known_answer.as_ref()
 	}
 
 	/// Returns how long reading and checking it took.
 	pub fn load_time(&self) -> Duration {
-		self.load_time
+		self.description.load_time
 	}
 
 	/// Computes with another instruction set. The bits are the same.
 	pub fn with_isa(mut self, isa: Isa) -> Self {
 		match &mut self.network {
-			Network::Decoder(decoder) => decoder.set_isa(isa),
-			Network::Encoder(encoder) => encoder.isa = isa,
+			Network::Decoder(decoder) => Arc::make_mut(decoder).set_isa(isa),
+			Network::Encoder(encoder) => Arc::make_mut(encoder).isa = isa,
 		}
 		self
 	}
@@ -142,7 +152,8 @@ impl Model {
 	/// no answers.
 	pub fn on_gpu(mut self, gpu: Arc<dyn Gpu>) -> Result<Self> {
 		if let Network::Decoder(decoder) = self.network {
-			self.network = Network::Decoder(Box::new(decoder.on_gpu(gpu)?));
+			let decoder = Arc::unwrap_or_clone(decoder).on_gpu(gpu)?;
+			self.network = Network::Decoder(Arc::new(decoder));
 		}
 		Ok(self)
 	}
@@ -167,10 +178,10 @@ impl Model {
 		if let Some(decoder) = here.sharing(Isa::Portable) {
 			return Ok(decoder);
 		}
-		let (config, rope) = (here.config().clone(), self.manifest.hyperparameters.rope_tables());
-		let mut decoder = match &self.origin {
+		let (config, rope) = (here.config().clone(), self.manifest().hyperparameters.rope_tables());
+		let mut decoder = match &self.description.origin {
 			Origin::File(file) => {
-				let weights = file.read(&self.manifest, &Decoder::groups(&config))?;
+				let weights = file.read(self.manifest(), &Decoder::groups(&config))?;
 				Decoder::new(config, weights, rope)?
 			}
 			#[cfg(feature = "test-utils")]
@@ -184,13 +195,13 @@ impl Model {
 	#[cfg(feature = "test-utils")]
 	pub fn with_a_fault(mut self) -> Self {
 		if let Network::Decoder(decoder) = &mut self.network {
-			decoder.set_faulty();
+			Arc::make_mut(decoder).set_faulty();
 		}
 		self
 	}
 
 	/// Returns the decoder, which a model that generates text has.
-	pub fn decoder(&self) -> Result<&Decoder> {
+	pub fn decoder(&self) -> Result<&Arc<Decoder>> {
 		match &self.network {
 			Network::Decoder(decoder) => Ok(decoder),
 			Network::Encoder(_) => Err(Error::Work(
@@ -218,33 +229,43 @@ impl Model {
 	/// Returns the vectors of some texts. Each has the same bits as alone.
 	pub fn embed_all(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
 		let encoder = self.encoder()?;
-		let tokens = texts.iter().map(|text| self.tokenizer.encode_marked(text));
+		let tokens = texts.iter().map(|text| self.tokenizer().encode_marked(text));
 		encoder.embed(&tokens.collect::<std::result::Result<Vec<_>, _>>()?)
 	}
 
+	/// Returns its tokenizer.
+	pub(crate) fn tokenizer(&self) -> &Tokenizer {
+		&self.description.tokenizer
+	}
+
+	/// Returns its chat template.
+	pub(crate) fn template(&self) -> &Template {
+		&self.description.template
+	}
+
 	/// Returns its tokens as grammars need them.
-	pub(crate) fn vocabulary(&self) -> Result<&Vocabulary> {
-		if let Some(vocabulary) = self.vocabulary.get() {
+	pub(crate) fn vocabulary(&self) -> Result<&Arc<Vocabulary>> {
+		let vocabulary = &self.description.vocabulary;
+		if let Some(vocabulary) = vocabulary.get() {
 			return Ok(vocabulary);
 		}
-		let made = Vocabulary::new(&self.tokenizer, self.decoder()?.vocabulary(), self.eos_token_ids())?;
-		Ok(self.vocabulary.get_or_init(|| made))
+		let made = Vocabulary::new(self.tokenizer(), self.decoder()?.vocabulary(), self.eos_token_ids())?;
+		Ok(vocabulary.get_or_init(|| Arc::new(made)))
 	}
 
 	/// Returns the tokens that end an answer.
 	pub(crate) fn eos_token_ids(&self) -> &[u32] {
-		self.manifest.hyperparameters.eos_token_ids()
+		self.manifest().hyperparameters.eos_token_ids()
 	}
 
 	/// Returns how many layers' rows the trace of a run has: a decoder's; an encoder runs nothing.
 	pub(crate) fn layers(&self) -> usize {
-		self.decoder().map_or(0, Decoder::layers)
+		self.decoder().map_or(0, |decoder| decoder.layers())
 	}
 
 	/// Returns whether a special token is written like this. It is part of no answer's text.
 	pub fn is_special(&self, written: &str) -> bool {
-		self.tokenizer
-			.id(written)
-			.is_some_and(|id| self.tokenizer.is_special(id))
+		let tokenizer = self.tokenizer();
+		tokenizer.id(written).is_some_and(|id| tokenizer.is_special(id))
 	}
 }

@@ -57,7 +57,7 @@ impl Model {
 
 	fn prompt_of(&self, chat: &Chat) -> Result<Vec<u32>> {
 		self.decoder()?;
-		Ok(self.tokenizer.encode(&self.template.render_chat(chat)?)?)
+		Ok(self.tokenizer().encode(&self.template().render_chat(chat)?)?)
 	}
 
 	/// Returns the tokens of a prompt, of which there is one at least, or why the model makes none of this conversation.
@@ -87,8 +87,8 @@ impl Model {
 		let bound = input
 			.bytes()
 			.len()
-			.saturating_add(self.manifest.prompt_overhead as usize);
-		let tokens = prompt.min(bound).min(self.manifest.context_length() as usize);
+			.saturating_add(self.manifest().prompt_overhead as usize);
+		let tokens = prompt.min(bound).min(self.manifest().context_length() as usize);
 		u32::try_from(tokens).unwrap_or(u32::MAX)
 	}
 }

@@ -1,6 +1,6 @@
 //! A model of random weights in a given shape, for measuring.
 
-use super::{decoder::Decoder, Model, Network, Origin};
+use super::{decoder::Decoder, Description, Model, Network, Origin};
 use crate::{gpu::Gpu, Result};
 use assay_model_folder::{
 	config::ModelConfig,
@@ -50,16 +50,19 @@ impl Model {
 			hyperparameters,
 		};
 		let decoder = Decoder::random(manifest.hyperparameters.decoder()?.clone(), rope, format, gpu)?;
-		Ok(Self {
+		let description = Description {
 			id: ModelId([0; 32]),
 			manifest,
 			known_answer: None,
 			tokenizer,
 			template,
-			network: Network::Decoder(Box::new(decoder)),
 			vocabulary: Default::default(),
 			origin: Origin::Random(format),
 			load_time: start.elapsed(),
+		};
+		Ok(Self {
+			description: Arc::new(description),
+			network: Network::Decoder(Arc::new(decoder)),
 		})
 	}
 }

@@ -25,6 +25,7 @@ use std::{
 	collections::VecDeque,
 	ops::Range,
 	panic::{catch_unwind, AssertUnwindSafe},
+	sync::Arc,
 	time::{Duration, Instant},
 };
 pub(crate) use step::{finite_rows, sample};
@@ -58,18 +59,18 @@ impl Default for SchedulerLimits {
 pub type Completion = (WorkId, Result<Outcome>);
 
 /// The work items of one model.
-pub struct Scheduler<'m> {
-	model: &'m Model,
+pub struct Scheduler {
+	model: Model,
 	/// What computes: the model's own decoder, or another on the same weights.
-	decoder: &'m Decoder,
+	decoder: Arc<Decoder>,
 	limits: SchedulerLimits,
 	total_pages: usize,
 	/// The pages that it may have. If they are more than it has, it gets them once nothing runs.
 	granted_pages: usize,
 	pages: PageCache,
 	pace: Pace,
-	waiting: VecDeque<(WorkId, Box<Sequence<'m>>)>,
-	running: Vec<RunningSequence<'m>>,
+	waiting: VecDeque<(WorkId, Box<Sequence>)>,
+	running: Vec<RunningSequence>,
 	/// Work items that were complete without a step.
 	completed: Vec<Completion>,
 	steps: u64,
@@ -90,9 +91,9 @@ enum Fault {
 }
 
 /// A sequence that has its pages.
-struct RunningSequence<'m> {
+struct RunningSequence {
 	id: WorkId,
-	sequence: Box<Sequence<'m>>,
+	sequence: Box<Sequence>,
 	table: PageTable,
 	/// The step that last took tokens of its prompt or claim, for turns.
 	last_prefill: u64,
@@ -104,19 +105,20 @@ struct RunningSequence<'m> {
 	grew: bool,
 }
 
-impl<'m> Scheduler<'m> {
+impl Scheduler {
 	/// Makes a scheduler with as many pages as fit into `limits.kv_bytes`, but no more than its sequences can fill.
-	pub fn new(model: &'m Model, limits: SchedulerLimits) -> Result<Self> {
+	pub fn new(model: &Model, limits: SchedulerLimits) -> Result<Self> {
 		let decoder = model.decoder()?;
-		Self::with_pages(model, decoder, limits, pages_of(model, decoder, limits))
+		let pages = pages_of(model, decoder, limits);
+		Self::with_pages(model, decoder.clone(), limits, pages)
 	}
 
 	/// Makes a scheduler of one sequence alone, which a decoder on the weights of its model computes, with no more pages than that
 	/// needs.
 	pub(crate) fn for_one(
-		model: &'m Model,
-		decoder: &'m Decoder,
-		sequence: Box<Sequence<'m>>,
+		model: &Model,
+		decoder: Arc<Decoder>,
+		sequence: Box<Sequence>,
 		limits: SchedulerLimits,
 	) -> Result<Self> {
 		let pages = sequence.max_rows().div_ceil(CHUNK);
@@ -125,14 +127,14 @@ impl<'m> Scheduler<'m> {
 		Ok(scheduler)
 	}
 
-	fn with_pages(model: &'m Model, decoder: &'m Decoder, limits: SchedulerLimits, pages: usize) -> Result<Self> {
+	fn with_pages(model: &Model, decoder: Arc<Decoder>, limits: SchedulerLimits, pages: usize) -> Result<Self> {
 		Ok(Self {
-			model,
-			decoder,
+			model: model.clone(),
 			limits,
 			total_pages: pages,
 			granted_pages: pages,
 			pages: PageCache::new(decoder.pool(pages)?, pages),
+			decoder,
 			pace: Pace::default(),
 			waiting: VecDeque::new(),
 			running: Vec::new(),
@@ -151,7 +153,7 @@ impl<'m> Scheduler<'m> {
 	/// runs. An error leaves it without pages.
 	pub(crate) fn set_kv_bytes(&mut self, kv_bytes: usize) -> Result<()> {
 		self.limits.kv_bytes = kv_bytes;
-		self.granted_pages = pages_of(self.model, self.decoder, self.limits);
+		self.granted_pages = pages_of(&self.model, &self.decoder, self.limits);
 		if self.granted_pages >= self.total_pages {
 			return Ok(());
 		}
@@ -178,11 +180,11 @@ impl<'m> Scheduler<'m> {
 
 	/// Takes a work item in. An error says nothing about its claim: the work item is invalid, or there is no room for it.
 	pub fn submit(&mut self, id: WorkId, work: Work) -> Result<()> {
-		self.enqueue(id, Sequence::prepare(self.model, work)?)
+		self.enqueue(id, Sequence::prepare(&self.model, work)?)
 	}
 
 	/// Takes in a work item that was checked. An error says nothing about its claim.
-	pub(crate) fn enqueue(&mut self, id: WorkId, prepared: Prepared<'m>) -> Result<()> {
+	pub(crate) fn enqueue(&mut self, id: WorkId, prepared: Prepared) -> Result<()> {
 		let sequence = match prepared {
 			Prepared::Done(outcome) => {
 				self.completed.push((id, Ok(outcome)));

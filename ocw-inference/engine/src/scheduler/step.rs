@@ -29,7 +29,7 @@ pub(super) struct Planned {
 	pub(super) prefill: usize,
 }
 
-impl RunningSequence<'_> {
+impl RunningSequence {
 	/// Returns the key of the page that it fills next, if others can reuse that.
 	fn fills(&self) -> Option<Hash32> {
 		let from = self.sequence.computed() / CHUNK * CHUNK;
@@ -41,7 +41,7 @@ impl RunningSequence<'_> {
 	}
 }
 
-impl Scheduler<'_> {
+impl Scheduler {
 	/// Lets sequences that are at the start of a page take over pages that contain their next tokens already.
 	pub(super) fn reuse_prefixes(&mut self) {
 		for RunningSequence { sequence, table, .. } in &mut self.running {
@@ -84,7 +84,7 @@ impl Scheduler<'_> {
 	/// Returns which sequences have tokens of prompts and claims to compute now, in the order of their turns. What would fill a page
 	/// that another is filling with the same tokens is left out: it reuses that page once it is full.
 	fn turns(&self) -> Vec<usize> {
-		let mut order: Vec<(usize, &RunningSequence<'_>)> = self.running.iter().enumerate().collect();
+		let mut order: Vec<(usize, &RunningSequence)> = self.running.iter().enumerate().collect();
 		order.retain(|(_, running)| !running.sequence.is_decoding());
 		order.sort_by_key(|(i, running)| (running.last_prefill, *i));
 		let mut filling = HashSet::new();
@@ -141,7 +141,7 @@ impl Scheduler<'_> {
 			}
 			None => {}
 		}
-		let decoder = self.decoder;
+		let decoder = &self.decoder;
 		let mut tokens = Vec::new();
 		for running in &mut self.running {
 			let from = running.sequence.computed();
@@ -197,12 +197,12 @@ pub(crate) fn finite_rows(rows: Range<usize>, non_finite: &[bool]) -> Range<usiz
 
 /// Returns the token sampled from each row of the batch, if one is and its logits are finite. Rows behind one that isn't finite
 /// are left out.
-pub(crate) fn sample<'t, 'm: 't>(
+pub(crate) fn sample<'t>(
 	decoder: &Decoder,
 	rows: &Rows,
-	batched: impl Iterator<Item = (&'t Sequence<'m>, Range<usize>)>,
+	batched: impl Iterator<Item = (&'t Sequence, Range<usize>)>,
 ) -> Result<Vec<Option<u32>>> {
-	let mut sampling: Vec<(usize, &Sequence<'_>, usize)> = Vec::new();
+	let mut sampling: Vec<(usize, &Sequence, usize)> = Vec::new();
 	for (sequence, part) in batched {
 		let positions = finite_rows(part.clone(), &rows.non_finite)
 			.map(|row| (row, sequence, sequence.computed() + row - part.start));

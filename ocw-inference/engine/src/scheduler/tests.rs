@@ -24,7 +24,7 @@ fn work(model: &Model, i: u8) -> Work {
 	}
 }
 
-fn run_down(scheduler: &mut Scheduler<'_>) -> Vec<Completion> {
+fn run_down(scheduler: &mut Scheduler) -> Vec<Completion> {
 	let mut all = Vec::new();
 	while !scheduler.is_idle() {
 		all.extend(scheduler.step(&mut |_, _| ()));
@@ -164,7 +164,7 @@ fn check(model: &Model, work: Work) -> Work {
 }
 
 /// Computes a step and returns how many tokens it had.
-fn rows_of_step(scheduler: &mut Scheduler<'_>) -> usize {
+fn rows_of_step(scheduler: &mut Scheduler) -> usize {
 	let before = scheduler.computed_tokens();
 	scheduler.step(&mut |_, _| ());
 	(scheduler.computed_tokens() - before) as usize

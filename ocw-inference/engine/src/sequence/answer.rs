@@ -10,8 +10,8 @@ use assay_primitives::{
 use std::ops::Range;
 
 /// Tokens sampled so far and their text.
-pub(crate) struct Answer<'m> {
-	model: &'m Model,
+pub(crate) struct Answer {
+	model: Model,
 	params: SamplingParams,
 	/// Tokens that fit into the context behind the prompt.
 	context_left: usize,
@@ -22,15 +22,15 @@ pub(crate) struct Answer<'m> {
 	settled: Range<usize>,
 }
 
-impl<'m> Answer<'m> {
+impl Answer {
 	/// Makes an empty answer behind a prompt that leaves `context_left` tokens.
-	pub(crate) fn new(model: &'m Model, params: SamplingParams, context_left: usize) -> Self {
+	pub(crate) fn new(model: &Model, params: SamplingParams, context_left: usize) -> Self {
 		Self {
-			model,
+			model: model.clone(),
 			params,
 			context_left,
 			tokens: Vec::new(),
-			decoder: model.tokenizer.text_decoder(),
+			decoder: model.tokenizer().text_decoder(),
 			text: String::new(),
 			settled: 0..0,
 		}
@@ -74,7 +74,7 @@ impl<'m> Answer<'m> {
 			return Some(FinishReason::Eos);
 		}
 		let before = self.text.len();
-		self.decoder.push(self.model.tokenizer.bytes(token), &mut self.text);
+		self.decoder.push(self.model.tokenizer().bytes(token), &mut self.text);
 		let limit = self.params.max_text_bytes() as usize;
 		if let Some(at) = stop::cut(&self.text, before, &self.params).filter(|at| *at <= limit) {
 			self.text.truncate(at);
@@ -91,7 +91,7 @@ impl<'m> Answer<'m> {
 	/// Keeps only the first `count` tokens, none of which ended the answer.
 	pub(crate) fn truncate(&mut self, count: usize) {
 		let tokens = std::mem::take(&mut self.tokens);
-		*self = Self::new(self.model, self.params.clone(), self.context_left);
+		*self = Self::new(&self.model, self.params.clone(), self.context_left);
 		for token in tokens.into_iter().take(count) {
 			self.push(token);
 		}
@@ -181,10 +181,10 @@ mod tests {
 		let said = &tokens[..tokens.len() - usize::from(ends)];
 		let bytes: Vec<u8> = said
 			.iter()
-			.flat_map(|token| model.tokenizer.bytes(*token))
+			.flat_map(|token| model.tokenizer().bytes(*token))
 			.copied()
 			.collect();
-		let (mut text, limit) = (model.tokenizer.text(&bytes), params.max_text_bytes() as usize);
+		let (mut text, limit) = (model.tokenizer().text(&bytes), params.max_text_bytes() as usize);
 		let finish = match stop::cut(&text, 0, params) {
 			_ if ends => Some(FinishReason::Eos),
 			Some(at) if at <= limit => {

@@ -4,8 +4,8 @@ use crate::grammar::{Grammar, Mask, Refused};
 use std::{collections::VecDeque, ops::Range};
 
 /// The grammar of an answer with the masks that are to be used next.
-pub(super) struct Masks<'m> {
-	grammar: Grammar<'m>,
+pub(super) struct Masks {
+	grammar: Grammar,
 	/// How many tokens it was given.
 	pushed: usize,
 	/// The masks of the steps from `first` on.
@@ -13,9 +13,9 @@ pub(super) struct Masks<'m> {
 	first: usize,
 }
 
-impl<'m> Masks<'m> {
+impl Masks {
 	/// Begins with the mask of the first token; what no token can begin is refused.
-	pub(super) fn new(mut grammar: Grammar<'m>) -> Result<Self, Refused> {
+	pub(super) fn new(mut grammar: Grammar) -> Result<Self, Refused> {
 		let mask = grammar.mask();
 		if mask == Mask::Nothing {
 			return Err(grammar.part());
@@ -89,8 +89,8 @@ mod tests {
 			panic!("it has rows")
 		};
 		sequence.masks.as_mut().unwrap().grammar.set_fuel(150);
-		let limits = SchedulerLimits::default();
-		run_on(model, model.decoder().unwrap(), sequence, limits, &mut |_| (), &|| true).unwrap()
+		let (decoder, limits) = (model.decoder().unwrap().clone(), SchedulerLimits::default());
+		run_on(model, decoder, sequence, limits, &mut |_| (), &|| true).unwrap()
 	}
 
 	#[test]

@@ -58,15 +58,15 @@ pub enum Outcome {
 }
 
 /// A work item after the checks that need no computation.
-pub(crate) enum Prepared<'m> {
+pub(crate) enum Prepared {
 	/// It ends without a row.
 	Done(Outcome),
 	/// It has rows to compute.
-	Sequence(Box<Sequence<'m>>),
+	Sequence(Box<Sequence>),
 }
 
 /// A work item that is being computed.
-pub(crate) struct Sequence<'m> {
+pub(crate) struct Sequence {
 	sampler: Sampler,
 	/// Tokens of the prompt.
 	prompt_len: usize,
@@ -77,9 +77,9 @@ pub(crate) struct Sequence<'m> {
 	/// The rows computed so far.
 	trace: Trace,
 	layers: usize,
-	answer: Answer<'m>,
+	answer: Answer,
 	/// The masks of the answer's steps; none if any token may come anywhere.
-	masks: Option<Masks<'m>>,
+	masks: Option<Masks>,
 	claim: Option<Claim>,
 }
 
@@ -117,10 +117,10 @@ pub(crate) struct StepOutcome {
 	pub(crate) grew: bool,
 }
 
-impl<'m> Sequence<'m> {
+impl Sequence {
 	/// Checks a work item and renders its prompt. What the model makes of the input alone is an outcome, be it a refusal; an error
 	/// says nothing about the claim.
-	pub(crate) fn prepare(model: &'m Model, work: Work) -> Result<Prepared<'m>> {
+	pub(crate) fn prepare(model: &Model, work: Work) -> Result<Prepared> {
 		let Work {
 			model: _,
 			input,
@@ -422,7 +422,7 @@ impl StepOutcome {
 
 /// Returns the outcome of a work item that ends before its first row: no tokens, what the refusal names, and the root of no rows.
 /// Any other claim is wrong at once.
-fn refused<'m>(model: &Model, refusal: Refusal, input_tokens: u32, claim: Option<&Output>) -> Result<Prepared<'m>> {
+fn refused(model: &Model, refusal: Refusal, input_tokens: u32, claim: Option<&Output>) -> Result<Prepared> {
 	let too_long = |_| Error::Compute("a refusal outgrew its bounds".into());
 	let output = Output {
 		input_tokens,

@@ -38,7 +38,7 @@ fn with_schema(schema: &Value) -> Chat {
 	chat(json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "x", "schema": schema } } }))
 }
 
-fn grammar<'m>(model: &'m Model, chat: &Chat) -> Result<Option<Grammar<'m>>, &'static str> {
+fn grammar(model: &Model, chat: &Chat) -> Result<Option<Grammar>, &'static str> {
 	Grammar::of(model, chat).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn allows(mask: &Mask, token: u32) -> bool {
 }
 
 /// Feeds a text byte by byte; returns how many bytes are let through, and whether the answer may end behind them.
-fn fed(grammar: &mut Grammar<'_>, text: &str) -> (usize, bool) {
+fn fed(grammar: &mut Grammar, text: &str) -> (usize, bool) {
 	for (i, byte) in text.bytes().enumerate() {
 		if !allows(&grammar.mask(), u32::from(byte)) {
 			return (i, false);
@@ -76,7 +76,7 @@ struct Walk {
 	ended: bool,
 }
 
-fn walk(model: &Model, grammar: &mut Grammar<'_>, seed: u64, most: u32) -> Walk {
+fn walk(model: &Model, grammar: &mut Grammar, seed: u64, most: u32) -> Walk {
 	let mut key = [0; 32];
 	key[..8].copy_from_slice(&seed.to_le_bytes());
 	let sampler = Sampler::new(1 << 16, 0, 0, key);
@@ -102,7 +102,7 @@ fn walk(model: &Model, grammar: &mut Grammar<'_>, seed: u64, most: u32) -> Walk 
 			walk.ended = true;
 			return walk;
 		}
-		walk.text.extend_from_slice(model.tokenizer.bytes(token));
+		walk.text.extend_from_slice(model.tokenizer().bytes(token));
 		grammar.push(token);
 	}
 	walk

@@ -9,6 +9,7 @@ use assay_test_fixtures::{fetched, noise};
 use serde_json::json;
 use std::{
 	fs,
+	sync::Arc,
 	time::{Duration, Instant},
 };
 
@@ -50,7 +51,7 @@ fn masks_of_a_large_vocabulary_are_made_in_time() {
 	let json = fs::read(directory.join("llama3_1/tokenizer.json")).unwrap();
 	let tokenizer = Tokenizer::parse(&json).unwrap();
 	let start = Instant::now();
-	let vocabulary = Vocabulary::new(&tokenizer, tokenizer.size(), &[128_009]).unwrap();
+	let vocabulary = Arc::new(Vocabulary::new(&tokenizer, tokenizer.size(), &[128_009]).unwrap());
 	println!("the trie of {} tokens: {:?}", tokenizer.size(), start.elapsed());
 	for (what, chat) in cases() {
 		let asked = Asked::of(&chat, TEMPLATE, &tokenizer).unwrap().unwrap();

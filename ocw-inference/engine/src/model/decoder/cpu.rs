@@ -22,6 +22,7 @@ use candle_core::Tensor;
 use std::sync::Arc;
 
 /// The CPU, with what it knows of the model besides its weights.
+#[derive(Clone)]
 pub(crate) struct CpuDevice {
 	/// The instruction set that computes.
 	pub(super) isa: Isa,
@@ -52,15 +53,6 @@ impl CpuDevice {
 			isa: Isa::detect(),
 			rope: Arc::new(rope),
 			shape: layer_shape(config),
-		}
-	}
-
-	/// Returns the same device with another instruction set.
-	pub(super) fn with_isa(&self, isa: Isa) -> Self {
-		Self {
-			isa,
-			rope: self.rope.clone(),
-			shape: self.shape,
 		}
 	}
 

@@ -95,6 +95,7 @@ pub(crate) struct Layer<D: Device> {
 }
 
 /// A device, and all weights in the form that they have there.
+#[derive(Clone)]
 pub(crate) struct Network<D: Device> {
 	device: D,
 	weights: Arc<NetworkWeights<D>>,
@@ -109,9 +110,10 @@ pub(crate) struct NetworkWeights<D: Device> {
 	head: Option<D::Matrix>,
 }
 
+#[derive(Clone)]
 enum Placed {
 	Cpu(Network<CpuDevice>),
-	Gpu(Network<GpuDevice>),
+	Gpu(Arc<Network<GpuDevice>>),
 }
 
 /// Calls a method of the network on whichever device it is.
@@ -124,7 +126,8 @@ macro_rules! network {
 	};
 }
 
-/// A decoder.
+/// A decoder. Its clones share the weights.
+#[derive(Clone)]
 pub struct Decoder {
 	config: DecoderConfig,
 	network: Placed,
@@ -223,7 +226,8 @@ impl Decoder {
 		let network = match self.network {
 			Placed::Cpu(network) => {
 				let device = GpuDevice::new(gpu, &self.config, network.device.rope())?;
-				Placed::Gpu(network.moved(device, GpuDevice::matrix, |device, vector| device.vector(&vector))?)
+				let moved = network.moved(device, GpuDevice::matrix, |device, vector| device.vector(&vector))?;
+				Placed::Gpu(Arc::new(moved))
 			}
 			network => network,
 		};
@@ -248,19 +252,10 @@ impl Decoder {
 	/// Returns a decoder on the same weights that computes with another instruction set; none if a GPU has the weights. All CPUs
 	/// read one layout, so nothing is copied.
 	pub(crate) fn sharing(&self, isa: Isa) -> Option<Self> {
-		let Placed::Cpu(network) = &self.network else {
-			return None;
-		};
-		let shared = Network {
-			device: network.device.with_isa(isa),
-			weights: network.weights.clone(),
-		};
-		Some(Self {
-			network: Placed::Cpu(shared),
-			config: self.config.clone(),
-			#[cfg(feature = "test-utils")]
-			faulty: self.faulty,
-		})
+		self.isa()?;
+		let mut sharing = self.clone();
+		sharing.set_isa(isa);
+		Some(sharing)
 	}
 
 	/// Makes it compute wrongly with everything but the portable instructions.

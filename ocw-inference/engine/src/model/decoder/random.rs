@@ -34,13 +34,10 @@ impl Decoder {
 			}
 			Some(gpu) => {
 				let device = GpuDevice::new(gpu, &config, &rope)?;
-				Placed::Gpu(network(
-					&config,
-					format,
-					device,
-					GpuDevice::matrix,
-					|device, vector| device.vector(&vector),
-				)?)
+				let network = network(&config, format, device, GpuDevice::matrix, |device, vector| {
+					device.vector(&vector)
+				})?;
+				Placed::Gpu(Arc::new(network))
 			}
 		};
 		Ok(Self::placed(config, network))
