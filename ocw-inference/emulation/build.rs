@@ -4,10 +4,19 @@ fn main() {
 	for directory in ["src", "../engine/kernels"] {
 		println!("cargo:rerun-if-changed={directory}");
 	}
-	cc::Build::new()
+	let mut build = cc::Build::new();
+	// An fma is a call of libm otherwise. Tests run where they are built.
+	#[cfg(target_arch = "x86_64")]
+	if std::env::var("HOST") == std::env::var("TARGET")
+		&& is_x86_feature_detected!("avx2")
+		&& is_x86_feature_detected!("fma")
+	{
+		build.flag("-mavx2").flag("-mfma");
+	}
+	build
 		.cpp(true)
 		.std("c++17")
-		.opt_level(2)
+		.opt_level(3)
 		.define("ASSAY_EMULATED", None)
 		.include("../engine/kernels")
 		.include("src")

@@ -16,8 +16,10 @@ namespace emulation {
 struct Index {
 	uint32_t x, y, z;
 };
-struct Words {
-	uint32_t word[8];
+/// What a warp's threads show one another.
+struct Shown {
+	uint32_t word[32];
+	int16_t rows[16][32], columns[8][32];
 };
 
 extern Index block_index, block_dim;
@@ -28,8 +30,9 @@ uint32_t thread();
 /// Waits for all threads of the block, or of the warp, that have not ended.
 void wait_for_block();
 void wait_for_warp();
-/// What the threads of this thread's warp show one another.
-Words *shown();
+/// Where the threads of this thread's warp show one another what they have, until the next wait; behind it that is
+/// another place, so that nobody has to wait for those who still read.
+Shown &shown();
 
 /// Registers a kernel under its name.
 struct Kernel {
@@ -84,21 +87,19 @@ inline half_bits __ushort_as_half(uint16_t x) { return x; }
 inline uint16_t __half_as_ushort(half_bits x) { return x; }
 
 inline float __half2float(half_bits h) {
-	uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
-	if (exponent == 31) return __uint_as_float(sign | 0x7f800000 | fraction << 13);
-	float size = exponent ? std::ldexp(float(fraction + 1024), int(exponent) - 25) : std::ldexp(float(fraction), -24);
-	return sign ? -size : size;
+	uint32_t sign = uint32_t(h & 0x8000) << 16, size = h & 0x7fff;
+	// Scaling by a power of two is exact.
+	uint32_t bits = size < 0x7c00 ? __float_as_uint(__uint_as_float(size << 13) * 0x1p112f) : size << 13 | 0x7f800000;
+	return __uint_as_float(sign | bits);
 }
 
 inline half_bits __float2half_rn(float x) {
-	uint16_t sign = uint16_t(__float_as_uint(x) >> 16 & 0x8000);
-	float size = std::fabs(x);
-	if (std::isnan(x)) return 0x7fff;
-	if (size >= 65520.0f) return sign | 0x7c00;
-	// Below 2⁻¹⁴ steps are 2⁻²⁴; above, eleven bits are kept. Scaling by powers of two is exact.
-	int exponent = size < 0x1p-14f ? -14 : std::ilogb(size);
-	uint32_t steps = uint32_t(std::nearbyint(std::ldexp(size, 10 - exponent)));
-	return half_bits(sign | (uint32_t(exponent + 14) * 1024 + steps));
+	uint32_t bits = __float_as_uint(x) & 0x7fffffff, sign = __float_as_uint(x) >> 16 & 0x8000;
+	if (bits > 0x7f800000) return 0x7fff;
+	if (bits >= 0x477ff000) return half_bits(sign | 0x7c00);
+	// Below 2⁻¹⁴ steps are 2⁻²⁴, as those of f32 from 0.5 on are; above, 13 bits are rounded off, ties to even.
+	if (bits < 0x38800000) return half_bits(sign | (__float_as_uint(__uint_as_float(bits) + 0.5f) - 0x3f000000));
+	return half_bits(sign | (bits - (112 << 23) + 0xfff + (bits >> 13 & 1)) >> 13);
 }
 
 inline int __dp4a(int a, int b, int c) {
@@ -119,12 +120,10 @@ inline void __syncwarp() { emulation::wait_for_warp(); }
 
 /// Shows x, and takes what another lane shows.
 template <class T> inline T exchange(T x, uint32_t from) {
-	emulation::Words *shown = emulation::shown();
-	shown[emulation::thread() % 32].word[0] = bits_as<uint32_t>(x);
+	emulation::Shown &shown = emulation::shown();
+	shown.word[emulation::thread() % 32] = bits_as<uint32_t>(x);
 	emulation::wait_for_warp();
-	T other = bits_as<T>(shown[from].word[0]);
-	emulation::wait_for_warp();
-	return other;
+	return bits_as<T>(shown.word[from]);
 }
 template <class T> inline T __shfl_sync(uint32_t, T x, int lane) { return exchange(x, uint32_t(lane)); }
 template <class T> inline T __shfl_xor_sync(uint32_t, T x, int with) { return exchange(x, emulation::thread() % 32 ^ uint32_t(with)); }
@@ -143,21 +142,18 @@ template <int GROUPS> inline void wait_for_copies() {}
 
 /// Each thread of a warp holds some elements of both operands (PTX, "Matrix Fragments for mma.m16n8k32").
 inline void multiply(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-	emulation::Words *shown = emulation::shown();
+	emulation::Shown &shown = emulation::shown();
 	uint32_t lane = emulation::thread() % 32;
-	for (int i = 0; i < 4; i++) shown[lane].word[i] = a[i];
-	for (int i = 0; i < 2; i++) shown[lane].word[4 + i] = b[i];
+	auto show = [](int16_t *to, uint32_t word) {
+		for (int k = 0; k < 4; k++) to[k] = int8_t(word >> k * 8);
+	};
+	for (uint32_t i = 0; i < 4; i++) show(shown.rows[lane / 4 + i % 2 * 8] + i / 2 * 16 + lane % 4 * 4, a[i]);
+	for (uint32_t i = 0; i < 2; i++) show(shown.columns[lane / 4] + i * 16 + lane % 4 * 4, b[i]);
 	emulation::wait_for_warp();
-	auto byte = [](uint32_t word, uint32_t k) { return int32_t(int8_t(word >> k % 4 * 8)); };
 	for (uint32_t i = 0; i < 4; i++) {
-		uint32_t row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-		for (uint32_t k = 0; k < 32; k++) {
-			int32_t of_a = byte(shown[row % 8 * 4 + k % 16 / 4].word[row / 8 + k / 16 * 2], k);
-			int32_t of_b = byte(shown[column * 4 + k % 16 / 4].word[4 + k / 16], k);
-			d[i] += of_a * of_b;
-		}
+		const int16_t *row = shown.rows[lane / 4 + i / 2 * 8], *column = shown.columns[lane % 4 * 2 + i % 2];
+		for (uint32_t k = 0; k < 32; k++) d[i] += row[k] * column[k];
 	}
-	emulation::wait_for_warp();
 }
 
 } // namespace assay

@@ -62,7 +62,7 @@ std::map<std::string, Entry> &kernels() {
 
 Thread threads[MOST_THREADS];
 Barrier block, warps[MOST_THREADS / WARP];
-Words words[MOST_THREADS];
+Shown shown_by[MOST_THREADS / WARP][2];
 uint32_t current;
 jmp_buf scheduler;
 void (*body)(const void *);
@@ -147,7 +147,7 @@ bool run_block(const std::vector<uint32_t> &order) {
 uint32_t thread() { return current; }
 void wait_for_block() { wait_at(block); }
 void wait_for_warp() { wait_at(warps[current / WARP]); }
-Words *shown() { return words + current / WARP * WARP; }
+Shown &shown() { return shown_by[current / WARP][warps[current / WARP].round % 2]; }
 
 Kernel::Kernel(const char *name, uint32_t threads, size_t size, void (*run)(const void *)) {
 	kernels()[name] = Entry{threads, size, run};
