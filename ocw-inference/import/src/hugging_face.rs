@@ -180,8 +180,22 @@ fn no_weights(dir: &Path) -> Error {
 		 safetensors, or save it as such with `save_pretrained` of transformers"
 			.into()
 	} else {
-		format!("no weights in {}: neither model.safetensors nor {INDEX}", dir.display())
+		let another = another_name(dir).map_or(String::new(), |name| {
+			format!(". There is {name}: if it has all weights, as AutoGPTQ names them, rename it to model.safetensors")
+		});
+		format!(
+			"no weights in {}: neither model.safetensors nor {INDEX}{another}",
+			dir.display()
+		)
 	})
+}
+
+/// Returns the only safetensors file of a directory.
+fn another_name(dir: &Path) -> Option<String> {
+	let names = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name());
+	let mut names = names.filter_map(|name| name.into_string().ok().filter(|name| name.ends_with(".safetensors")));
+	let first = names.next()?;
+	names.next().is_none().then_some(first)
 }
 
 /// Returns the distinct files of an index, which may not lead outside the directory.

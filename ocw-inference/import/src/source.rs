@@ -192,12 +192,14 @@ pub(super) fn assign(
 			});
 		}
 	};
+	let mut packed = Vec::new();
 	for spec in source_layout(&config.hyperparameters) {
 		let pieces = checkpoint.map_or(Ok(Vec::new()), |checkpoint| checkpoint.take(&spec, &mut found))?;
 		if !pieces.is_empty() {
 			for (name, tensor, piece) in pieces {
 				put(name, tensor, Becomes::Piece(piece));
 			}
+			packed.push(spec);
 			continue;
 		}
 		let Some(tensor) = found.remove(&spec.name) else {
@@ -206,6 +208,12 @@ pub(super) fn assign(
 		check_whole(&spec, &tensor)?;
 		let interleaved = tensor.interleaved;
 		put(spec.name.clone(), tensor, Becomes::Whole { spec, interleaved });
+	}
+	// When all biases of the model are taken.
+	for (checkpoint, spec) in packed.iter().filter_map(|spec| Some((checkpoint?, spec))) {
+		if let Some((name, tensor, piece)) = checkpoint.take_bias(spec, &mut found)? {
+			put(name, tensor, Becomes::Piece(piece));
+		}
 	}
 	for file in files {
 		file.tensors.sort_by_key(|tensor| (tensor.begin, tensor.end));

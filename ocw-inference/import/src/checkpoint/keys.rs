@@ -1,4 +1,4 @@
-//! The keys of a `quantization_config`: those of AutoAWQ 0.2, AutoGPTQ 0.7, GPTQModel 5 and transformers' classes for
+//! The keys of a `quantization_config`: those of AutoAWQ 0.2, AutoGPTQ 0.7, GPTQModel 5 to 7 and transformers' classes for
 //! them. What only says how a quantizer worked, or which of its kernels to take, changes no weight.
 
 use assay_model_folder::config::keys::Keys;
@@ -7,21 +7,35 @@ use assay_model_folder::config::keys::Keys;
 pub(crate) const AWQ: Keys = Keys {
 	read: &[
 		"quant_method",
+		"method",
 		"bits",
 		"group_size",
 		"zero_point",
 		"version",
+		"checkpoint_format",
+		"format",
 		"backend",
 		"modules_to_not_convert",
 	],
-	inert: &["exllama_config", "fuse_max_seq_len", "pad_token_id"],
-	neutral: &[("do_fuse", "false"), ("modules_to_fuse", "null"), ("lm_head", "false")],
+	inert: &["exllama_config", "fuse_max_seq_len", "meta", "pad_token_id"],
+	neutral: &[
+		("activation", "null"),
+		("adapter", "null"),
+		("desc_act", "false"),
+		("do_fuse", "false"),
+		("dynamic", "{}"),
+		("lm_head", "false"),
+		("modules_to_fuse", "null"),
+		("pack_dtype", "\"int32\""),
+		("rotation", "null"),
+	],
 };
 
 /// `quantization_config` of GPTQ.
 pub(crate) const GPTQ: Keys = Keys {
 	read: &[
 		"quant_method",
+		"method",
 		"bits",
 		"group_size",
 		"sym",
@@ -60,6 +74,7 @@ pub(crate) const GPTQ: Keys = Keys {
 		"use_exllama",
 	],
 	neutral: &[
+		("activation", "null"),
 		("adapter", "null"),
 		("dynamic", "{}"),
 		("is_marlin_format", "false"),

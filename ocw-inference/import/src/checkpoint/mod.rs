@@ -31,6 +31,9 @@ const WEIGHTS: &str = "qweight";
 const ZEROS: &str = "qzeros";
 const SCALES: &str = "scales";
 const ORDER: &str = "g_idx";
+const BIAS: &str = "bias";
+/// What the key is called that names the order of the packed weights.
+const FORMAT: [&str; 2] = ["checkpoint_format", "format"];
 
 /// How the matrices of a checkpoint are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,8 @@ impl Checkpoint {
 		let Value::Object(map) = config else {
 			return Err(refused(format!("`{KEY}` is not an object; fetch config.json again")));
 		};
-		let method = map.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
+		let method = method(map)?;
+		let method = method.as_str().unwrap_or("unknown");
 		let (keys, packing) = match method {
 			"awq" => (keys::AWQ, awq(map)?),
 			"gptq" => (keys::GPTQ, gptq(map)?),
@@ -132,24 +136,64 @@ impl Checkpoint {
 					reason: "is an order of inputs, which no checkpoint of AWQ has; take another one".into(),
 				});
 			}
-			let piece = Piece {
-				role,
-				packing: self.packing,
-				group: self.group.size() as u64,
-				rows: spec.rows.unwrap_or(0),
-				width: spec.width,
-				matrix: spec.name.clone(),
-				end: match role {
-					Role::Weights => Some(""),
-					Role::Scales => Some(SCALE_SUFFIX),
-					Role::Zeros => Some(ZERO_SUFFIX),
-					Role::Order => None,
-				},
-			};
+			let piece = self.piece(spec, role);
 			piece.check(&name, &tensor)?;
 			pieces.push((name, tensor, piece));
 		}
 		Ok(pieces)
+	}
+
+	/// Takes the bias of a packed matrix that has none in the model, if there is one, to be checked: AutoGPTQ writes zeros
+	/// beside every matrix.
+	pub(super) fn take_bias(
+		&self,
+		spec: &SourceSpec,
+		found: &mut BTreeMap<String, FoundTensor>,
+	) -> Result<Option<(String, FoundTensor, Piece)>> {
+		let matrix = spec.name.strip_suffix("weight").unwrap_or(&spec.name);
+		let name = format!("{matrix}{BIAS}");
+		let Some(tensor) = found.remove(&name) else {
+			return Ok(None);
+		};
+		let piece = self.piece(spec, Role::Bias);
+		piece.check(&name, &tensor)?;
+		Ok(Some((name, tensor, piece)))
+	}
+
+	fn piece(&self, spec: &SourceSpec, role: Role) -> Piece {
+		Piece {
+			role,
+			packing: self.packing,
+			group: self.group.size() as u64,
+			rows: spec.rows.unwrap_or(0),
+			width: spec.width,
+			matrix: spec.name.clone(),
+			end: match role {
+				Role::Weights => Some(""),
+				Role::Scales => Some(SCALE_SUFFIX),
+				Role::Zeros => Some(ZERO_SUFFIX),
+				Role::Order | Role::Bias => None,
+			},
+		}
+	}
+}
+
+/// Returns the method, under whichever of its names.
+fn method(map: &Map<String, Value>) -> Result<Value> {
+	Ok(named(map, ["quant_method", "method"])?.unwrap_or_default())
+}
+
+/// Returns the value of a key that has two names, which must not differ.
+fn named(map: &Map<String, Value>, names: [&str; 2]) -> Result<Option<Value>> {
+	let [one, other] = names.map(|name| map.get(name).filter(|value| !value.is_null()));
+	match (one, other) {
+		(Some(first), Some(second)) if first != second => {
+			let [one, other] = names;
+			Err(refused(format!(
+				"`{KEY}.{one}` is {first} and `{KEY}.{other}` is {second}; keep the one that the weights were written in"
+			)))
+		}
+		_ => Ok(one.or(other).cloned()),
 	}
 }
 
@@ -162,6 +206,13 @@ fn awq(map: &Map<String, Value>) -> Result<Packing> {
 			"gemm",
 			"the others order weights in another way: take a checkpoint with `gemm`",
 		));
+	}
+	let format = named(map, FORMAT)?.unwrap_or_else(|| "gemm".into());
+	if format != "gemm" {
+		return Err(refused(format!(
+			"`{KEY}.checkpoint_format` is {format}; c2 reads AWQ's gemm, and the others order weights in another way: take a \
+			 checkpoint with `gemm`"
+		)));
 	}
 	let backend = map.get("backend").and_then(Value::as_str).unwrap_or("autoawq");
 	if backend != "autoawq" {
@@ -179,16 +230,7 @@ fn awq(map: &Map<String, Value>) -> Result<Packing> {
 }
 
 fn gptq(map: &Map<String, Value>) -> Result<Packing> {
-	let named = |key: &str| map.get(key).filter(|v| !v.is_null());
-	let both = [named("checkpoint_format"), named("format")];
-	let mut formats = both.into_iter().flatten();
-	let format = formats.next().cloned().unwrap_or_else(|| "gptq".into());
-	if let Some(other) = formats.find(|other| **other != format) {
-		return Err(refused(format!(
-			"`{KEY}.checkpoint_format` is {format} and `{KEY}.format` is {other}; keep the one that the weights were \
-			 written in"
-		)));
-	}
+	let format = named(map, FORMAT)?.unwrap_or_else(|| "gptq".into());
 	flag(map, "sym")?;
 	modules(map)?;
 	match format.as_str() {

@@ -35,6 +35,8 @@ pub(super) enum Role {
 	Scales,
 	/// The group of each input.
 	Order,
+	/// A bias that the model does not have.
+	Bias,
 }
 
 /// A tensor of a packed matrix, and what becomes of it.
@@ -78,6 +80,7 @@ impl Piece {
 			(Role::Zeros, _) => vec![self.groups(), self.rows / packed],
 			(Role::Scales, _) => vec![self.groups(), self.rows],
 			(Role::Order, _) => vec![self.width],
+			(Role::Bias, _) => vec![self.rows],
 		}
 	}
 
@@ -96,7 +99,8 @@ impl Piece {
 			));
 		}
 		let is_float = matches!(tensor.encoding, Encoding::F16 | Encoding::Bf16 | Encoding::F32);
-		if is_float != (self.role == Role::Scales) || !(is_float || tensor.encoding == Encoding::I32) {
+		let wants_float = matches!(self.role, Role::Scales | Role::Bias);
+		if is_float != wants_float || !(is_float || tensor.encoding == Encoding::I32) {
 			let wanted = if is_float { "I32" } else { "a float" };
 			return refused(format!(
 				"does not have the type of a packed matrix here, {wanted}; fetch it again"
@@ -125,10 +129,10 @@ impl Piece {
 		read: impl FnMut(u64, &mut [u8]) -> Result<()>,
 		write: impl FnMut(&[u8]) -> Result<()>,
 	) -> std::result::Result<(), Failed> {
-		if self.role == Role::Order {
-			self.check_order(read)
-		} else {
-			self.turn(STRIP, encoding, read, write)
+		match self.role {
+			Role::Order => self.check_order(read),
+			Role::Bias => self.check_bias(encoding, read),
+			Role::Weights | Role::Zeros | Role::Scales => self.turn(STRIP, encoding, read, write),
 		}
 	}
 
@@ -158,7 +162,7 @@ impl Piece {
 		match self.role {
 			Role::Weights => self.width / 2,
 			Role::Scales => self.groups().saturating_mul(encoding.bytes(1).unwrap_or(4)),
-			Role::Zeros | Role::Order => self.groups(),
+			Role::Zeros | Role::Order | Role::Bias => self.groups(),
 		}
 	}
 
@@ -182,7 +186,7 @@ impl Piece {
 		let out_row = match self.role {
 			Role::Weights => self.width as usize / 2,
 			Role::Scales => groups * 2,
-			Role::Zeros | Role::Order => groups.div_ceil(2),
+			Role::Zeros | Role::Order | Role::Bias => groups.div_ceil(2),
 		};
 		let mut out = vec![0u8; out_row * count];
 		let mut row = vec![0u8; count / per_unit * unit];
@@ -204,7 +208,7 @@ impl Piece {
 					}
 				}
 				(Role::Scales, _) => scales(encoding, &row, &mut out, out_row, k * 2)?,
-				(Role::Zeros | Role::Order, _) => self.zeros(&row, &mut out, out_row, k)?,
+				(Role::Zeros | Role::Order | Role::Bias, _) => self.zeros(&row, &mut out, out_row, k)?,
 			}
 		}
 		Ok(out)
@@ -254,6 +258,25 @@ impl Piece {
 			}
 		}
 		Ok(())
+	}
+
+	/// Refuses a bias that adds something.
+	fn check_bias(
+		&self,
+		encoding: Encoding,
+		mut read: impl FnMut(u64, &mut [u8]) -> Result<()>,
+	) -> std::result::Result<(), Failed> {
+		let mut bytes = vec![0u8; encoding.bytes(self.rows).unwrap_or(0) as usize];
+		read(0, &mut bytes)?;
+		let mut nothing = true;
+		encoding.floats(&bytes, |v| nothing &= v == 0.0);
+		if nothing {
+			return Ok(());
+		}
+		Err(Failed::Reason(
+			"is a bias that is not all zeros, and the model that config.json describes has none there, so its results would \
+			 be another model's: take a checkpoint whose config.json is its own",
+		))
 	}
 }
 
@@ -315,9 +338,12 @@ fn scales(
 	encoding.floats(row, |scale| {
 		let half = f16::from_f32(scale);
 		if !scale.is_finite() {
-			failed = Some("has a scale that is a NaN or an infinity");
+			failed = Some("has a scale that is a NaN or an infinity: the weights are damaged; fetch them again");
 		} else if half.to_f32() != scale {
-			failed = Some("has a scale that f16 does not hold exactly");
+			failed = Some(
+				"has a scale that f16 does not hold exactly: take a checkpoint whose scales are f16, or the floats that it was \
+				 made from",
+			);
 		}
 		if let Some(out) = outs.next() {
 			put(out, at, &half.to_le_bytes());

@@ -65,7 +65,7 @@ struct Quantizer<'a> {
 
 enum Kind {
 	W8,
-	W4(w4::Table),
+	W4(Box<w4::Table>),
 	W4z,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Quantizer<'a> {
 		Ok(Self {
 			kind: match format {
 				MatrixFormat::W8 { .. } => Kind::W8,
-				MatrixFormat::W4 { table } => Kind::W4(w4::Table::new(table)),
+				MatrixFormat::W4 { table } => Kind::W4(Box::new(w4::Table::new(table))),
 				MatrixFormat::W4z { .. } => Kind::W4z,
 			},
 			group: format.group(),

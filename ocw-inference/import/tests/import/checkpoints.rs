@@ -138,6 +138,50 @@ fn modules_that_stayed_floats_are_quantized() {
 }
 
 #[test]
+fn a_bias_that_the_model_lacks_must_be_zeros() {
+	let dir = tempfile::tempdir().unwrap();
+	let name = "model.layers.1.mlp.down_proj.bias";
+	let with = |dtype, shape: &[u64], last: f32| {
+		let mut checkpoint = Checkpoint::new(Method::Gptq, 32, json!({}));
+		let mut values = vec![0.0; shape.iter().product::<u64>() as usize];
+		values[0] = -0.0;
+		*values.last_mut().unwrap() = last;
+		let tensor = Tensor::floats(dtype, shape, &values);
+		checkpoint.tensors.insert(name.into(), tensor);
+		imported(&checkpoint, dir.path())
+	};
+	let out = dir.path().join("out");
+	imported(&Checkpoint::new(Method::Gptq, 32, json!({})), dir.path()).unwrap();
+	let without = read(&out, files::WEIGHTS);
+	for dtype in [Dtype::F16, Dtype::BF16, Dtype::F32] {
+		with(dtype, &[64], 0.0).unwrap();
+		assert!(read(&out, files::WEIGHTS) == without);
+		let refused = with(dtype, &[64], 1e-4).unwrap_err();
+		assert!(refused.contains(name) && refused.contains("not all zeros"), "{refused}");
+	}
+	let refused = with(Dtype::F16, &[32], 0.0).unwrap_err();
+	assert!(
+		refused.contains(name) && refused.contains("has shape [32]"),
+		"{refused}"
+	);
+	// Beside a matrix of floats it is another model's, zeros or not.
+	let mut floats = Checkpoint::new(Method::Gptq, 32, json!({}));
+	floats
+		.tensors
+		.retain(|tensor, _| !tensor.contains("layers.1.mlp.down_proj"));
+	let weights = Tensor::floats(Dtype::F16, &[64, 96], &[0.5; 64 * 96]);
+	floats.tensors.insert(name.replace("bias", "weight"), weights);
+	floats
+		.tensors
+		.insert(name.into(), Tensor::floats(Dtype::F16, &[64], &[0.0; 64]));
+	let refused = imported(&floats, dir.path()).unwrap_err();
+	assert!(
+		refused.contains(name) && refused.contains("not part of the model"),
+		"{refused}"
+	);
+}
+
+#[test]
 fn scales_of_other_floats_are_kept_where_f16_holds_them() {
 	let dir = tempfile::tempdir().unwrap();
 	let name = "model.layers.0.self_attn.o_proj.scales";
@@ -324,6 +368,11 @@ fn another_quantization_is_refused_with_the_next_step() {
 		(json!({ "quant_method": "bitsandbytes" }), "`quant_method` bitsandbytes"),
 		(json!({ "quant_method": "fp8" }), "import the floats"),
 		(json!({ "quant_method": null }), "`quant_method` unknown"),
+		(json!({ "method": "exl3" }), "`quantization_config.method` is \"exl3\""),
+		(
+			json!({ "quant_method": "compressed-tensors", "format": "pack-quantized" }),
+			"`quant_method` compressed-tensors",
+		),
 		(json!({ "modules_to_not_convert": "lm_head" }), "modules_to_not_convert"),
 		(json!({ "grupo": 3 }), "`quantization_config.grupo` is not a known key"),
 	] {
@@ -350,6 +399,15 @@ fn another_quantization_is_refused_with_the_next_step() {
 			json!({ "modules_to_fuse": { "attention": [] } }),
 			"`quantization_config.modules_to_fuse`",
 		),
+		(
+			json!({ "checkpoint_format": "gemv_fast" }),
+			"`quantization_config.checkpoint_format` is \"gemv_fast\"",
+		),
+		(
+			json!({ "checkpoint_format": "gemm", "format": "gemv" }),
+			"`quantization_config.format` is \"gemv\"",
+		),
+		(json!({ "desc_act": true }), "`quantization_config.desc_act`"),
 	] {
 		let error = refused(Method::Awq, more.clone());
 		assert!(error.contains(reason), "{more}: {error}");
@@ -381,6 +439,10 @@ fn another_quantization_is_refused_with_the_next_step() {
 	}
 	// What changes no weight is read past.
 	for (method, more) in [
+		(
+			Method::Awq,
+			json!({ "method": "awq", "quant_method": null, "checkpoint_format": "gemm", "format": "gemm" }),
+		),
 		(
 			Method::Awq,
 			json!({ "version": "GEMM", "zero_point": false, "backend": "autoawq", "do_fuse": false }),

@@ -15,6 +15,7 @@ mod gguf_metadata;
 mod gguf_writer;
 mod hugging_face;
 mod measured;
+mod packed;
 mod quantization;
 mod refusals;
 mod smollm2;

@@ -1,7 +1,7 @@
 //! What cannot be imported is refused with a next step, and the same source gives the same directory.
 
 use assay_import::{import, ImportOptions};
-use assay_model_folder::{header::Dtype, Manifest};
+use assay_model_folder::{files, header::Dtype, Manifest};
 use assay_test_fixtures::{folder, options, write_source, Tiny};
 use serde_json::json;
 use std::{fs, path::Path};
@@ -155,4 +155,28 @@ fn pickled_weights_are_refused_with_the_way_out() {
 		let error = import(source.path(), out.path(), &options).unwrap_err().to_string();
 		assert!(error.contains("safetensors"), "{name}: {error}");
 	}
+}
+
+#[test]
+fn weights_of_another_name_are_refused_with_it() {
+	let source = tempfile::tempdir().unwrap();
+	write_source(source.path(), Tiny::default());
+	let weights = |name: &str| source.path().join(name);
+	fs::rename(weights(files::WEIGHTS), weights("gptq_model-4bit-32g.safetensors")).unwrap();
+	let refused = || {
+		let out = tempfile::tempdir().unwrap();
+		import(source.path(), out.path(), &options()).unwrap_err().to_string()
+	};
+	let one = refused();
+	assert!(
+		one.contains("rename it to model.safetensors") && one.contains("There is gptq_model-4bit-32g.safetensors"),
+		"{one}"
+	);
+	// Of two, none is the model for sure.
+	fs::write(weights("another.safetensors"), "").unwrap();
+	let two = refused();
+	assert!(
+		two.contains("neither model.safetensors") && !two.contains("rename"),
+		"{two}"
+	);
 }
