@@ -113,7 +113,10 @@ pub enum ReadError {
 impl core::fmt::Display for ReadError {
 	fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
 		match self {
-			Self::TooLong(n) => write!(f, "{n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"),
+			Self::TooLong(n) => write!(
+				f,
+				"at least {n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"
+			),
 			Self::NotJson(why) => write!(f, "this is not an Assay receipt, nor JSON as one is written: {why}"),
 			Self::Format(n) => write!(
 				f,
@@ -129,6 +132,15 @@ impl std::error::Error for ReadError {}
 
 #[cfg(feature = "std")]
 impl ReceiptFile {
+	/// Reads the JSON form from the bytes of a file.
+	pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+		if bytes.len() > MAX_FILE_BYTES {
+			return Err(ReadError::TooLong(bytes.len()));
+		}
+		let text = core::str::from_utf8(bytes).map_err(|_| ReadError::NotJson("it is not UTF-8".into()))?;
+		Self::from_json(text)
+	}
+
 	/// Reads the JSON form, strictly: what would not be written in the same way again, spaces and the order of keys aside,
 	/// is refused.
 	pub fn from_json(text: &str) -> Result<Self, ReadError> {
@@ -143,8 +155,7 @@ impl ReceiptFile {
 		if !FORMATS.iter().any(|known| i64::from(*known) == *format) {
 			return Err(ReadError::Format(*format));
 		}
-		let file: Self = serde_json::from_str(text).map_err(|e| ReadError::Malformed(e.to_string()))?;
-		crate::json::check_canonical(&file, &json).map_err(ReadError::Malformed)?;
+		let file: Self = crate::json::read_as(text, &json).map_err(ReadError::Malformed)?;
 		if !file.is_well_formed() {
 			return Err(ReadError::Malformed(
 				"its finality evidence is over a limit, or not of its format".into(),

@@ -1,7 +1,7 @@
 //! Strict JSON: of what is written there is one reading, and of what is read one way to write it.
 
 use assay_primitives::json::{Json, JsonLimits};
-use serde::Serialize;
+use serde::{de::DeserializeOwned, Serialize};
 use serde_json::Value;
 use std::{
 	format,
@@ -14,6 +14,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_VALUES: usize = 1 << 20;
 /// The largest number: what every reader of JSON keeps exactly.
 const MAX_NUMBER: i64 = (1 << 53) - 1;
+/// Most characters of what a parser says of a file.
+const MAX_REASON: usize = 240;
 
 /// Reads JSON with each key once, no lone surrogates, and no numbers but integers from 0 to 2⁵³ − 1.
 pub(crate) fn read(text: &str) -> Result<Json, String> {
@@ -22,9 +24,32 @@ pub(crate) fn read(text: &str) -> Result<Json, String> {
 		values: MAX_VALUES.saturating_add(1),
 		depth: MAX_DEPTH,
 	};
-	let json = limits.parse(text.as_bytes())?;
+	let json = limits.parse(text.as_bytes()).map_err(|why| shown(&why))?;
 	check_numbers(&json)?;
 	Ok(json)
+}
+
+/// Reads a value of which `json` was read before, and refuses what would not be written in the same way again.
+pub(crate) fn read_as<T: Serialize + DeserializeOwned>(text: &str, json: &Json) -> Result<T, String> {
+	let value = serde_json::from_str(text).map_err(|e| shown(&e.to_string()))?;
+	check_canonical(&value, json).map_err(|why| shown(&why))?;
+	Ok(value)
+}
+
+/// Returns what a parser says of a file, which repeats parts of it: on one line, not longer than people read, and without
+/// characters that command a terminal or hide what stands beside them.
+fn shown(why: &str) -> String {
+	let mut shown = String::new();
+	for c in why.chars().take(MAX_REASON) {
+		match c {
+			'"' | '\'' | '\\' => shown.push(c),
+			_ => shown.extend(c.escape_debug()),
+		}
+	}
+	if why.chars().nth(MAX_REASON).is_some() {
+		shown.push('…');
+	}
+	shown
 }
 
 fn check_numbers(json: &Json) -> Result<(), String> {
@@ -41,7 +66,7 @@ fn check_numbers(json: &Json) -> Result<(), String> {
 
 /// Checks that JSON is what would be written of the value that was read from it, spaces and the order of keys aside: so
 /// nothing in it was ignored, and nothing is written in another way.
-pub(crate) fn check_canonical<T: Serialize>(read: &T, json: &Json) -> Result<(), String> {
+fn check_canonical<T: Serialize>(read: &T, json: &Json) -> Result<(), String> {
 	let written = serde_json::to_value(read).map_err(|e| e.to_string())?;
 	let given = serde_json::to_value(json).map_err(|e| e.to_string())?;
 	match difference(&given, &written) {

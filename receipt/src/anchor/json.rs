@@ -44,8 +44,7 @@ impl Anchor {
 			return Err(AnchorError::TooLong(MAX_ANCHOR_BYTES));
 		}
 		let json = json::read(text).map_err(AnchorError::Malformed)?;
-		let anchor: Self = serde_json::from_str(text).map_err(|e| AnchorError::Malformed(e.to_string()))?;
-		json::check_canonical(&anchor, &json).map_err(AnchorError::Malformed)?;
+		let anchor: Self = json::read_as(text, &json).map_err(AnchorError::Malformed)?;
 		anchor.check()?;
 		Ok(anchor)
 	}

@@ -108,18 +108,19 @@ fn asked(name: &str) -> Option<u64> {
 fn no_mutation_of_the_vectors_is_final_and_another() {
 	let mutations = asked("RECEIPT_MUTATIONS").unwrap_or(if cfg!(debug_assertions) { 2_000 } else { 100_000 });
 	let seed = asked("RECEIPT_SEED").unwrap_or(0x9E37_79B9_7F4A_7C15);
-	let cases: Vec<(&Case, ReceiptFile)> = cases()
+	let cases: Vec<(&Case, ReceiptFile, Outcome)> = cases()
 		.iter()
 		.filter_map(|case| {
 			let file = ReceiptFile::from_json(&case.file).ok().filter(|_| case.repeat == 1)?;
-			Some((case, file))
+			let outcome = verify_file(&file, case.anchor.as_ref(), &case.policy).outcome;
+			Some((case, file, outcome))
 		})
 		.collect();
 	let mut chance = Chance(seed.max(1));
 	let (mut still_final, mut unreadable) = (0, 0);
 	for _ in 0..mutations {
-		let (case, original) = &cases[chance.below(cases.len())];
-		let (_, other) = &cases[chance.below(cases.len())];
+		let (case, original, outcome) = &cases[chance.below(cases.len())];
+		let (_, other, _) = &cases[chance.below(cases.len())];
 		let mut file = original.clone();
 		match chance.below(3) {
 			0 => match mutate_text(&mut chance, &case.file) {
@@ -133,9 +134,12 @@ fn no_mutation_of_the_vectors_is_final_and_another() {
 		}
 		let report = verify_file(&file, case.anchor.as_ref(), &case.policy);
 		if report.outcome == Outcome::Final {
-			// Evidence may have something less that was not needed. What it proves is the same.
+			// Evidence may have something less that was not needed. What it proves is the same. Of a vector that was refused
+			// for one false value, chance may have found the true one.
 			let proved = |file: &ReceiptFile| file.proved(&report.not_proved);
-			assert_eq!(proved(&file), proved(original), "{}", case.name);
+			if *outcome == Outcome::Final {
+				assert_eq!(proved(&file), proved(original), "{}", case.name);
+			}
 			still_final += 1;
 		}
 	}

@@ -1,6 +1,7 @@
 //! Text that is not the JSON form of a receipt, or not written as it has to be.
 
 use super::{accepted::small, Case};
+use assay_receipt::{ReadError, ReceiptFile};
 
 /// Returns a case in which a piece of a good file is replaced.
 fn edited(name: &'static str, reason: &'static str, from: &str, to: &str) -> Case {
@@ -32,6 +33,8 @@ fn not_json() -> Vec<Case> {
 		whole("empty", "not_json", ""),
 		whole("cut_off", "not_json", r#"{"format":5,"genesis":"0x"#),
 		whole("byte_order_mark", "not_json", "\u{feff}{}"),
+		edited("space_of_another_kind", "not_json", r#"{"format""#, "{\u{a0}\"format\""),
+		edited("comment", "not_json", r#"{"format""#, r#"{/**/"format""#),
 		edited("bytes_left", "not_json", r#"{"format""#, r#"{}{"format""#),
 		edited(
 			"trailing_comma",
@@ -150,6 +153,15 @@ fn malformed() -> Vec<Case> {
 			r#""set_id":0"#,
 		),
 		edited("header_too_long", "malformed", r#""header":"0x"#, &long_header),
+		edited("lookalike_key", "malformed", r#""count""#, "\"\u{441}ount\""),
+		edited("lookalike_word", "malformed", r#""confirmed""#, "\"\u{441}onfirmed\""),
+		// A map that a library takes for a number of any length.
+		edited(
+			"number_as_a_map",
+			"malformed",
+			r#""count":5"#,
+			r#""count":{"$serde_json::private::Number":"5"}"#,
+		),
 		edited(
 			"account_of_another_network",
 			"malformed",
@@ -181,4 +193,29 @@ fn account(who: u8, network: u8) -> String {
 	let body = [&[network][..], &[who; 32]].concat();
 	let sum = sp_crypto_hashing::blake2_512(&[&b"SS58PRE"[..], &body].concat());
 	bs58::encode([&body[..], &sum[..2]].concat()).into_string()
+}
+
+#[test]
+fn what_is_said_of_a_file_commands_no_terminal_and_is_short() {
+	let good = serde_json::to_string(&small().bundle()).unwrap();
+	let long = "x".repeat(1 << 20);
+	for key in [
+		r"\u001b[2K\rFINAL",
+		r"a\nFINAL. All is well",
+		r"\u202eLANIF",
+		r"\u009b2K",
+		&long,
+	] {
+		let twice = format!("{{\"{key}\":1,\"{key}\":2}}");
+		let unknown = good.replacen('{', &format!("{{\"{key}\":1,"), 1);
+		let word = good.replace("\"confirmed\"", &format!("\"{key}\""));
+		for text in [twice, unknown, word] {
+			let said = match ReceiptFile::from_json(&text) {
+				Err(ReadError::NotJson(why) | ReadError::Malformed(why)) => why,
+				other => unreachable!("{other:?}"),
+			};
+			assert!(said.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{said:?}");
+			assert!(said.len() <= 2_000, "{} bytes", said.len());
+		}
+	}
 }

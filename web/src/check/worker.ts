@@ -31,4 +31,5 @@ async function check({ file, anchor, settled }: Order): Promise<void> {
 	}
 }
 
-self.onmessage = ({ data }: MessageEvent<Order>) => void check(data);
+// What a promise is refused with would stay in this thread, and the page would wait for a minute.
+self.onmessage = ({ data }: MessageEvent<Order>) => void check(data).catch(reportError);

@@ -44,6 +44,17 @@ test("32 levels are read and 33 are not", () => {
 	assert.throws(() => readJson('{"a":'.repeat(1 << 20)), isRefused);
 });
 
+test("what has too many values is refused before it fills the memory", () => {
+	const most = 1 << 20;
+	assert.ok(Array.isArray(readJson(`[${"0,".repeat(most - 1)}0]`)));
+	assert.ok(readJson(`["${",".repeat(most)}"]`));
+	const maps = `[${"{},".repeat(most / 2)}0]`;
+	const keys = `{${Array.from({ length: most / 2 + 1 }, (_, i) => `"${i}":0`).join()}}`;
+	for (const text of [`[${"0,".repeat(most)}0]`, maps, keys]) {
+		assert.throws(() => readJson(text), (error) => isRefused(error) && /more than 1048576 values/.test(String(error)));
+	}
+});
+
 test("the longest files take no longer than their length", () => {
 	const size = 8 * 1024 * 1024;
 	const fill = (begin: string, part: string, end: string) =>

@@ -61,7 +61,8 @@ function places(value: any): Place[] {
 
 function change(holder: any, key: string | number, random: Random): void {
 	const value = holder[key];
-	if (random.below(4) === 0) holder[key] = random.pick(VALUES);
+	// Cloned: a later change must not change what all files take from, nor put it into itself.
+	if (random.below(4) === 0) holder[key] = structuredClone(random.pick(VALUES));
 	else if (typeof value === "number") holder[key] = Math.max(0, value + random.pick([-2, -1, 1, 2, 200]));
 	else if (typeof value === "string" && value.startsWith("0x")) holder[key] = flipDigit(value, random);
 	else if (Array.isArray(value)) changeList(value, random);
