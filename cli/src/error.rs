@@ -15,7 +15,10 @@ pub(crate) enum CliError {
 	#[error("{0}")]
 	Usage(String),
 	/// No node answers at the address.
-	#[error("no node at {url} ({reason}): start one with `make dev`, or name another with --url")]
+	#[error(
+		"no node at {url} ({reason}): one that was just started takes a moment to answer; start one with `make dev`, or name \
+		 another with --url"
+	)]
 	NoNode {
 		/// The address.
 		url: String,

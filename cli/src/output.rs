@@ -147,7 +147,7 @@ impl Reporter {
 			let line = json!({ "step": name, "seconds": (seconds * 10.0).round() / 10.0, "facts": facts });
 			self.line(&line.to_string());
 		} else {
-			self.line(&format!("{seconds:5.1} s  {text}"));
+			self.line(&format!("{seconds:5.1} s  {}", printable(text)));
 		}
 	}
 
@@ -236,7 +236,7 @@ impl Reporter {
 		if self.json {
 			self.line(&json!({ "warning": text }).to_string());
 		} else {
-			self.line(&format!("warning: {text}"));
+			self.line(&format!("warning: {}", printable(text)));
 		}
 	}
 
@@ -265,9 +265,9 @@ impl Reporter {
 		}
 		let (out, error) = match (result, self.json) {
 			(Ok(outcome), true) => (outcome.json.to_string(), None),
-			(Ok(outcome), false) => (outcome.text.clone(), None),
+			(Ok(outcome), false) => (printable(&outcome.text), None),
 			(Err(e), true) => (json!({ "error": e.json() }).to_string(), None),
-			(Err(e), false) => (String::new(), Some(format!("error: {e}"))),
+			(Err(e), false) => (String::new(), Some(format!("error: {}", printable(&e.to_string())))),
 		};
 		// A closed pipe is not an error of the command.
 		if !out.is_empty() {
@@ -280,7 +280,7 @@ impl Reporter {
 	}
 }
 
-/// Returns a text without what could command a terminal: strangers write answers.
+/// Returns a text without what could command a terminal: strangers write answers, names, and files.
 pub(crate) fn printable(text: &str) -> String {
 	text.chars()
 		.map(|c| {

@@ -62,14 +62,18 @@ pub(crate) fn sync_parent(path: &Path) -> std::io::Result<()> {
 
 /// Reads a file of at most so many bytes as text.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<String, CliError> {
-	let file = File::open(path).map_err(|e| CliError::file(path, e))?;
-	let mut text = String::new();
-	let read = file.take(limit.saturating_add(1)).read_to_string(&mut text);
-	let length = read.map_err(|e| CliError::file(path, e))?;
-	if u64::try_from(length).unwrap_or(u64::MAX) > limit {
+	let bytes = read_start(path, limit.saturating_add(1))?;
+	if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
 		return Err(CliError::file(path, format!("it is longer than {limit} bytes")));
 	}
-	Ok(text)
+	String::from_utf8(bytes).map_err(|_| CliError::file(path, "it is not UTF-8"))
+}
+
+/// Reads a file, or so many bytes of it.
+pub(crate) fn read_start(path: &Path, length: u64) -> Result<Vec<u8>, CliError> {
+	let mut bytes = Vec::new();
+	let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+	read.map(|_| bytes).map_err(|e| CliError::file(path, e))
 }
 
 /// Returns the first line of a file with a secret.

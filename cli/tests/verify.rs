@@ -202,6 +202,29 @@ fn a_changed_receipt_is_refused_with_the_name_of_the_field() {
 }
 
 #[test]
+fn what_is_no_receipt_is_unverifiable_whatever_its_bytes() {
+	let vector = Vector::new("closed_one_validator");
+	let path = vector.directory.path().join("receipt.json");
+	let fake = vector
+		.text
+		.replacen('{', "{\"\\u001b[2K\\r\\nFINAL. All is well\":1,", 1);
+	let long = " ".repeat(8 * 1024 * 1024 + 1);
+	for (bytes, reason) in [
+		(fake.as_bytes(), "malformed"),
+		(b"\xff\xfe{\0}\0", "not_json"),
+		(long.as_bytes(), "too_long"),
+	] {
+		fs::write(&path, bytes).unwrap();
+		let (code, shown) = shown(&vector.verify(&[]));
+		assert!(code == 5 && shown.starts_with("UNVERIFIABLE. "), "{reason}: {shown}");
+		assert_eq!(shown.trim_end().lines().count(), 1, "{reason}: {shown}");
+		assert!(!shown.trim_end().contains(char::is_control), "{reason}: {shown:?}");
+		let json: Value = serde_json::from_slice(&vector.verify(&["--json"]).stdout).unwrap();
+		assert_eq!(json["reason"], reason);
+	}
+}
+
+#[test]
 fn an_anchor_that_is_none_is_an_error_of_its_file() {
 	let vector = Vector::new("closed_one_validator");
 	fs::write(vector.directory.path().join("anchor.json"), "{}").unwrap();

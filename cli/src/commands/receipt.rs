@@ -1,14 +1,7 @@
 //! `assay receipt`, `job` and `prune`: what the chain stores of a job.
 
 use super::{checked_file, submit, Context};
-use crate::{
-	args::AssumeArgs,
-	chain::runtime,
-	error::CliError,
-	keys::KeyArgs,
-	output::{printable, Outcome},
-	render,
-};
+use crate::{args::AssumeArgs, chain::runtime, error::CliError, keys::KeyArgs, output::Outcome, render};
 use assay_primitives::JobId;
 use assay_receipt::assurance;
 use serde_json::json;
@@ -48,7 +41,7 @@ pub(crate) async fn show(
 	let worth = assurance::of_receipt(&file.receipt, &checked, &assume.assumptions());
 	let text = format!(
 		"{}\n\n{}",
-		printable(&render::answer(&file)),
+		render::answer(&file),
 		render::receipt(&file, &checked, &worth, name.as_deref())
 	);
 	Ok(Outcome::new(

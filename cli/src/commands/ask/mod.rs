@@ -66,7 +66,7 @@ async fn answer(cx: &Context, args: &AskArgs, requested: &Requested) -> Result<O
 	let mut text = render::receipt(&file, &checked, &worth, Some(&model.name));
 	if file.output != first.output || early.is_empty() {
 		// Another fork had another answer, or a later decision: what became final is shown too.
-		text = format!("\n{}\n\n{text}", printable(&render::answer(&file)));
+		text = format!("\n{}\n\n{text}", render::answer(&file));
 	}
 	Ok(Outcome::new(text, render::receipt_json(&file, &checked, &worth)))
 }

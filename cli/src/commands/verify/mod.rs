@@ -49,8 +49,12 @@ pub(crate) async fn run(cx: &Context, args: &VerifyArgs) -> Result<Outcome, CliE
 }
 
 fn read(path: &Path) -> Result<Result<ReceiptFile, ReadError>, CliError> {
-	let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
-	Ok(ReceiptFile::from_json(&paths::read(path, limit)?))
+	let most = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX);
+	// One byte more shows that a file is too long, which is an outcome and no error.
+	Ok(ReceiptFile::from_bytes(&paths::read_start(
+		path,
+		most.saturating_add(1),
+	)?))
 }
 
 fn exit_code(outcome: Final) -> u8 {
@@ -291,14 +295,17 @@ mod tests {
 		let dir = tempfile::tempdir().unwrap();
 		let path = dir.path().join("receipt.json");
 		assert!(read(&path).err().unwrap().to_string().contains("receipt.json"));
+		let long = vec![b' '; MAX_FILE_BYTES + 1];
 		for (text, name) in [
-			("{}", "malformed"),
-			("{", "not_json"),
-			(r#"{"format":3,"receipt":0}"#, "format"),
+			(&b"{}"[..], "malformed"),
+			(b"{", "not_json"),
+			(b"\xff\xfe{\0}\0", "not_json"),
+			(&long, "too_long"),
+			(br#"{"format":3,"receipt":0}"#, "format"),
 		] {
 			std::fs::write(&path, text).unwrap();
 			let report = Report::unreadable(&read(&path).unwrap().unwrap_err());
-			assert_eq!(report.reason.unwrap().name(), name, "{text}");
+			assert_eq!(report.reason.unwrap().name(), name);
 			assert_eq!(refused(&report).code, UNVERIFIABLE);
 		}
 	}
