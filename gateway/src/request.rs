@@ -1,14 +1,15 @@
 //! What all requests have in common: a body within limits, headers of this server, and what is told of a request.
 
-use crate::{config::Config, error::ApiError, network::IdempotencyKey, reading::Reasoning};
+use crate::{config::Config, error::ApiError, network::IdempotencyKey, reading::Reasoning, service::Service};
 use assay_primitives::{json::JsonLimits, limits::MAX_VERIFIERS};
 use axum::{
 	body::{Body, BodyDataStream},
+	extract::{FromRequest, Request},
 	http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
 };
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Names the key under which the answer can be had again.
 pub(crate) const USED_KEY: HeaderName = HeaderName::from_static("x-assay-idempotency-key");
@@ -144,11 +145,13 @@ pub(crate) struct Received<R> {
 	pub(crate) notes: Notes,
 }
 
-impl<R: DeserializeOwned> Received<R> {
-	/// Reads headers and body.
-	pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &Config) -> Result<Self, ApiError> {
-		let body = read_body(body, headers, config.timeouts.body).await?;
-		let options = Options::parse(headers, config)?;
+impl<R: DeserializeOwned> FromRequest<Arc<Service>> for Received<R> {
+	type Rejection = ApiError;
+
+	async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, ApiError> {
+		let (head, body) = request.into_parts();
+		let body = read_body(body, &head.headers, service.config.timeouts.body).await?;
+		let options = Options::parse(&head.headers, &service.config)?;
 		let mut notes = Notes::default();
 		let request = parse(&body, &mut notes)?;
 		Ok(Self {

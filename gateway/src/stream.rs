@@ -1,8 +1,10 @@
-//! Answers as server-sent events, in the form of either protocol.
+//! Answers in the form of a protocol: whole, or as server-sent events.
 
 use crate::{
 	answer::{Answer, Assay, Reader, Step},
 	error::ApiError,
+	request::Options,
+	service::{Prepared, Service},
 };
 use assay_primitives::chat::call::Call;
 use axum::{
@@ -23,8 +25,13 @@ use std::{collections::VecDeque, convert::Infallible, time::Duration};
 /// Keeps proxies from holding the events back.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Writes the steps of an answer as events.
+/// Writes an answer: whole, or its steps as events.
 pub(crate) trait Protocol: Send + 'static {
+	/// A whole answer.
+	type Whole: Serialize;
+
+	/// Returns the whole answer.
+	fn whole(self, answer: Answer) -> Self::Whole;
 	/// Returns the events before the first step.
 	fn begin(&mut self, assay: &Assay) -> Vec<Frame>;
 	/// Returns the events of more reasoning.
@@ -119,21 +126,35 @@ impl<P: Protocol> Events<P> {
 	}
 }
 
+/// Requests the job of a request, or finds it, and answers in the request's protocol, which is made of what is known of the
+/// job by then.
+pub(crate) async fn answer<P: Protocol>(
+	service: &Service,
+	prepared: Prepared,
+	options: &Options,
+	body: &[u8],
+	streamed: bool,
+	protocol: impl FnOnce(&Assay) -> P,
+) -> Result<Response, ApiError> {
+	let (reader, headers) = service.begin(prepared, options, body).await?;
+	let protocol = protocol(reader.assay());
+	if streamed {
+		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
+	}
+	Ok(whole(reader, protocol, headers).await)
+}
+
 /// Returns a response with the whole answer.
-pub(crate) async fn whole<T: Serialize>(
-	reader: Reader,
-	headers: HeaderMap,
-	write: impl FnOnce(Answer) -> T,
-) -> Response {
+async fn whole<P: Protocol>(reader: Reader, protocol: P, headers: HeaderMap) -> Response {
 	match reader.finish().await {
-		Ok(answer) => (headers, Json(write(answer))).into_response(),
+		Ok(answer) => (headers, Json(protocol.whole(answer))).into_response(),
 		Err(error) => (headers, error).into_response(),
 	}
 }
 
 /// Returns a response that streams an answer. The connection asks for the next event when there is room for it, so a slow
 /// client holds up nobody else.
-pub(crate) fn respond<P: Protocol>(reader: Reader, protocol: P, keep_alive: Duration, headers: HeaderMap) -> Response {
+fn respond<P: Protocol>(reader: Reader, protocol: P, keep_alive: Duration, headers: HeaderMap) -> Response {
 	let events = Events {
 		reader,
 		protocol,

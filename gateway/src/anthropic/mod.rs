@@ -8,19 +8,8 @@ mod stream;
 pub(crate) use request::{Choice, MessagesRequest, OutputConfig};
 pub(crate) use response::Message;
 
-use crate::{
-	error::ApiError,
-	request::Received,
-	service::Service,
-	stream::{respond, whole},
-};
-use axum::{
-	body::Body,
-	extract::State,
-	http::{HeaderMap, StatusCode},
-	response::Response,
-	Json,
-};
+use crate::{answer::Assay, error::ApiError, request::Received, service::Service, stream::answer};
+use axum::{extract::State, http::StatusCode, response::Response, Json};
 use serde::Serialize;
 use std::sync::Arc;
 use stream::MessageStream;
@@ -38,39 +27,34 @@ use utoipa::ToSchema;
 )]
 pub(crate) async fn messages(
 	State(service): State<Arc<Service>>,
-	headers: HeaderMap,
-	body: Body,
+	received: Received<MessagesRequest>,
 ) -> Result<Response, ApiError> {
 	let Received {
 		body,
 		options,
 		request,
 		notes,
-	} = Received::<MessagesRequest>::read(&headers, body, &service.config).await?;
+	} = received;
 	if request.max_tokens.is_none() {
 		return Err(ApiError::invalid(
 			"max_tokens",
 			"`max_tokens` is missing: say how long the answer may be",
 		));
 	}
-	let stream = request.stream.unwrap_or(false);
+	let streamed = request.stream.unwrap_or(false);
 	let (model, stops) = (
 		request.model.clone(),
 		request.stop_sequences.clone().unwrap_or_default(),
 	);
 	let prepared = request.prepare(&service, &options, notes).await?;
-	let (reader, headers) = service.begin(prepared, &options, &body).await?;
-	if stream {
-		let protocol = MessageStream {
-			model,
-			stops,
-			next: 0,
-			open: None,
-			calls: 0,
-		};
-		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
-	}
-	Ok(whole(reader, headers, |answer| Message::new(&model, &stops, answer)).await)
+	let protocol = |_: &Assay| MessageStream {
+		model,
+		stops,
+		next: 0,
+		open: None,
+		calls: 0,
+	};
+	answer(&service, prepared, &options, &body, streamed, protocol).await
 }
 
 /// How many tokens a request has.
@@ -92,15 +76,14 @@ pub(crate) struct TokenCount {
 )]
 pub(crate) async fn count_tokens(
 	State(service): State<Arc<Service>>,
-	headers: HeaderMap,
-	body: Body,
+	received: Received<MessagesRequest>,
 ) -> Result<Json<TokenCount>, ApiError> {
 	let Received {
 		options,
 		request,
 		notes,
 		..
-	} = Received::<MessagesRequest>::read(&headers, body, &service.config).await?;
+	} = received;
 	let prepared = request.prepare(&service, &options, notes).await?;
 	let counted = service.network.count_tokens(prepared.model.id, &prepared.input).await?;
 	let input_tokens = counted.ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! Answers as Anthropic's server-sent events.
 
-use super::response::{start, tool_use_id, Ended, StopReason, TokenCounts};
+use super::response::{start, tool_use_id, Ended, Message, StopReason, TokenCounts};
 use crate::{
 	answer::{Answer, Assay},
 	error::ApiError,
@@ -65,6 +65,12 @@ impl MessageStream {
 }
 
 impl Protocol for MessageStream {
+	type Whole = Message;
+
+	fn whole(self, answer: Answer) -> Message {
+		Message::new(&self.model, &self.stops, answer)
+	}
+
 	fn begin(&mut self, assay: &Assay) -> Vec<Frame> {
 		let event = json!({ "type": "message_start", "message": start(&self.model, assay) });
 		vec![

@@ -8,13 +8,8 @@ mod stream;
 pub(crate) use request::{is_neutral, CompletionRequest, StreamOptions};
 pub(crate) use response::{call_id, digits, ChatChunk, ChatCompletion, Completion};
 
-use crate::{
-	error::ApiError,
-	request::Received,
-	service::Service,
-	stream::{respond, whole},
-};
-use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use crate::{answer::Assay, error::ApiError, request::Received, service::Service, stream::answer};
+use axum::{extract::State, response::Response};
 use response::Head;
 use std::sync::Arc;
 use stream::{ChatStream, TextStream};
@@ -31,34 +26,28 @@ use stream::{ChatStream, TextStream};
 )]
 pub(crate) async fn chat(
 	State(service): State<Arc<Service>>,
-	headers: HeaderMap,
-	body: Body,
+	received: Received<CompletionRequest>,
 ) -> Result<Response, ApiError> {
 	let Received {
 		body,
 		options,
 		request,
 		notes,
-	} = Received::<CompletionRequest>::read(&headers, body, &service.config).await?;
-	let (stream, include_usage) = request.streams();
+	} = received;
+	let (streamed, include_usage) = request.streams();
 	let named = request.model.clone();
 	let prepared = request.chat(&service, &options, notes).await?;
-	let (reader, headers) = service.begin(prepared, &options, &body).await?;
-	let object = if stream {
+	let object = if streamed {
 		"chat.completion.chunk"
 	} else {
 		"chat.completion"
 	};
-	let head = Head::new("chatcmpl", object, &named, reader.assay());
-	if stream {
-		let protocol = ChatStream {
-			head,
-			include_usage,
-			calls: 0,
-		};
-		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
-	}
-	Ok(whole(reader, headers, |answer| ChatCompletion::new(head, answer)).await)
+	let protocol = |assay: &Assay| ChatStream {
+		head: Head::new("chatcmpl", object, &named, assay),
+		include_usage,
+		calls: 0,
+	};
+	answer(&service, prepared, &options, &body, streamed, protocol).await
 }
 
 /// Answers a text, as one message of a user.
@@ -73,23 +62,20 @@ pub(crate) async fn chat(
 )]
 pub(crate) async fn completion(
 	State(service): State<Arc<Service>>,
-	headers: HeaderMap,
-	body: Body,
+	received: Received<CompletionRequest>,
 ) -> Result<Response, ApiError> {
 	let Received {
 		body,
 		options,
 		request,
 		notes,
-	} = Received::<CompletionRequest>::read(&headers, body, &service.config).await?;
-	let (stream, include_usage) = request.streams();
+	} = received;
+	let (streamed, include_usage) = request.streams();
 	let named = request.model.clone();
 	let prepared = request.completion(&service, notes).await?;
-	let (reader, headers) = service.begin(prepared, &options, &body).await?;
-	let head = Head::new("cmpl", "text_completion", &named, reader.assay());
-	if stream {
-		let protocol = TextStream { head, include_usage };
-		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
-	}
-	Ok(whole(reader, headers, |answer| Completion::new(head, answer)).await)
+	let protocol = |assay: &Assay| TextStream {
+		head: Head::new("cmpl", "text_completion", &named, assay),
+		include_usage,
+	};
+	answer(&service, prepared, &options, &body, streamed, protocol).await
 }

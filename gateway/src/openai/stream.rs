@@ -1,6 +1,8 @@
 //! Answers as OpenAI's server-sent events.
 
-use super::response::{finish_reason, ChatChunk, ChunkAssay, ChunkChoice, Completion, Delta, Head, ToolCall, Usage};
+use super::response::{
+	finish_reason, ChatChunk, ChatCompletion, ChunkAssay, ChunkChoice, Completion, Delta, Head, ToolCall, Usage,
+};
 use crate::{
 	answer::{Answer, Assay},
 	error::ApiError,
@@ -37,6 +39,12 @@ impl ChatStream {
 }
 
 impl Protocol for ChatStream {
+	type Whole = ChatCompletion;
+
+	fn whole(self, answer: Answer) -> ChatCompletion {
+		ChatCompletion::new(self.head, answer)
+	}
+
 	fn begin(&mut self, assay: &Assay) -> Vec<Frame> {
 		let delta = Delta {
 			role: Some("assistant"),
@@ -100,6 +108,12 @@ pub(super) struct TextStream {
 }
 
 impl Protocol for TextStream {
+	type Whole = Completion;
+
+	fn whole(self, answer: Answer) -> Completion {
+		Completion::new(self.head, answer)
+	}
+
 	fn begin(&mut self, _: &Assay) -> Vec<Frame> {
 		Vec::new()
 	}

@@ -9,13 +9,8 @@ mod tools;
 pub(crate) use request::{ResponsesRequest, TextOptions};
 pub(crate) use response::ResponseObject;
 
-use crate::{
-	error::ApiError,
-	request::Received,
-	service::Service,
-	stream::{respond, whole},
-};
-use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use crate::{answer::Assay, error::ApiError, request::Received, service::Service, stream::answer};
+use axum::{extract::State, response::Response};
 use std::sync::Arc;
 use stream::ResponseStream;
 
@@ -31,23 +26,17 @@ use stream::ResponseStream;
 )]
 pub(crate) async fn create(
 	State(service): State<Arc<Service>>,
-	headers: HeaderMap,
-	body: Body,
+	received: Received<ResponsesRequest>,
 ) -> Result<Response, ApiError> {
 	let Received {
 		body,
 		options,
 		request,
 		notes,
-	} = Received::<ResponsesRequest>::read(&headers, body, &service.config).await?;
-	let stream = request.stream.unwrap_or(false);
+	} = received;
+	let streamed = request.stream.unwrap_or(false);
 	let said = request.said();
 	let prepared = request.prepare(&service, &options, notes).await?;
-	let (reader, headers) = service.begin(prepared, &options, &body).await?;
-	let head = ResponseObject::begun(said, reader.assay());
-	if stream {
-		let protocol = ResponseStream::new(head);
-		return Ok(respond(reader, protocol, service.config.timeouts.keep_alive, headers));
-	}
-	Ok(whole(reader, headers, |answer| head.whole(answer)).await)
+	let protocol = |assay: &Assay| ResponseStream::new(ResponseObject::begun(said, assay));
+	answer(&service, prepared, &options, &body, streamed, protocol).await
 }

@@ -115,6 +115,12 @@ fn add_part(fields: &mut Value, part: Option<&Part>) {
 }
 
 impl Protocol for ResponseStream {
+	type Whole = ResponseObject;
+
+	fn whole(self, answer: Answer) -> ResponseObject {
+		self.head.whole(answer)
+	}
+
 	fn begin(&mut self, _: &Assay) -> Vec<Frame> {
 		let response = json!({ "response": self.head });
 		vec![
