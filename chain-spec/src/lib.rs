@@ -36,6 +36,8 @@ pub type ChainSpec = GenericChainSpec<Extensions>;
 const SS58_FORMAT: u16 = 42;
 /// The largest spec file that is read. A raw spec with its runtime has a few megabytes.
 const MAX_SPEC_BYTES: u64 = 64 * 1024 * 1024;
+/// The longest id of a chain, as a name of a directory.
+const MAX_ID_BYTES: usize = 64;
 
 /// Returns a chain of one node, which makes blocks alone and votes for four providers. Its keys are public knowledge.
 pub fn development() -> Result<ChainSpec, String> {
@@ -116,7 +118,22 @@ fn read(path: &Path) -> Result<ChainSpec, String> {
 			facts.len()
 		));
 	}
-	ChainSpec::from_json_file(path.into()).map_err(|e| format!("`{shown}` is not a chain spec: {e}"))
+	let spec = ChainSpec::from_json_file(path.into()).map_err(|e| format!("`{shown}` is not a chain spec: {e}"))?;
+	if !names_a_directory(spec.id()) {
+		return Err(format!(
+			"`{shown}` has the id {:?}, which cannot name a directory: use letters, digits, `_`, `-` and `.`, with a letter or \
+			 digit first",
+			spec.id()
+		));
+	}
+	Ok(spec)
+}
+
+/// Returns whether `id` is one safe component of a path: a chain's data are in the directory `chains/<id>` of the base path.
+fn names_a_directory(id: &str) -> bool {
+	id.len() <= MAX_ID_BYTES
+		&& id.starts_with(|c: char| c.is_ascii_alphanumeric())
+		&& id.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 #[cfg(test)]
@@ -157,6 +174,33 @@ mod tests {
 			error.contains("not a chain spec") && error.contains("line 1"),
 			"{error}"
 		);
+	}
+
+	#[test]
+	fn an_id_that_leads_out_of_the_base_path_is_refused() {
+		let long = "a".repeat(MAX_ID_BYTES + 1);
+		for id in [
+			"../../etc",
+			"/etc",
+			"a/b",
+			"..",
+			"",
+			".hidden",
+			"a b",
+			"a\\u0000b",
+			long.as_str(),
+		] {
+			let text = format!(
+				r#"{{"name":"x","id":"{id}","bootNodes":[],"genesis":{{"raw":{{"top":{{}},"childrenDefault":{{}}}}}}}}"#
+			);
+			let path = file("id.json", text.as_bytes());
+			let error = refusal(read(&path));
+			fs::remove_file(&path).expect("was written");
+			assert!(error.contains("cannot name a directory"), "{id}: {error}");
+		}
+		for id in ["assay_dev", "my-chain.2", "7"] {
+			assert!(names_a_directory(id), "{id}");
+		}
 	}
 
 	#[test]

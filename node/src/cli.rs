@@ -36,7 +36,9 @@ impl Cli {
 	/// Returns the directory for the runtime's compiled code.
 	pub fn runtime_cache(&self, config: &Configuration) -> PathBuf {
 		let chosen = self.runtime_cache.clone();
-		chosen.unwrap_or_else(|| config.base_path.path().join("runtime-cache"))
+		let cache = chosen.unwrap_or_else(|| config.base_path.path().join("runtime-cache"));
+		// Wasmtime refuses a relative path and goes on without a cache.
+		std::path::absolute(&cache).unwrap_or(cache)
 	}
 }
 
@@ -61,8 +63,8 @@ pub struct InferenceParams {
 	pub no_engine: bool,
 
 	/// Most memory that the engine may allocate, in bytes, or with K, M or G. Past it, it exits and is started again. Default:
-	/// three quarters of the machine's.
-	#[arg(long, value_name = "BYTES")]
+	/// three quarters of the machine's; at least 64M.
+	#[arg(long, value_name = "BYTES", value_parser = engine_memory)]
 	pub engine_memory: Option<ByteSize>,
 
 	/// The engine's niceness, 0 to 19: how far it stands behind the node when both want the CPU.
@@ -75,7 +77,7 @@ pub struct InferenceParams {
 
 	/// Instruction set that the engine computes with: portable, neon, avx2, avx512 or amx. All give the same bits. Default: the
 	/// best that works.
-	#[arg(long, value_name = "NAME")]
+	#[arg(long, value_name = "NAME", value_parser = ISAS)]
 	pub engine_isa: Option<String>,
 
 	/// Memory for the keys and values of the work that the engine computes side by side, in bytes, or with K, M or G. Default:
@@ -96,6 +98,22 @@ pub struct InferenceParams {
 	/// Stream no drafts: who asks this node to follow an answer while it is made is refused. Answers are published all the same.
 	#[arg(long)]
 	pub no_streams: bool,
+}
+
+/// The names of instruction sets, as the engine knows them.
+const ISAS: [&str; 5] = ["portable", "neon", "avx2", "avx512", "amx"];
+
+/// Least memory of the engine: with less its threads cannot start.
+const MIN_MEMORY: ByteSize = ByteSize(64 << 20);
+
+fn engine_memory(text: &str) -> Result<ByteSize, String> {
+	let memory: ByteSize = text.parse()?;
+	if memory < MIN_MEMORY {
+		return Err(format!(
+			"the engine needs at least {MIN_MEMORY}, and what its models take"
+		));
+	}
+	Ok(memory)
 }
 
 /// Most threads that may be set.
@@ -270,6 +288,9 @@ mod tests {
 		);
 		for wrong in [
 			["--engine-memory", "much"],
+			["--engine-memory", "0"],
+			["--engine-memory", "63M"],
+			["--engine-isa", "foo"],
 			["--engine-nice", "20"],
 			["--engine-nice", "-5"],
 			["--engine-threads", "0"],

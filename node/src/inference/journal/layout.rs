@@ -14,7 +14,7 @@ use codec::{Decode, DecodeAll, Encode};
 use std::{
 	fs::{self, File, OpenOptions},
 	io::{self, BufReader, Read, Write},
-	os::unix::fs::FileExt,
+	os::unix::fs::{FileExt, OpenOptionsExt},
 	path::Path,
 };
 
@@ -37,6 +37,9 @@ pub struct Record {
 	pub answer: Answer,
 }
 
+/// The mode of a new journal: its secrets blind a juror's votes, and are nobody else's to read.
+const OWNER_ALONE: u32 = 0o600;
+
 /// Where a record lies, header included.
 #[derive(Clone, Copy)]
 pub(super) struct Extent {
@@ -50,6 +53,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
 		.truncate(false)
 		.read(true)
 		.write(true)
+		.mode(OWNER_ALONE)
 		.open(path)
 }
 
@@ -198,6 +202,7 @@ pub(super) fn compact(
 		.truncate(true)
 		.read(true)
 		.write(true)
+		.mode(OWNER_ALONE)
 		.open(&next)?;
 	file.write_all(MAGIC)?;
 	let mut extents = Vec::with_capacity(newest.len());
