@@ -95,6 +95,7 @@ exists() { # exists LINE
 	'assay '* | 'assay-node '*) PATH=$ASSAY_ROOT/bin:$PATH bash -c "$line --help" ;;
 	*'cargo '* | *'npx '*) ;;
 	'openssl '*) have openssl ;;
+	'systemctl '*' assay-node' | 'journalctl --unit assay-node '*) [ -f scripts/assay-node.service ] ;;
 	*)
 		echo "this test does not know how to check the command"
 		return 1

@@ -58,10 +58,31 @@ join() {
 	count "$1" "$status" "$seconds"
 }
 
-# The benchmarks of the pallets are among these tests: each runs once against the mocks. Two for each processor, because those
-# with nodes wait for blocks most of the time.
+# programs nodes|others: names to cargo the test programs that run nodes, or all others.
+programs() {
+	cargo metadata --locked --no-deps --format-version 1 | python3 -c '
+import json, sys
+nodes = sys.argv[1] == "nodes"
+packages = [p for p in json.load(sys.stdin)["packages"] if (p["name"] == "assay-e2e") == nodes]
+print(*("--test " + t["name"] for p in packages for t in p["targets"] if t["kind"] == ["test"] and t["test"]))' "$1"
+}
+
+# What computes, and gives way to nodes, which must make their blocks in time. The benchmarks of the pallets are among these
+# tests: each runs once against the mocks.
 workspace() {
-	RUST_TEST_THREADS=$((2 * $(nproc))) cargo test --release --locked --workspace --no-fail-fast -- --skip $LONGEST
+	local tests
+	tests=$(programs others) || return
+	# shellcheck disable=SC2086 # a program is a word
+	nice -n 10 cargo test --release --locked --workspace --no-fail-fast --lib --bins $tests &&
+		nice -n 10 cargo test --release --locked --workspace --doc
+}
+
+# What waits for blocks most of the time, so that it runs beside what computes, and two tests for each processor at once.
+nodes() {
+	local tests
+	tests=$(programs nodes) || return
+	# shellcheck disable=SC2086 # a program is a word
+	RUST_TEST_THREADS=$((2 * $(nproc))) cargo test --release --locked --workspace --no-fail-fast $tests -- --skip $LONGEST
 }
 
 # The test that takes longest: it waits for two periods of the chain. It begins first and runs beside all others, for which its
@@ -131,23 +152,28 @@ else
 	unset ASSAY_LAST_RELEASE
 	note "the last release is not built: its upgrade is not rehearsed, only this runtime's to itself (make upgrade-test)"
 fi
-# These wait for blocks most of the time, as the workspace's tests do, so both run side by side.
+# These wait for blocks most of the time, so they run beside what computes.
 rm -f "$logs"/*.end
 {
-	aside specification scripts/spec-test.sh
-	aside verifier verifier
 	aside clients clients
-	aside documents scripts/readme-test.sh
 	aside page page
 } &
-beside=$!
+lanes=($!)
+{
+	aside documents scripts/readme-test.sh
+	aside specification scripts/spec-test.sh
+	aside verifier verifier
+} &
+lanes+=($!)
 aside longest longest &
-longest=$!
-trap 'kill $beside $longest 2>/dev/null || true' EXIT
+lanes+=($!)
+aside nodes nodes &
+lanes+=($!)
+trap 'kill "${lanes[@]}" 2>/dev/null || true' EXIT
 stage no_std no_std
 stage workspace workspace
-wait $beside $longest
-for name in longest specification verifier clients documents page; do join "$name"; done
+wait "${lanes[@]}"
+for name in longest nodes specification verifier clients documents page; do join "$name"; done
 # Alone, because it measures times.
 stage page_times page_times
 

@@ -14,7 +14,7 @@ use assay_runtime::{
 use codec::{Decode, Encode};
 use common::{
 	check_state,
-	claims::{claim, model, open_claim, opening, publish, receipt, run_until, truth, vote_all, TRUTH},
+	claims::{claim, open_claim, opening, publish, receipt, run_until, truth, vote_all, TRUTH},
 	keyring,
 	released::{self, bytes, check_storage, decode_metadata, field, Released, ReleasedChain},
 	Chain,
@@ -50,7 +50,8 @@ fn last_release() -> Released {
 /// Requests a job on the last release's chain and returns its name.
 fn request(chain: &mut ReleasedChain, verifiers: u8) -> JobId {
 	let before = chain.map("Jobs", "Jobs");
-	let call = released::request(&chain.released, verifiers);
+	let model = chain.model();
+	let call = released::request(&chain.released, model, verifiers);
 	let transaction = chain.signed(Ferdie, call);
 	chain.good_block(vec![transaction]);
 	let after = chain.map("Jobs", "Jobs");
@@ -167,6 +168,7 @@ fn a_chain_of_the_last_release_becomes_one_of_this_with_its_jobs() {
 	let differs = !released.is_this;
 	let version = released.version();
 	let (mut old, jobs) = old_chain(released);
+	let model = old.model();
 
 	// Before: all that is stored is the last release's.
 	let metadata = old.released.metadata();
@@ -217,7 +219,7 @@ fn a_chain_of_the_last_release_becomes_one_of_this_with_its_jobs() {
 		);
 		check_state();
 		assert_eq!(Balances::total_issuance(), issuance);
-		let view = Models::view(&model()).expect("the model is in the catalog");
+		let view = Models::view(&model).expect("the model is in the catalog");
 		let [listing] = &view.listings[..] else {
 			panic!("the model has one listing: its terms of before")
 		};
@@ -225,7 +227,7 @@ fn a_chain_of_the_last_release_becomes_one_of_this_with_its_jobs() {
 			let job = Jobs::view(job).expect("the job is there");
 			assert_eq!(job.listing, listing.listing);
 		}
-		for sealed in <Providers as ProviderSet<AccountId>>::sealed(&model()) {
+		for sealed in <Providers as ProviderSet<AccountId>>::sealed(&model) {
 			assert_eq!(sealed.least, Prices::default(), "all execute at any price");
 		}
 	});

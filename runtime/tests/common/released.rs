@@ -4,6 +4,7 @@
 //! depends on what this release stores. Messages are written as the release wants them, in [`request`].
 
 use super::{merge, pre_digest, FIRST_SLOT};
+use assay_primitives::ModelId;
 use assay_runtime::{AccountId, Hash, Header, RuntimeCall, TxExtension, UncheckedExtrinsic};
 use codec::{Decode, Encode};
 use frame_metadata::{
@@ -31,11 +32,10 @@ use std::collections::BTreeMap;
 
 /// Returns the encoding of a release's `jobs.request` for the demo model. Adapt what is written here when the last release
 /// is a newer one, whose call is another: what is asserted there says so.
-pub fn request(released: &Released, verifiers: u8) -> Vec<u8> {
+pub fn request(released: &Released, model: ModelId, verifiers: u8) -> Vec<u8> {
 	if released.is_this {
 		return RuntimeCall::from(super::claims::request(verifiers, u128::MAX)).encode();
 	}
-	let model = super::claims::model();
 	let input = super::claims::PROMPT.as_bytes().to_vec();
 	// At most so many tokens; temperature, two filters, and no stop string.
 	let params = (super::claims::MAX_TOKENS, 0u32, 0u32, 0u32, Vec::<Vec<u8>>::new());
@@ -257,6 +257,15 @@ impl ReleasedChain {
 			(key[prefix.len()..].to_vec(), value.expect("decodes"))
 		};
 		entries.into_iter().map(decode).collect()
+	}
+
+	/// Returns the model that its genesis serves: the last release's demo model, which may be another than this one's.
+	pub fn model(&mut self) -> ModelId {
+		let models = self.map("Models", "Models");
+		let key = models.keys().next().expect("the genesis has a model");
+		// Behind the hash that the map's keys begin with.
+		let id = key.last_chunk().expect("a key ends with a name");
+		ModelId(*id)
 	}
 }
 
