@@ -33,6 +33,21 @@ pub struct Cli {
 }
 
 impl Cli {
+	/// Checks that the base path, if it exists, is a directory. What later fails inside of it would not name it.
+	///
+	/// # Errors
+	///
+	/// Names the path that is something else.
+	pub fn check_base_path(&self) -> sc_cli::Result<()> {
+		match &self.run.shared_params.base_path {
+			Some(path) if path.exists() && !path.is_dir() => Err(sc_cli::Error::Input(format!(
+				"--base-path `{}` is not a directory",
+				path.display()
+			))),
+			_ => Ok(()),
+		}
+	}
+
 	/// Returns the directory for the runtime's compiled code.
 	pub fn runtime_cache(&self, config: &Configuration) -> PathBuf {
 		let chosen = self.runtime_cache.clone();
@@ -209,6 +224,15 @@ mod tests {
 	#[test]
 	fn the_command_line_has_no_contradictions() {
 		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn a_base_path_is_a_directory_or_is_not_there_yet() {
+		let check = |path: &str| Cli::parse_from(["assay-node", "--base-path", path]).check_base_path();
+		assert!(check("/tmp").is_ok());
+		assert!(check("/tmp/nothing/is/here").is_ok());
+		let error = check("/dev/null").unwrap_err().to_string();
+		assert!(error.contains("`/dev/null` is not a directory"), "{error}");
 	}
 
 	#[test]

@@ -115,7 +115,7 @@ impl core::fmt::Display for ReadError {
 		match self {
 			Self::TooLong(n) => write!(
 				f,
-				"at least {n} bytes are more than a receipt can have ({MAX_FILE_BYTES})"
+				"the file has at least {n} bytes, and a receipt at most {MAX_FILE_BYTES}"
 			),
 			Self::NotJson(why) => write!(f, "this is not an Assay receipt, nor JSON as one is written: {why}"),
 			Self::Format(n) => write!(

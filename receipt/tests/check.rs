@@ -548,7 +548,7 @@ fn malformed_files_are_refused() {
 	assert!(ReceiptFile::from_json(&long)
 		.unwrap_err()
 		.to_string()
-		.contains("more than a receipt"));
+		.contains("and a receipt at most"));
 	for text in ["", "{}", "[]", "null", "{\"format\":4}"] {
 		assert!(ReceiptFile::from_json(text)
 			.unwrap_err()
