@@ -64,6 +64,7 @@ impl Gateway {
 			page_facts: catalog::Kept::new(MAX_PAGE_AGE),
 			chain_spec: catalog::Kept::new(MAX_PAGE_AGE),
 			jobs: Arc::new(jobs::Jobs::new(network.clone(), spending, &config)),
+			items: Arc::default(),
 			metrics: Arc::new(metrics::Metrics::new()?),
 			config: config.clone(),
 			network,

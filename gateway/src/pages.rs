@@ -277,7 +277,7 @@ pub(crate) async fn not_found(uri: axum::http::Uri) -> ApiError {
 		path if path.starts_with("/v1/responses/") => {
 			"; responses are not stored, so send the whole conversation in `input`, or repeat a request with its `Idempotency-Key`"
 		}
-		path if !path.starts_with("/v1") => {
+		path if !path.starts_with("/v1") || path.starts_with("/v1/v1/") => {
 			"; base URLs end in `/v1` for OpenAI's clients, and without it for Anthropic's"
 		}
 		_ => "; `GET /openapi.json` lists what is here",

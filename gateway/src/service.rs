@@ -10,6 +10,7 @@ use crate::{
 	network::{Health, JobTerms, Model, Network, NetworkError, PageFacts},
 	reading::Reading,
 	request::{Notes, Options, Wait, USED_KEY},
+	responses::KeptItems,
 	sampling::Sampling,
 };
 use assay_primitives::{
@@ -41,6 +42,8 @@ pub(crate) struct Service {
 	pub(crate) page_facts: Kept<PageFacts>,
 	pub(crate) chain_spec: Kept<Value>,
 	pub(crate) jobs: Arc<Jobs>,
+	/// The items that later requests for responses may name.
+	pub(crate) items: Arc<KeptItems>,
 	pub(crate) metrics: Arc<Metrics>,
 }
 

@@ -60,7 +60,13 @@ pub(super) fn failed(failure: Failure, part: &str) -> ApiError {
 		),
 		Failure::Template => bad(
 			"template_refused",
-			"the model's chat template refuses this conversation; check the order of its roles, and whether the model knows tools".into(),
+			match part {
+				"" => "the model's chat template refuses this conversation; check the order of its roles, and whether the model \
+				       knows tools"
+					.into(),
+				// The template's own words.
+				why => format!("the model's chat template refuses this conversation: {why}"),
+			},
 			"messages",
 		),
 		Failure::NoTokens => bad("empty_prompt", "the rendered prompt has no tokens; ask something".into(), "messages"),

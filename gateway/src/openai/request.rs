@@ -64,6 +64,8 @@ pub(crate) struct CompletionRequest {
 	/// Further variables of the model's chat template.
 	#[schema(value_type = Option<Object>)]
 	chat_template_kwargs: Option<Json>,
+	/// Nothing is stored, also if it is true.
+	store: Option<bool>,
 	// What changes an answer in a way that nothing here does. Neutral values are accepted.
 	#[schema(ignore)]
 	n: Option<Json>,
@@ -120,6 +122,7 @@ impl CompletionRequest {
 		mut notes: Notes,
 	) -> Result<Prepared, ApiError> {
 		self.check()?;
+		self.note_store(&mut notes);
 		if self.prompt.is_some() {
 			notes.ignore("prompt");
 		}
@@ -151,6 +154,7 @@ impl CompletionRequest {
 	/// Reads a request for the completion of a text.
 	pub(super) async fn completion(mut self, service: &Service, mut notes: Notes) -> Result<Prepared, ApiError> {
 		self.check()?;
+		self.note_store(&mut notes);
 		let chat_only = [
 			("messages", self.messages.is_some()),
 			("tools", self.tools.is_some()),
@@ -189,6 +193,12 @@ impl CompletionRequest {
 			input: input.ok_or_else(|| too_long(length).param("prompt"))?,
 			notes,
 		})
+	}
+
+	fn note_store(&self, notes: &mut Notes) {
+		if self.store == Some(true) {
+			notes.ignore("store");
+		}
 	}
 
 	/// Refuses fields that would change the answer and that nothing here can do.

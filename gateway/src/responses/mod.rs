@@ -1,11 +1,13 @@
-//! OpenAI's endpoint for responses, without what it would have to store.
+//! OpenAI's endpoint for responses, without what it would have to store for good.
 
 mod input;
+mod kept;
 mod request;
 mod response;
 mod stream;
 mod tools;
 
+pub(crate) use kept::KeptItems;
 pub(crate) use request::{ResponsesRequest, TextOptions};
 pub(crate) use response::ResponseObject;
 
@@ -14,7 +16,7 @@ use axum::{extract::State, response::Response};
 use std::sync::Arc;
 use stream::ResponseStream;
 
-/// Answers a conversation that is sent whole: nothing is stored here.
+/// Answers a conversation that is sent whole, but for items of answers that were given lately.
 #[utoipa::path(
 	post,
 	path = "/v1/responses",
@@ -36,7 +38,8 @@ pub(crate) async fn create(
 	} = received;
 	let streamed = request.stream.unwrap_or(false);
 	let said = request.said();
+	let kept = request.keeps().then(|| service.items.clone());
 	let prepared = request.prepare(&service, &options, notes).await?;
-	let protocol = |assay: &Assay| ResponseStream::new(ResponseObject::begun(said, assay));
+	let protocol = |assay: &Assay| ResponseStream::new(ResponseObject::begun(said, assay), kept);
 	answer(&service, prepared, &options, &body, streamed, protocol).await
 }

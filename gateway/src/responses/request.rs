@@ -24,8 +24,8 @@ use utoipa::ToSchema;
 pub(crate) struct ResponsesRequest {
 	/// A model's id, its name, or `name@0x…`.
 	model: String,
-	/// The conversation: a user's text, or items of the types `message`, `function_call`, `function_call_output` and
-	/// `reasoning`.
+	/// The conversation: a user's text, or items of the types `message`, `function_call`, `function_call_output`,
+	/// `reasoning` and, for items of answers of this server, `item_reference`.
 	#[schema(value_type = Object)]
 	input: Option<Json>,
 	/// What the model is told first.
@@ -60,7 +60,8 @@ pub(crate) struct ResponsesRequest {
 	/// Further variables of the model's chat template.
 	#[schema(value_type = Option<Object>)]
 	chat_template_kwargs: Option<Json>,
-	/// Nothing is stored, also if it is true.
+	/// False keeps the items of the answer from being kept for `item_reference`. Nothing is stored for good, also if it is
+	/// true.
 	store: Option<bool>,
 	// What asks for nothing is not worth a word.
 	#[schema(ignore)]
@@ -107,6 +108,11 @@ impl ResponsesRequest {
 		}
 	}
 
+	/// Returns whether later requests may name the items of the answer.
+	pub(super) fn keeps(&self) -> bool {
+		self.store != Some(false)
+	}
+
 	/// Reads a request for a response.
 	pub(super) async fn prepare(
 		mut self,
@@ -129,7 +135,9 @@ impl ResponsesRequest {
 		} = tools.unwrap_or_default();
 		let choice = self.tool_choice.take().map(tool_choice).transpose()?;
 		let format = self.text.take().and_then(|text| text.format);
-		let Conversation { messages, mut places } = Conversation::read(self.instructions.take(), input, &mut notes)?;
+		let instructions = self.instructions.take();
+		let Conversation { messages, mut places } =
+			Conversation::read(instructions, input, &service.items, &mut notes)?;
 		places.tools = tool_places;
 		let read = conversation(vec![
 			("messages", Some(messages)),

@@ -1,7 +1,10 @@
 //! Responses as server-sent events. Items are done only when the answer is: whoever acts on a call that is done acts on a
 //! checked one.
 
-use super::response::{Item, Output, Part, ResponseObject};
+use super::{
+	kept::KeptItems,
+	response::{Item, Output, Part, ResponseObject},
+};
 use crate::{
 	answer::{Answer, Assay},
 	error::ApiError,
@@ -9,6 +12,7 @@ use crate::{
 };
 use assay_primitives::chat::call::Call;
 use serde_json::{json, Value};
+use std::sync::Arc;
 
 /// A response.
 pub(super) struct ResponseStream {
@@ -16,14 +20,17 @@ pub(super) struct ResponseStream {
 	output: Output,
 	/// Number of the next event.
 	next: u64,
+	/// Where the answer's items are kept; none if the client does not want it.
+	kept: Option<Arc<KeptItems>>,
 }
 
 impl ResponseStream {
-	pub(super) fn new(head: ResponseObject) -> Self {
+	pub(super) fn new(head: ResponseObject, kept: Option<Arc<KeptItems>>) -> Self {
 		Self {
 			output: Output::new(&head),
 			head,
 			next: 0,
+			kept,
 		}
 	}
 
@@ -118,7 +125,11 @@ impl Protocol for ResponseStream {
 	type Whole = ResponseObject;
 
 	fn whole(self, answer: Answer) -> ResponseObject {
-		self.head.whole(answer)
+		let response = self.head.whole(answer);
+		if let Some(kept) = &self.kept {
+			kept.keep(&response);
+		}
+		response
 	}
 
 	fn begin(&mut self, _: &Assay) -> Vec<Frame> {
@@ -153,6 +164,9 @@ impl Protocol for ResponseStream {
 		}
 		let output = std::mem::replace(&mut self.output, Output::new(&self.head));
 		let response = self.head.clone().ended(output, answer);
+		if let Some(kept) = &self.kept {
+			kept.keep(&response);
+		}
 		for (index, item) in response.output().iter().enumerate() {
 			frames.extend(self.done(index, item));
 		}

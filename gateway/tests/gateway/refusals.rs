@@ -198,6 +198,15 @@ async fn refusals_of_the_model_are_errors_that_name_the_part() {
 }
 
 #[tokio::test]
+async fn a_template_s_own_words_are_passed_on() {
+	let why = "This model knows the roles user and assistant only.";
+	let client = Scripted::new().on("x", failed(Failure::Template, why)).client();
+	let error = client.chat(ask("x"), &[]).await.json();
+	let message = error["error"]["message"].as_str().unwrap();
+	assert!(message.ends_with(why), "{message}");
+}
+
+#[tokio::test]
 async fn refusals_of_the_chain_become_statuses() {
 	let network = Scripted::new();
 	for (error, status, code, retry) in [
@@ -256,6 +265,7 @@ async fn unknown_paths_and_methods_say_what_is_there() {
 	for (path, status, said) in [
 		("/v1/embeddings", 404, "openapi.json"),
 		("/chat/completions", 404, "base URLs end in `/v1`"),
+		("/v1/v1/messages", 404, "without it for Anthropic's"),
 		("/v1/responses/resp_1", 404, "not stored"),
 		("/v1/chat/completions", 405, "another method"),
 	] {

@@ -435,3 +435,46 @@ async fn a_call_of_a_namespace_returns_to_it() {
 		"sky__weather"
 	);
 }
+
+#[tokio::test]
+async fn a_reference_is_read_as_the_item_that_it_names() {
+	let network = Scripted::new();
+	let client = network.client();
+	for streamed in [false, true] {
+		let fields = json!({ "tools": [tool()], "stream": streamed });
+		let reply = client.response(with(ask("Weather?"), fields), &[]).await;
+		let response = if streamed {
+			reply.events().last().unwrap().1["response"].clone()
+		} else {
+			reply.json()
+		};
+		let (text, call) = (&response["output"][0], &response["output"][1]);
+		let items = json!([{ "role": "user", "content": "Weather?" }, { "type": "item_reference", "id": text["id"] }, call,
+			{ "type": "function_call_output", "call_id": call["call_id"], "output": "sunny" }]);
+		let fields = json!({ "tools": [tool()], "input": items });
+		let answered = client.response(with(ask(""), fields), &[]).await;
+		assert_eq!(answered.status, 200, "{}", answered.body);
+		assert_eq!(answered.header("x-assay-ignored"), "");
+		let asked: Value = serde_json::from_slice(network.last().input.bytes()).unwrap();
+		let message = &asked["messages"][1];
+		assert_eq!(
+			(&message["role"], &message["content"]),
+			(&json!("assistant"), &json!("Let me see."))
+		);
+		assert_eq!(message["tool_calls"][0]["id"], call["call_id"]);
+	}
+}
+
+#[tokio::test]
+async fn a_reference_to_what_was_not_kept_is_refused() {
+	let client = Scripted::new().client();
+	let reply = client.response(with(ask("hi"), json!({ "store": false })), &[]).await;
+	let id = reply.json()["output"][0]["id"].clone();
+	for id in [id, json!("msg_1")] {
+		let items = json!([{ "type": "item_reference", "id": id }, { "role": "user", "content": "x" }]);
+		let refused = client.response(with(ask(""), json!({ "input": items })), &[]).await;
+		let error = &refused.json()["error"];
+		assert_eq!((refused.status.as_u16(), &error["param"]), (400, &json!("input[0].id")));
+		assert!(error["message"].as_str().unwrap().contains("store: false"), "{error}");
+	}
+}

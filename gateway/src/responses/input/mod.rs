@@ -1,6 +1,6 @@
 //! Items of the Responses API, brought into the form that the chain's parser knows.
 
-use super::tools::full_name;
+use super::{kept::KeptItems, tools::full_name};
 use crate::{error::ApiError, request::Notes, service::text};
 use assay_primitives::json::Json;
 
@@ -69,6 +69,8 @@ impl Message {
 
 /// Reads items in order.
 struct Reader<'n> {
+	/// The items that a reference can name.
+	kept: &'n KeptItems,
 	messages: Vec<Message>,
 	/// Reasoning that the next message of the assistant begins with, and where it was.
 	reasoning: Vec<(String, String)>,
@@ -77,8 +79,14 @@ struct Reader<'n> {
 
 impl Conversation {
 	/// Reads the instructions and the input: a text of the user, or items.
-	pub(super) fn read(instructions: Option<String>, input: Json, notes: &mut Notes) -> Result<Self, ApiError> {
+	pub(super) fn read(
+		instructions: Option<String>,
+		input: Json,
+		kept: &KeptItems,
+		notes: &mut Notes,
+	) -> Result<Self, ApiError> {
 		let mut reader = Reader {
+			kept,
 			messages: Vec::new(),
 			reasoning: Vec::new(),
 			notes,
@@ -122,11 +130,17 @@ impl Reader<'_> {
 				self.think(item, at);
 				Ok(())
 			}
-			Some("item_reference") => Err(unsupported(
-				at,
-				"item_reference",
-				"nothing is stored here; send the item itself",
-			)),
+			Some("item_reference") => {
+				let id = required(item, "id", at)?;
+				let kept = self.kept.get(&id).ok_or_else(|| {
+					invalid(
+						&format!("{at}.id"),
+						"items of answers are kept for a while only, and this one is not here; send the item itself, as \
+						 clients do with `store: false`",
+					)
+				})?;
+				self.item(&kept, at)
+			}
 			Some(kind) => Err(unsupported(
 				at,
 				kind,

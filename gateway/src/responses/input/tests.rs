@@ -5,7 +5,7 @@ use super::*;
 fn read(instructions: Option<&str>, input: &str) -> Result<(String, Notes), ApiError> {
 	let mut notes = Notes::default();
 	let input = serde_json::from_str(input).unwrap();
-	let read = Conversation::read(instructions.map(String::from), input, &mut notes)?;
+	let read = Conversation::read(instructions.map(String::from), input, &KeptItems::default(), &mut notes)?;
 	Ok((serde_json::to_string(&read.messages).unwrap(), notes))
 }
 
@@ -85,7 +85,8 @@ fn each_refusal_names_its_item() {
 			r#"[{"role":"user","content":[{"type":"input_text"}]}]"#,
 			"input[0].content[0].text",
 		),
-		(r#"[{"type":"item_reference","id":"x"}]"#, "input[0].type"),
+		(r#"[{"type":"item_reference"}]"#, "input[0].id"),
+		(r#"[{"type":"item_reference","id":"x"}]"#, "input[0].id"),
 		(r#"[{"type":"web_search_call","id":"x"}]"#, "input[0].type"),
 		(
 			r#"[{"type":"function_call","name":"f","arguments":"{}"}]"#,
@@ -102,7 +103,7 @@ fn an_error_of_the_conversation_is_named_by_the_request() {
 	let input = r#"[{"role":"user","content":"x"},{"type":"function_call","call_id":"c","name":"f","arguments":"no"},
 		{"type":"function_call_output","call_id":"d","output":""}]"#;
 	let input = serde_json::from_str(input).unwrap();
-	let places = Conversation::read(Some("y".into()), input, &mut Notes::default())
+	let places = Conversation::read(Some("y".into()), input, &KeptItems::default(), &mut Notes::default())
 		.unwrap()
 		.places;
 	for (param, named) in [
