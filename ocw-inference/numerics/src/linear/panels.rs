@@ -215,7 +215,7 @@ impl<const STEPS: bool> Group<STEPS> {
 				steps.zip(q).for_each(|(rows, word)| rows[row] = word);
 			} else {
 				// The unit that this block is in, and the block's place in a row of it.
-				let first = i * BLOCK & !(self.unit - 1);
+				let first = (i * BLOCK) & !(self.unit - 1);
 				let at = (first * self.rows + row * self.unit + i * BLOCK - first) / STEP;
 				columns[at..][..BLOCK_WORDS].copy_from_slice(&q);
 			}
