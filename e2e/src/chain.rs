@@ -168,7 +168,7 @@ impl Chain {
 	}
 
 	/// Requests many answers at once, of this node and of others, whose forks may differ. Returns the ids of the jobs, which
-	/// follow from the requests, without waiting for a block. No other request of the signer may be pending.
+	/// follow from the requests, without waiting for a block. What the signer has in the pool may only be requests.
 	pub async fn ask_all(
 		&self,
 		others: &[&Chain],
@@ -180,7 +180,10 @@ impl Chain {
 	) -> Result<Vec<JobId>> {
 		let genesis = self.api.genesis_hash().0;
 		let requester = signer.public_key().0;
-		let (mut nonce, mut count) = (self.nonce(signer).await?, self.job_count(&requester).await?);
+		// A request of before may be pending again, because its block was retracted.
+		let mut nonce = self.nonce(signer).await?;
+		let (in_block, counted) = self.nonce_and_job_count(&requester).await?;
+		let mut count = counted + nonce.saturating_sub(in_block);
 		let mut jobs = Vec::with_capacity(prompts.len());
 		for prompt in prompts {
 			let transaction = self
@@ -336,6 +339,20 @@ impl Chain {
 		let key = dynamic::storage::<([u8; 32],), u64>("Jobs", "JobCount");
 		let at = self.api.at_block(self.best().await?).await?;
 		Ok(at.storage().fetch(key, (*who,)).await?.decode()?)
+	}
+
+	/// Returns an account's nonce and how many jobs it has requested, both in the best block.
+	async fn nonce_and_job_count(&self, who: &[u8; 32]) -> Result<(u64, u64)> {
+		#[derive(DecodeAsType)]
+		#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+		struct Account {
+			nonce: u32,
+		}
+		let at = self.api.at_block(self.best().await?).await?;
+		let account = dynamic::storage::<([u8; 32],), Account>("System", "Account");
+		let nonce = at.storage().fetch(account, (*who,)).await?.decode()?.nonce;
+		let count = dynamic::storage::<([u8; 32],), u64>("Jobs", "JobCount");
+		Ok((nonce.into(), at.storage().fetch(count, (*who,)).await?.decode()?))
 	}
 
 	async fn best(&self) -> Result<H256> {
