@@ -95,6 +95,16 @@ impl Backlog {
 		};
 		work_blocks(left, work, speed)
 	}
+
+	/// Takes off work that was added and will not be done. What a provider at the least speed may have idled until the chain
+	/// learns of it, at most [`BASE_BLOCKS`], stays.
+	pub fn take_off(&mut self, now: u32, work: WorkUnits, speed: u32) {
+		let idle = u64::from(BASE_BLOCKS).saturating_mul(speed.into());
+		*self = Self {
+			units: self.left(now, speed).saturating_sub(work.saturating_sub(idle)),
+			at: now,
+		};
+	}
 }
 
 /// Returns how many seats replace `lapsed` ones in the next tranche; none if that would be one tranche or one seat too
@@ -202,6 +212,30 @@ mod tests {
 				// A deadline is no longer than the longest, whatever the backlog.
 				let within = backlog.left(now, speed) <= u64::from(MAX_DEADLINE_BLOCKS - BASE_BLOCKS) * u64::from(speed);
 				prop_assert!(!within || free.div_ceil(speed.into()) <= deadline);
+			}
+		}
+
+		#[test]
+		fn a_provider_that_is_done_early_keeps_every_deadline_behind_it(
+			works in prop::collection::vec((0u32..20, 1u64..10_000, 0u64..10_000, 0..=BASE_BLOCKS), 1..30), speed in 1u32..1000,
+		) {
+			let (mut backlog, mut now, mut free) = (Backlog::default(), 0u32, 0u64);
+			// What the chain has not learned yet: from which block on it knows, and how much was not to be done.
+			let mut news: Vec<(u32, WorkUnits)> = Vec::new();
+			for (pause, reckoned, unused, delay) in works {
+				for block in now..=now + pause {
+					for (_, unused) in news.extract_if(.., |(at, _)| *at <= block) {
+						backlog.take_off(block, unused, speed);
+					}
+				}
+				now += pause;
+				let unused = unused.min(reckoned);
+				let within = backlog.left(now, speed) + reckoned <= u64::from(MAX_DEADLINE_BLOCKS - BASE_BLOCKS) * u64::from(speed);
+				let deadline = u64::from(now) + u64::from(backlog.add(now, reckoned, speed));
+				free = free.max(u64::from(now) * u64::from(speed)) + (reckoned - unused);
+				let done = free.div_ceil(speed.into());
+				prop_assert!(!within || done <= deadline);
+				news.push((done as u32 + delay, unused));
 			}
 		}
 	}

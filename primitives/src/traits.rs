@@ -52,8 +52,8 @@ pub trait ProviderSet<AccountId> {
 	fn has_free_place(who: &AccountId, model: &ModelId) -> bool;
 	/// Takes a place of a provider for a job with this much work. Returns the blocks until it must be done.
 	fn engage(who: &AccountId, work: WorkUnits) -> u32;
-	/// Gives that place back.
-	fn release(who: &AccountId);
+	/// Gives that place back, and takes off what of the work was not needed.
+	fn release(who: &AccountId, unused: WorkUnits);
 	/// Gives a provider work that takes no place. Returns the blocks until it must be done.
 	fn give_work(who: &AccountId, work: WorkUnits) -> u32;
 	/// Returns the blocks in which the slowest provider does this work, behind nothing else.

@@ -104,7 +104,7 @@ impl<T: Config> Pallet<T> {
 		let Some(executor) = job.executor().cloned() else {
 			return;
 		};
-		T::Providers::release(&executor);
+		T::Providers::release(&executor, 0);
 		let fine = job.bill_at_most(&T::Params::get().rates).no_output_fine();
 		let taken = T::Providers::fine(&executor, Fault::NoOutput, &job.model, fine);
 		Self::deposit_event(Event::AttemptFailed {

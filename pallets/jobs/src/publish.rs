@@ -7,7 +7,7 @@ use assay_primitives::{
 	crypto::InferenceSignature,
 	digest::output_hash,
 	message::{self, refusal},
-	rules::check_work,
+	rules::{check_work, generation_work},
 	state::Trigger,
 	traits::{Claims, NewClaim, ProviderSet},
 };
@@ -86,11 +86,13 @@ impl<T: Config> Pallet<T> {
 		};
 		ensure!(job.step(trigger), Error::<T>::AlreadyPublished);
 
-		T::Providers::release(&executor);
+		let record = job.record(&output);
+		let reckoned = generation_work(job.input_ceiling, job.output_ceiling);
+		let needed = generation_work(record.input_tokens, record.output_tokens);
+		T::Providers::release(&executor, reckoned.saturating_sub(needed));
 		if T::Providers::heartbeat_due(&executor) {
 			T::Providers::mark_alive(&executor);
 		}
-		let record = job.record(&output);
 		let output_hash = output_hash(&output);
 		T::Claims::publish(NewClaim {
 			id: claim,

@@ -36,8 +36,13 @@ impl<T: Config> ProviderSet<T::AccountId> for Pallet<T> {
 		.unwrap_or_else(|| Self::blocks_for(work))
 	}
 
-	fn release(who: &T::AccountId) {
-		Self::change(who, |record| record.load = record.load.saturating_sub(1));
+	fn release(who: &T::AccountId, unused: WorkUnits) {
+		Self::change(who, |record| {
+			record.load = record.load.saturating_sub(1);
+			record
+				.backlog
+				.take_off(Self::block(), unused, T::Params::get().least_speed);
+		});
 	}
 
 	fn give_work(who: &T::AccountId, work: WorkUnits) -> u32 {

@@ -195,7 +195,7 @@ impl<T: Config> Worker<T> {
 		if id.seal(&claim.record.executor, &root) == claim.record.seal
 			&& self.should_send(&(b"open", id, self.now), RESEND_AFTER)
 		{
-			self.submit(Call::open { claim: id, root }, "opening");
+			self.submit(Call::open { claim: id, root }, "an opening");
 		}
 	}
 
@@ -287,7 +287,7 @@ impl<T: Config> Worker<T> {
 		};
 		let signature: Option<InferenceSignature> = self.key.sign(&batch.message(&self.genesis));
 		match signature {
-			Some(signature) => self.submit(Call::submit { batch, signature }, "batch of votes"),
+			Some(signature) => self.submit(Call::submit { batch, signature }, "a batch of votes"),
 			None => {
 				log::error!(target: LOG_TARGET, "The keystore could not sign votes with inference key {:?}", self.key)
 			}
@@ -297,7 +297,7 @@ impl<T: Config> Worker<T> {
 	fn submit(&self, call: Call<T>, what: &str) {
 		let transaction = T::create_authorized_transaction(call.into());
 		if SubmitTransaction::<T, Call<T>>::submit_transaction(transaction).is_err() {
-			log::warn!(target: LOG_TARGET, "The pool refused a {what}; if it still applies it is sent again");
+			log::warn!(target: LOG_TARGET, "The pool refused {what}; if it still applies it is sent again");
 		}
 	}
 

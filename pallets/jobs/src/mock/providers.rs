@@ -21,6 +21,9 @@ use frame_support::{
 /// The load of each provider, and its inference key.
 #[storage_alias]
 pub(crate) type Load = StorageMap<MockProviders, Identity, AccountId, (u32, InferenceId)>;
+/// Work that all were given, less what they said was not needed.
+#[storage_alias]
+pub(crate) type Reckoned = StorageValue<MockProviders, WorkUnits, ValueQuery>;
 /// The sealed electorate of each model.
 #[storage_alias]
 pub(crate) type Sealed = StorageMap<MockProviders, Identity, ModelId, Vec<Member<AccountId>>, ValueQuery>;
@@ -70,7 +73,8 @@ impl ProviderSet<AccountId> for MockProviders {
 	fn has_free_place(who: &AccountId, _: &ModelId) -> bool {
 		Load::get(who).is_some_and(|(load, _)| load < Capacity::get()) && !Offline::contains_key(who)
 	}
-	fn engage(who: &AccountId, _: WorkUnits) -> u32 {
+	fn engage(who: &AccountId, work: WorkUnits) -> u32 {
+		Reckoned::mutate(|reckoned| *reckoned += work);
 		Load::mutate(who, |load| load.as_mut().expect("a provider").0 += 1);
 		if Overloaded::contains_key(who) {
 			u32::MAX
@@ -78,7 +82,8 @@ impl ProviderSet<AccountId> for MockProviders {
 			ExecutionBlocks::get()
 		}
 	}
-	fn release(who: &AccountId) {
+	fn release(who: &AccountId, unused: WorkUnits) {
+		Reckoned::mutate(|reckoned| *reckoned = reckoned.checked_sub(unused).expect("no more than was given"));
 		Load::mutate(who, |load| {
 			let load = &mut load.as_mut().expect("a provider").0;
 			*load = load.checked_sub(1).expect("released no more often than engaged");

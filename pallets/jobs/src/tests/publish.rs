@@ -8,6 +8,7 @@ use assay_primitives::{
 	digest::output_hash,
 	job::Failure,
 	limits::{MAX_OUTPUT_TOKENS, MIN_OUTPUT_BYTES},
+	rules::generation_work,
 	traits::ClaimSource,
 	ClaimId, FinishReason, JobId, SamplingParams, State, Verdict,
 };
@@ -23,6 +24,7 @@ fn a_publication_frees_the_place_and_opens_a_claim() {
 		assert_ok!(publish(publication(id)));
 		assert_eq!(job(id).state, State::Published);
 		assert_eq!(Load::get(&who).expect("a provider").0, 0);
+		assert_eq!(Reckoned::get(), generation_work(12, 3), "of the work what was needed");
 		assert!(!HeartbeatDue::contains_key(&who), "who publishes is alive");
 		let claim = OpenClaims::get(name).expect("a claim");
 		assert_eq!((claim.origin, claim.record.executor), (id, who.clone()));

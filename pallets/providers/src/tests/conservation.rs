@@ -90,7 +90,7 @@ fn execute(step: Step) {
 			Ok(())
 		}
 		Step::Release(who) => {
-			Providers::release(&who);
+			Providers::release(&who, 0);
 			Ok(())
 		}
 		Step::Slash(who, fault) => {
@@ -161,7 +161,7 @@ proptest! {
 			// Everyone can leave with what is left.
 			for who in 1..5 {
 				while crate::Providers::<Test>::get(who).is_some_and(|record| record.load > 0) {
-					Providers::release(&who);
+					Providers::release(&who, 0);
 				}
 				while Providers::is_suspended(&who) {
 					Providers::lift(&who);

@@ -160,7 +160,7 @@ fn nobody_leaves_while_jobs_run() {
 		assert_ok!(Providers::unbond(signed(1), 5_000));
 		System::set_block_number(51);
 		assert_noop!(Providers::withdraw(signed(1)), Error::<Test>::JobsRunning);
-		Providers::release(&1);
+		Providers::release(&1, 0);
 		assert_ok!(Providers::withdraw(signed(1)));
 	});
 }

@@ -14,12 +14,12 @@ fn a_provider_has_as_many_places_as_its_capacity() {
 		assert!(free(), "a place for one more");
 		Providers::engage(&1, 1);
 		assert!(!free());
-		Providers::release(&1);
+		Providers::release(&1, 0);
 		assert!(free());
 		assert_ok!(Providers::set_capacity(signed(1), 0));
 		assert!(!free(), "it only verifies");
-		Providers::release(&1);
-		Providers::release(&1);
+		Providers::release(&1, 0);
+		Providers::release(&1, 0);
 		assert_eq!(record(1).load, 0, "the load does not underflow");
 	});
 }
@@ -53,6 +53,26 @@ fn work_is_due_behind_what_was_given_before() {
 		System::set_block_number(99);
 		assert_eq!(Providers::give_work(&1, 300), BASE_BLOCKS + 1);
 		assert_eq!(record(1).load, 1, "only an executor's work takes a place");
+	});
+}
+
+#[test]
+fn work_that_is_not_needed_is_not_reckoned_any_more() {
+	build_and_execute(|| {
+		join(1, 1_000);
+		let speed = u64::from(Params::get().least_speed);
+		assert_eq!(Providers::engage(&1, 100 * speed), BASE_BLOCKS + 100);
+		System::set_block_number(4);
+		Providers::release(&1, 99 * speed);
+		// Three blocks are over. Six that it may have idled are not given back.
+		assert_eq!(Providers::give_work(&1, speed), BASE_BLOCKS + 100 - 3 - 93 + 1);
+		System::set_block_number(5);
+		Providers::release(&1, 1_000 * speed);
+		assert_eq!(
+			Providers::give_work(&1, speed),
+			BASE_BLOCKS + 1,
+			"no more than there was"
+		);
 	});
 }
 

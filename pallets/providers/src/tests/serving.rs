@@ -210,7 +210,7 @@ fn clients_see_who_serves_a_model_and_who_could_be_drawn() {
 fn accounts_without_a_bond_change_nothing() {
 	build_and_execute(|| {
 		Providers::engage(&5, 1);
-		Providers::release(&5);
+		Providers::release(&5, 0);
 		Providers::mark_alive(&5);
 		assert_eq!(crate::Providers::<Test>::count(), 0);
 		assert!(Providers::serves(&5).is_empty() && !Providers::heartbeat_due(&5));

@@ -80,7 +80,7 @@ impl ProviderSet<AccountId> for MockProviders {
 	fn engage(_: &AccountId, work: WorkUnits) -> u32 {
 		Self::blocks_for(work)
 	}
-	fn release(_: &AccountId) {}
+	fn release(_: &AccountId, _: WorkUnits) {}
 	fn give_work(_: &AccountId, work: WorkUnits) -> u32 {
 		Self::blocks_for(work)
 	}
