@@ -77,7 +77,7 @@ pub(crate) async fn remember(chain: &Chain, report: &Reporter) -> Result<(), Cli
 		let finalized = chain.finalized().await?.block_number();
 		return Err(CliError::Node(departure(&kept, found, finalized, &path)));
 	}
-	if !kept.age(now()).is_some_and(|age| age > LED_ON_AFTER) {
+	if kept.age(now()).is_none_or(|age| age <= LED_ON_AFTER) {
 		return Ok(());
 	}
 	let (evidence, at) = chain.finality(kept.number).await?;

@@ -163,11 +163,12 @@ impl<'a> Follower<'a> {
 		};
 		match &view.output {
 			// A draft of what is published already is of no use.
-			None if !drafts.reads(claim) => match chain.execution(at, view.id).await {
-				Ok(Some(execution)) => drafts.read(&execution),
-				// The next block asks again.
-				Ok(None) | Err(_) => {}
-			},
+			None if !drafts.reads(claim) => {
+				// If there is none, or an error, the next block asks again.
+				if let Ok(Some(execution)) = chain.execution(at, view.id).await {
+					drafts.read(&execution);
+				}
+			}
 			None => {}
 			Some(output) if self.contradiction.is_none() => {
 				if let Some(proof) = drafts.against(claim, output) {
