@@ -112,7 +112,7 @@ impl Matrix {
 	/// The integer weight of a row and column.
 	pub(crate) fn integer(&self, row: usize, column: usize) -> i64 {
 		let nibble = |bytes: &[u8], i: usize| {
-			if i % 2 == 0 {
+			if i.is_multiple_of(2) {
 				bytes[i / 2] % 16
 			} else {
 				bytes[i / 2] / 16
@@ -189,6 +189,7 @@ pub(crate) fn linear(x: &[f32], w: &Matrix, bias: Option<&[f32]>) -> Vec<f32> {
 }
 
 /// The scale of a group and its integers.
+#[allow(clippy::eq_op, reason = "NaN stays NaN, and what follows an infinity becomes it")]
 fn quantize(x: &[f32]) -> (f32, Vec<f32>) {
 	let amax = x
 		.iter()

@@ -212,7 +212,7 @@ fn ends(model: &Model) -> Vec<(&'static str, Asked<'_>, FinishReason)> {
 	let (at, late) = text.char_indices().find(is_new).unwrap();
 	let begin = text.floor_char_boundary(at - 1);
 	let both = world(stopping(warm(40), &[&late.to_string(), &text[begin..=at]]));
-	assert_eq!(&both.answer().text[..], text[..begin].as_bytes());
+	assert_eq!(&both.answer().text[..], &text.as_bytes()[..begin]);
 	vec![
 		("eos", eos(60), FinishReason::Eos),
 		("eos as the last token", eos(length(&eos(60))), FinishReason::Eos),

@@ -175,7 +175,7 @@ impl Emulation {
 #[cfg(test)]
 impl Tiles for Emulation {
 	fn configure(&mut self, rows: usize, unit: usize) {
-		assert!((1..=16).contains(&rows) && (1..=64).contains(&unit) && unit % 4 == 0);
+		assert!((1..=16).contains(&rows) && (1..=64).contains(&unit) && unit.is_multiple_of(4));
 		(self.rows, self.unit) = (rows, unit);
 	}
 
