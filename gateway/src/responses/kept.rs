@@ -31,10 +31,11 @@ impl KeptItems {
 		}
 	}
 
-	/// Returns an item by its id.
-	pub(super) fn get(&self, id: &str) -> Option<Json> {
+	/// Returns an item by its id, and how many bytes it has as JSON.
+	pub(super) fn get(&self, id: &str) -> Option<(Json, usize)> {
 		let inner = self.0.lock();
-		serde_json::from_str(inner.items.get(id)?).ok()
+		let json = inner.items.get(id)?;
+		Some((serde_json::from_str(json).ok()?, json.len()))
 	}
 }
 

@@ -478,3 +478,19 @@ async fn a_reference_to_what_was_not_kept_is_refused() {
 		assert!(error["message"].as_str().unwrap().contains("store: false"), "{error}");
 	}
 }
+
+#[tokio::test]
+async fn an_item_that_is_named_again_and_again_is_refused_before_it_fills_the_memory() {
+	let client = Scripted::new().client();
+	let reply = client.response(ask("hi"), &[]).await;
+	let reference = json!({ "type": "item_reference", "id": reply.json()["output"][0]["id"] });
+	let refused = client
+		.response(with(ask(""), json!({ "input": vec![reference; 8_000] })), &[])
+		.await;
+	let error = &refused.json()["error"];
+	assert_eq!(refused.status.as_u16(), 400, "{}", refused.body);
+	assert!(
+		error["message"].as_str().unwrap().contains("the items that are named"),
+		"{error}"
+	);
+}

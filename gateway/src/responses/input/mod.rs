@@ -67,10 +67,16 @@ impl Message {
 	}
 }
 
+/// Most bytes of the items that one request names: more than any conversation may have. One item may be named many times,
+/// so the limit of the request's own bytes does not bound them.
+const MAX_NAMED_BYTES: usize = 1 << 20;
+
 /// Reads items in order.
 struct Reader<'n> {
 	/// The items that a reference can name.
 	kept: &'n KeptItems,
+	/// The bytes of those that were named.
+	named: usize,
 	messages: Vec<Message>,
 	/// Reasoning that the next message of the assistant begins with, and where it was.
 	reasoning: Vec<(String, String)>,
@@ -87,6 +93,7 @@ impl Conversation {
 	) -> Result<Self, ApiError> {
 		let mut reader = Reader {
 			kept,
+			named: 0,
 			messages: Vec::new(),
 			reasoning: Vec::new(),
 			notes,
@@ -132,13 +139,20 @@ impl Reader<'_> {
 			}
 			Some("item_reference") => {
 				let id = required(item, "id", at)?;
-				let kept = self.kept.get(&id).ok_or_else(|| {
+				let (kept, bytes) = self.kept.get(&id).ok_or_else(|| {
 					invalid(
 						&format!("{at}.id"),
 						"items of answers are kept for a while only, and this one is not here; send the item itself, as \
 						 clients do with `store: false`",
 					)
 				})?;
+				self.named = self.named.saturating_add(bytes);
+				if self.named > MAX_NAMED_BYTES {
+					return Err(invalid(
+						at,
+						"the items that are named are longer than a conversation may be",
+					));
+				}
 				self.item(&kept, at)
 			}
 			Some(kind) => Err(unsupported(
