@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `--isa NAME` | that instruction set; more than once for several, all of the machine's otherwise |
 //! | `--format NAME` | linear layers in that format, such as `w4z-64`; likewise |
+//! | `--table NAME` | `w4` with the table of `IQ4_NL`, `MXFP4` or `Q4_0`; the first otherwise |
 //! | `--rows N` | linear layers of N rows; likewise |
 //! | `--threads N` | that many threads; likewise, 1 and 2 otherwise |
 //! | `--only NAME` | `linear`, `attention`, `rows` or `sampler` |
@@ -38,8 +39,15 @@ const SHAPES: [(usize, usize); 6] = [
 	(2048, 5632),
 	(32000, 2048),
 ];
-/// The table of IQ4_NL.
-const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// Tables of `w4`, by their names in GGUF.
+const TABLES: [(&str, [i8; 16]); 3] = [
+	(
+		"IQ4_NL",
+		[-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113],
+	),
+	("MXFP4", [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]),
+	("Q4_0", [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]),
+];
 
 /// What is asked for.
 struct Options {
@@ -47,6 +55,7 @@ struct Options {
 	formats: Vec<MatrixFormat>,
 	rows: Vec<usize>,
 	threads: Vec<usize>,
+	table: [i8; 16],
 	only: Option<String>,
 }
 
@@ -57,6 +66,7 @@ impl Options {
 			formats: vec![],
 			rows: vec![],
 			threads: vec![],
+			table: TABLES[0].1,
 			only: None,
 		};
 		while let Some(name) = arguments.next() {
@@ -70,6 +80,10 @@ impl Options {
 						.push(format.ok_or_else(|| format!("no format is called {value}"))?);
 				}
 				"--rows" => options.rows.push(value.parse()?),
+				"--table" => {
+					let table = TABLES.iter().find(|(name, _)| *name == value);
+					options.table = table.ok_or_else(|| format!("no table is called {value}"))?.1;
+				}
 				"--threads" => options.threads.push(value.parse()?),
 				"--only" => options.only = Some(value),
 				_ => return Err(format!("there is no option {name}").into()),
@@ -87,6 +101,11 @@ impl Options {
 		if options.threads.is_empty() {
 			options.threads = vec![1, 2];
 		}
+		for format in &mut options.formats {
+			if let MatrixFormat::W4 { table } = format {
+				*table = options.table;
+			}
+		}
 		Ok(options)
 	}
 
@@ -101,7 +120,7 @@ fn formats() -> [MatrixFormat; 6] {
 	[
 		w8(Group::G32),
 		w8(Group::G128),
-		MatrixFormat::W4 { table: TABLE },
+		MatrixFormat::W4 { table: TABLES[0].1 },
 		w4z(Group::G32),
 		w4z(Group::G64),
 		w4z(Group::G128),

@@ -1,6 +1,10 @@
-//! AVX2: bytes multiplied in pairs. The instruction takes one operand unsigned. Of signed weights it gets |w|, and the
-//! activation the sign of w: |w| ≤ 128 and |q| ≤ 127, so a pair's sum is at most 32 512 and its 16 bits never saturate.
-//! Weights with zero points are unsigned as they are.
+//! AVX2: bytes multiplied in pairs, whose sums have 16 bits. The instruction takes one operand unsigned, and neither it nor
+//! the additions behind it may reach the end of 16 bits.
+//!
+//! Of signed weights it gets |w|, and the activation the sign of w: |w| ≤ 128 and |q| ≤ 127, so a pair's sum is at most
+//! 32 512, and each goes to 32 bits by itself. Weights with zero points are unsigned as they are, and the weights of a table
+//! become so where its least number is taken off. Where none is above 16, or 32, the pairs of 8 steps, or of 4, are summed in
+//! 16 bits first: 16 · 127 · 2 · 8 = 32 512.
 
 use super::{
 	panels::{BLOCK_WORDS, EXTRA_WORDS},
@@ -40,7 +44,11 @@ unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	unsafe {
 		match part.format {
 			MatrixFormat::W8 { .. } => panel(Bytes, part, words, sums),
-			MatrixFormat::W4 { table } => panel(Indices::new(&table), part, words, sums),
+			MatrixFormat::W4 { table } => match span(&table) {
+				..=16 => panel(Offsets::<8>::new(&table), part, words, sums),
+				..=32 => panel(Offsets::<4>::new(&table), part, words, sums),
+				_ => panel(Indices::new(&table), part, words, sums),
+			},
 			MatrixFormat::W4z { .. } => panel(Nibbles, part, words, sums),
 		}
 	}
@@ -75,14 +83,16 @@ unsafe fn panel<W: Weights>(weights: W, part: &Part<'_>, words: &[i32], sums: &m
 trait Weights: Copy {
 	/// Bytes of a step of four columns.
 	const STEP_BYTES: usize;
+	/// Steps whose pairs are summed in 16 bits: a divisor of a block's.
+	const SUMMED: usize;
 	/// A vector of weights of 8 outputs, ready to be multiplied.
 	type Vector: Copy;
 	/// Returns which of a tile's four vectors of outputs is the i-th of the `of` ones of a half.
 	fn vector(half: usize, i: usize, of: usize) -> usize;
 	/// Reads a vector of a step.
 	unsafe fn read(self, step: *const u8, vector: usize) -> Self::Vector;
-	/// Adds its products with four activations.
-	unsafe fn add_products(sum: __m256i, weights: Self::Vector, q: __m256i) -> __m256i;
+	/// Returns its products with four activations, as sums of pairs.
+	unsafe fn pairs(weights: Self::Vector, q: __m256i) -> __m256i;
 	/// Returns the integers that a row's sums of a vector start with.
 	unsafe fn start(self, zeros: *const u8, vector: usize, word: i32) -> __m256i;
 }
@@ -96,9 +106,9 @@ struct Signed {
 
 impl Signed {
 	#[inline(always)]
-	unsafe fn add_products(self, sum: __m256i, q: __m256i) -> __m256i {
+	unsafe fn pairs(self, q: __m256i) -> __m256i {
 		// SAFETY: the caller's promise.
-		unsafe { add_pairs(sum, _mm256_maddubs_epi16(self.sizes, _mm256_sign_epi8(q, self.weights))) }
+		unsafe { _mm256_maddubs_epi16(self.sizes, _mm256_sign_epi8(q, self.weights)) }
 	}
 }
 
@@ -135,6 +145,7 @@ struct Bytes;
 
 impl Weights for Bytes {
 	const STEP_BYTES: usize = TILE * STEP;
+	const SUMMED: usize = 1;
 	type Vector = Signed;
 
 	#[inline(always)]
@@ -156,9 +167,9 @@ impl Weights for Bytes {
 	}
 
 	#[inline(always)]
-	unsafe fn add_products(sum: __m256i, weights: Signed, q: __m256i) -> __m256i {
+	unsafe fn pairs(weights: Signed, q: __m256i) -> __m256i {
 		// SAFETY: the caller's promise.
-		unsafe { weights.add_products(sum, q) }
+		unsafe { weights.pairs(q) }
 	}
 
 	#[inline(always)]
@@ -191,6 +202,7 @@ impl Indices {
 
 impl Weights for Indices {
 	const STEP_BYTES: usize = TILE * STEP / 2;
+	const SUMMED: usize = 1;
 	type Vector = Signed;
 
 	#[inline(always)]
@@ -211,9 +223,9 @@ impl Weights for Indices {
 	}
 
 	#[inline(always)]
-	unsafe fn add_products(sum: __m256i, weights: Signed, q: __m256i) -> __m256i {
+	unsafe fn pairs(weights: Signed, q: __m256i) -> __m256i {
 		// SAFETY: the caller's promise.
-		unsafe { weights.add_products(sum, q) }
+		unsafe { weights.pairs(q) }
 	}
 
 	#[inline(always)]
@@ -223,12 +235,73 @@ impl Weights for Indices {
 	}
 }
 
+/// Returns how far a table's least and greatest number are apart.
+fn span(table: &[i8; 16]) -> i32 {
+	let (least, most) = table
+		.iter()
+		.fold((i8::MAX, i8::MIN), |(least, most), v| (least.min(*v), most.max(*v)));
+	i32::from(most) - i32::from(least)
+}
+
+/// `w4` with a table of numbers close together: each less the least one, which the start value adds again.
+#[derive(Clone, Copy)]
+struct Offsets<const SUMMED: usize> {
+	table: __m256i,
+	least: i32,
+}
+
+impl<const SUMMED: usize> Offsets<SUMMED> {
+	#[inline(always)]
+	unsafe fn new(table: &[i8; 16]) -> Self {
+		let least = table.iter().fold(i8::MAX, |least, v| least.min(*v));
+		let offsets = table.map(|v| v.wrapping_sub(least));
+		// SAFETY: the caller's promise; a table has 16 bytes.
+		unsafe {
+			Self {
+				table: _mm256_broadcastsi128_si256(_mm_loadu_si128(offsets.as_ptr().cast())),
+				least: least.into(),
+			}
+		}
+	}
+}
+
+impl<const SUMMED: usize> Weights for Offsets<SUMMED> {
+	const STEP_BYTES: usize = TILE * STEP / 2;
+	const SUMMED: usize = SUMMED;
+	type Vector = __m256i;
+
+	#[inline(always)]
+	fn vector(half: usize, i: usize, of: usize) -> usize {
+		vector_of_nibbles(half, i, of)
+	}
+
+	#[inline(always)]
+	unsafe fn read(self, step: *const u8, vector: usize) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { _mm256_shuffle_epi8(self.table, nibbles(step, vector)) }
+	}
+
+	#[inline(always)]
+	unsafe fn pairs(weights: __m256i, q: __m256i) -> __m256i {
+		// SAFETY: the caller's promise.
+		unsafe { _mm256_maddubs_epi16(weights, q) }
+	}
+
+	#[inline(always)]
+	unsafe fn start(self, _: *const u8, _: usize, word: i32) -> __m256i {
+		// The word is −128 · Σq.
+		// SAFETY: the caller's promise.
+		unsafe { _mm256_set1_epi32((word >> 7).wrapping_mul(-self.least)) }
+	}
+}
+
 /// `w4z`: the zero point is taken off in the start value.
 #[derive(Clone, Copy)]
 struct Nibbles;
 
 impl Weights for Nibbles {
 	const STEP_BYTES: usize = TILE * STEP / 2;
+	const SUMMED: usize = 8;
 	type Vector = __m256i;
 
 	#[inline(always)]
@@ -243,9 +316,9 @@ impl Weights for Nibbles {
 	}
 
 	#[inline(always)]
-	unsafe fn add_products(sum: __m256i, weights: __m256i, q: __m256i) -> __m256i {
+	unsafe fn pairs(weights: __m256i, q: __m256i) -> __m256i {
 		// SAFETY: the caller's promise.
-		unsafe { add_pairs(sum, _mm256_maddubs_epi16(weights, q)) }
+		unsafe { _mm256_maddubs_epi16(weights, q) }
 	}
 
 	#[inline(always)]
@@ -295,6 +368,7 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 				}
 			}
 			for _ in 0..blocks {
+				let mut pairs = [[_mm256_setzero_si256(); V]; R];
 				for step in 0..BLOCK / STEP {
 					let at = w.add(step * W::STEP_BYTES);
 					if R == 1 {
@@ -309,7 +383,13 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 					for r in 0..R {
 						let q = _mm256_set1_epi32(*a.add(r * BLOCK_WORDS + step));
 						for i in 0..V {
-							s[r][i] = W::add_products(s[r][i], four[i], q);
+							let sum = _mm256_add_epi16(pairs[r][i], W::pairs(four[i], q));
+							if (step + 1) % W::SUMMED == 0 {
+								s[r][i] = add_pairs(s[r][i], sum);
+								pairs[r][i] = _mm256_setzero_si256();
+							} else {
+								pairs[r][i] = sum;
+							}
 						}
 					}
 				}

@@ -1,6 +1,6 @@
 //! Linear layers: the same bits for any format, number of rows, threads and instruction set.
 
-use crate::definition::{self, bits, formats, noise, uneven, Matrix};
+use crate::definition::{self, bits, formats, noise, uneven, Matrix, FORMATS};
 use assay_numerics::{
 	format::{Group, MatrixFormat},
 	linear::Linear,
@@ -22,7 +22,7 @@ proptest! {
 	#![proptest_config(ProptestConfig::with_cases(96))]
 	#[test]
 	fn every_isa_thread_and_number_of_rows_gives_the_bits_of_the_definition(
-		seed in any::<u64>(), rows in 1usize..=40, blocks in 1usize..20, n in 1usize..100, which in 0usize..6,
+		seed in any::<u64>(), rows in 1usize..=40, blocks in 1usize..20, n in 1usize..100, which in 0..FORMATS,
 		magnitude in -120i32..100, biased in any::<bool>(), threads in 1usize..=4,
 	) {
 		let k = blocks * 32;
@@ -44,10 +44,10 @@ proptest! {
 	#[test]
 	fn matrices_of_different_formats_fill_the_columns_of_the_same_rows(
 		seed in any::<u64>(), rows in 1usize..=40, blocks in 1usize..9, n in 1usize..70, more in 1usize..70,
-		threads in 1usize..=4, which in 0usize..36,
+		threads in 1usize..=4, which in 0..FORMATS * FORMATS,
 	) {
 		let k = blocks * 32;
-		let (left, right) = (formats(seed)[which % 6], formats(seed)[which / 6]);
+		let (left, right) = (formats(seed)[which % FORMATS], formats(seed)[which / FORMATS]);
 		let parts = [Matrix::random(seed, n, k, left), Matrix::random(seed ^ 1, more, k, right)];
 		let x = uneven(seed, rows, k, 0);
 		let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -73,7 +73,7 @@ proptest! {
 
 	#[test]
 	fn rows_read_back_from_any_tile_and_piece(
-		seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100, which in 0usize..6, cut in 0usize..100,
+		seed in any::<u64>(), blocks in 1usize..9, n in 1usize..100, which in 0..FORMATS, cut in 0usize..100,
 	) {
 		let k = blocks * 32;
 		let matrix = Matrix::random(seed, n, k, formats(seed)[which]);
@@ -169,7 +169,18 @@ fn what_is_added_to_rows_is_the_product_and_one_addition() {
 fn extreme_weights_and_activations_do_not_saturate() {
 	let w8 = |group| MatrixFormat::W8 { group };
 	let w4z = |group| MatrixFormat::W4z { group };
+	let w4 = |least: i8, span: i8| {
+		let mut table = [least; 16];
+		table[15] += span;
+		MatrixFormat::W4 { table }
+	};
 	let cases = [
+		(w4(-128, 16), 0xFF, 0),
+		(w4(-128, 17), 0xFF, 0),
+		(w4(111, 16), 0xFF, 0),
+		(w4(-16, 32), 0xFF, 0),
+		(w4(-16, 33), 0xFF, 0),
+		(w4(-8, 16), 0, 0),
 		(w8(Group::G32), 0x80, 0),
 		(w8(Group::G128), 0x80, 0),
 		(w8(Group::G128), 0x7F, 0),
@@ -241,7 +252,10 @@ fn what_is_not_finite_stays_so_and_leaves_other_rows_alone() {
 #[test]
 fn a_packed_weight_takes_little_more_than_its_bits() {
 	let (n, k) = (512, 2048);
-	for (format, most) in formats(1).into_iter().zip([1.0625, 1.016, 0.5625, 0.579, 0.54, 0.521]) {
+	for (format, most) in formats(1)
+		.into_iter()
+		.zip([1.0625, 1.016, 0.5625, 0.5625, 0.5625, 0.579, 0.54, 0.521])
+	{
 		let bytes = PackedMatrix::zeros(n, k, format).unwrap().bytes() as f64 / (n * k) as f64;
 		assert!(bytes <= most && bytes > most - 0.01, "{format}: {bytes}");
 	}
