@@ -5,8 +5,8 @@
 #
 # What may be set: BENCH_QUICK=1 (a small shape, few repetitions, nothing in docs/), BENCH_MODELS and BENCH_ENGINES
 # (0.5b,1.1b,demo, or 1.1b-4bit for one width of weights, and ours,llama.cpp,ik_llama.cpp,OpenVINO,candle: some of them),
-# BENCH_THREADS (all cores), BENCH_OUT (a directory instead of docs/), BENCH_BUILD_MINUTES (60: the longest a peer may take to
-# build).
+# BENCH_THREADS (all cores), BENCH_REPETITIONS (the most of each measure, for a slow machine), BENCH_OUT (a directory instead of
+# docs/), BENCH_BUILD_MINUTES (60: the longest a peer may take to build).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -53,6 +53,7 @@ mkdir -p "$out"
 [ -z "${BENCH_MODELS:-}" ] || options+=(--models "$BENCH_MODELS")
 [ -z "${BENCH_ENGINES:-}" ] || options+=(--engines "$BENCH_ENGINES")
 [ -z "${BENCH_THREADS:-}" ] || options+=(--threads "$BENCH_THREADS")
+[ -z "${BENCH_REPETITIONS:-}" ] || options+=(--repetitions "$BENCH_REPETITIONS")
 
 say "Measuring"
 "$CARGO_TARGET_DIR/release/assay-bench" run --root "$ASSAY_ROOT" --cache "$home" --out "$out" \

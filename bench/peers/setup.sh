@@ -19,6 +19,7 @@ mkdir -p "$home"
 
 features=" $(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo | cut -d: -f2) "
 flags=
+wheel=
 turn_on() { # turn_on OPTION FEATURE…: the option, if the CPU has all of these
 	local option=$1 feature
 	shift
@@ -65,10 +66,13 @@ ik_llama.cpp)
 	# Attention over other types of keys and values than are used here takes long to build.
 	flags="-DGGML_NATIVE=ON -DGGML_IQK_FA_ALL_QUANTS=OFF"
 	recipe="$package $flags $(printf '%s' "$features" | cksum)"
+	# Its wheel is built for AVX2: a CPU with no more than that gains nothing from its own build, which takes up to an hour.
+	case $features in *" avx512f "* | *" avx_vnni "*) ;; *" avx2 "*) wheel=1 ;; esac
 	;;
 OpenVINO)
 	package="openvino==2026.4.1 numpy"
 	recipe=$package
+	wheel=1
 	;;
 *) die "no peer is called '$peer'." "There are llama.cpp, ik_llama.cpp and OpenVINO." ;;
 esac
@@ -86,20 +90,21 @@ have python3 || give_up "python3 is missing (apt-get install python3 python3-ven
 rm -rf "$venv"
 python3 -m venv "$venv" >"$log" 2>&1 || give_up "python3 -m venv fails (apt-get install python3-venv); see $log"
 # shellcheck disable=SC2086 # a package is a word
-case $peer in
-OpenVINO)
-	note "installing $package; $log" >&2
+take_wheel() {
 	install 30 --only-binary :all: $package || give_up "PyPI cannot be reached, or has no wheel for this machine; see $log"
-	;;
-*)
+}
+# shellcheck disable=SC2086 # a package is a word
+if [ -n "$wheel" ]; then
+	note "installing $package; $log" >&2
+	take_wheel
+else
 	note "building $package for this CPU (ten minutes to an hour, once); $log" >&2
 	if ! install "$minutes" --verbose --no-binary "${package%%==*}" $package; then
 		tail -n 5 "$log" >&2
 		[ "$peer" = ik_llama.cpp ] || give_up "PyPI cannot be reached, or the build failed or took more than $minutes minutes; see $log"
 		note "$package could not be built within $minutes minutes: its wheel, which knows AVX2 only, takes its place; $log" >&2
-		install 30 --only-binary :all: $package || give_up "PyPI cannot be reached, or has no wheel for this machine; see $log"
+		take_wheel
 	fi
-	;;
-esac
+fi
 echo "$recipe" >"$venv/.recipe"
 echo "$venv/bin/python"

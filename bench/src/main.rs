@@ -117,6 +117,7 @@ fn open(options: &Options, gpu: &Value) -> Result<Run> {
 			tokens.context("our engine does not tell its max_batched_tokens")? as usize,
 		)
 	};
+	let plan = plan.repeated_at_most(options.repetitions.unwrap_or(usize::MAX));
 	let mut models = Vec::new();
 	for name in options.models() {
 		models.extend(match plan.device {

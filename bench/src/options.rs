@@ -37,6 +37,9 @@ pub struct Options {
 	/// Small shapes and few repetitions: to see that it works.
 	#[arg(long)]
 	pub quick: bool,
+	/// Repeat each measure at most so many times: for a slow machine.
+	#[arg(long)]
+	pub repetitions: Option<usize>,
 	/// Measure nothing: write the report of what the interrupted run has so far.
 	#[arg(long)]
 	pub report: bool,

@@ -246,6 +246,14 @@ impl Plan {
 		}
 	}
 
+	/// The same with fewer repetitions of what engines are asked, but one at least.
+	pub fn repeated_at_most(mut self, repetitions: usize) -> Self {
+		for measure in self.measures.iter_mut().chain(&mut self.fresh) {
+			measure.repetitions = measure.repetitions.min(repetitions.max(1));
+		}
+		self
+	}
+
 	/// The step of the same engine that a measured trace is a part of: seconds by key, and how many steps these are.
 	pub fn step_of_trace(&self, sequences: usize, tokens: usize) -> Option<(&str, f64)> {
 		self.measures.iter().rev().find_map(|measure| {
@@ -335,6 +343,8 @@ mod tests {
 			let keys: HashSet<_> = all.clone().map(|m| &m.key).collect();
 			assert_eq!(keys.len(), all.count());
 		}
+		let few = Plan::cpu(false, 2).repeated_at_most(2);
+		assert!(few.measures.iter().chain(&few.fresh).all(|m| m.repetitions == 2) && few.limits[0].repetitions == 5);
 		let full = Plan::gpu(false, 256).measures;
 		assert!(full.iter().any(|m| m.key == "prefill-2048-whole" && m.ours_only));
 		assert_eq!(full.iter().filter(|m| m.key.starts_with("job-")).count(), 4);

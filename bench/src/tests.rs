@@ -66,6 +66,7 @@ fn options(dir: &Path, gpu: Option<u32>, model: &str) -> Options {
 		threads: Some(2),
 		quick: true,
 		report: false,
+		repetitions: None,
 		models: vec![model.into()],
 		engines: Vec::new(),
 	}

@@ -347,13 +347,11 @@ fn title(model: &Model) -> String {
 pub fn markdown(run: &Run, sheets: &[Sheet]) -> String {
 	let mut out = head(run);
 	for sheet in sheets {
-		let (fewest, most) = sheet.repetitions;
-		write!(
-			out,
-			"\n### {}\n\n{fewest} to {most} repetitions; medians.\n\n",
-			sheet.title
-		)
-		.ok();
+		let repetitions = match sheet.repetitions {
+			(fewest, most) if fewest == most => most.to_string(),
+			(fewest, most) => format!("{fewest} to {most}"),
+		};
+		write!(out, "\n### {}\n\n{repetitions} repetitions; medians.\n\n", sheet.title).ok();
 		out.push_str(&table(&beside_peers(sheet)));
 		out.push('\n');
 		let ours = sheet.entries.iter().filter(|entry| own::has_column(entry));
