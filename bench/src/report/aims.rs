@@ -5,6 +5,7 @@ use crate::{
 	entries::{Entry, Program, Width},
 	format::table,
 };
+use assay_numerics::Isa;
 
 /// What is asked, what was measured, and whether that is enough.
 pub struct Aim {
@@ -74,12 +75,12 @@ impl Figures<'_> {
 		}
 		let bytes = self.median(entry, "memory", "bytes");
 		let eight = Width::Eight.formats().map(Some).contains(&entry.format);
-		if let Some(bytes) = bytes.filter(|_| eight) {
-			let bytes = bytes / self.model.shape.weights() as f64;
+		if let Some(bytes) = bytes {
+			let (bytes, most) = (bytes / self.model.shape.weights() as f64, if eight { 1.15 } else { 0.62 });
 			aims.push(Aim {
-				what: format!("{name}, memory of the process ≤ 1.15 bytes a weight"),
+				what: format!("{name}, memory of the process ≤ {most} bytes a weight"),
 				measured: format!("{bytes:.2}"),
-				reached: bytes <= 1.15,
+				reached: bytes <= most,
 			});
 		}
 		aims
@@ -104,12 +105,12 @@ fn beside_peers(sheet: &Sheet, row: &Row, column: usize) -> Vec<Aim> {
 	let amx = position(&|entry| entry.isa.is_some());
 	let best = row.best_peer(&sheet.entries);
 	let mut aims = Vec::new();
+	aims.extend(best.and_then(|best| aim(best, "the best peer, ", 1.0)));
 	if prefill {
-		// With matrix units llama.cpp has them too, and then only the best peer counts.
-		aims.extend(llama.filter(|_| amx.is_none()).and_then(|llama| aim(llama, "", 2.5)));
-		aims.extend(best.and_then(|best| aim(best, "the best peer, ", 1.0)));
+		// An aim for VNNI: with matrix units llama.cpp has them too, and then only the best peer counts.
+		let vnni = amx.is_none() && Isa::Avx512.works();
+		aims.extend(llama.filter(|_| vnni).and_then(|llama| aim(llama, "", 2.5)));
 	} else {
-		aims.extend(llama.and_then(|llama| aim(llama, "", 1.0)));
 		let reference = position(&|entry| entry.reference);
 		aims.extend(reference.and_then(|reference| aim(reference, "our ", 1.7)));
 	}
