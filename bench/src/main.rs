@@ -157,7 +157,11 @@ fn open(options: &Options, gpu: &Value) -> Result<Run> {
 		models,
 		threads,
 		cache: options.cache.clone(),
-		samples: Samples::open(&log, header)?,
+		samples: if options.report {
+			Samples::read(&log, header)?
+		} else {
+			Samples::open(&log, header)?
+		},
 		begun: Instant::now(),
 	})
 }

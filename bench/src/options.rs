@@ -40,7 +40,7 @@ pub struct Options {
 	/// Repeat each measure at most so many times: for a slow machine.
 	#[arg(long)]
 	pub repetitions: Option<usize>,
-	/// Measure nothing: write the report of what the interrupted run has so far.
+	/// Measure nothing: write the report of the last run, whether it ended or not.
 	#[arg(long)]
 	pub report: bool,
 	/// Models to measure: `demo`, shapes, or shapes of one width, such as 1.1b-4bit.

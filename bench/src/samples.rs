@@ -1,6 +1,6 @@
 //! The log of samples: a run that was interrupted goes on where it stopped.
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use serde_json::{json, Value};
 use std::{
 	collections::BTreeMap,
@@ -23,20 +23,8 @@ pub struct Samples {
 impl Samples {
 	/// Goes on with the unfinished run in `path` if it has the same header; starts a new one otherwise.
 	pub fn open(path: &Path, header: Value) -> Result<Self> {
-		let mut samples = BTreeMap::new();
-		let old = fs::read_to_string(path).unwrap_or_default();
-		let mut lines = old.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-		let same = lines.next().as_ref() == Some(&header);
-		let lines: Vec<Value> = lines.collect();
-		let goes_on = same && !lines.iter().any(|line| line.get("done").is_some());
-		if goes_on {
-			for line in lines {
-				let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-				let key = (text("model"), text("engine"), text("measure"));
-				let answer = line.get("answer").cloned().unwrap_or_default();
-				samples.entry(key).or_insert_with(Vec::new).push(answer);
-			}
-		}
+		let (found, lines) = lines(&fs::read_to_string(path).unwrap_or_default());
+		let goes_on = found.as_ref() == Some(&header) && !lines.iter().any(|line| line.get("done").is_some());
 		let mut file = OpenOptions::new()
 			.create(true)
 			.write(true)
@@ -47,6 +35,22 @@ impl Samples {
 		if !goes_on {
 			writeln!(file, "{header}")?;
 		}
+		let samples = if goes_on { by_key(lines) } else { BTreeMap::new() };
+		Ok(Self { header, samples, file })
+	}
+
+	/// Reads the run in `path`, whether it ended or not, and changes nothing. Fails if its header is another.
+	pub fn read(path: &Path, header: Value) -> Result<Self> {
+		let open = || -> Result<_> { Ok((fs::read_to_string(path)?, OpenOptions::new().append(true).open(path)?)) };
+		let (text, file) = open().with_context(|| path.display().to_string())?;
+		let (found, lines) = lines(&text);
+		ensure!(
+			found.as_ref() == Some(&header),
+			"{} is of another machine, commit, version, number of threads, peer or model than this call names: {}",
+			path.display(),
+			found.unwrap_or_default()
+		);
+		let samples = by_key(lines);
 		Ok(Self { header, samples, file })
 	}
 
@@ -104,6 +108,23 @@ impl Samples {
 	}
 }
 
+/// The header of a log, if it has one, and what follows; lines that were cut off are left out.
+fn lines(text: &str) -> (Option<Value>, Vec<Value>) {
+	let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+	(lines.next(), lines.collect())
+}
+
+fn by_key(lines: Vec<Value>) -> BTreeMap<Key, Vec<Value>> {
+	let mut samples = BTreeMap::new();
+	for line in lines.iter().filter(|line| line.get("answer").is_some()) {
+		let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+		let key = (text("model"), text("engine"), text("measure"));
+		let answer = line.get("answer").cloned().unwrap_or_default();
+		samples.entry(key).or_insert_with(Vec::new).push(answer);
+	}
+	samples
+}
+
 /// The middle value; of an even number, the mean of the two in the middle.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
 	values.sort_by(f64::total_cmp);
@@ -137,6 +158,9 @@ mod tests {
 		assert_eq!(run.count("m", "e", "y"), usize::MAX);
 		run.finish().expect("written");
 		drop(run);
+		let read = |commit: &str| Samples::read(&path, json!({ "commit": commit }));
+		assert_eq!(read("a").expect("a log").count("m", "e", "x"), 1);
+		assert!(read("b").is_err() && read("a").is_ok());
 		assert_eq!(open("a").count("m", "e", "x"), 0);
 		open("a").push("m", "e", "x", json!({})).expect("written");
 		assert_eq!(open("b").count("m", "e", "x"), 0);

@@ -76,7 +76,10 @@ impl Figures<'_> {
 		let bytes = self.median(entry, "memory", "bytes");
 		let eight = Width::Eight.formats().map(Some).contains(&entry.format);
 		if let Some(bytes) = bytes {
-			let (bytes, most) = (bytes / self.model.shape.weights() as f64, if eight { 1.15 } else { 0.62 });
+			let (bytes, most) = (
+				bytes / self.model.shape.weights() as f64,
+				if eight { 1.15 } else { 0.62 },
+			);
 			aims.push(Aim {
 				what: format!("{name}, memory of the process ≤ {most} bytes a weight"),
 				measured: format!("{bytes:.2}"),
