@@ -45,8 +45,8 @@ unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 		match part.format {
 			MatrixFormat::W8 { .. } => panel(Bytes, part, words, sums),
 			MatrixFormat::W4 { table } => match span(&table) {
-				..=16 => panel(Offsets::<8>::new(&table), part, words, sums),
-				..=32 => panel(Offsets::<4>::new(&table), part, words, sums),
+				0..=16 => panel(Offsets::<8>::new(&table), part, words, sums),
+				17..=32 => panel(Offsets::<4>::new(&table), part, words, sums),
 				_ => panel(Indices::new(&table), part, words, sums),
 			},
 			MatrixFormat::W4z { .. } => panel(Nibbles, part, words, sums),
