@@ -54,6 +54,7 @@ git ls-files -z '*.rs' | xargs -0 rustfmt --edition 2021 --check || die "some fi
 say "Clippy"
 # In a target directory of its own: with the release build's, check metadata and SKIP_WASM_BUILD would undo each other's work.
 SKIP_WASM_BUILD=1 CARGO_TARGET_DIR=$ASSAY_CACHE/lint cargo clippy --locked --workspace --all-targets -- -D warnings
+CARGO_TARGET_DIR=$ASSAY_CACHE/lint cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 
 say "Unused dependencies"
 # cargo-shear reads code, tests, build scripts and the root's manifest; cargo-machete finds only names in text, and cargo-deny no

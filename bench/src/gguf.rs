@@ -186,6 +186,9 @@ mod tests {
 	fn neighbors_become_halves() {
 		// Weight i is i / 2.
 		let ours = std::array::from_fn(|i| i as u8 * 17);
-		assert_eq!(q4_0(&ours), std::array::from_fn(|i| (i / 2 | (8 + i / 2) << 4) as u8));
+		assert_eq!(
+			q4_0(&ours),
+			std::array::from_fn(|i| ((i / 2) | ((8 + i / 2) << 4)) as u8)
+		);
 	}
 }

@@ -49,7 +49,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
 	/// Measure, print the tables, draw the charts.
-	Run(Options),
+	Run(Box<Options>),
 	/// Answer a benchmark's requests as one engine of this program: ours or candle.
 	Engine {
 		/// Which.
