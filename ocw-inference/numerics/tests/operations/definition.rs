@@ -20,11 +20,8 @@ pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
 	bytes.chunks_exact(4).map(unit).collect()
 }
 
-/// How many [`formats`] there are.
-pub(crate) const FORMATS: usize = 8;
-
-/// All formats, `w4` with tables of the seed: kernels may have other ways for those whose numbers are close together.
-pub(crate) fn formats(seed: u64) -> [MatrixFormat; FORMATS] {
+/// All formats, `w4` with a table of the seed.
+pub(crate) fn formats(seed: u64) -> [MatrixFormat; 6] {
 	let mut table = [0; 16];
 	table.copy_from_slice(&bytes(seed ^ 0x7AB1E, 16));
 	// The largest magnitudes, and zero, somewhere.
@@ -37,27 +34,10 @@ pub(crate) fn formats(seed: u64) -> [MatrixFormat; FORMATS] {
 		MatrixFormat::W4 {
 			table: table.map(|v| v as i8),
 		},
-		MatrixFormat::W4 {
-			table: spanning(table, 16),
-		},
-		MatrixFormat::W4 {
-			table: spanning(table, 32),
-		},
 		MatrixFormat::W4z { group: Group::G32 },
 		MatrixFormat::W4z { group: Group::G64 },
 		MatrixFormat::W4z { group: Group::G128 },
 	]
-}
-
-/// A table whose least and greatest numbers, somewhere, are so far apart.
-fn spanning(table: [u8; 16], span: u8) -> [i8; 16] {
-	let least = table[0] as i8 as i32 * (255 - i32::from(span)) / 256 - i32::from(span) / 2;
-	let mut offsets = table.map(|v| v % (span + 1));
-	(
-		offsets[usize::from(table[1] % 8)],
-		offsets[usize::from(8 + table[2] % 8)],
-	) = (0, span);
-	offsets.map(|v| (least + i32::from(v)) as i8)
 }
 
 fn bytes(seed: u64, count: usize) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Linear layers: the same bits for any format, number of rows, threads and instruction set.
 
-use crate::definition::{self, bits, formats, noise, uneven, Matrix, FORMATS};
+use crate::definition::{self, bits, noise, uneven, Matrix};
 use assay_numerics::{
 	format::{Group, MatrixFormat},
 	linear::Linear,
@@ -16,6 +16,30 @@ fn run(threads: usize, op: &Linear<'_>, x: &[f32]) -> Vec<u32> {
 	let mut out = vec![f32::NAN; x.len() / op.weight.width() * op.weight.rows()];
 	pool.install(|| op.apply(x, &mut out)).unwrap();
 	bits(&out)
+}
+
+/// How many [`formats`] there are.
+const FORMATS: usize = 8;
+
+/// All formats, and `w4` with tables whose numbers are close together too: kernels may have other ways for those.
+fn formats(seed: u64) -> [MatrixFormat; FORMATS] {
+	let [w8, w8_long, w4, w4z, w4z_middle, w4z_long] = definition::formats(seed);
+	let MatrixFormat::W4 { table } = w4 else {
+		unreachable!("the third has a table")
+	};
+	let close = |span| MatrixFormat::W4 {
+		table: spanning(table, span),
+	};
+	[w8, w8_long, w4, close(16), close(32), w4z, w4z_middle, w4z_long]
+}
+
+/// A table whose least and greatest numbers, somewhere, are so far apart.
+fn spanning(table: [i8; 16], span: u8) -> [i8; 16] {
+	let least = i32::from(table[0]) * (255 - i32::from(span)) / 256 - i32::from(span) / 2;
+	let mut offsets = table.map(|v| v as u8 % (span + 1));
+	let (low, high) = (usize::from(table[1] as u8 % 8), usize::from(8 + table[2] as u8 % 8));
+	(offsets[low], offsets[high]) = (0, span);
+	offsets.map(|v| (least + i32::from(v)) as i8)
 }
 
 proptest! {
