@@ -87,8 +87,16 @@ trait Weights: Copy {
 	const SUMMED: usize;
 	/// A vector of weights of 8 outputs, ready to be multiplied.
 	type Vector: Copy;
-	/// Returns which of a tile's four vectors of outputs is the i-th of the `of` ones of a half.
-	fn vector(half: usize, i: usize, of: usize) -> usize;
+	/// Returns which of a tile's four vectors of outputs is the i-th of the `of` ones of a half: a line of 4-bit numbers has
+	/// both halves in its nibbles.
+	#[inline(always)]
+	fn vector(half: usize, i: usize, of: usize) -> usize {
+		if of == 4 {
+			i
+		} else {
+			half + 2 * i
+		}
+	}
 	/// Reads a vector of a step.
 	unsafe fn read(self, step: *const u8, vector: usize) -> Self::Vector;
 	/// Returns its products with four activations, as sums of pairs.
@@ -126,16 +134,6 @@ unsafe fn nibbles(step: *const u8, vector: usize) -> __m256i {
 		let both = _mm256_load_si256(step.cast::<__m256i>().add(vector % 2));
 		let wanted = if vector < 2 { both } else { _mm256_srli_epi16::<4>(both) };
 		_mm256_and_si256(wanted, _mm256_set1_epi8(15))
-	}
-}
-
-/// Returns which vector of outputs is the i-th of a half where a line holds both halves in its nibbles.
-#[inline(always)]
-fn vector_of_nibbles(half: usize, i: usize, of: usize) -> usize {
-	if of == 4 {
-		i
-	} else {
-		half + 2 * i
 	}
 }
 
@@ -206,11 +204,6 @@ impl Weights for Indices {
 	type Vector = Signed;
 
 	#[inline(always)]
-	fn vector(half: usize, i: usize, of: usize) -> usize {
-		vector_of_nibbles(half, i, of)
-	}
-
-	#[inline(always)]
 	unsafe fn read(self, step: *const u8, vector: usize) -> Signed {
 		// SAFETY: the caller's promise.
 		unsafe {
@@ -271,11 +264,6 @@ impl<const SUMMED: usize> Weights for Offsets<SUMMED> {
 	type Vector = __m256i;
 
 	#[inline(always)]
-	fn vector(half: usize, i: usize, of: usize) -> usize {
-		vector_of_nibbles(half, i, of)
-	}
-
-	#[inline(always)]
 	unsafe fn read(self, step: *const u8, vector: usize) -> __m256i {
 		// SAFETY: the caller's promise.
 		unsafe { _mm256_shuffle_epi8(self.table, nibbles(step, vector)) }
@@ -303,11 +291,6 @@ impl Weights for Nibbles {
 	const STEP_BYTES: usize = TILE * STEP / 2;
 	const SUMMED: usize = 8;
 	type Vector = __m256i;
-
-	#[inline(always)]
-	fn vector(half: usize, i: usize, of: usize) -> usize {
-		vector_of_nibbles(half, i, of)
-	}
 
 	#[inline(always)]
 	unsafe fn read(self, step: *const u8, vector: usize) -> __m256i {
