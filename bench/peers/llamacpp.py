@@ -8,6 +8,8 @@ memory (see src/engine.rs).
 import protocol
 
 import ctypes
+import importlib.util
+import pathlib
 import sys
 import time
 
@@ -50,6 +52,11 @@ class IkLlamaCpp:
     """ik_llama.cpp, repacking at load (`--run-time-repack`) and with flash attention: its fastest settings for a CPU."""
 
     def __init__(self):
+        # Where it was built from source, its library does not find the one that it needs.
+        package = importlib.util.find_spec("ik_llama_cpp").submodule_search_locations[0]
+        needed = pathlib.Path(package, "lib", "libggml.so")
+        if needed.exists():
+            ctypes.CDLL(str(needed), mode=ctypes.RTLD_GLOBAL)
         import ik_llama_cpp
         from ik_llama_cpp import _ctypes_api
 

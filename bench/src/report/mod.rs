@@ -417,7 +417,7 @@ fn head(run: &Run) -> String {
 		Device::Cpu => {
 			let read = most(run, Limit::Memory, 1, 1e9, "GB/s");
 			let int8 = most(run, Limit::Int8, 0, 1e9, "GMAC/s");
-			format!("machine at most: reading memory {read}; int8 in vectors {int8}")
+			format!("machine at most: reading memory {read}; multiplying int8, in tiles where it has them, {int8}")
 		}
 		Device::Gpu => {
 			let (read, int8) = (

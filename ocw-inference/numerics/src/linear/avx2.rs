@@ -8,7 +8,7 @@
 
 use super::{
 	panels::{BLOCK_WORDS, EXTRA_WORDS},
-	tier::{TileKernel, AHEAD},
+	tier::TileKernel,
 };
 use crate::{
 	format::MatrixFormat,
@@ -21,6 +21,9 @@ use core::arch::x86_64::*;
 
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
+/// How far ahead of a single row's reading the weights are asked for, into the second cache: where they are asked for in
+/// the first one, a Zen 3 or 4 reads a quarter less a second.
+const AHEAD: usize = 2048;
 
 /// The kernel.
 pub(super) struct Avx2;

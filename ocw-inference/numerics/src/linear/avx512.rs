@@ -2,7 +2,7 @@
 
 use super::{
 	panels::{BLOCK_WORDS, EXTRA_WORDS},
-	tier::{TileKernel, AHEAD},
+	tier::TileKernel,
 };
 use crate::{
 	format::MatrixFormat,
@@ -19,15 +19,30 @@ pub(super) const ROWS: usize = 6;
 /// Rows from which on unpacking pays.
 pub(super) const WORTH_UNPACKING: usize = 2 * ROWS + 1;
 
+/// How far ahead of reading the weights are asked for, into the second cache. Memory that takes long to answer, as that of
+/// servers does, is read a third faster than with a quarter of it.
+const AHEAD: usize = 8192;
+
 /// The kernel on weights as they are packed.
-pub(super) struct Packed;
+#[derive(Default)]
+pub(super) struct Packed {
+	/// The tile that was read last: for more panels it is in a cache.
+	cached: *const u8,
+}
 
 impl TileKernel for Packed {
 	const UNPACKS: bool = false;
 
 	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+		let tile = part.bytes.as_ptr();
 		// SAFETY: the caller's promise.
-		unsafe { tile(part, words, sums) }
+		unsafe {
+			if core::mem::replace(&mut self.cached, tile) == tile {
+				packed::<false>(part, words, sums)
+			} else {
+				packed::<true>(part, words, sums)
+			}
+		}
 	}
 }
 
@@ -44,38 +59,39 @@ impl TileKernel for Unpacked {
 
 	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 		// SAFETY: the caller's promise.
-		unsafe { panel(Bytes, part, words, sums) }
+		unsafe { panel::<Bytes, false>(Bytes, part, words, sums) }
 	}
 }
 
-/// Adds some groups of a tile to the sums of one panel's rows.
+/// Adds some groups of a tile to the sums of one panel's rows; whether they come from MEMORY decides if they are asked for
+/// ahead.
 ///
 /// # Safety
 /// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 32 columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn tile(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+unsafe fn packed<const MEMORY: bool>(part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	// SAFETY: the caller's promise.
 	unsafe {
 		match part.format {
-			MatrixFormat::W8 { .. } => panel(Bytes, part, words, sums),
-			MatrixFormat::W4 { table } => panel(Indices::new(&table), part, words, sums),
-			MatrixFormat::W4z { .. } => panel(Nibbles, part, words, sums),
+			MatrixFormat::W8 { .. } => panel::<_, MEMORY>(Bytes, part, words, sums),
+			MatrixFormat::W4 { table } => panel::<_, MEMORY>(Indices::new(&table), part, words, sums),
+			MatrixFormat::W4z { .. } => panel::<_, MEMORY>(Nibbles, part, words, sums),
 		}
 	}
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn panel<W: Weights>(weights: W, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+unsafe fn panel<W: Weights, const MEMORY: bool>(weights: W, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	let (a, out) = (words.as_ptr(), sums.as_mut_ptr());
 	// SAFETY: the caller's promise.
 	unsafe {
 		match sums.len() {
-			1 => rows::<1, W>(weights, part, a, out),
-			2 => rows::<2, W>(weights, part, a, out),
-			3 => rows::<3, W>(weights, part, a, out),
-			4 => rows::<4, W>(weights, part, a, out),
-			5 => rows::<5, W>(weights, part, a, out),
-			6 => rows::<6, W>(weights, part, a, out),
+			1 => rows::<1, W, MEMORY>(weights, part, a, out),
+			2 => rows::<2, W, MEMORY>(weights, part, a, out),
+			3 => rows::<3, W, MEMORY>(weights, part, a, out),
+			4 => rows::<4, W, MEMORY>(weights, part, a, out),
+			5 => rows::<5, W, MEMORY>(weights, part, a, out),
+			6 => rows::<6, W, MEMORY>(weights, part, a, out),
 			_ => unreachable!("a panel has one to six rows"),
 		}
 	}
@@ -194,7 +210,12 @@ unsafe fn zero_points(at: *const u8) -> [__m512i; 2] {
 // Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
 #[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn rows<const R: usize, W: Weights>(weights: W, part: &Part<'_>, mut a: *const i32, out: *mut [f32; TILE]) {
+unsafe fn rows<const R: usize, W: Weights, const MEMORY: bool>(
+	weights: W,
+	part: &Part<'_>,
+	mut a: *const i32,
+	out: *mut [f32; TILE],
+) {
 	let (mut w, mut zeros, mut left) = (part.bytes.as_ptr(), part.zeros.as_ptr(), part.columns);
 	let mut sums = [[_mm512_setzero_ps(); 2]; R];
 	for (r, sums) in sums.iter_mut().enumerate() {
@@ -216,7 +237,7 @@ unsafe fn rows<const R: usize, W: Weights>(weights: W, part: &Part<'_>, mut a: *
 			for _ in 0..blocks {
 				for step in 0..BLOCK / STEP {
 					let at = w.add(step * W::LINES * 64);
-					if R == 1 {
+					if MEMORY {
 						for line in 0..W::LINES {
 							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD + line * 64).cast());
 						}

@@ -17,6 +17,7 @@ mod panels;
 mod portable;
 mod product;
 mod tier;
+mod upcoming;
 
 use crate::{error::bail_shape, packed::PackedMatrix, threads, Isa, Result};
 use panels::Panels;

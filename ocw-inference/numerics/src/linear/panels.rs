@@ -124,6 +124,11 @@ impl Panels {
 		self.count
 	}
 
+	/// Returns the bytes of a panel with the most rows.
+	pub(super) fn bytes(&self) -> usize {
+		self.panel_lines * LINE
+	}
+
 	/// Returns the rows of a panel; panels differ by one row at most, and the larger ones come first.
 	pub(super) fn rows(&self, panel: usize) -> Range<usize> {
 		let (each, more) = (self.rows / self.count, self.rows % self.count);

@@ -3,6 +3,7 @@
 use super::{
 	panels::{self, Panels},
 	tier::{Tier, TileKernel},
+	upcoming::Upcoming,
 };
 use crate::{
 	packed::{
@@ -18,6 +19,8 @@ use core::{marker::PhantomData, ops::Range};
 const CHUNK: usize = 512;
 /// Panels that share what is unpacked.
 const MOST_PANELS: usize = 64;
+/// Bytes of these panels: every tile reads them again, from the second cache if they fit.
+const BATCH: usize = 1200 << 10;
 
 /// One product, ready to be cut into pieces.
 pub(super) struct Product<'a> {
@@ -69,18 +72,9 @@ impl<'a> Columns<'a> {
 
 	/// Asks for the memory of results while they are computed: rows lie far apart.
 	fn prefetch(&self, tile: usize, rows: Range<usize>) {
-		#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 		for row in rows {
-			use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-			let at = self.at(tile, row).cast::<i8>();
-			// SAFETY: it reads nothing, may point anywhere, and every x86-64 has it.
-			unsafe {
-				_mm_prefetch::<_MM_HINT_T0>(at);
-				_mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(64));
-			}
+			Upcoming::new(self.at(tile, row).cast::<u8>(), TILE * 4 / memory::LINE).ask(usize::MAX);
 		}
-		#[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
-		let _ = (tile, rows);
 	}
 }
 
@@ -133,43 +127,79 @@ impl Product<'_> {
 		tiles: Range<usize>,
 		panels: Range<usize>,
 	) -> Result<()> {
-		let (packed, format) = (self.weight.layout(), self.tier.format(self.weight.format()));
-		let (groups, each) = (packed.groups(), CHUNK / packed.format.group());
 		let no_memory = || alloc::string::String::from("no memory for what a product unpacks");
-		let chunk = Layout::new(format, CHUNK.min(packed.width)).lines();
+		let format = self.tier.format(self.weight.format());
+		let chunk = Layout::new(format, CHUNK.min(self.weight.width())).lines();
 		let mut scratch = memory::zeroed(chunk + K::SLACK, no_memory)?;
-		let rows = |panels: &Range<usize>| self.panels.rows(panels.start).start..self.panels.rows(panels.end - 1).end;
-		let starts = panels.clone().step_by(MOST_PANELS);
-		let batches = starts.map(|first| first..panels.end.min(first + MOST_PANELS));
-		let most = batches.clone().map(|batch| rows(&batch).len()).max().unwrap_or(0);
+		let batches = panels
+			.len()
+			.div_ceil((BATCH / self.panels.bytes()).clamp(1, MOST_PANELS));
+		let batch =
+			|i: usize| panels.start + panels.len() * i / batches..panels.start + panels.len() * (i + 1) / batches;
+		let most = (0..batches).map(|i| self.rows(&batch(i)).len()).max().unwrap_or(0);
 		let mut sums = memory::zeroed(most * TILE * 4 / memory::LINE, no_memory)?;
-		for (tile, batch) in tiles.flat_map(|tile| batches.clone().map(move |batch| (tile, batch))) {
-			let sums: &mut [[f32; TILE]] = bytemuck::cast_slice_mut(memory::bytes_mut(&mut sums));
-			let sums = &mut sums[..rows(&batch).len()];
-			sums.fill([0.0; TILE]);
-			let mut skipped = 0;
-			for first in (0..groups).step_by(each) {
-				let part = packed.part(self.weight.tile(tile), first..groups.min(first + each));
-				// SAFETY: the caller's promise; the scratch memory has room for so many columns.
-				unsafe { kernel.unpack(&part, memory::bytes_mut(&mut scratch)) };
-				let unpacked = Part {
-					format,
-					zeros: &[],
-					bytes: memory::bytes(&scratch),
-					..part
-				};
-				let mut rest = &mut *sums;
-				for panel in batch.clone() {
-					let (now, behind) = rest.split_at_mut(self.panels.rows(panel).len());
-					// SAFETY: the caller's promise; panels have the groups of the weights.
-					unsafe { kernel.add(&unpacked, self.panels.words(panel, skipped), now) };
-					rest = behind;
-				}
-				skipped += self.tier.cut(&format).row_words(part.columns, format);
-			}
-			self.store(tile, rows(&batch).start, sums);
+		for (batch, tile) in (0..batches).flat_map(|i| tiles.clone().map(move |tile| (batch(i), tile))) {
+			let (scratch, sums) = (memory::bytes_mut(&mut scratch), memory::bytes_mut(&mut sums));
+			// SAFETY: the caller's promise; the scratch memory has room for a chunk, and the sums for a batch.
+			unsafe { self.run_batch(&mut kernel, tile, batch, scratch, bytemuck::cast_slice_mut(sums)) };
 		}
 		Ok(())
+	}
+
+	/// Computes the outputs of a tile for the rows of some panels.
+	///
+	/// # Safety
+	/// The CPU has what the kernel needs. The scratch memory has room for a chunk and the kernel's slack.
+	unsafe fn run_batch<K: TileKernel>(
+		&self,
+		kernel: &mut K,
+		tile: usize,
+		batch: Range<usize>,
+		scratch: &mut [u8],
+		sums: &mut [[f32; TILE]],
+	) {
+		let (packed, format) = (self.weight.layout(), self.tier.format(self.weight.format()));
+		let (groups, each) = (packed.groups(), CHUNK / packed.format.group());
+		let mut skipped = 0;
+		for first in (0..groups).step_by(each) {
+			let end = groups.min(first + each);
+			let part = packed.part(self.weight.tile(tile), first..end);
+			// SAFETY: the caller's promise.
+			unsafe { kernel.unpack(&part, scratch) };
+			let unpacked = Part {
+				format,
+				zeros: &[],
+				bytes: scratch,
+				..part
+			};
+			// What is unpacked next follows in memory, in this tile or in the next one.
+			let next = part.bytes.as_ptr_range().end;
+			let share = (part.bytes.len() / memory::LINE).div_ceil(batch.len());
+			let mut rest = &mut *sums;
+			for (index, panel) in batch.clone().enumerate() {
+				let rows = self.panels.rows(panel);
+				let (now, behind) = rest.split_at_mut(rows.len());
+				kernel.expect(Upcoming::new(next.wrapping_add(index * share * memory::LINE), share));
+				if first == 0 {
+					now.fill([0.0; TILE]);
+				}
+				if end == groups {
+					self.out.prefetch(tile, rows.clone());
+				}
+				// SAFETY: the caller's promise; panels have the groups of the weights.
+				unsafe { kernel.add(&unpacked, self.panels.words(panel, skipped), now) };
+				if end == groups {
+					self.store(tile, rows.start, now);
+				}
+				rest = behind;
+			}
+			skipped += self.tier.cut(&format).row_words(part.columns, format);
+		}
+	}
+
+	/// Returns the rows of some panels.
+	fn rows(&self, panels: &Range<usize>) -> Range<usize> {
+		self.panels.rows(panels.start).start..self.panels.rows(panels.end - 1).end
 	}
 
 	/// Adds the bias and writes a tile's sums.

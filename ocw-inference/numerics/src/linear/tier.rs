@@ -6,6 +6,7 @@ use super::{
 	panels::Cut,
 	portable::{self, Portable},
 	product::Product,
+	upcoming::Upcoming,
 };
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use crate::format::BLOCK;
@@ -15,11 +16,6 @@ use crate::{
 	Isa, Result,
 };
 use core::ops::Range;
-
-/// How far ahead of a single row's reading the weights are asked for, into the second cache: where they are asked for in
-/// the first one, a Zen 4 reads a quarter less a second.
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-pub(super) const AHEAD: usize = 2048;
 
 /// A kernel: adds the products of some groups of a tile with the rows of a panel to their sums.
 pub(super) trait TileKernel {
@@ -33,6 +29,11 @@ pub(super) trait TileKernel {
 	/// # Safety
 	/// The CPU has what the kernel needs. `to` begins at a line and has room for the groups.
 	unsafe fn unpack(&mut self, _: &Part<'_>, _to: &mut [u8]) {}
+
+	/// Takes note of memory that is read soon. A kernel may ask for it piece by piece while it computes.
+	fn expect(&mut self, mut upcoming: Upcoming) {
+		upcoming.ask(usize::MAX);
+	}
 
 	/// Adds some groups to the sums of one panel's rows.
 	///
@@ -145,7 +146,7 @@ impl Tier {
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 				Self::Avx2 => product.run_with(avx2::Avx2, tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-				Self::Avx512 => product.run_with(avx512::Packed, tiles, panels),
+				Self::Avx512 => product.run_with(avx512::Packed::default(), tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 				Self::Avx512Unpacked => product.run_with(avx512::Unpacked, tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]

@@ -3,8 +3,8 @@
 //! Weights are unpacked as signed bytes, 512 columns of a tile at a time, and used for all rows; a unit of 32 or 64
 //! columns is loaded as a tile as it lies there. The integers of a group and 16 rows × 16 outputs are one product, or two
 //! that add up in the same tile. They go through memory to the vectors of AVX-512, which multiply and add as the other
-//! kernels do, in registers that keep the sums from the first of these groups to the last; meanwhile the tiles are two
-//! groups ahead.
+//! kernels do, in registers that keep the sums from the first of these groups to the last; meanwhile the tiles are a
+//! group ahead.
 
 mod status;
 #[cfg(test)]
@@ -15,6 +15,7 @@ use super::{
 	avx512,
 	panels::{Cut, EXTRA_WORDS, MAX_ROWS},
 	tier::TileKernel,
+	upcoming::Upcoming,
 };
 use crate::{
 	format::MatrixFormat,
@@ -31,13 +32,13 @@ pub(super) use tiles::Instructions;
 use tiles::{Products, Tiles};
 
 /// Rows from which on the tiles are faster: below, weights are read from memory no slower by the kernel for few rows.
-pub(super) const WORTH_ROWS: usize = 9;
+pub(super) const WORTH_ROWS: usize = avx512::ROWS + 1;
 /// Outputs of a product.
 const OUTPUTS: usize = 16;
 /// By how many groups the tiles are ahead of the vectors.
-const AHEAD: usize = 2;
-/// Buffers for a group's integers: those that are ahead, those that are being added, and one between them.
-const BUFFERS: usize = 4;
+const AHEAD: usize = 1;
+/// Buffers for a group's integers: those that are ahead, and those that are being added.
+const BUFFERS: usize = AHEAD + 1;
 
 /// Returns how rows are cut: units are as wide as a tile, or as a group of 32.
 pub(super) fn cut(format: &MatrixFormat) -> Cut {
@@ -49,7 +50,11 @@ pub(super) fn cut(format: &MatrixFormat) -> Cut {
 
 /// The kernel, its sums in vectors of AVX-512.
 #[derive(Default)]
-pub(super) struct Amx<T>(T);
+pub(super) struct Amx<T> {
+	tiles: T,
+	integers: Buffers,
+	upcoming: Upcoming,
+}
 
 impl<T: Tiles> TileKernel for Amx<T> {
 	const UNPACKS: bool = true;
@@ -61,25 +66,47 @@ impl<T: Tiles> TileKernel for Amx<T> {
 		unsafe { avx512::unpack(part, 0, to.as_mut_ptr()) }
 	}
 
+	fn expect(&mut self, upcoming: Upcoming) {
+		self.upcoming = upcoming;
+	}
+
 	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 		// SAFETY: the caller's promise.
-		unsafe { add_avx512(&mut self.0, part, words, sums) }
+		unsafe { add_avx512(self, part, words, sums) }
 	}
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn add_avx512<T: Tiles>(tiles: &mut T, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
+unsafe fn add_avx512<T: Tiles>(kernel: &mut Amx<T>, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
 	// SAFETY: the caller's promise; 16 lanes are a product's outputs.
-	unsafe { add::<T, Avx512, 1>(tiles, part, words, sums) }
+	unsafe { add::<T, Avx512, 1>(kernel, part, words, sums) }
 }
 
-/// Finds the kernel for this number of rows.
+/// Finds the kernel for these groups.
 ///
 /// # Safety
 /// As of [`TileKernel::add`]. V vectors are 16 lanes.
 #[inline(always)]
 unsafe fn add<T: Tiles, S: Simd, const V: usize>(
-	tiles: &mut T,
+	kernel: &mut Amx<T>,
+	part: &Part<'_>,
+	words: &[i32],
+	sums: &mut [[f32; TILE]],
+) {
+	// SAFETY: the caller's promise.
+	unsafe {
+		match part.format.group() {
+			32 => panel::<32, T, S, V>(kernel, part, words, sums),
+			64 => panel::<64, T, S, V>(kernel, part, words, sums),
+			_ => panel::<128, T, S, V>(kernel, part, words, sums),
+		}
+	}
+}
+
+/// Finds the kernel for this number of rows.
+#[inline(always)]
+unsafe fn panel<const G: usize, T: Tiles, S: Simd, const V: usize>(
+	kernel: &mut Amx<T>,
 	part: &Part<'_>,
 	words: &[i32],
 	sums: &mut [[f32; TILE]],
@@ -87,7 +114,7 @@ unsafe fn add<T: Tiles, S: Simd, const V: usize>(
 	macro_rules! of_rows {
 		($($rows:literal)*) => {
 			match sums.len() {
-				$($rows => rows::<$rows, T, S, V>(tiles, part, words.as_ptr(), sums.as_mut_ptr()),)*
+				$($rows => rows::<$rows, G, T, S, V>(kernel, part, words.as_ptr(), sums.as_mut_ptr()),)*
 				_ => unreachable!("a panel has one to sixteen rows"),
 			}
 		};
@@ -96,75 +123,119 @@ unsafe fn add<T: Tiles, S: Simd, const V: usize>(
 	unsafe { of_rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16) }
 }
 
-/// Adds some groups to the sums of R rows.
+/// Adds some groups of G columns to the sums of R rows.
 #[inline(always)]
-unsafe fn rows<const R: usize, T: Tiles, S: Simd, const V: usize>(
-	tiles: &mut T,
+unsafe fn rows<const R: usize, const G: usize, T: Tiles, S: Simd, const V: usize>(
+	kernel: &mut Amx<T>,
 	part: &Part<'_>,
 	words: *const i32,
 	out: *mut [f32; TILE],
 ) {
-	let unit = cut(&part.format).unit;
-	let groups = part.format.groups(part.columns);
-	let mut integers = [Integers([[0; OUTPUTS]; MAX_ROWS]); BUFFERS];
-	tiles.configure(R, unit);
+	let (full, rest) = (part.columns / G, part.columns % G);
+	let Amx {
+		tiles,
+		integers,
+		upcoming,
+	} = kernel;
+	let piece = upcoming.piece(2 * full);
+	tiles.configure(R, Group::<R, G>::UNIT);
 	for half in [0, 1] {
-		// SAFETY: `out` has R rows of 32.
-		let mut sums = unsafe { read::<R, S, V>(out, half) };
-		for turn in 0..groups + AHEAD {
-			if turn < groups {
-				let group = Group::at::<R>(part, unit, turn);
-				let products = Products {
-					// SAFETY: the group's rows and weights, in units; behind the last there is slack.
-					activations: unsafe { words.add(group.words) }.cast(),
-					weights: part.bytes.as_ptr().wrapping_add(group.bytes + half * OUTPUTS * STEP),
-					units: group.columns.div_ceil(unit),
-					to: integers[turn % BUFFERS].0.as_mut_ptr().cast(),
-				};
-				// SAFETY: as above; a buffer has room for 16 rows.
-				unsafe {
-					if turn % 2 == 0 {
-						tiles.multiply::<0>(&products);
-					} else {
-						tiles.multiply::<1>(&products);
-					}
+		let first = Group::<R, G> {
+			words,
+			weights: part.bytes.as_ptr().wrapping_add(half * OUTPUTS * STEP),
+			half,
+		};
+		let (mut multiplied, mut added) = (first, first);
+		// SAFETY: `out` has R rows of 32; the part has so many groups, and behind its last weights there is slack.
+		unsafe {
+			let mut sums = read::<R, S, V>(out, half);
+			for turn in 0..full + AHEAD {
+				if turn < full {
+					upcoming.ask(piece);
+					multiplied.multiply(G, tiles, &mut integers[turn % BUFFERS]);
+					multiplied = multiplied.next();
+				}
+				if turn >= AHEAD {
+					added.add_up::<S, V>(G, &mut sums, &integers[(turn - AHEAD) % BUFFERS]);
+					added = added.next();
 				}
 			}
-			if turn >= AHEAD {
-				let turn = turn - AHEAD;
-				let group = Group::at::<R>(part, unit, turn);
-				let d = words.wrapping_add(group.words + group.columns.next_multiple_of(unit) / STEP * R);
-				let scales = part
-					.bytes
-					.as_ptr()
-					.wrapping_add(group.bytes + group.columns / STEP * TILE * STEP);
-				// SAFETY: the group's scales, of rows and of outputs.
-				unsafe { add_up::<R, S, V>(&mut sums, &integers[turn % BUFFERS], d.cast(), scales.cast(), half) };
+			if rest > 0 {
+				added.multiply(rest, tiles, &mut integers[0]);
+				added.add_up::<S, V>(rest, &mut sums, &integers[0]);
 			}
+			write::<R, S, V>(out, half, &sums);
 		}
-		// SAFETY: as above.
-		unsafe { write::<R, S, V>(out, half, &sums) };
 	}
 }
 
-/// Where a group is.
-struct Group {
-	columns: usize,
+/// Where a group of up to G columns is, for R rows and half a tile's outputs. Those before it are full.
+#[derive(Clone, Copy)]
+struct Group<const R: usize, const G: usize> {
 	/// Its first word in a panel.
-	words: usize,
-	/// Its first byte among the weights.
-	bytes: usize,
+	words: *const i32,
+	/// The half's first weight.
+	weights: *const u8,
+	half: usize,
 }
 
-impl Group {
-	/// Returns group `index` of a part, for panels of R rows. Those before it are full.
+impl<const R: usize, const G: usize> Group<R, G> {
+	/// Columns of a tile.
+	const UNIT: usize = if G < 64 { G } else { 64 };
+
+	/// Returns the group behind a full one.
 	#[inline(always)]
-	fn at<const R: usize>(part: &Part<'_>, unit: usize, index: usize) -> Self {
-		let size = part.format.group();
+	fn next(self) -> Self {
 		Self {
-			columns: size.min(part.columns - index * size),
-			words: index * R * (size.next_multiple_of(unit) / STEP + EXTRA_WORDS),
-			bytes: index * (size * TILE + SCALE_BYTES),
+			words: self.words.wrapping_add(const { R * (G / STEP + EXTRA_WORDS) }),
+			weights: self.weights.wrapping_add(const { G * TILE + SCALE_BYTES }),
+			half: self.half,
+		}
+	}
+
+	/// Multiplies `columns` columns.
+	///
+	/// # Safety
+	/// The CPU has the tiles' instructions. The group's rows and weights lie behind the pointers, in whole units.
+	#[inline(always)]
+	unsafe fn multiply<T: Tiles>(&self, columns: usize, tiles: &mut T, to: &mut Integers) {
+		let products = Products {
+			activations: self.words.cast(),
+			weights: self.weights,
+			units: columns.div_ceil(Self::UNIT),
+			to: to.0.as_mut_ptr().cast(),
+		};
+		// SAFETY: the caller's promise; a buffer has room for 16 rows.
+		unsafe { tiles.multiply(&products) }
+	}
+
+	/// Adds the group's integers: `fma(f32(S), f32(s) · d, acc)`.
+	///
+	/// # Safety
+	/// The CPU has the vectors' instructions. The group lies behind the pointers, with its scales of rows and of outputs.
+	// Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
+	#[allow(clippy::needless_range_loop)]
+	#[inline(always)]
+	unsafe fn add_up<S: Simd, const V: usize>(&self, columns: usize, sums: &mut Sums<S, R, V>, integers: &Integers) {
+		let padded = columns.next_multiple_of(Self::UNIT);
+		let d = self.words.wrapping_add(padded / STEP * R).cast::<f32>();
+		let scales = self
+			.weights
+			.wrapping_add(columns * TILE - self.half * OUTPUTS * STEP)
+			.cast::<u16>();
+		// SAFETY: the caller's promise.
+		unsafe {
+			let mut s = [S::splat(0.0); V];
+			for v in 0..V {
+				s[v] = S::load_f16(scales.add(self.half * OUTPUTS + v * S::LANES));
+			}
+			for r in 0..R {
+				let d = S::splat(*d.add(r));
+				for v in 0..V {
+					let integers = S::convert(integers.0[r].as_ptr().add(v * S::LANES));
+					sums[r][v] = S::fma(integers, S::mul(s[v], d), sums[r][v]);
+				}
+			}
 		}
 	}
 }
@@ -174,13 +245,31 @@ impl Group {
 #[repr(C, align(64))]
 struct Integers([[i32; OUTPUTS]; MAX_ROWS]);
 
+/// Products that are not added yet.
+type Buffers = [Integers; BUFFERS];
+
+impl Default for Integers {
+	fn default() -> Self {
+		Self([[0; OUTPUTS]; MAX_ROWS])
+	}
+}
+
 type Sums<S, const R: usize, const V: usize> = [[<S as Simd>::V; V]; R];
 
 /// Reads the sums of half a tile.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn read<const R: usize, S: Simd, const V: usize>(from: *const [f32; TILE], half: usize) -> Sums<S, R, V> {
 	// SAFETY: the caller's promise.
-	core::array::from_fn(|r| core::array::from_fn(|v| unsafe { S::load(at::<S>(from.cast(), r, half, v)) }))
+	unsafe {
+		let mut sums = [[S::splat(0.0); V]; R];
+		for r in 0..R {
+			for v in 0..V {
+				sums[r][v] = S::load(at::<S>(from.cast(), r, half, v));
+			}
+		}
+		sums
+	}
 }
 
 /// Writes the sums of half a tile.
@@ -199,40 +288,19 @@ fn at<S: Simd>(sums: *const f32, row: usize, half: usize, v: usize) -> *const f3
 	sums.wrapping_add(row * TILE + half * OUTPUTS + v * S::LANES)
 }
 
-/// Adds a group: `fma(f32(S), f32(s) · d, acc)`.
-// Indices are constants once the loops are unrolled; iterators are left as loops, and their sums in memory.
-#[allow(clippy::needless_range_loop)]
-#[inline(always)]
-unsafe fn add_up<const R: usize, S: Simd, const V: usize>(
-	sums: &mut Sums<S, R, V>,
-	integers: &Integers,
-	d: *const f32,
-	scales: *const u16,
-	half: usize,
-) {
-	// SAFETY: the caller's promise: R row scales, and 32 scales of outputs.
-	unsafe {
-		let scales: [S::V; V] = core::array::from_fn(|v| S::load_f16(scales.add(half * OUTPUTS + v * S::LANES)));
-		for r in 0..R {
-			let d = S::splat(*d.add(r));
-			for v in 0..V {
-				let integers = S::convert(integers.0[r].as_ptr().add(v * S::LANES));
-				sums[r][v] = S::fma(integers, S::mul(scales[v], d), sums[r][v]);
-			}
-		}
-	}
-}
-
 /// The kernel on any machine, for tests: nothing but the order of its steps is the real one's.
 #[cfg(test)]
 #[derive(Default)]
-pub(super) struct PortableAmx(Emulation);
+pub(super) struct PortableAmx(Amx<Emulation>);
 
 #[cfg(test)]
 impl PortableAmx {
 	/// The kernel on a machine whose tiles are wrong.
 	pub(super) fn faulty() -> Self {
-		Self(Emulation::faulty())
+		Self(Amx {
+			tiles: Emulation::faulty(),
+			..Amx::default()
+		})
 	}
 }
 

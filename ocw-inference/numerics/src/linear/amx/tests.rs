@@ -87,6 +87,17 @@ fn many_panels_share_what_is_unpacked() {
 }
 
 #[test]
+fn panels_that_no_cache_holds_are_used_in_batches() {
+	let (rows, n, k) = (300, 33, 8192);
+	let format = formats(5)[1];
+	let (x, matrix) = (uneven(1, rows, k, 0), Matrix::random(1, n, k, format));
+	let truth = bits(&definition::linear(&x, &matrix, None));
+	for tier in tiers() {
+		assert!(run(tier, &matrix, &x, None) == truth, "{tier:?} in {format}");
+	}
+}
+
+#[test]
 fn the_proof_accepts_exact_tiles_and_refuses_wrong_ones() {
 	use super::status::tiles_are_exact;
 	assert!(tiles_are_exact(Tier::PortableAmx));

@@ -30,11 +30,11 @@ pub(super) trait Tiles {
 	/// Gets ready for this many rows, up to 16, and units of this many bytes, up to 64.
 	fn configure(&mut self, rows: usize, unit: usize);
 
-	/// Multiplies. Products with another SET use other registers.
+	/// Multiplies.
 	///
 	/// # Safety
 	/// The CPU has the instructions. Pointers are good for what [`Products`] says, in rows and units as configured.
-	unsafe fn multiply<const SET: usize>(&mut self, products: &Products);
+	unsafe fn multiply(&mut self, products: &Products);
 }
 
 /// The instructions.
@@ -57,7 +57,8 @@ struct Configuration {
 }
 
 impl Configuration {
-	/// Tiles 0 and 1 are integers, 2, 4 and 6 activations, 3, 5 and 7 weights.
+	/// Tile 0 are integers, 1 and 3 activations, 2 and 4 weights. The CPU renames them, so that products that follow one
+	/// another need no other tiles.
 	fn new(rows: usize, unit: usize) -> Self {
 		let mut configuration = Self {
 			palette: 1,
@@ -70,12 +71,12 @@ impl Configuration {
 			.row_bytes
 			.iter_mut()
 			.zip(&mut configuration.rows)
-			.take(8)
+			.take(5)
 			.enumerate()
 		{
 			let (of_row, count) = match tile {
-				0 | 1 => (INTEGER_STRIDE, rows),
-				2 | 4 | 6 => (unit, rows),
+				0 => (INTEGER_STRIDE, rows),
+				1 | 3 => (unit, rows),
 				_ => (64, unit / 4),
 			};
 			(*bytes, *tile_rows) = (of_row as u16, count as u8);
@@ -100,41 +101,38 @@ impl Tiles for Instructions {
 	}
 
 	#[inline(always)]
-	unsafe fn multiply<const SET: usize>(&mut self, products: &Products) {
+	unsafe fn multiply(&mut self, products: &Products) {
 		// SAFETY: the caller's promise. The blocks read and write memory only behind the pointers.
 		unsafe {
 			if products.units == 1 {
 				asm!(
-					"tilezero tmm{c}",
-					"tileloadd tmm{b}, [{weights} + {weight_stride}]",
-					"tileloadd tmm{a}, [{activations} + {unit}]",
-					"tdpbssd tmm{c}, tmm{a}, tmm{b}",
-					"tilestored [{to} + {integer_stride}], tmm{c}",
-					c = const SET, a = const 2 + 2 * SET, b = const 3 + 2 * SET,
+					"tilezero tmm0",
+					"tileloadd tmm2, [{weights} + {weight_stride}]",
+					"tileloadd tmm1, [{activations} + {unit}]",
+					"tdpbssd tmm0, tmm1, tmm2",
+					"tilestored [{to} + {integer_stride}], tmm0",
 					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
 					activations = in(reg) products.activations, unit = in(reg) self.unit,
 					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
-					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+					out("tmm0") _, out("tmm1") _, out("tmm2") _,
 					options(nostack, preserves_flags),
 				);
 			} else {
 				asm!(
-					"tilezero tmm{c}",
-					"tileloadd tmm{b}, [{weights} + {weight_stride}]",
-					"tileloadd tmm{a}, [{activations} + {unit}]",
-					"tdpbssd tmm{c}, tmm{a}, tmm{b}",
-					"tileloadd tmm7, [{more_weights} + {weight_stride}]",
-					"tileloadd tmm6, [{more_activations} + {unit}]",
-					"tdpbssd tmm{c}, tmm6, tmm7",
-					"tilestored [{to} + {integer_stride}], tmm{c}",
-					c = const SET, a = const 2 + 2 * SET, b = const 3 + 2 * SET,
+					"tilezero tmm0",
+					"tileloadd tmm2, [{weights} + {weight_stride}]",
+					"tileloadd tmm1, [{activations} + {unit}]",
+					"tdpbssd tmm0, tmm1, tmm2",
+					"tileloadd tmm4, [{more_weights} + {weight_stride}]",
+					"tileloadd tmm3, [{more_activations} + {unit}]",
+					"tdpbssd tmm0, tmm3, tmm4",
+					"tilestored [{to} + {integer_stride}], tmm0",
 					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
 					activations = in(reg) products.activations, unit = in(reg) self.unit,
+					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
 					more_weights = in(reg) products.weights.wrapping_add(self.unit / 4 * WEIGHT_STRIDE),
 					more_activations = in(reg) products.activations.wrapping_add(self.rows * self.unit),
-					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
-					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
-					out("tmm6") _, out("tmm7") _,
+					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _,
 					options(nostack, preserves_flags),
 				);
 			}
@@ -179,8 +177,8 @@ impl Tiles for Emulation {
 		(self.rows, self.unit) = (rows, unit);
 	}
 
-	unsafe fn multiply<const SET: usize>(&mut self, products: &Products) {
-		assert!(SET < 2 && (1..=2).contains(&products.units));
+	unsafe fn multiply(&mut self, products: &Products) {
+		assert!((1..=2).contains(&products.units));
 		for (row, output) in (0..self.rows).flat_map(|row| (0..OUTPUTS).map(move |output| (row, output))) {
 			let mut sum = 0i32;
 			for (unit, column) in (0..products.units).flat_map(|unit| (0..self.unit).map(move |column| (unit, column)))
