@@ -64,12 +64,17 @@ fn main() -> Result<()> {
 	match Cli::parse().command {
 		Command::Run(options) => run(&options, &mut |entry| options.start(entry)).map(|_| ()),
 		Command::Engine { name, gpu } => match (Program::named(&name)?, gpu) {
-			(Program::Ours, None) => serve(&mut ours::cpu::Ours::default()),
+			(Program::Ours, None) => among_threads(|| serve(&mut ours::cpu::Ours::default())),
 			(Program::Ours, Some(device)) => serve(&mut ours::gpu::Opening::new(device)),
-			(Program::Candle, None) => serve(&mut candle::Candle::default()),
+			(Program::Candle, None) => among_threads(|| serve(&mut candle::Candle::default())),
 			_ => bail!("`{name}` is no engine of this program on this device"),
 		},
 	}
+}
+
+/// Answers on one of the threads that compute, as the node's engine does: from outside, each operation would wake one first.
+fn among_threads(answer: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+	rayon::ThreadPoolBuilder::new().build()?.install(answer)
 }
 
 /// Measures what the plan of the device asks for, and writes it; returns the report.
