@@ -51,18 +51,18 @@ pub(super) struct Queries<'a> {
 pub(super) struct Scratch {
 	/// Queries, `[d][query]`.
 	transposed: Vec<f32>,
-	/// Scores, then weights: `[query][key]`, from the first page on.
+	/// Scores, then weights: `[page][query][32]`, from the first page on, so that queries are a constant apart.
 	scores: Vec<f32>,
 	/// Sums over a tile, `[query][d]`, and over all tiles.
 	tile: Vec<f32>,
 	sums: Vec<f32>,
 }
 
-/// Where a query's scores begin, how far the next one's are, and which page the first belongs to.
+/// Where a query's scores begin, how far those of the next page are, and which page the first belongs to.
 #[derive(Clone, Copy)]
 struct Scores {
 	start: *const f32,
-	stride: usize,
+	page: usize,
 	first: usize,
 }
 
@@ -75,29 +75,32 @@ pub(super) unsafe fn attention<S: Simd>(queries: &Queries<'_>, scratch: &mut Scr
 	let (count, head_dim) = (queries.q.len(), queries.q[0].len());
 	let first = queries.keys.iter().map(|k| k.start).min().unwrap_or(0) / PAGE;
 	let end = queries.keys.iter().map(|k| k.end).max().unwrap_or(0);
-	let stride = (end.div_ceil(PAGE) - first) * PAGE;
 	scratch.transposed.resize(head_dim * count, 0.0);
 	for (i, q) in queries.q.iter().enumerate() {
 		for (transposed, q) in scratch.transposed[i..].iter_mut().step_by(count).zip(*q) {
 			*transposed = *q;
 		}
 	}
-	scratch.scores.resize(count * stride, 0.0);
+	scratch.scores.resize((end.div_ceil(PAGE) - first) * count * PAGE, 0.0);
 	let start = scratch.scores.as_mut_ptr();
 	for page in first..end.div_ceil(PAGE) {
 		let keys = queries.pages[page].0;
 		// SAFETY: the page has head_dim · 32 keys, and the scores room for 32 of each query at it.
 		unsafe {
-			let to = start.add((page - first) * PAGE);
-			each_count!(count, Q => score::<S, Q>(&scratch.transposed, keys, queries.scale, to, stride));
+			let to = start.add((page - first) * count * PAGE);
+			each_count!(count, Q => score::<S, Q>(&scratch.transposed, keys, queries.scale, to));
 		}
 	}
-	for (row, keys) in scratch.scores.chunks_exact_mut(stride).zip(queries.keys) {
-		softmax_weights(&mut row[keys.start - first * PAGE..keys.end - first * PAGE]);
+	for (i, keys) in queries.keys.iter().enumerate() {
+		softmax_weights(
+			&mut scratch.scores,
+			(i, count),
+			keys.start - first * PAGE..keys.end - first * PAGE,
+		);
 	}
 	let scores = Scores {
 		start: scratch.scores.as_ptr(),
-		stride,
+		page: count * PAGE,
 		first,
 	};
 	// SAFETY: the caller's promise.
@@ -116,9 +119,9 @@ pub(super) unsafe fn attention<S: Simd>(queries: &Queries<'_>, scratch: &mut Scr
 /// `s_j = scale · Σ_d q_d · k_jd` of the 32 keys of a page, d ascending, one `fma` each.
 ///
 /// # Safety
-/// As for [`attention`]; `keys` is a page, `to` has room for 32 scores every `stride`.
+/// As for [`attention`]; `keys` is a page, `to` has room for 32 scores of each query.
 #[inline(always)]
-unsafe fn score<S: Simd, const Q: usize>(transposed: &[f32], keys: &[u16], scale: f32, to: *mut f32, stride: usize) {
+unsafe fn score<S: Simd, const Q: usize>(transposed: &[f32], keys: &[u16], scale: f32, to: *mut f32) {
 	let head_dim = transposed.len() / Q;
 	debug_assert!(keys.len() == head_dim * PAGE);
 	for lane in (0..PAGE).step_by(2 * S::LANES) {
@@ -136,7 +139,7 @@ unsafe fn score<S: Simd, const Q: usize>(transposed: &[f32], keys: &[u16], scale
 			}
 			let scale = S::splat(scale);
 			for (i, sums) in sums.iter().enumerate() {
-				let to = to.add(i * stride + lane);
+				let to = to.add(i * PAGE + lane);
 				S::store(to, S::mul(sums[0], scale));
 				S::store(to.add(S::LANES), S::mul(sums[1], scale));
 			}
@@ -144,22 +147,40 @@ unsafe fn score<S: Simd, const Q: usize>(transposed: &[f32], keys: &[u16], scale
 	}
 }
 
-/// Turns scores into softmax weights: `exp(s − max)`.
+/// Turns the scores of a query, the i-th of so many, into softmax weights: `exp(s − max)`. `keys` counts from the first
+/// page's first.
 #[inline(always)]
-fn softmax_weights(scores: &mut [f32]) {
+fn softmax_weights(scores: &mut [f32], (i, count): (usize, usize), keys: Range<usize>) {
 	const LANES: usize = 16;
 	let larger = |a: f32, b: f32| if b > a { b } else { a };
 	// The maximum is exact, so its order is free.
 	let mut lanes = [f32::NEG_INFINITY; LANES];
-	let (chunks, rest) = scores.as_chunks::<LANES>();
-	for chunk in chunks {
-		for (lane, s) in lanes.iter_mut().zip(chunk) {
-			*lane = larger(*lane, *s);
+	let mut max = f32::NEG_INFINITY;
+	let parts = |keys: &Range<usize>| {
+		let (start, end) = (keys.start, keys.end);
+		(start / PAGE..end.div_ceil(PAGE)).map(move |page| {
+			let begin = (page * count + i) * PAGE;
+			begin + start.saturating_sub(page * PAGE)..begin + PAGE.min(end - page * PAGE)
+		})
+	};
+	for part in parts(&keys) {
+		let (chunks, rest) = scores[part].as_chunks::<LANES>();
+		for chunk in chunks {
+			for (lane, s) in lanes.iter_mut().zip(chunk) {
+				*lane = larger(*lane, *s);
+			}
 		}
+		max = rest.iter().fold(max, |a, b| larger(a, *b));
 	}
-	let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
-	for s in scores {
-		*s = exp(*s - max);
+	let max = lanes.iter().fold(max, |a, b| larger(a, *b));
+	for part in parts(&keys) {
+		let part = &mut scores[part];
+		if let Ok(page) = <&mut [f32; PAGE]>::try_from(&mut *part) {
+			// Nothing is left over behind the vectors.
+			page.iter_mut().for_each(|s| *s = exp(*s - max));
+		} else {
+			part.iter_mut().for_each(|s| *s = exp(*s - max));
+		}
 	}
 }
 
@@ -221,9 +242,9 @@ unsafe fn alone<S: Simd>(queries: &Queries<'_>, scores: Scores, i: usize, keys: 
 	let head_dim = queries.q[i].len();
 	let (totals, weighted) = tile.split_at_mut(queries.q.len());
 	let weighted = &mut weighted[i * head_dim..(i + 1) * head_dim];
-	// SAFETY: query i has its row of scores; the rest is the caller's promise.
+	// SAFETY: query i has its scores in each page; the rest is the caller's promise.
 	unsafe {
-		let start = scores.start.add(i * scores.stride);
+		let start = scores.start.add(i * PAGE);
 		add::<S, 1>(
 			queries.pages,
 			Scores { start, ..scores },
@@ -255,8 +276,7 @@ unsafe fn add<S: Simd, const Q: usize>(
 		// SAFETY: these are scores of keys from..to, and as many values of head_dim.
 		unsafe {
 			let strip = Strip {
-				weights: scores.start.add(from - scores.first * PAGE),
-				stride: scores.stride,
+				weights: scores.start.add((page - scores.first) * scores.page + from % PAGE),
 				count: to - from,
 				values: values.as_ptr(),
 				sums: weighted.as_mut_ptr(),
@@ -285,10 +305,8 @@ unsafe fn add<S: Simd, const Q: usize>(
 
 /// Some keys of one page.
 struct Strip {
-	/// Of the first key and query.
+	/// Of the first key and query; those of the next query are a page further.
 	weights: *const f32,
-	/// From one query's weights to the next one's.
-	stride: usize,
 	/// Keys.
 	count: usize,
 	/// Of the first key.
@@ -320,7 +338,7 @@ impl Strip {
 					*value = S::load_f16(at.add(n * S::LANES));
 				}
 				for (i, sums) in sums.iter_mut().enumerate() {
-					let weight = S::splat(*self.weights.add(i * self.stride + t));
+					let weight = S::splat(*self.weights.add(i * PAGE + t));
 					if TOTAL {
 						all[i] = S::add(all[i], weight);
 					}
@@ -348,7 +366,7 @@ impl Strip {
 		for t in 0..self.count {
 			for (i, total) in totals.iter_mut().enumerate() {
 				// SAFETY: as above.
-				*total += unsafe { *self.weights.add(i * self.stride + t) };
+				*total += unsafe { *self.weights.add(i * PAGE + t) };
 			}
 		}
 	}
@@ -361,7 +379,7 @@ impl Strip {
 				for d in from..self.head_dim {
 					// SAFETY: as above.
 					unsafe {
-						let weight = *self.weights.add(i * self.stride + t);
+						let weight = *self.weights.add(i * PAGE + t);
 						let value = half::f16::from_bits(*self.values.add(t * self.head_dim + d)).to_f32();
 						let sum = self.sums.add(i * self.head_dim + d);
 						*sum = weight.mul_add(value, *sum);
