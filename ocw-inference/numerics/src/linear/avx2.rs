@@ -382,6 +382,9 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 				w = w.add(BLOCK / STEP * W::STEP_BYTES);
 				a = a.add(R * BLOCK_WORDS);
 			}
+			if R == 1 {
+				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(AHEAD).cast());
+			}
 			for r in 0..R {
 				let d = _mm256_set1_ps(f32::from_bits(*extra.add(r) as u32));
 				for i in 0..V {

@@ -252,6 +252,9 @@ unsafe fn rows<const R: usize, W: Weights, const MEMORY: bool>(
 				w = w.add(BLOCK / STEP * W::LINES * 64);
 				a = a.add(R * BLOCK_WORDS);
 			}
+			if MEMORY {
+				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(AHEAD).cast());
+			}
 			let scales = w.cast::<__m256i>();
 			let scale0 = _mm512_cvtph_ps(_mm256_load_si256(scales));
 			let scale1 = _mm512_cvtph_ps(_mm256_load_si256(scales.add(1)));
