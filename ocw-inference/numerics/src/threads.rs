@@ -11,6 +11,44 @@ pub(crate) fn count() -> usize {
 	1
 }
 
+/// Calls `f`, and keeps the other threads of its pool awake meanwhile: one that finds no work falls asleep within
+/// microseconds, and waking it takes longer than many an operation. Outside a pool it only calls `f`.
+#[cfg(feature = "std")]
+pub fn awake<R>(f: impl FnOnce() -> R) -> R {
+	use alloc::sync::Arc;
+	use core::sync::atomic::{AtomicBool, Ordering};
+
+	/// Says so where `f` panics too.
+	struct Done(Arc<AtomicBool>);
+	impl Drop for Done {
+		fn drop(&mut self) {
+			self.0.store(true, Ordering::Release);
+		}
+	}
+
+	let Some(caller) = rayon::current_thread_index().filter(|_| count() > 1) else {
+		return f();
+	};
+	let done = Done(Arc::default());
+	let over = Arc::clone(&done.0);
+	// Nobody waits for these: a thread that the system lets run later finds that all is over.
+	rayon::spawn_broadcast(move |thread| {
+		// The caller gets one too, while it waits for the others in the middle of an operation.
+		while thread.index() != caller && !over.load(Ordering::Acquire) {
+			if rayon::yield_now() != Some(rayon::Yield::Executed) {
+				std::thread::yield_now();
+			}
+		}
+	});
+	f()
+}
+
+/// Calls `f`.
+#[cfg(not(feature = "std"))]
+pub fn awake<R>(f: impl FnOnce() -> R) -> R {
+	f()
+}
+
 #[cfg(feature = "std")]
 mod each {
 	use super::Result;
@@ -66,3 +104,38 @@ mod each {
 }
 
 pub(crate) use each::{for_each, try_for_each, try_for_each_init};
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+	use super::*;
+	use std::panic::{catch_unwind, AssertUnwindSafe};
+
+	#[test]
+	fn threads_that_are_kept_awake_work_and_end_with_what_they_wait_for() {
+		let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+		for round in 0..200 {
+			let sum = core::sync::atomic::AtomicUsize::new(0);
+			let add = |i: usize| {
+				sum.fetch_add(i, core::sync::atomic::Ordering::Relaxed);
+			};
+			let result = pool.install(|| {
+				catch_unwind(AssertUnwindSafe(|| {
+					awake(|| {
+						for_each(0..100, add);
+						awake(|| for_each(0..100, add));
+						assert!(round % 10 != 9, "as it should");
+					})
+				}))
+			});
+			assert_eq!(result.is_err(), round % 10 == 9);
+			assert_eq!(sum.into_inner(), 2 * 4950);
+		}
+		// A thread that waited for ever would never end.
+		pool.broadcast(|_| ());
+	}
+
+	#[test]
+	fn outside_a_pool_nothing_is_kept_awake() {
+		assert_eq!(awake(|| 5), 5);
+	}
+}

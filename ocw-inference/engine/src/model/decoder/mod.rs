@@ -25,6 +25,7 @@ use crate::{
 };
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
+	awake,
 	kv::{PageId, PageShape, Segment},
 	recompute::LayerShape,
 	rope::Tables,
@@ -317,7 +318,10 @@ impl Decoder {
 	/// Computes the rows of a batch and writes their keys and values to the segments' pages.
 	pub fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
 		#[allow(unused_mut)]
-		let mut rows = network!(self, network => network.forward(batch, pool))?;
+		let mut rows = match &self.network {
+			Placed::Cpu(network) => awake(|| network.forward(batch, pool)),
+			Placed::Gpu(network) => network.forward(batch, pool),
+		}?;
 		#[cfg(feature = "test-utils")]
 		if self.faulty && self.isa() != Some(Isa::Portable) {
 			rows.norm = rows.norm.neg()?;
