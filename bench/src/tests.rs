@@ -296,7 +296,8 @@ fn tables_of_the_cpu_have_a_column_for_each_engine_and_the_best_peer() {
 	assert_all_in(
 		&report,
 		&[
-			"reading memory 1000.0 GB/s with one thread, 1000.0 with 2; multiplying int8, in tiles where it has them, 100000 GMAC/s",
+			"reading memory 1000.0 GB/s with one thread, 1000.0 with 2; multiplying int8, in tiles where it\n",
+			"  has them, 100000 GMAC/s with one thread, 100000 with 2",
 			"2 to 5 repetitions; medians.",
 			"trace's share of prefill of 512",
 			"spot check of one chunk ÷ verification of all, 128 tokens in, 256 out",
