@@ -97,7 +97,7 @@ take_wheel() {
 # one.
 unpack_ik() {
 	local sources=$venv/source script
-	"$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --no-binary :all: --dest "$sources" $package \
+	"$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --no-binary :all: --dest "$sources" "$package" \
 		>>"$log" 2>&1 || return 1
 	tar -xf "$sources"/*.tar.gz -C "$sources" || return 1
 	rm "$sources"/*.tar.gz
@@ -112,9 +112,9 @@ if [ -n "$wheel" ]; then
 	take_wheel
 else
 	note "building $package for this CPU (ten minutes to an hour, once); $log" >&2
-	source=$package
-	[ "$peer" != ik_llama.cpp ] || source=$(unpack_ik) || source=$package
-	if ! install "$minutes" --verbose --no-binary "${package%%==*}" $source; then
+	from=$package
+	[ "$peer" != ik_llama.cpp ] || from=$(unpack_ik) || from=$package
+	if ! install "$minutes" --verbose --no-binary "${package%%==*}" $from; then
 		tail -n 5 "$log" >&2
 		[ "$peer" = ik_llama.cpp ] || give_up "PyPI cannot be reached, or the build failed or took more than $minutes minutes; see $log"
 		note "$package could not be built (in at most $minutes minutes): its wheel, which knows AVX2 only, takes its place; $log" >&2

@@ -8,8 +8,8 @@ use std::{hint::black_box, thread, time::Instant};
 const BYTES: usize = 1 << 30;
 const PASSES: usize = 5;
 const ROUNDS: usize = 20_000_000;
-/// Words, 8 kB.
-const AHEAD: usize = 1024;
+/// Words from what is read to what is prefetched: 8 kB.
+const PREFETCH_DISTANCE: usize = 1024;
 
 /// A gigabyte to read, filled by the first measurement.
 #[derive(Default)]
@@ -89,8 +89,8 @@ fn sum(words: &[u64]) -> u64 {
 	plain_sum(words)
 }
 
-/// 64 independent sums: enough for any width of vector. Memory is asked for far ahead: a core that waits for what it reads
-/// next has too few requests under way to keep a server's memory busy.
+/// 64 independent sums: enough for any width of vector. Memory is prefetched: a core that waits for what it reads next has
+/// too few requests under way to keep a server's memory busy.
 #[inline(always)]
 fn plain_sum(words: &[u64]) -> u64 {
 	let mut lanes = [0u64; 64];
@@ -99,7 +99,7 @@ fn plain_sum(words: &[u64]) -> u64 {
 		for line in words.chunks_exact(8) {
 			use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T1};
 			// SAFETY: it reads nothing, may point anywhere, and every x86-64 has it.
-			unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().wrapping_add(AHEAD).cast()) };
+			unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().wrapping_add(PREFETCH_DISTANCE).cast()) };
 		}
 		for (lane, word) in lanes.iter_mut().zip(words) {
 			*lane = lane.wrapping_add(*word);

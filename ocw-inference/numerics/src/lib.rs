@@ -83,4 +83,4 @@ pub use float::F32;
 pub use format::BLOCK;
 pub use isa::Isa;
 pub use rows::flag_non_finite;
-pub use threads::awake;
+pub use threads::with_threads_awake;

@@ -14,7 +14,7 @@ pub(crate) fn count() -> usize {
 /// Calls `f`, and keeps the other threads of its pool awake meanwhile: one that finds no work falls asleep within
 /// microseconds, and waking it takes longer than many an operation. Outside a pool it only calls `f`.
 #[cfg(feature = "std")]
-pub fn awake<R>(f: impl FnOnce() -> R) -> R {
+pub fn with_threads_awake<R>(f: impl FnOnce() -> R) -> R {
 	use alloc::sync::Arc;
 	use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,19 +33,21 @@ pub fn awake<R>(f: impl FnOnce() -> R) -> R {
 	let over = Arc::clone(&done.0);
 	// Nobody waits for these: a thread that the system lets run later finds that all is over.
 	rayon::spawn_broadcast(move |thread| {
-		// The caller gets one too, while it waits for the others in the middle of an operation.
+		// The caller gets one too, and must not wait for itself.
 		while thread.index() != caller && !over.load(Ordering::Acquire) {
 			if rayon::yield_now() != Some(rayon::Yield::Executed) {
 				std::thread::yield_now();
 			}
 		}
 	});
+	// Takes the caller's own: a pass so small that it shares no work would leave it in the queue for good.
+	rayon::yield_local();
 	f()
 }
 
 /// Calls `f`.
 #[cfg(not(feature = "std"))]
-pub fn awake<R>(f: impl FnOnce() -> R) -> R {
+pub fn with_threads_awake<R>(f: impl FnOnce() -> R) -> R {
 	f()
 }
 
@@ -120,9 +122,9 @@ mod tests {
 			};
 			let result = pool.install(|| {
 				catch_unwind(AssertUnwindSafe(|| {
-					awake(|| {
+					with_threads_awake(|| {
 						for_each(0..100, add);
-						awake(|| for_each(0..100, add));
+						with_threads_awake(|| for_each(0..100, add));
 						assert!(round % 10 != 9, "as it should");
 					})
 				}))
@@ -135,7 +137,18 @@ mod tests {
 	}
 
 	#[test]
+	fn a_pass_that_shares_no_work_leaves_nothing_in_the_queue() {
+		let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+		pool.install(|| {
+			for _ in 0..100 {
+				with_threads_awake(|| ());
+			}
+			assert_eq!(rayon::yield_local(), Some(rayon::Yield::Idle));
+		});
+	}
+
+	#[test]
 	fn outside_a_pool_nothing_is_kept_awake() {
-		assert_eq!(awake(|| 5), 5);
+		assert_eq!(with_threads_awake(|| 5), 5);
 	}
 }

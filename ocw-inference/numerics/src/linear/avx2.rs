@@ -21,9 +21,9 @@ use core::arch::x86_64::*;
 
 /// Rows of a panel.
 pub(super) const ROWS: usize = 4;
-/// How far ahead of a single row's reading the weights are asked for, into the second cache: where they are asked for in
-/// the first one, a Zen 3 or 4 reads a quarter less a second.
-const AHEAD: usize = 2048;
+/// Bytes from what a single row reads to what is prefetched, into the second cache: with prefetches into the first one, a
+/// Zen 3 or 4 reads a quarter less a second.
+const PREFETCH_DISTANCE: usize = 2048;
 
 /// The kernel.
 pub(super) struct Avx2;
@@ -359,7 +359,7 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 					let at = w.add(step * W::STEP_BYTES);
 					if R == 1 {
 						for line in 0..W::STEP_BYTES / 64 {
-							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD + line * 64).cast());
+							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(PREFETCH_DISTANCE + line * 64).cast());
 						}
 					}
 					let mut four = [weights.read(at, W::vector(half, 0, V)); V];
@@ -383,7 +383,7 @@ unsafe fn rows<const R: usize, const V: usize, W: Weights>(
 				a = a.add(R * BLOCK_WORDS);
 			}
 			if R == 1 {
-				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(AHEAD).cast());
+				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(PREFETCH_DISTANCE).cast());
 			}
 			for r in 0..R {
 				let d = _mm256_set1_ps(f32::from_bits(*extra.add(r) as u32));

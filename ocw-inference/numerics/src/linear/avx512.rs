@@ -19,9 +19,9 @@ pub(super) const ROWS: usize = 6;
 /// Rows from which on unpacking pays.
 pub(super) const WORTH_UNPACKING: usize = 2 * ROWS + 1;
 
-/// How far ahead of reading the weights are asked for, into the second cache. Memory that takes long to answer, as that of
-/// servers does, is read a third faster than with a quarter of it.
-const AHEAD: usize = 8192;
+/// Bytes from what is read to what is prefetched, into the second cache. A server's memory, whose latency is high, is read
+/// a third faster than with a quarter of it.
+const PREFETCH_DISTANCE: usize = 8192;
 
 /// The kernel on weights as they are packed.
 #[derive(Default)]
@@ -63,8 +63,8 @@ impl TileKernel for Unpacked {
 	}
 }
 
-/// Adds some groups of a tile to the sums of one panel's rows; whether they come from MEMORY decides if they are asked for
-/// ahead.
+/// Adds some groups of a tile to the sums of one panel's rows; whether they come from MEMORY decides if they are
+/// prefetched.
 ///
 /// # Safety
 /// The CPU has the features. `words` holds the groups of the part for `sums.len()` rows, in units of 32 columns.
@@ -239,7 +239,7 @@ unsafe fn rows<const R: usize, W: Weights, const MEMORY: bool>(
 					let at = w.add(step * W::LINES * 64);
 					if MEMORY {
 						for line in 0..W::LINES {
-							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(AHEAD + line * 64).cast());
+							_mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(PREFETCH_DISTANCE + line * 64).cast());
 						}
 					}
 					let [w0, w1] = weights.step(at);
@@ -253,7 +253,7 @@ unsafe fn rows<const R: usize, W: Weights, const MEMORY: bool>(
 				a = a.add(R * BLOCK_WORDS);
 			}
 			if MEMORY {
-				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(AHEAD).cast());
+				_mm_prefetch::<_MM_HINT_T1>(w.wrapping_add(PREFETCH_DISTANCE).cast());
 			}
 			let scales = w.cast::<__m256i>();
 			let scale0 = _mm512_cvtph_ps(_mm256_load_si256(scales));

@@ -15,9 +15,9 @@ mod avx512;
 mod neon;
 mod panels;
 mod portable;
+mod prefetch;
 mod product;
 mod tier;
-mod upcoming;
 
 use crate::{error::bail_shape, packed::PackedMatrix, threads, Isa, Result};
 use panels::Panels;

@@ -2,8 +2,8 @@
 
 use super::{
 	panels::{self, Panels},
+	prefetch::Prefetch,
 	tier::{Tier, TileKernel},
-	upcoming::Upcoming,
 };
 use crate::{
 	packed::{
@@ -70,10 +70,10 @@ impl<'a> Columns<'a> {
 		self.start.wrapping_add(row * self.stride + tile * TILE)
 	}
 
-	/// Asks for the memory of results while they are computed: rows lie far apart.
+	/// Prefetches the memory of results while they are computed: rows lie far apart.
 	fn prefetch(&self, tile: usize, rows: Range<usize>) {
 		for row in rows {
-			Upcoming::new(self.at(tile, row).cast::<u8>(), TILE * 4 / memory::LINE).ask(usize::MAX);
+			Prefetch::new(self.at(tile, row).cast::<u8>(), TILE * 4 / memory::LINE).issue(usize::MAX);
 		}
 	}
 }
@@ -179,7 +179,7 @@ impl Product<'_> {
 			for (index, panel) in batch.clone().enumerate() {
 				let rows = self.panels.rows(panel);
 				let (now, behind) = rest.split_at_mut(rows.len());
-				kernel.expect(Upcoming::new(next.wrapping_add(index * share * memory::LINE), share));
+				kernel.prefetch(Prefetch::new(next.wrapping_add(index * share * memory::LINE), share));
 				if first == 0 {
 					now.fill([0.0; TILE]);
 				}

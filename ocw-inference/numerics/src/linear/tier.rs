@@ -5,8 +5,8 @@ use super::{amx, avx2, avx512};
 use super::{
 	panels::Cut,
 	portable::{self, Portable},
+	prefetch::Prefetch,
 	product::Product,
-	upcoming::Upcoming,
 };
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use crate::format::BLOCK;
@@ -30,9 +30,9 @@ pub(super) trait TileKernel {
 	/// The CPU has what the kernel needs. `to` begins at a line and has room for the groups.
 	unsafe fn unpack(&mut self, _: &Part<'_>, _to: &mut [u8]) {}
 
-	/// Takes note of memory that is read soon. A kernel may ask for it piece by piece while it computes.
-	fn expect(&mut self, mut upcoming: Upcoming) {
-		upcoming.ask(usize::MAX);
+	/// Prefetches memory that is read after the next [`Self::add`]. A kernel may do so in steps while it adds.
+	fn prefetch(&mut self, mut lines: Prefetch) {
+		lines.issue(usize::MAX);
 	}
 
 	/// Adds some groups to the sums of one panel's rows.

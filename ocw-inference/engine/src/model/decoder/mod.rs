@@ -25,12 +25,11 @@ use crate::{
 };
 use assay_model_folder::config::DecoderConfig;
 use assay_numerics::{
-	awake,
 	kv::{PageId, PageShape, Segment},
 	recompute::LayerShape,
 	rope::Tables,
 	trace::TraceRows,
-	Isa,
+	with_threads_awake, Isa,
 };
 use candle_core::{Storage, Tensor};
 use moments::Half;
@@ -319,7 +318,7 @@ impl Decoder {
 	pub fn forward(&self, batch: &Batch<'_>, pool: &mut KvPool) -> Result<Rows> {
 		#[allow(unused_mut)]
 		let mut rows = match &self.network {
-			Placed::Cpu(network) => awake(|| network.forward(batch, pool)),
+			Placed::Cpu(network) => with_threads_awake(|| network.forward(batch, pool)),
 			Placed::Gpu(network) => network.forward(batch, pool),
 		}?;
 		#[cfg(feature = "test-utils")]

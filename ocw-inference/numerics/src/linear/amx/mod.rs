@@ -14,8 +14,8 @@ mod tiles;
 use super::{
 	avx512,
 	panels::{Cut, EXTRA_WORDS, MAX_ROWS},
+	prefetch::Prefetch,
 	tier::TileKernel,
-	upcoming::Upcoming,
 };
 use crate::{
 	format::MatrixFormat,
@@ -53,7 +53,7 @@ pub(super) fn cut(format: &MatrixFormat) -> Cut {
 pub(super) struct Amx<T> {
 	tiles: T,
 	integers: Buffers,
-	upcoming: Upcoming,
+	prefetch: Prefetch,
 }
 
 impl<T: Tiles> TileKernel for Amx<T> {
@@ -66,8 +66,8 @@ impl<T: Tiles> TileKernel for Amx<T> {
 		unsafe { avx512::unpack(part, 0, to.as_mut_ptr()) }
 	}
 
-	fn expect(&mut self, upcoming: Upcoming) {
-		self.upcoming = upcoming;
+	fn prefetch(&mut self, lines: Prefetch) {
+		self.prefetch = lines;
 	}
 
 	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
@@ -135,9 +135,9 @@ unsafe fn rows<const R: usize, const G: usize, T: Tiles, S: Simd, const V: usize
 	let Amx {
 		tiles,
 		integers,
-		upcoming,
+		prefetch,
 	} = kernel;
-	let piece = upcoming.piece(2 * full);
+	let lines = prefetch.per_step(2 * full);
 	tiles.configure(R, Group::<R, G>::UNIT);
 	for half in [0, 1] {
 		let first = Group::<R, G> {
@@ -151,7 +151,7 @@ unsafe fn rows<const R: usize, const G: usize, T: Tiles, S: Simd, const V: usize
 			let mut sums = read::<R, S, V>(out, half);
 			for turn in 0..full + AHEAD {
 				if turn < full {
-					upcoming.ask(piece);
+					prefetch.issue(lines);
 					multiplied.multiply(G, tiles, &mut integers[turn % BUFFERS]);
 					multiplied = multiplied.next();
 				}

@@ -1,36 +1,36 @@
-//! Memory that is asked for before it is read.
+//! Prefetching memory that is read soon.
 
 use crate::packed::memory::LINE;
 
-/// Memory that is read soon, asked for piece by piece while something else is computed: the cores have room for few
-/// requests at a time.
+/// Lines to prefetch into the second cache, some at a time while something else is computed: a core has room for few
+/// requests.
 #[derive(Clone, Copy)]
-pub(super) struct Upcoming {
+pub(super) struct Prefetch {
 	/// Nothing is read there, so it may lie anywhere.
 	start: *const u8,
 	lines: usize,
 }
 
-impl Default for Upcoming {
+impl Default for Prefetch {
 	fn default() -> Self {
 		Self::new(core::ptr::null(), 0)
 	}
 }
 
-impl Upcoming {
+impl Prefetch {
 	pub(super) fn new(start: *const u8, lines: usize) -> Self {
 		Self { start, lines }
 	}
 
-	/// Returns how many lines make about so many pieces.
+	/// Returns how many lines to issue in each of so many steps.
 	#[inline(always)]
-	pub(super) fn piece(&self, pieces: usize) -> usize {
-		self.lines.div_ceil(pieces.max(1))
+	pub(super) fn per_step(&self, steps: usize) -> usize {
+		self.lines.div_ceil(steps.max(1))
 	}
 
-	/// Asks for up to so many lines that were not asked for.
+	/// Prefetches the next lines, up to so many.
 	#[inline(always)]
-	pub(super) fn ask(&mut self, lines: usize) {
+	pub(super) fn issue(&mut self, lines: usize) {
 		let lines = lines.min(self.lines);
 		self.lines -= lines;
 		for _ in 0..lines {
