@@ -23,6 +23,7 @@ impl Prefetch {
 	}
 
 	/// Returns how many lines to issue in each of so many steps.
+	#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 	#[inline(always)]
 	pub(super) fn per_step(&self, steps: usize) -> usize {
 		self.lines.div_ceil(steps.max(1))
