@@ -73,7 +73,7 @@ impl<'a> Columns<'a> {
 	/// Prefetches the memory of results while they are computed: rows lie far apart.
 	fn prefetch(&self, tile: usize, rows: Range<usize>) {
 		for row in rows {
-			Prefetch::new(self.at(tile, row).cast::<u8>(), TILE * 4 / memory::LINE).issue(usize::MAX);
+			Prefetch::new(self.at(tile, row).cast::<u8>(), TILE * 4 / memory::LINE).issue();
 		}
 	}
 }

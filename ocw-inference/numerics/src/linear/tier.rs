@@ -31,8 +31,8 @@ pub(super) trait TileKernel {
 	unsafe fn unpack(&mut self, _: &Part<'_>, _to: &mut [u8]) {}
 
 	/// Prefetches memory that is read after the next [`Self::add`]. A kernel may do so in steps while it adds.
-	fn prefetch(&mut self, mut lines: Prefetch) {
-		lines.issue(usize::MAX);
+	fn prefetch(&mut self, lines: Prefetch) {
+		lines.issue();
 	}
 
 	/// Adds some groups to the sums of one panel's rows.

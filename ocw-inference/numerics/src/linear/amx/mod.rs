@@ -14,7 +14,7 @@ mod tiles;
 use super::{
 	avx512,
 	panels::{Cut, EXTRA_WORDS, MAX_ROWS},
-	prefetch::Prefetch,
+	prefetch::{Prefetch, Steps},
 	tier::TileKernel,
 };
 use crate::{
@@ -35,10 +35,8 @@ use tiles::{Products, Tiles};
 pub(super) const WORTH_ROWS: usize = avx512::ROWS + 1;
 /// Outputs of a product.
 const OUTPUTS: usize = 16;
-/// By how many groups the tiles are ahead of the vectors.
-const AHEAD: usize = 1;
-/// Buffers for a group's integers: those that are ahead, and those that are being added.
-const BUFFERS: usize = AHEAD + 1;
+/// Buffers for a group's integers: those that are stored, and those that are being added.
+const BUFFERS: usize = 2;
 
 /// Returns how rows are cut: units are as wide as a tile, or as a group of 32.
 pub(super) fn cut(format: &MatrixFormat) -> Cut {
@@ -134,38 +132,102 @@ unsafe fn rows<const R: usize, const G: usize, T: Tiles, S: Simd, const V: usize
 	let (full, rest) = (part.columns / G, part.columns % G);
 	let Amx {
 		tiles,
-		integers,
+		integers: [stored, previous],
 		prefetch,
 	} = kernel;
-	let lines = prefetch.per_step(2 * full);
 	tiles.configure(R, Group::<R, G>::UNIT);
+	let mut prefetch = prefetch.in_steps(2 * full);
 	for half in [0, 1] {
-		let first = Group::<R, G> {
+		let first = Group {
 			words,
 			weights: part.bytes.as_ptr().wrapping_add(half * OUTPUTS * STEP),
 			half,
 		};
-		let (mut multiplied, mut added) = (first, first);
 		// SAFETY: `out` has R rows of 32; the part has so many groups, and behind its last weights there is slack.
 		unsafe {
-			let mut sums = read::<R, S, V>(out, half);
-			for turn in 0..full + AHEAD {
-				if turn < full {
-					prefetch.issue(lines);
-					multiplied.multiply(G, tiles, &mut integers[turn % BUFFERS]);
-					multiplied = multiplied.next();
+			let mut pipeline = Pipeline::<R, G, T, S, V> {
+				tiles,
+				stored,
+				previous,
+				prefetch: &mut prefetch,
+				multiplied: first,
+				added: first,
+				sums: read::<R, S, V>(out, half),
+			};
+			if full > 0 {
+				pipeline.multiply(G);
+				pipeline.store();
+			}
+			if full > 1 {
+				pipeline.multiply(G);
+				for _ in 2..full {
+					pipeline.store();
+					pipeline.multiply(G);
+					pipeline.add_previous();
 				}
-				if turn >= AHEAD {
-					added.add_up::<S, V>(G, &mut sums, &integers[(turn - AHEAD) % BUFFERS]);
-					added = added.next();
-				}
+				pipeline.store();
+				pipeline.add_previous();
+			}
+			if full > 0 {
+				pipeline.add(G);
 			}
 			if rest > 0 {
-				added.multiply(rest, tiles, &mut integers[0]);
-				added.add_up::<S, V>(rest, &mut sums, &integers[0]);
+				pipeline.multiply(rest);
+				pipeline.store();
+				pipeline.add(rest);
 			}
-			write::<R, S, V>(out, half, &sums);
+			write::<R, S, V>(out, half, &pipeline.sums);
 		}
+	}
+}
+
+/// Groups on their way to the sums. A product is stored when the next one is about to begin, and its integers are added
+/// after that, so that nothing waits for what was just begun.
+struct Pipeline<'a, const R: usize, const G: usize, T, S: Simd, const V: usize> {
+	tiles: &'a mut T,
+	/// The integers that were stored last, and those before them.
+	stored: &'a mut Integers,
+	previous: &'a mut Integers,
+	/// A step for each group.
+	prefetch: &'a mut Steps,
+	/// The group that is multiplied next, and the one that is added next.
+	multiplied: Group<R, G>,
+	added: Group<R, G>,
+	sums: Sums<S, R, V>,
+}
+
+impl<const R: usize, const G: usize, T: Tiles, S: Simd, const V: usize> Pipeline<'_, R, G, T, S, V> {
+	/// Multiplies the next group, of so many columns.
+	#[inline(always)]
+	unsafe fn multiply(&mut self, columns: usize) {
+		self.prefetch.step();
+		// SAFETY: the caller's promise.
+		unsafe { self.multiplied.multiply(columns, self.tiles) };
+		self.multiplied = self.multiplied.next();
+	}
+
+	/// Stores the product.
+	#[inline(always)]
+	unsafe fn store(&mut self) {
+		core::mem::swap(&mut self.stored, &mut self.previous);
+		// SAFETY: the caller's promise.
+		unsafe { self.tiles.store(self.stored) };
+	}
+
+	/// Adds the group that was stored last, of so many columns.
+	#[inline(always)]
+	unsafe fn add(&mut self, columns: usize) {
+		// SAFETY: the caller's promise.
+		unsafe { self.added.add_up::<S, V>(columns, &mut self.sums, self.stored) };
+		self.added = self.added.next();
+	}
+
+	/// Adds the group that was stored before the last one.
+	#[inline(always)]
+	unsafe fn add_previous(&mut self) {
+		// SAFETY: the caller's promise.
+		unsafe { self.added.add_up::<S, V>(G, &mut self.sums, self.previous) };
+		self.added = self.added.next();
 	}
 }
 
@@ -198,14 +260,15 @@ impl<const R: usize, const G: usize> Group<R, G> {
 	/// # Safety
 	/// The CPU has the tiles' instructions. The group's rows and weights lie behind the pointers, in whole units.
 	#[inline(always)]
-	unsafe fn multiply<T: Tiles>(&self, columns: usize, tiles: &mut T, to: &mut Integers) {
+	unsafe fn multiply<T: Tiles>(&self, columns: usize, tiles: &mut T) {
 		let products = Products {
 			activations: self.words.cast(),
 			weights: self.weights,
 			units: columns.div_ceil(Self::UNIT),
-			to: to.0.as_mut_ptr().cast(),
+			rows: R,
+			unit: Self::UNIT,
 		};
-		// SAFETY: the caller's promise; a buffer has room for 16 rows.
+		// SAFETY: the caller's promise.
 		unsafe { tiles.multiply(&products) }
 	}
 

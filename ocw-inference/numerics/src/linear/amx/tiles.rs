@@ -1,9 +1,9 @@
 //! The instructions of AMX, and an exact emulation of them for machines that have none.
 //!
-//! Stable Rust has no intrinsics for them. What a product needs is one block of assembly, so that no tile has to survive
-//! between two blocks; only the configuration does, which nothing else in the process touches.
+//! Stable Rust has no intrinsics for them, so they are blocks of assembly. The configuration and one tile, the last
+//! product, survive between two blocks: nothing else in the process touches tiles, and the system saves them.
 
-use super::OUTPUTS;
+use super::{Integers, OUTPUTS};
 #[cfg(test)]
 use super::{STEP, TILE};
 use core::arch::asm;
@@ -21,8 +21,10 @@ pub(super) struct Products {
 	pub(super) weights: *const u8,
 	/// One or two.
 	pub(super) units: usize,
-	/// Where the integers go: 16 a row.
-	pub(super) to: *mut i32,
+	/// Rows of the activations, and bytes of a unit, as configured. They are constants where a product is computed: if they
+	/// were read from memory, they would wait until the last product is stored.
+	pub(super) rows: usize,
+	pub(super) unit: usize,
 }
 
 /// What multiplies tiles.
@@ -35,6 +37,12 @@ pub(super) trait Tiles {
 	/// # Safety
 	/// The CPU has the instructions. Pointers are good for what [`Products`] says, in rows and units as configured.
 	unsafe fn multiply(&mut self, products: &Products);
+
+	/// Writes the integers of the last product, of the rows that it had.
+	///
+	/// # Safety
+	/// The CPU has the instructions. Something was multiplied.
+	unsafe fn store(&mut self, to: &mut Integers);
 }
 
 /// The instructions.
@@ -102,7 +110,7 @@ impl Tiles for Instructions {
 
 	#[inline(always)]
 	unsafe fn multiply(&mut self, products: &Products) {
-		// SAFETY: the caller's promise. The blocks read and write memory only behind the pointers.
+		// SAFETY: the caller's promise. The blocks read memory only behind the pointers.
 		unsafe {
 			if products.units == 1 {
 				asm!(
@@ -110,12 +118,10 @@ impl Tiles for Instructions {
 					"tileloadd tmm2, [{weights} + {weight_stride}]",
 					"tileloadd tmm1, [{activations} + {unit}]",
 					"tdpbssd tmm0, tmm1, tmm2",
-					"tilestored [{to} + {integer_stride}], tmm0",
 					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
-					activations = in(reg) products.activations, unit = in(reg) self.unit,
-					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
+					activations = in(reg) products.activations, unit = in(reg) products.unit,
 					out("tmm0") _, out("tmm1") _, out("tmm2") _,
-					options(nostack, preserves_flags),
+					options(nostack, preserves_flags, readonly),
 				);
 			} else {
 				asm!(
@@ -126,16 +132,23 @@ impl Tiles for Instructions {
 					"tileloadd tmm4, [{more_weights} + {weight_stride}]",
 					"tileloadd tmm3, [{more_activations} + {unit}]",
 					"tdpbssd tmm0, tmm3, tmm4",
-					"tilestored [{to} + {integer_stride}], tmm0",
 					weights = in(reg) products.weights, weight_stride = in(reg) WEIGHT_STRIDE,
-					activations = in(reg) products.activations, unit = in(reg) self.unit,
-					to = in(reg) products.to, integer_stride = in(reg) INTEGER_STRIDE,
-					more_weights = in(reg) products.weights.wrapping_add(self.unit / 4 * WEIGHT_STRIDE),
-					more_activations = in(reg) products.activations.wrapping_add(self.rows * self.unit),
+					activations = in(reg) products.activations, unit = in(reg) products.unit,
+					more_weights = in(reg) products.weights.wrapping_add(products.unit / 4 * WEIGHT_STRIDE),
+					more_activations = in(reg) products.activations.wrapping_add(products.rows * products.unit),
 					out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _,
-					options(nostack, preserves_flags),
+					options(nostack, preserves_flags, readonly),
 				);
 			}
+		}
+	}
+
+	#[inline(always)]
+	unsafe fn store(&mut self, to: &mut Integers) {
+		// SAFETY: the caller's promise; there is room for 16 rows.
+		unsafe {
+			asm!("tilestored [{to} + {stride}], tmm0", to = in(reg) to, stride = in(reg) INTEGER_STRIDE,
+				options(nostack, preserves_flags));
 		}
 	}
 }
@@ -156,6 +169,7 @@ impl Drop for Instructions {
 pub(in super::super) struct Emulation {
 	rows: usize,
 	unit: usize,
+	product: Integers,
 	/// Whether the last row's last integer is wrong by one.
 	faulty: bool,
 }
@@ -195,8 +209,11 @@ impl Tiles for Emulation {
 			}
 			let last = (row, output) == (self.rows - 1, OUTPUTS - 1);
 			sum += i32::from(self.faulty && last);
-			// SAFETY: as above.
-			unsafe { *products.to.add(row * OUTPUTS + output) = sum };
+			self.product.0[row][output] = sum;
 		}
+	}
+
+	unsafe fn store(&mut self, to: &mut Integers) {
+		to.0[..self.rows].copy_from_slice(&self.product.0[..self.rows]);
 	}
 }
