@@ -11,8 +11,16 @@ pub(crate) fn count() -> usize {
 	1
 }
 
+/// How often in a row a thread that is kept awake looks for work in vain before it may fall asleep: some tenths of a
+/// millisecond, more than an operation that one thread does alone.
+#[cfg(feature = "std")]
+const PATIENCE: usize = 400;
+
 /// Calls `f`, and keeps the other threads of its pool awake meanwhile: one that finds no work falls asleep within
 /// microseconds, and waking it takes longer than many an operation. Outside a pool it only calls `f`.
+///
+/// A thread loses patience in the end, because it can find itself here within a part of what `f` shares, of which the
+/// rest is elsewhere; `f` waits for that part, so that waiting for the end of `f` would be for ever.
 #[cfg(feature = "std")]
 pub fn with_threads_awake<R>(f: impl FnOnce() -> R) -> R {
 	use alloc::sync::Arc;
@@ -34,8 +42,12 @@ pub fn with_threads_awake<R>(f: impl FnOnce() -> R) -> R {
 	// Nobody waits for these: a thread that the system lets run later finds that all is over.
 	rayon::spawn_broadcast(move |thread| {
 		// The caller gets one too, and must not wait for itself.
-		while thread.index() != caller && !over.load(Ordering::Acquire) {
-			if rayon::yield_now() != Some(rayon::Yield::Executed) {
+		let mut patience = if thread.index() == caller { 0 } else { PATIENCE };
+		while patience > 0 && !over.load(Ordering::Acquire) {
+			if rayon::yield_now() == Some(rayon::Yield::Executed) {
+				patience = PATIENCE;
+			} else {
+				patience -= 1;
 				std::thread::yield_now();
 			}
 		}
@@ -134,6 +146,39 @@ mod tests {
 		}
 		// A thread that waited for ever would never end.
 		pool.broadcast(|_| ());
+	}
+
+	/// A thread that waits for the rest of its part takes whatever its queue holds, the wait for the end too.
+	#[test]
+	fn a_part_within_which_a_thread_is_kept_awake_ends_nevertheless() {
+		use core::sync::atomic::{AtomicUsize, Ordering};
+		let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+		// 1: the other thread is within its part. 2: it has been asked to stay awake. 3: its part has ended.
+		let (state, begun) = (&AtomicUsize::new(0), std::time::Instant::now());
+		let reach = move |wanted: usize| {
+			while state.load(Ordering::Acquire) < wanted {
+				assert!(begun.elapsed().as_secs() < 20, "never came to {wanted}");
+				std::thread::yield_now();
+			}
+		};
+		pool.install(|| {
+			rayon::in_place_scope(|scope| {
+				let here = rayon::current_thread_index();
+				scope.spawn_broadcast(move |_, thread| {
+					if Some(thread.index()) != here {
+						state.store(1, Ordering::Release);
+						reach(2);
+						assert_eq!(rayon::yield_local(), Some(rayon::Yield::Executed));
+						state.store(3, Ordering::Release);
+					}
+				});
+				reach(1);
+				with_threads_awake(|| {
+					state.store(2, Ordering::Release);
+					reach(3);
+				});
+			});
+		});
 	}
 
 	#[test]

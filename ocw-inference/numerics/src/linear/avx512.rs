@@ -24,20 +24,15 @@ pub(super) const WORTH_UNPACKING: usize = 2 * ROWS + 1;
 const PREFETCH_DISTANCE: usize = 8192;
 
 /// The kernel on weights as they are packed.
-#[derive(Default)]
-pub(super) struct Packed {
-	/// The tile that was read last: for more panels it is in a cache.
-	cached: *const u8,
-}
+pub(super) struct Packed;
 
 impl TileKernel for Packed {
 	const UNPACKS: bool = false;
 
 	unsafe fn add(&mut self, part: &Part<'_>, words: &[i32], sums: &mut [[f32; TILE]]) {
-		let tile = part.bytes.as_ptr();
 		// SAFETY: the caller's promise.
 		unsafe {
-			if core::mem::replace(&mut self.cached, tile) == tile {
+			if part.cached {
 				packed::<false>(part, words, sums)
 			} else {
 				packed::<true>(part, words, sums)

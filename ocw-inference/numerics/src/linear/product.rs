@@ -103,7 +103,7 @@ impl Product<'_> {
 		let layout = self.weight.layout();
 		let mut sums = [[0f32; TILE]; panels::MAX_ROWS];
 		for tile in tiles {
-			let part = layout.part(self.weight.tile(tile), 0..layout.groups());
+			let mut part = layout.part(self.weight.tile(tile), 0..layout.groups());
 			for panel in panels.clone() {
 				let rows = self.panels.rows(panel);
 				let sums = &mut sums[..rows.len()];
@@ -111,6 +111,7 @@ impl Product<'_> {
 				self.out.prefetch(tile, rows.clone());
 				// SAFETY: the caller's promise; panels have the groups of the weights.
 				unsafe { kernel.add(&part, self.panels.words(panel, 0), sums) };
+				part.cached = true;
 				self.store(tile, rows.start, sums);
 			}
 		}
@@ -170,6 +171,7 @@ impl Product<'_> {
 				format,
 				zeros: &[],
 				bytes: scratch,
+				cached: true,
 				..part
 			};
 			// What is unpacked next follows in memory, in this tile or in the next one.

@@ -146,7 +146,7 @@ impl Tier {
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 				Self::Avx2 => product.run_with(avx2::Avx2, tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-				Self::Avx512 => product.run_with(avx512::Packed::default(), tiles, panels),
+				Self::Avx512 => product.run_with(avx512::Packed, tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 				Self::Avx512Unpacked => product.run_with(avx512::Unpacked, tiles, panels),
 				#[cfg(all(feature = "simd", target_arch = "x86_64"))]

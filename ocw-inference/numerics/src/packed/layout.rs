@@ -98,6 +98,7 @@ impl Layout {
 			columns,
 			zeros,
 			bytes: &tile[begin..][..bytes],
+			cached: false,
 		}
 	}
 }
@@ -112,6 +113,8 @@ pub(crate) struct Part<'a> {
 	pub(crate) zeros: &'a [u8],
 	/// Steps and scales, group after group.
 	pub(crate) bytes: &'a [u8],
+	/// Whether they were read a moment ago, so that a cache holds them and nothing need be prefetched.
+	pub(crate) cached: bool,
 }
 
 impl<'a> Part<'a> {
