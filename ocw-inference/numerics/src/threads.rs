@@ -11,10 +11,10 @@ pub(crate) fn count() -> usize {
 	1
 }
 
-/// How often in a row a thread that is kept awake looks for work in vain before it may fall asleep: some tenths of a
-/// millisecond, more than an operation that one thread does alone.
+/// How often in a row a thread that is kept awake looks for work in vain before it may fall asleep: some ten
+/// milliseconds, more than it waits for the last piece of a large product.
 #[cfg(feature = "std")]
-const PATIENCE: usize = 400;
+const PATIENCE: usize = 20_000;
 
 /// Calls `f`, and keeps the other threads of its pool awake meanwhile: one that finds no work falls asleep within
 /// microseconds, and waking it takes longer than many an operation. Outside a pool it only calls `f`.
