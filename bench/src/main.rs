@@ -38,7 +38,7 @@ use plan::{Device, Plan};
 use run::{Run, Start};
 use samples::Samples;
 use serde_json::{json, Value};
-use std::{fs, time::Instant};
+use std::{fs, num::NonZeroUsize, time::Instant};
 
 #[derive(Parser)]
 struct Cli {
@@ -122,7 +122,7 @@ fn open(options: &Options, gpu: &Value) -> Result<Run> {
 			tokens.context("our engine does not tell its max_batched_tokens")? as usize,
 		)
 	};
-	let plan = plan.repeated_at_most(options.repetitions.unwrap_or(usize::MAX));
+	let plan = plan.repeated_at_most(options.repetitions.map_or(usize::MAX, NonZeroUsize::get));
 	let mut models = Vec::new();
 	for name in options.models() {
 		models.extend(match plan.device {

@@ -5,7 +5,7 @@ use crate::{
 	entries::{peer_of, Entry, Program},
 };
 use anyhow::Result;
-use std::{path::PathBuf, process::Command, thread};
+use std::{num::NonZeroUsize, path::PathBuf, process::Command, thread};
 
 /// What to run, and where.
 #[derive(clap::Args)]
@@ -33,13 +33,13 @@ pub struct Options {
 	pub versions: String,
 	/// Threads of every engine; all cores if none.
 	#[arg(long)]
-	pub threads: Option<usize>,
+	pub threads: Option<NonZeroUsize>,
 	/// Small shapes and few repetitions: to see that it works.
 	#[arg(long)]
 	pub quick: bool,
 	/// Repeat each measure at most so many times: for a slow machine.
 	#[arg(long)]
-	pub repetitions: Option<usize>,
+	pub repetitions: Option<NonZeroUsize>,
 	/// Measure nothing: write the report of the last run, whether it ended or not.
 	#[arg(long)]
 	pub report: bool,
@@ -54,8 +54,8 @@ pub struct Options {
 impl Options {
 	/// Threads of every engine.
 	pub fn threads(&self) -> usize {
-		let cores = thread::available_parallelism().map_or(1, |n| n.get());
-		self.threads.unwrap_or(cores).max(1)
+		let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+		self.threads.unwrap_or_else(cores).get()
 	}
 
 	/// Models by name: those asked for, or those of this device.

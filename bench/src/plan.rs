@@ -246,10 +246,10 @@ impl Plan {
 		}
 	}
 
-	/// The same with fewer repetitions of what engines are asked, but one at least.
+	/// The same with fewer repetitions of what engines are asked.
 	pub fn repeated_at_most(mut self, repetitions: usize) -> Self {
 		for measure in self.measures.iter_mut().chain(&mut self.fresh) {
-			measure.repetitions = measure.repetitions.min(repetitions.max(1));
+			measure.repetitions = measure.repetitions.min(repetitions);
 		}
 		self
 	}

@@ -5,7 +5,7 @@ use super::*;
 use engine::Engine;
 use entries::Width;
 use report::Sheet;
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 /// Our engine on an emulated GPU, in this process.
 struct Emulated(ours::gpu::Ours);
@@ -63,7 +63,7 @@ fn options(dir: &Path, gpu: Option<u32>, model: &str) -> Options {
 			.into(),
 		commit: "a commit".into(),
 		versions: String::new(),
-		threads: Some(2),
+		threads: NonZeroUsize::new(2),
 		quick: true,
 		report: false,
 		repetitions: None,

@@ -24,7 +24,7 @@ use assay_numerics::{
 	sampler::Sampler,
 	Isa,
 };
-use rayon::{prelude::*, ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{hint::black_box, time::Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -132,11 +132,10 @@ fn main() -> Result<()> {
 	println!("{}", assay_numerics::isa::amx_status());
 	for threads in &options.threads {
 		let pool = ThreadPoolBuilder::new().num_threads(*threads).build()?;
-		let bandwidth = pool.install(read_bandwidth);
-		println!("{threads} threads: reading memory {bandwidth:.1} GB/s");
+		println!("{threads} threads:");
 		for isa in options.isas.iter().copied() {
 			if options.wants("linear") {
-				linear(&pool, isa, bandwidth, &options)?;
+				linear(&pool, isa, &options)?;
 			}
 			if options.wants("attention") {
 				attention(&pool, isa)?;
@@ -185,24 +184,6 @@ fn best(rounds: usize, mut call: impl FnMut(usize) -> Result<()>) -> Result<f64>
 	Ok(best)
 }
 
-fn read_bandwidth() -> f64 {
-	let data = vec![1u64; BYTES / 8];
-	let sum = |part: &[u64]| {
-		let mut sums = [0u64; 32];
-		for chunk in part.as_chunks::<32>().0 {
-			for (s, v) in sums.iter_mut().zip(chunk) {
-				*s = s.wrapping_add(*v);
-			}
-		}
-		sums.iter().fold(0u64, |a, b| a.wrapping_add(*b))
-	};
-	let seconds = best(12, |_| {
-		black_box(data.par_chunks(1 << 16).map(sum).reduce(|| 0, u64::wrapping_add));
-		Ok(())
-	});
-	BYTES as f64 / seconds.unwrap_or(f64::INFINITY) / 1e9
-}
-
 /// Numbers in [−1, 1), the same each time.
 fn noise(count: usize) -> Vec<f32> {
 	let mut state = 88_172_645_463_325_252u64;
@@ -215,7 +196,7 @@ fn noise(count: usize) -> Vec<f32> {
 	(0..count).map(|_| next()).collect()
 }
 
-fn linear(pool: &ThreadPool, isa: Isa, bandwidth: f64, options: &Options) -> Result<()> {
+fn linear(pool: &ThreadPool, isa: Isa, options: &Options) -> Result<()> {
 	let portable = isa == Isa::Portable;
 	for (format, (n, k)) in options
 		.formats
@@ -253,10 +234,7 @@ fn linear(pool: &ThreadPool, isa: Isa, bandwidth: f64, options: &Options) -> Res
 			let gmacs = (rows * n * k) as f64 / seconds / 1e9;
 			let speed = packed[0].bytes() as f64 / seconds / 1e9;
 			match rows {
-				1 => print!(
-					"  1 row {gmacs:5.1} GMAC/s, {speed:5.1} GB/s ({:3.0} %)",
-					100.0 * speed / bandwidth
-				),
+				1 => print!("  1 row {gmacs:5.1} GMAC/s, {speed:5.1} GB/s"),
 				_ => print!("  {rows} rows {gmacs:5.1} GMAC/s"),
 			}
 		}
