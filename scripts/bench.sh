@@ -19,6 +19,7 @@ commit=$(commit_of ocw-inference primitives demo-model/assay-demo bench)
 
 # Its own target directory: another workspace, another lock.
 export CARGO_TARGET_DIR=${BENCH_TARGET_DIR:-$home/target}
+claim_target
 say "Building the benchmark (some minutes the first time)"
 cargo build --release --locked --quiet --manifest-path bench/Cargo.toml
 

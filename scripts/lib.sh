@@ -128,8 +128,25 @@ cargo_tool() { # cargo_tool NAME VERSION
 # hold it.
 lock_target() {
 	mkdir -p "$CARGO_TARGET_DIR" || die "cannot write to $CARGO_TARGET_DIR." "Set CARGO_TARGET_DIR to a directory you own."
-	if [ -n "${ASSAY_LOCKED:-}" ] || ! have flock; then return; fi
+	if [ -n "${ASSAY_LOCKED:-}" ] || ! have flock; then
+		claim_target
+		return
+	fi
 	local lock=$CARGO_TARGET_DIR/.assay-lock
 	flock -n -o "$lock" true || note "another make is working in $CARGO_TARGET_DIR: waiting for it to end"
 	ASSAY_LOCKED=1 exec flock -o "$lock" bash "$ASSAY_ROOT/scripts/${0##*/}" "$@"
+}
+
+# Makes all sources newer than what another clone has built: to cargo the crates of both are the same, and it would take the
+# other clone's code, and its paths, for this one's wherever they are newer than the sources here. Comes before every build,
+# because it makes all of them old.
+claim_target() {
+	mkdir -p "$CARGO_TARGET_DIR"
+	local owner=$CARGO_TARGET_DIR/.assay-root
+	if [ -f "$owner" ] && [ "$(<"$owner")" != "$ASSAY_ROOT" ]; then
+		note "$(<"$owner") was built in $CARGO_TARGET_DIR last: this clone's crates are built again"
+		(cd "$ASSAY_ROOT" && git ls-files -z | xargs -0 touch -c --) ||
+			die "the sources' times cannot be changed." "Set CARGO_TARGET_DIR to a directory of this clone's own."
+	fi
+	printf '%s\n' "$ASSAY_ROOT" >"$owner"
 }

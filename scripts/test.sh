@@ -79,7 +79,8 @@ workspace() {
 
 # The benchmark's own tests, which measure nothing that anybody reads. It is a workspace of its own, in the directory of `make
 # bench`, and is built before the lanes begin.
-benchmark() { CARGO_TARGET_DIR=$ASSAY_CACHE/bench/target nice -n 10 cargo test --release --locked --manifest-path bench/Cargo.toml "$@"; }
+bench_target=$ASSAY_CACHE/bench/target
+benchmark() { CARGO_TARGET_DIR=$bench_target nice -n 10 cargo test --release --locked --manifest-path bench/Cargo.toml "$@"; }
 
 # What waits for blocks most of the time, so that it runs beside what computes, and two tests for each processor at once.
 nodes() {
@@ -142,6 +143,7 @@ page_tests() { # page_tests FILE…
 page() { page_tests web/tests/unit/*.test.mjs web/tests/browser/access.test.mjs; }
 page_times() { page_tests web/tests/browser/page.test.mjs; }
 
+(CARGO_TARGET_DIR=$bench_target && claim_target)
 scripts/build.sh
 say "Building the benchmark's tests (the first time takes 5 to 15 minutes, later ones seconds to a minute)"
 benchmark --no-run --quiet || note "the benchmark was not built: its stage will fail"
