@@ -280,6 +280,7 @@ impl<const R: usize, const G: usize> Group<R, G> {
 	#[allow(clippy::needless_range_loop)]
 	#[inline(always)]
 	unsafe fn add_up<S: Simd, const V: usize>(&self, columns: usize, sums: &mut Sums<S, R, V>, integers: &Integers) {
+		const { assert!(G * 128 * 127 < 1 << 22, "more than a conversion takes") };
 		let padded = columns.next_multiple_of(Self::UNIT);
 		let d = self.words.wrapping_add(padded / STEP * R).cast::<f32>();
 		let scales = self

@@ -75,6 +75,24 @@ proptest! {
 }
 
 #[test]
+fn the_largest_sums_of_a_group_are_exact() {
+	let (rows, n, k) = (17, 33, 384);
+	for format in formats(5) {
+		for byte in [0x80, 0x7F, 0xFF, 0] {
+			let mut matrix = Matrix::random(5, n, k, format);
+			matrix.weights.fill(byte);
+			for sign in [1.0, -1.0] {
+				let x = vec![sign; rows * k];
+				let truth = bits(&definition::linear(&x, &matrix, None));
+				for tier in tiers() {
+					assert!(run(tier, &matrix, &x, None) == truth, "{tier:?}, {byte:x} in {format}");
+				}
+			}
+		}
+	}
+}
+
+#[test]
 fn many_panels_share_what_is_unpacked() {
 	let (rows, n, k) = (1100, 33, 64);
 	for format in formats(5) {
